@@ -1,0 +1,1 @@
+"""Simulacra: generative models of images that people can train, measure and trust."""

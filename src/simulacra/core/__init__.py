@@ -1,0 +1,1 @@
+"""What every other folder stands on: batches, families, capabilities, settings, randomness, errors."""

@@ -1,0 +1,58 @@
+"""Training is a game: a family names its players and their turns, the engine does the rest."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.config import Config
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one player minimizes.
+
+    total: float32 scalar, the only thing that is differentiated; parts: scalars that are logged, with units in their names.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One move of a training step.
+
+    losses: from a batch to the loss of each player that moves, all evaluated before any of them moves.
+    repeats: how often the turn is played in a step, each time on a fresh batch and with fresh noise.
+    """
+
+    losses: Callable[[Batch], Mapping[str, Loss]]
+    repeats: int = 1
+
+
+class Family(nn.Module, ABC):
+    """A kind of generative model. One family is one file in `families/`; the file name is its name."""
+
+    Config: ClassVar[type[Config]]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    training: ClassVar[Mapping[str, object]] = {}
+    """Training settings in which this family departs from the engine's defaults."""
+    domains: ClassVar[tuple[str, ...]] = ()
+    """Names of the unpaired sources that a batch must hold; empty for the usual single one."""
+
+    @abstractmethod
+    def players(self) -> dict[str, nn.Module]:
+        """Return the players: disjoint modules that together hold every trainable parameter."""
+
+    @abstractmethod
+    def turns(self) -> tuple[Turn, ...]:
+        """Return the turns of one training step, in order."""
+
+
+FamilyFactory = Callable[[Config, DataSpec], Family]

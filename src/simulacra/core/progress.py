@@ -1,0 +1,54 @@
+"""How long work speaks: tasks tell a Progress, interfaces decide what a person sees."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """One piece of work under way."""
+
+    def advance(self, amount: int = 1, **facts: str) -> None:
+        """Say that `amount` more units are done; `facts` are shown beside the bar."""
+
+
+class Progress(Protocol):
+    """Where work reports to. Only interfaces print."""
+
+    def work(self, label: str, total: int | None, unit: str) -> "_MeterContext":
+        """Open a meter for `total` units (None: unknown), closed when the context ends."""
+
+    def say(self, message: str) -> None:
+        """Tell the user one line."""
+
+    def record(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
+        """Tell the losses of one training report."""
+
+
+class _MeterContext(Protocol):
+    def __enter__(self) -> Meter: ...
+
+    def __exit__(self, *exc: object) -> bool | None: ...
+
+
+class _SilentMeter:
+    def advance(self, amount: int = 1, **facts: str) -> None:
+        """Do nothing."""
+
+
+class Silent:
+    """A Progress that says nothing: the default of the Python API."""
+
+    @contextmanager
+    def work(self, label: str, total: int | None, unit: str) -> Iterator[Meter]:
+        """Open a meter that nobody reads."""
+        yield _SilentMeter()
+
+    def say(self, message: str) -> None:
+        """Say nothing."""
+
+    def record(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
+        """Record nothing."""
+
+
+SILENT = Silent()

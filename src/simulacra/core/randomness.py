@@ -1,0 +1,55 @@
+"""Randomness as a function of (seed, purpose): nothing is stored, everything can be drawn again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_BLOCK = 64  # images whose noise is drawn together
+
+
+def derive(seed: int, *purpose: str | int) -> int:
+    """Return a 63-bit seed for one purpose, independent of the seeds of all others.
+
+    >>> derive(0, "batch", 1) == derive(0, "batch", 1), derive(0, "batch", 1) == derive(0, "batch", 2)
+    (True, False)
+    """
+    text = "/".join([str(seed), *map(str, purpose)])
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def reseed(seed: int, *purpose: str | int) -> None:
+    """Set the global generators of torch, on every device, for one purpose."""
+    torch.manual_seed(derive(seed, *purpose))
+
+
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """Return a CPU generator for one purpose."""
+    return torch.Generator().manual_seed(derive(seed, *purpose))
+
+
+@contextmanager
+def stream(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Draw from the purpose's own stream inside, and leave the caller's generators as they were."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        reseed(seed, *purpose)
+        yield
+
+
+def permutation(count: int, seed: int, *purpose: str | int) -> np.ndarray:
+    """Return a random order of `count` indices: int64 [count]."""
+    return np.random.default_rng(derive(seed, *purpose)).permutation(count)
+
+
+def noise(seed: int, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Return standard normal noise for the images start .. start+count: float [count *shape].
+
+    The noise of image k depends on the seed and on k alone, whatever the batch that it is drawn in.
+    """
+    first, last = start // _BLOCK, (start + count - 1) // _BLOCK
+    blocks = [torch.randn(_BLOCK, *shape, generator=generator(seed, "noise", block)) for block in range(first, last + 1)]
+    return torch.cat(blocks)[start - first * _BLOCK :][:count] if blocks else torch.empty(0, *shape)

@@ -1,0 +1,1 @@
+"""Where people meet the toolkit; only here is anything printed."""

@@ -1,0 +1,1 @@
+"""Networks for any image size and channel count."""

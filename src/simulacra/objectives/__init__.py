@@ -1,0 +1,1 @@
+"""Losses and likelihoods as pure functions."""

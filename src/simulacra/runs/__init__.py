@@ -1,0 +1,1 @@
+"""The run folder: the only door from training to everything after it."""

@@ -1,0 +1,1 @@
+"""What one does with models: train, sample, evaluate and the rest."""
