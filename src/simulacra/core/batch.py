@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -41,6 +42,12 @@ class Batch:
     def __getitem__(self, domain: str) -> "Batch":
         """Return the batch of one domain."""
         return self.domains[domain]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on a device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        domains = {name: batch.to(device) for name, batch in self.domains.items()}
+        return Batch(self.images.to(device), labels, domains)
 
     def __len__(self) -> int:
         """Return the number of images."""

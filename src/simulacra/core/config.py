@@ -1,10 +1,10 @@
 """Settings: frozen dataclasses that are also TOML tables, command-line flags and documentation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, field
 from functools import cache
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hints
 
 from simulacra.core.errors import UsageError, unknown
 
@@ -105,16 +105,21 @@ class Config:
         for name in values:
             if name not in known:
                 raise unknown(f"key in {where}", name, known)
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)
 
     def table(self) -> dict[str, Value | list[int]]:
         """Return the settings as a TOML table."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
 
-@cache
 def options(config: type[Config]) -> tuple[Option, ...]:
     """Return the settings of a Config class in declaration order."""
+    return _options(cast(Hashable, config))
+
+
+@cache
+def _options(config: Hashable) -> tuple[Option, ...]:
+    assert isinstance(config, type)
     hints = get_type_hints(config)
     return tuple(_option(item, hints[item.name]) for item in dataclasses.fields(config))
 

@@ -41,7 +41,7 @@ class Family(nn.Module, ABC):
     summary: ClassVar[str]
     paper: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
-    training: ClassVar[Mapping[str, object]] = {}
+    defaults: ClassVar[Mapping[str, object]] = {}
     """Training settings in which this family departs from the engine's defaults."""
     domains: ClassVar[tuple[str, ...]] = ()
     """Names of the unpaired sources that a batch must hold; empty for the usual single one."""

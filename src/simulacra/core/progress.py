@@ -1,6 +1,6 @@
 """How long work speaks: tasks tell a Progress, interfaces decide what a person sees."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -9,20 +9,17 @@ class Meter(Protocol):
     """One piece of work under way."""
 
     def advance(self, amount: int = 1, **facts: str) -> None:
-        """Say that `amount` more units are done; `facts` are shown beside the bar."""
+        """Say that `amount` more units are done; `facts`, if any, replace those shown beside the bar."""
 
 
 class Progress(Protocol):
     """Where work reports to. Only interfaces print."""
 
-    def work(self, label: str, total: int | None, unit: str) -> "_MeterContext":
-        """Open a meter for `total` units (None: unknown), closed when the context ends."""
+    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> "_MeterContext":
+        """Open a meter for `total` units (None: unknown) of which `start` are done; it closes with the context."""
 
     def say(self, message: str) -> None:
         """Tell the user one line."""
-
-    def record(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
-        """Tell the losses of one training report."""
 
 
 class _MeterContext(Protocol):
@@ -40,15 +37,12 @@ class Silent:
     """A Progress that says nothing: the default of the Python API."""
 
     @contextmanager
-    def work(self, label: str, total: int | None, unit: str) -> Iterator[Meter]:
+    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
         """Open a meter that nobody reads."""
         yield _SilentMeter()
 
     def say(self, message: str) -> None:
         """Say nothing."""
-
-    def record(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
-        """Record nothing."""
 
 
 SILENT = Silent()

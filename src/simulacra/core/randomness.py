@@ -34,7 +34,7 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 @contextmanager
 def stream(seed: int, *purpose: str | int) -> Iterator[None]:
     """Draw from the purpose's own stream inside, and leave the caller's generators as they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         reseed(seed, *purpose)
         yield

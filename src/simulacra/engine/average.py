@@ -1,0 +1,36 @@
+"""The exponential moving average of a family's weights and buffers, which is what gets evaluated."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from simulacra.core.family import Family
+
+
+class Average:
+    """A copy of the family that follows it: average <- d * average + (1 - d) * live, with d = min(decay, (1+n) / (10+n)).
+
+    Floating-point parameters and buffers are averaged, other buffers copied. The live weights are only read.
+    """
+
+    def __init__(self, family: Family, decay: float) -> None:
+        self.family = copy.deepcopy(family).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+        pairs = list(zip(_tensors(self.family), _tensors(family), strict=True))
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the live weights."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_([pair[0] for pair in self._floats], [pair[1].detach() for pair in self._floats], 1 - decay)
+        for average, live in self._others:
+            average.copy_(live)
+
+
+def _tensors(family: Family) -> list[Tensor]:
+    return [*family.parameters(), *family.buffers()]

@@ -1,0 +1,57 @@
+"""How long training lasts: steps, epochs, images or time."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from simulacra.core.errors import UsageError
+
+Unit = Literal["steps", "epochs", "images", "seconds"]
+
+_UNITS: dict[str, tuple[Unit, float]] = {
+    "": ("steps", 1),
+    "step": ("steps", 1),
+    "steps": ("steps", 1),
+    "ep": ("epochs", 1),
+    "epoch": ("epochs", 1),
+    "epochs": ("epochs", 1),
+    "img": ("images", 1),
+    "images": ("images", 1),
+    "k": ("images", 1e3),
+    "kimg": ("images", 1e3),
+    "m": ("images", 1e6),
+    "mimg": ("images", 1e6),
+    "s": ("seconds", 1),
+    "sec": ("seconds", 1),
+    "min": ("seconds", 60),
+    "h": ("seconds", 3600),
+}
+FORMS = "such as 20ep (epochs), 3000 (steps), 500k (images), 10min or 2h (time)"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """An amount of training in one unit."""
+
+    amount: float
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> "Duration":
+        """Read a duration; raises UsageError.
+
+        >>> Duration.parse("500k"), Duration.parse("10min")
+        (Duration(amount=500000.0, unit='images'), Duration(amount=600.0, unit='seconds'))
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+        if match is None or match[2].lower() not in _UNITS:
+            raise UsageError(f"duration is {text!r}, expected a number with a unit, {FORMS}")
+        unit, scale = _UNITS[match[2].lower()]
+        return cls(float(match[1]) * scale, unit)
+
+    def steps(self, batch: int, per_epoch: int, per_step: int) -> int | None:
+        """Return the steps this lasts, for batches of `batch` images of which a step takes `per_step`; None for time."""
+        if self.unit == "seconds":
+            return None
+        batches = {"steps": self.amount * per_step, "epochs": self.amount * per_epoch, "images": self.amount / batch}[self.unit]
+        return max(1, round(batches / per_step))

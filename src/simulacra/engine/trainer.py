@@ -1,0 +1,265 @@
+"""The one training loop: it plays the game that a family describes.
+
+Every move gives each moving player the gradient of its own loss along its own parameters, and nothing else. Randomness is a
+function of (seed, step, turn, repeat) and batch number i of (seed, i), so that a resumed run goes on bit for bit.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch
+from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.randomness import reseed
+from simulacra.engine import optimizers
+from simulacra.engine.average import Average
+from simulacra.engine.checkpoint import Checkpoint
+from simulacra.engine.duration import Duration
+from simulacra.engine.feed import Feed
+from simulacra.engine.hardware import device_of, precision_of
+from simulacra.engine.reports import Window
+from simulacra.engine.schedule import factor
+from simulacra.engine.settings import TrainConfig
+
+
+class Observer(Protocol):
+    """Something that looks at training from time to time, and never changes it."""
+
+    def stepped(self, trainer: "Trainer") -> None:
+        """Hear that a step is done."""
+
+    def reported(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
+        """Receive the averaged losses of the last steps."""
+
+    def due(self, trainer: "Trainer") -> None:
+        """Look at the model, `settings.snapshots` times during the training and once before it."""
+
+    def checkpoint(self, trainer: "Trainer") -> None:
+        """Store the state."""
+
+
+class Trainer:
+    """A family in training."""
+
+    def __init__(self, family: Family, feed: Feed, settings: TrainConfig) -> None:
+        self.settings = settings
+        self.device = device_of(settings.device)
+        self.precision = precision_of(settings.precision, self.device)
+        self.channels_last = settings.batch >= 4 and any(isinstance(module, nn.Conv2d) for module in family.modules())
+        self.family = family.to(self.device)
+        if self.channels_last:
+            self.family = family.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.feed = feed
+        self.players = family.players()
+        self.turns = family.turns()
+        self.parameters = {name: optimizers.parameters(player) for name, player in self.players.items()}
+        check_partition(family)
+        self.optimizers = {name: optimizers.build(player, settings) for name, player in self.players.items()}
+        self.average = Average(self.family, settings.ema) if settings.ema else None
+        self.window = Window()
+        self.step = 0
+        self.seconds = 0.0
+        self.batches_per_step = sum(turn.repeats for turn in self.turns)
+        self.total = self._steps(settings.duration)
+
+    # --- where it stands
+
+    @property
+    def evaluated(self) -> Family:
+        """The model that is looked at: the average where there is one, else the live family."""
+        return self.average.family if self.average else self.family
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is done, in [0, 1]."""
+        return self._share(self.step)
+
+    @property
+    def images(self) -> int:
+        """Images seen."""
+        return self.step * self.batches_per_step * self.settings.batch
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images."""
+        return self.step * self.batches_per_step / self.feed.per_epoch
+
+    # --- the loop
+
+    def run(self, observer: Observer, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Train to the end, or until `stopped`; return whether the end was reached. The last state is checkpointed."""
+        clock = _Clock(self)
+        next_checkpoint = self._next_checkpoint()
+        if self.step == 0:
+            observer.due(self)
+        while self.done < 1 and not stopped():
+            before = self._snapshot()
+            self.play()
+            clock.tick()
+            observer.stepped(self)
+            if self.step % self.settings.log_every == 0:
+                observer.reported(self, self.report())
+            if self._snapshot() > before:
+                observer.due(self)
+            if next_checkpoint():
+                self._checkpoint(observer)
+                next_checkpoint = self._next_checkpoint()
+            clock.tick()
+        self._checkpoint(observer)
+        return self.done >= 1
+
+    def play(self) -> None:
+        """Play every turn of one step."""
+        self.family.train()
+        rate = self.settings.lr * factor(self._share(self.step + 0.5), self.settings.warmup, self.settings.schedule)
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = rate
+        number = self.step * self.batches_per_step
+        for index, turn in enumerate(self.turns):
+            for repeat in range(turn.repeats):
+                batch = self.feed.batch(number, self.device)
+                self.window.add(self._move(turn, batch, (index, repeat)))
+                number += 1
+        self.step += 1
+        if self.average:
+            self.average.update()
+
+    def report(self) -> dict[str, Any]:
+        """Return the losses since the last report, with where training stands, and begin a new window."""
+        means = self.window.means()
+        self.window = Window(self.step)
+        rate = next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        return {"step": self.step, "images": self.images, "epochs": round(self.epochs, 4), "lr": rate, **means}
+
+    def _move(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> dict[str, Loss]:
+        """Give every moving player its gradient, then let all of them move; return the losses, averaged over the pieces."""
+        pieces = [self._differentiate(turn, piece, (*position, index)) for index, piece in enumerate(self._pieces(batch))]
+        for player in pieces[0]:
+            if self.settings.clip:
+                nn.utils.clip_grad_norm_(self.parameters[player], self.settings.clip)
+            self.optimizers[player].step()
+            self.optimizers[player].zero_grad(set_to_none=True)
+        return pieces[0] if len(pieces) == 1 else _mean(pieces)
+
+    def _differentiate(self, turn: Turn, batch: Batch, position: tuple[int, int, int]) -> dict[str, Loss]:
+        """Add to each moving player's gradients those of its own loss along its own parameters."""
+        reseed(self.settings.seed, "step", self.step, *position)
+        with self._arithmetic():
+            losses = dict(turn.losses(batch))
+        for left, (player, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
+            total = loss.total / self.settings.accumulate
+            torch.autograd.backward(total, inputs=self.parameters[player], retain_graph=left > 0)
+        return losses
+
+    def _pieces(self, batch: Batch) -> Iterator[Batch]:
+        count = self.settings.accumulate
+        return iter([batch]) if count == 1 else (_piece(batch, index, count) for index in range(count))
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            yield
+
+    # --- duration
+
+    def _steps(self, duration: str) -> int | None:
+        return Duration.parse(duration).steps(self.settings.batch, self.feed.per_epoch, self.batches_per_step)
+
+    def _share(self, step: float) -> float:
+        if self.total is not None:
+            return min(1.0, step / self.total)
+        return min(1.0, self.seconds / Duration.parse(self.settings.duration).amount)
+
+    def _snapshot(self) -> int:
+        return int(self.done * self.settings.snapshots + 1e-9)
+
+    def _next_checkpoint(self) -> Callable[[], bool]:
+        """Return a question that answers whether the next checkpoint is due."""
+        steps = self._steps(self.settings.checkpoint_every)
+        if steps is not None:
+            return lambda: self.step % steps == 0
+        deadline = self.seconds + Duration.parse(self.settings.checkpoint_every).amount
+        return lambda: self.seconds >= deadline
+
+    # --- state
+
+    def _checkpoint(self, observer: Observer) -> None:
+        self.window.values()  # a non-finite loss is never stored
+        observer.checkpoint(self)
+
+    def state(self) -> Checkpoint:
+        """Return all that training needs to go on."""
+        moments = {
+            f"{player}/{name}": tensor
+            for player, module in self.players.items()
+            for name, tensor in optimizers.state(module, self.optimizers[player]).items()
+        }
+        tensors: dict[str, Mapping[str, Tensor]] = {"model": self.family.state_dict(), "optimizers": moments}
+        if self.average:
+            tensors["average"] = self.average.family.state_dict()
+        facts = {
+            "seconds": self.seconds,
+            "average_updates": self.average.updates if self.average else 0,
+            "window": {"first": self.window.first, "rows": self.window.values()},
+        }
+        return Checkpoint(tensors, {"step": self.step, **facts})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a state."""
+        self.family.load_state_dict(checkpoint.tensors["model"])
+        if self.average:
+            self.average.family.load_state_dict(checkpoint.tensors["average"])
+            self.average.updates = checkpoint.facts["average_updates"]
+        for player, module in self.players.items():
+            mine = {name: value for name, value in checkpoint.tensors["optimizers"].items() if name.startswith(f"{player}/")}
+            named = {name.removeprefix(f"{player}/"): value for name, value in mine.items()}
+            optimizers.restore(module, self.optimizers[player], named)
+        self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
+        self.window = Window(checkpoint.facts["window"]["first"], checkpoint.facts["window"]["rows"])
+
+
+def check_partition(family: Family) -> None:
+    """Raise ValueError unless the players are disjoint and hold every trainable parameter: a mistake in the family."""
+    owned = [id(parameter) for player in family.players().values() for parameter in optimizers.parameters(player)]
+    trainable = {id(parameter) for parameter in family.parameters() if parameter.requires_grad}
+    if len(owned) != len(set(owned)) or set(owned) != trainable:
+        raise ValueError(f"the players of {type(family).__name__} must be disjoint and hold every trainable parameter")
+
+
+class _Clock:
+    """Adds the wall time of the loop to the trainer's seconds."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.last = trainer, time.perf_counter()
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        self.trainer.seconds += now - self.last
+        self.last = now
+
+
+def _piece(batch: Batch, index: int, count: int) -> Batch:
+    """Return part `index` of `count` equal parts of a batch and of its domains."""
+    size = len(batch) // count
+    rows = slice(index * size, (index + 1) * size)
+    labels = None if batch.labels is None else batch.labels[rows]
+    domains = {name: _piece(domain, index, count) for name, domain in batch.domains.items()}
+    return replace(batch, images=batch.images[rows], labels=labels, domains=domains)
+
+
+def _mean(pieces: Sequence[Mapping[str, Loss]]) -> dict[str, Loss]:
+    def mean(values: list[Tensor]) -> Tensor:
+        return torch.stack([value.detach() for value in values]).mean()
+
+    return {
+        player: Loss(
+            mean([piece[player].total for piece in pieces]),
+            {part: mean([piece[player].parts[part] for piece in pieces]) for part in loss.parts},
+        )
+        for player, loss in pieces[0].items()
+    }

@@ -1,0 +1,28 @@
+"""The families: every module of this folder is one, found by its file name."""
+
+import inspect
+import pkgutil
+from importlib import import_module
+
+from simulacra.core.errors import unknown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from simulacra.core.family import Family
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all families, without importing them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def find(name: str) -> "type[Family]":
+    """Return the family of this name; raises UsageError that suggests the nearest."""
+    if name not in names():
+        raise unknown("family", name, names())
+    module = import_module(f"{__name__}.{name}")
+    from simulacra.core.family import Family
+
+    own = [item for item in vars(module).values() if inspect.isclass(item) and item.__module__ == module.__name__]
+    (family,) = [item for item in own if issubclass(item, Family)]
+    return family

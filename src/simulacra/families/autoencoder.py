@@ -1,0 +1,85 @@
+"""Autoencoders: squeeze an image through a narrow code and restore it (Hinton & Salakhutdinov 2006)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.capabilities import Decodes, Encodes, Reconstructs
+from simulacra.core.config import Config, option
+from simulacra.core.family import Family, Loss, Turn
+from simulacra.networks.coders import Trunk, decoder, encoder
+from simulacra.networks.mlp import dense
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(Config):
+    """Settings of an autoencoder."""
+
+    network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
+    latents: int = option(16, "size of the bottleneck", low=1)
+    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each halving of the image", low=1)
+    hidden: tuple[int, ...] = option((128,), "widths of the dense layers before the bottleneck (dense: mirrored after it)", low=1)
+    downsample: Literal["stride", "pool"] = option("stride", "conv: halve by strided convolution or by max pooling")
+    loss: Literal["mse", "bce"] = option("mse", "squared error or binary cross-entropy, summed over pixels")
+
+
+class Autoencoder(Family, Encodes, Decodes, Reconstructs):
+    """A deterministic encoder and decoder, trained to reproduce their input."""
+
+    Config = AutoencoderConfig
+    summary = "squeezes an image through a narrow code and restores it"
+    paper = "Hinton & Salakhutdinov 2006"
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "conv": {},
+        "dense": {"network": "dense", "hidden": (512, 256)},
+    }
+    prior = "none"
+
+    def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        trunk = Trunk(config.network, config.features, config.hidden, config.downsample)
+        body, features = encoder(data, trunk)
+        self.encoder = nn.Sequential(body, dense(features, config.latents))
+        self.decoder = decoder(data, trunk, config.latents, data.channels)
+
+    @property
+    def latents(self) -> int:
+        """Size of the bottleneck."""
+        return self.config.latents
+
+    def players(self) -> dict[str, nn.Module]:
+        """One player: the whole autoencoder."""
+        return {"autoencoder": self}
+
+    def turns(self) -> tuple[Turn, ...]:
+        """One turn: lower the reconstruction error."""
+        return (Turn(self._reconstruction_loss),)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return codes [b latents]."""
+        codes: Tensor = self.encoder(images)
+        return codes
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return images [b c h w] in [0, 1]."""
+        return torch.sigmoid(self.decoder(latents).float())
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Return the images after the bottleneck."""
+        return self.decode(self.encode(images))
+
+    def _reconstruction_loss(self, batch: Batch) -> dict[str, Loss]:
+        """Error summed over the pixels of an image, mean over images; `mse` is logged as the mean over pixels."""
+        logits = self.decoder(self.encode(batch.images)).float()
+        squared = (torch.sigmoid(logits) - batch.images) ** 2
+        if self.config.loss == "mse":
+            errors = squared
+        else:
+            errors = F.binary_cross_entropy_with_logits(logits, batch.images, reduction="none")
+        return {"autoencoder": Loss(errors.flatten(1).sum(1).mean(), {"mse": squared.mean()})}

@@ -1,0 +1,239 @@
+"""Variational autoencoders (Kingma & Welling 2013) and their importance-weighted bound (Burda et al. 2015)."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.capabilities import (
+    Decodes,
+    Encodes,
+    Evidence,
+    Infers,
+    LogLikelihood,
+    Posterior,
+    Reconstructs,
+    Samples,
+    ScoresLikelihood,
+)
+from simulacra.core.config import Config, option
+from simulacra.core.errors import UsageError
+from simulacra.core.family import Family, Loss, Turn
+from simulacra.networks.coders import Trunk, decoder, encoder
+from simulacra.networks.mlp import dense
+from simulacra.objectives import likelihood
+from simulacra.objectives.divergence import (
+    importance_bound,
+    kl_to_standard_normal,
+    normal_log_density,
+    standard_normal_log_density,
+)
+
+_DECODED_AT_ONCE = 4096  # images per decoder call when many particles are scored
+_LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
+
+
+@dataclass(frozen=True)
+class VAEConfig(Config):
+    """Settings of a VAE."""
+
+    network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
+    latents: int = option(16, "latent dimensions", low=1)
+    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each halving of the image", low=1)
+    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
+    activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: the non-linearity")
+    likelihood: Literal["bernoulli", "gaussian", "logistic"] = option(
+        "bernoulli", "distribution of a pixel: bernoulli, gaussian (learned sigma), logistic (256 levels)"
+    )
+    binarize: bool = option(False, "bernoulli: draw binary pixels from the grey levels, afresh at every step")
+    objective: Literal["elbo", "iwae"] = option("elbo", "the evidence lower bound, or the importance-weighted bound")
+    particles: int = option(1, "latent samples per image in training", low=1)
+    beta: float = option(1.0, "weight of the KL term", low=0)
+    reduction: Literal["sum", "mean"] = option(
+        "sum", "sum: nats. mean: average over pixels and over latents, which is a beta of pixels/latents (49 for 784/16)"
+    )
+
+    def validate(self) -> None:
+        """Raise UsageError where settings contradict each other."""
+        if self.objective == "iwae" and (self.beta != 1 or self.reduction != "sum"):
+            raise UsageError("objective is 'iwae', which has neither beta nor reduction: leave beta 1 and reduction 'sum'")
+        if self.binarize and self.likelihood != "bernoulli":
+            raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
+
+
+class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelihood):
+    """A latent-variable model p(x|z) N(z; 0, 1) with a diagonal Gaussian posterior q(z|x)."""
+
+    Config = VAEConfig
+    summary = "a probabilistic autoencoder: samples, reconstructs and bounds the likelihood"
+    paper = "Kingma & Welling 2013; Burda et al. 2015"
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "conv": {},
+        "dense": {"network": "dense", "hidden": (400,), "latents": 20},
+        "iwae": {
+            "network": "dense",
+            "hidden": (200, 200),
+            "latents": 50,
+            "activation": "tanh",
+            "binarize": True,
+            "objective": "iwae",
+            "particles": 5,
+        },
+    }
+    prior = "standard normal"
+
+    def __init__(self, config: VAEConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.config, self.data = config, data
+        trunk = Trunk(config.network, config.features, config.hidden, activation=config.activation)
+        self.encoder, features = encoder(data, trunk)
+        self.mean = dense(features, config.latents)
+        self.log_var = dense(features, config.latents)
+        outputs = data.channels * (2 if config.likelihood == "logistic" else 1)
+        self.decoder = decoder(data, trunk, config.latents, outputs)
+        self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
+
+    # --- what it is made of
+
+    @property
+    def latents(self) -> int:
+        """Latent dimensions."""
+        return self.config.latents
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The prior is the noise: [latents]."""
+        return (self.config.latents,)
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL in nats against the distortion in nats: `reduction = mean` multiplies beta by pixels / latents."""
+        scale = self.data.dimensions / self.latents if self.config.reduction == "mean" else 1.0
+        return self.config.beta * scale
+
+    @property
+    def target(self) -> str:
+        """What the likelihood is of."""
+        if self.config.binarize:
+            return "dynamically binarized pixels"
+        return {
+            "bernoulli": "grey levels as Bernoulli means (not a likelihood of binary data)",
+            "gaussian": "uniformly dequantized 256 grey levels (density)",
+            "logistic": "256 grey levels (discretized logistic)",
+        }[self.config.likelihood]
+
+    @property
+    def nats_to_discrete(self) -> float | None:
+        """Log 256 per dimension for densities on [0, 1]; 0 for discrete likelihoods; None for Bernoulli pixels."""
+        density = self.data.dimensions * math.log(256)
+        return {"bernoulli": None, "gaussian": density, "logistic": 0.0}[self.config.likelihood]
+
+    # --- training
+
+    def players(self) -> dict[str, nn.Module]:
+        """One player: encoder and decoder climb the same bound."""
+        return {"vae": self}
+
+    def turns(self) -> tuple[Turn, ...]:
+        """One turn: lower the negative bound."""
+        return (Turn(self._iwae_loss if self.config.objective == "iwae" else self._elbo_loss),)
+
+    def _elbo_loss(self, batch: Batch) -> dict[str, Loss]:
+        """Beta * rate + distortion in nats, mean over images; divided by the pixels where reduction is `mean`."""
+        evidence = self._evidence(self.observe(batch.images), self.config.particles)
+        rate, distortion = evidence.rate.mean(), evidence.distortion.mean()
+        scale = self.data.dimensions if self.config.reduction == "mean" else 1
+        parts = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
+        return {"vae": Loss((self.beta * rate + distortion) / scale, parts)}
+
+    def _iwae_loss(self, batch: Batch) -> dict[str, Loss]:
+        """Minus the importance-weighted bound in nats, mean over images."""
+        observed = self.observe(batch.images)
+        log_weights = self._log_weights(observed, self.posterior(observed), self.config.particles)
+        bound = importance_bound(log_weights).mean()
+        return {"vae": Loss(-bound, {"negative_iwae_nats": -bound, "negative_elbo_nats": -log_weights.mean()})}
+
+    # --- latents
+
+    def posterior(self, images: Tensor) -> Posterior:
+        """Return q(z|x)."""
+        features = self.encoder(images)
+        return Posterior(self.mean(features).float(), self.log_var(features).float().clamp(-_LOG_VAR, _LOG_VAR))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the posterior mean."""
+        return self.posterior(images).mean
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the mean image of p(x|z)."""
+        outputs = self.decoder(latents).float()
+        return torch.sigmoid(outputs[:, : self.data.channels])
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Decode the posterior mean."""
+        return self.decode(self.encode(images))
+
+    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Decode samples of the prior; the encoder is not used."""
+        return self.decode(noise)
+
+    # --- likelihood
+
+    def observe(self, images: Tensor) -> Tensor:
+        """Return binary pixels, dequantized levels in [0, 1], or the images themselves."""
+        if self.config.binarize:
+            return torch.bernoulli(images)
+        if self.config.likelihood == "gaussian":
+            return (images * 255 + torch.rand_like(images)) / 256
+        return images
+
+    def evidence(self, observed: Tensor) -> Evidence:
+        """Analytic KL, and the distortion at one sample of the posterior."""
+        return self._evidence(observed, 1)
+
+    def log_likelihood(self, observed: Tensor, particles: int) -> LogLikelihood:
+        """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
+        posterior = self.posterior(observed)
+        group = max(1, _DECODED_AT_ONCE // len(observed))
+        counts = [min(group, particles - start) for start in range(0, particles, group)]
+        log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
+        return LogLikelihood(importance_bound(log_weights), "lower bound")
+
+    def _evidence(self, observed: Tensor, particles: int) -> Evidence:
+        posterior = self.posterior(observed)
+        rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1)
+        distortion = -self._log_likelihood_given(_draw(posterior, particles), observed).mean(0)
+        return Evidence(rate, distortion)
+
+    def _log_weights(self, observed: Tensor, posterior: Posterior, particles: int) -> Tensor:
+        """Return log p(x|z) + log p(z) - log q(z|x) for fresh samples z of q: [k b]."""
+        latents = _draw(posterior, particles)
+        prior = standard_normal_log_density(latents)
+        proposal = normal_log_density(latents, posterior.mean, posterior.log_var)
+        return self._log_likelihood_given(latents, observed) + prior - proposal
+
+    def _log_likelihood_given(self, latents: Tensor, observed: Tensor) -> Tensor:
+        """Return log p(x|z) [k b] for latents [k b d] and observations [b c h w]."""
+        particles = len(latents)
+        outputs = self.decoder(latents.flatten(0, 1)).float()
+        repeated = observed if particles == 1 else observed.repeat(particles, 1, 1, 1)
+        return self._pixels(outputs, repeated).view(particles, -1)
+
+    def _pixels(self, outputs: Tensor, observed: Tensor) -> Tensor:
+        """Return log p [b] of observations under the distribution that the decoder's outputs describe."""
+        if self.config.likelihood == "bernoulli":
+            return likelihood.bernoulli(outputs, observed)
+        if self.log_sigma is not None:
+            return likelihood.gaussian(torch.sigmoid(outputs), self.log_sigma.clamp(-_LOG_VAR / 2), observed)
+        mean, log_scale = outputs.chunk(2, dim=1)
+        return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed)
+
+
+def _draw(posterior: Posterior, particles: int) -> Tensor:
+    """Return reparameterized samples mean + sigma * eps: [k b d] (Kingma & Welling 2013, section 2.4)."""
+    noise = torch.randn(particles, *posterior.mean.shape, device=posterior.mean.device)
+    return posterior.mean + torch.exp(0.5 * posterior.log_var) * noise

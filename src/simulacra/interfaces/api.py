@@ -1,0 +1,52 @@
+"""The Python API: what the command line does, as functions. It prints nothing unless given a `progress`."""
+
+from pathlib import Path
+from typing import Any
+
+from simulacra.core.progress import SILENT, Progress
+from simulacra.data.dataset import Dataset
+from simulacra.data.load import from_array, load
+from simulacra.data.settings import DataConfig
+from simulacra.runs.settings import read_recipe, resolve
+from simulacra.tasks.train import default_folder
+from simulacra.tasks.train import resume as _resume
+from simulacra.tasks.train import train as _train
+from simulacra.tasks.trained import Trained, open_run
+
+__all__ = ["from_array", "load_data", "open", "resume", "train"]
+
+
+def train(
+    family: str,
+    *,
+    recipe: Path | str | None = None,
+    out: Path | str | None = None,
+    dataset: Dataset | None = None,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Trained:
+    """Train a family into a new run folder and return the model.
+
+    `settings` are those of `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latents=8, preset="dense".
+    `dataset` is for images of your own (`simulacra.from_array`). Raises UsageError, DataError, NonFiniteError.
+    """
+    tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": family}
+    config = resolve(tables, settings, str(recipe or "the settings"))
+    outcome = _train(config, Path(out) if out else default_folder(config), dataset, progress)
+    return Trained(outcome.run, dataset)
+
+
+def resume(run: Path | str, *, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT) -> Trained:
+    """Continue an interrupted run, or with a new `duration` a finished one, and return the model."""
+    outcome = _resume(Path(run), duration, dataset, progress)
+    return Trained(outcome.run, dataset)
+
+
+def open(run: Path | str, *, dataset: Dataset | None = None) -> Trained:  # noqa: A001 - simulacra.open reads well
+    """Open a run folder; the result samples, encodes, decodes, reconstructs, interpolates, evaluates and reports."""
+    return open_run(run, dataset)
+
+
+def load_data(name: str = "digits", *, progress: Progress = SILENT, **settings: Any) -> Dataset:
+    """Load a data set: its `train`, `validation` and `test` hold uint8 images. `settings` are those of DataConfig."""
+    return load(DataConfig.of({"data": name, **settings}), progress)

@@ -1,0 +1,36 @@
+"""Make new images with a trained model.
+
+The ending of --out decides the form: .png is one grid, .npz an array `images` (uint8, n x h x w x c), anything else a folder
+of PNG files. Image k of a seed is the same however many are made.
+"""
+
+import argparse
+from pathlib import Path
+
+from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.console import Console
+
+EXAMPLES = examples(
+    "simulacra sample runs/first",
+    "simulacra sample runs/first --count 1000 --seed 7 --out samples.npz",
+    "simulacra sample runs/first --count 100 --out samples/",
+)
+
+
+def arguments(parser: Parser, words: list[str]) -> None:
+    """Add the flags."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--count", type=int, default=64, metavar="N", help="images to make (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="PATH", help="where to (default: RUN/pictures/samples.png)")
+
+
+def run(parsed: argparse.Namespace, console: Console) -> int:
+    """Sample."""
+    from simulacra.tasks.pictures import save_images
+    from simulacra.tasks.trained import open_run
+
+    images = open_run(parsed.run).sample(parsed.count, parsed.seed, console)
+    path = save_images(images, parsed.out or parsed.run / "pictures" / "samples.png")
+    console.result({"path": str(path), "count": len(images), "seed": parsed.seed}, lambda: f"{len(images):,} images in {path}")
+    return 0

@@ -1,0 +1,96 @@
+"""Train a model and keep everything about it in one run folder.
+
+FAMILY is one of those that 'simulacra models' lists. Settings come from the family, then --preset, then --recipe, then
+flags: the later wins. 'simulacra train FAMILY --help' shows the family's own flags too. Ctrl-C saves and stops.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulacra import families
+from simulacra.core.errors import UsageError
+from simulacra.data.settings import DataConfig
+from simulacra.engine.settings import TrainConfig
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.console import Console
+
+if TYPE_CHECKING:
+    from simulacra.tasks.train import Outcome
+
+EXAMPLES = examples(
+    "simulacra train vae --data digits --for 20ep --out runs/first",
+    "simulacra train vae --recipe recipes/vae-mnist.toml --out runs/vae-mnist",
+    "simulacra train autoencoder --data ~/photos --size 64 --for 10min",
+)
+
+
+def arguments(parser: Parser, words: list[str]) -> None:
+    """Add the flags; those of a family only once it is known from the words."""
+    parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/FAMILY-DATA-N)")
+    name = _family_in(words)
+    defaults: dict[str, object] = {}
+    if name:
+        family = families.find(name)
+        defaults = dict(family.defaults)
+        parser.add_argument("--preset", metavar="NAME", help=f"a named architecture: {', '.join(family.presets) or 'none'}")
+        add_settings(parser, f"the model ({name})", family.Config)
+    add_settings(parser, "the data", DataConfig)
+    add_settings(parser, "the training", TrainConfig, defaults)
+
+
+def run(parsed: argparse.Namespace, console: Console) -> int:
+    """Train."""
+    from simulacra.runs.settings import groups, read_recipe, resolve
+    from simulacra.tasks.train import default_folder, train
+
+    recipe = _recipe(parsed, read_recipe)
+    overrides: dict[str, object] = {"preset": parsed.preset} if getattr(parsed, "preset", None) else {}
+    for kind in groups(recipe["family"]).values():
+        overrides |= given(parsed, kind)
+    config = resolve(recipe, overrides, str(parsed.recipe or "the settings"))
+    return finish(train(config, parsed.out or default_folder(config), progress=console), console)
+
+
+def finish(outcome: "Outcome", console: Console) -> int:
+    """Tell how a training ended and what to do next."""
+    path = outcome.run.path
+
+    def text() -> str:
+        if not outcome.finished:
+            return f"stopped and saved at step {outcome.step:,}. Go on with:  simulacra resume {path}"
+        pictures = f"pictures of the training: {path / 'samples'}\n" if any((path / "samples").iterdir()) else ""
+        return (
+            f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{pictures}"
+            f"next:  simulacra evaluate {path}    simulacra report {path}"
+        )
+
+    console.result(outcome.table(), text)
+    if console.as_json and not outcome.finished:
+        console.say(text())
+    return 0 if outcome.finished else 1
+
+
+def _family_in(words: list[str]) -> str:
+    """Return the family that the words name, directly or through a recipe; empty if they name none."""
+    if words and not words[0].startswith("-"):
+        return words[0]
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        path = after if word == "--recipe" else word.removeprefix("--recipe=") if word.startswith("--recipe=") else ""
+        if path:
+            from simulacra.runs.settings import read_recipe
+
+            return str(read_recipe(Path(path)).get("family", ""))
+    return ""
+
+
+def _recipe(parsed: argparse.Namespace, read_recipe: Any) -> dict[str, Any]:
+    if parsed.recipe is None and parsed.family is None:
+        known = ", ".join(families.names())
+        raise UsageError(f"no family: name one ({known}), or give --recipe FILE. See 'simulacra train --help'")
+    recipe: dict[str, Any] = read_recipe(parsed.recipe) if parsed.recipe else {}
+    if parsed.family and recipe.get("family", parsed.family) != parsed.family:
+        raise UsageError(f"the recipe {parsed.recipe} is for family {recipe['family']!r}, not for {parsed.family!r}")
+    return {**recipe, "family": parsed.family} if parsed.family else recipe

@@ -1,0 +1,133 @@
+"""What a person sees while work goes on: bars on a terminal, plain lines elsewhere, always on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from simulacra.core.progress import Meter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+_FIRST_LINE, _NEXT_LINES = 2.0, 10.0  # seconds between plain lines
+
+
+class Console:
+    """A Progress for people. With `as_json`, results go to standard output as one JSON object."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._bars: Bars | None = None
+
+    def say(self, message: str) -> None:
+        """Tell one line."""
+        if self._bars is not None:
+            self._bars.console.print(message, highlight=False, markup=False)
+        else:
+            print(message, file=sys.stderr, flush=True)
+
+    def result(self, content: Any, text: Callable[[], str]) -> None:
+        """Give the result of a command: JSON, or a text for people."""
+        if self.as_json:
+            import json
+
+            print(json.dumps(content, allow_nan=False))
+        else:
+            print(text(), flush=True)
+
+    @contextmanager
+    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
+        """Show a bar on a terminal, else a line from time to time."""
+        if not sys.stderr.isatty():
+            meter = _Lines(label, total, unit, start)
+            yield meter
+            meter.close()
+            return
+        with self._terminal() as bars:
+            task = bars.add_task(label, total=total, completed=start, unit=unit, facts="")
+            yield _Bar(bars, task)
+
+    @contextmanager
+    def _terminal(self) -> Iterator["Bars"]:
+        if self._bars is not None:
+            yield self._bars
+            return
+        with _bars() as self._bars:
+            try:
+                yield self._bars
+            finally:
+                self._bars = None
+
+
+class _Bar:
+    """A meter on a terminal."""
+
+    def __init__(self, bars: "Bars", task: Any) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, amount: int = 1, **facts: str) -> None:
+        self._bars.update(self._task, advance=amount, **({"facts": _join(facts)} if facts else {}))
+
+
+class _Lines:
+    """A meter where there is no terminal."""
+
+    def __init__(self, label: str, total: int | None, unit: str, start: int) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._done, self._start, self._facts = start, start, ""
+        self._began = time.monotonic()
+        self._next = self._began + _FIRST_LINE
+
+    def advance(self, amount: int = 1, **facts: str) -> None:
+        self._done += amount
+        self._facts = _join(facts) if facts else self._facts
+        if time.monotonic() >= self._next:
+            self._print()
+            self._next = time.monotonic() + _NEXT_LINES
+
+    def close(self) -> None:
+        if self._done > self._start:
+            self._print()
+
+    def _print(self) -> None:
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = (self._done - self._start) / seconds
+        of = f"/{self._total:,}" if self._total else ""
+        left = f", {_clock((self._total - self._done) / rate)} left" if self._total and rate and self._done < self._total else ""
+        facts = f", {self._facts}" if self._facts else ""
+        line = f"{self._label}: {self._done:,}{of} {self._unit} in {_clock(seconds)}, {rate:,.1f}/s{left}{facts}"
+        print(line, file=sys.stderr, flush=True)
+
+
+def _join(facts: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def _bars() -> "Bars":
+    from rich.console import Console as Terminal
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Units per second."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[facts]}", markup=False),
+    )
+    return Progress(*columns, console=Terminal(stderr=True), transient=False)

@@ -1,0 +1,30 @@
+"""Negative log-likelihood in nats per image, estimated with K importance samples."""
+
+import torch
+
+from simulacra.core.capabilities import ScoresLikelihood
+from simulacra.core.progress import Meter
+from simulacra.core.randomness import stream
+from simulacra.data.dataset import Split
+from simulacra.metrics.result import Measurement, mean_of
+
+_CHUNK = 250
+
+
+def negative_log_likelihood(model: ScoresLikelihood, split: Split, particles: int, seed: int, meter: Meter) -> Measurement:
+    """Measure nll_nats: minus the mean log-likelihood of every image of a split (smaller is better).
+
+    With importance samples it is an upper bound in expectation that tightens with K (Burda et al. 2015, theorem 1).
+    """
+    scores = []
+    kind = ""
+    for index, batch in enumerate(split.chunks(_CHUNK)):
+        with stream(seed, "nll", index):
+            result = model.log_likelihood(model.observe(batch.images), particles)
+        scores.append(-result.nats)
+        kind = result.kind
+        meter.advance(len(batch))
+    # a lower bound of log p is an upper bound of -log p
+    bound = {"lower bound": "upper bound"}.get(kind, kind)
+    protocol = {"target": model.target, "importance_samples": particles, "kind": bound, "seed": seed}
+    return mean_of(torch.cat(scores), protocol)

@@ -1,0 +1,25 @@
+"""Fully connected networks."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from simulacra.networks.same import glorot
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
+
+
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """Return a linear layer [b inputs] -> [b outputs], Glorot-initialized."""
+    layer = nn.Linear(inputs, outputs)
+    glorot(layer)
+    return layer
+
+
+def mlp(inputs: int, hidden: Sequence[int], activation: str = "relu") -> nn.Sequential:
+    """Return dense layers of the widths in `hidden`, each followed by its activation: [b inputs] -> [b hidden[-1]]."""
+    layers: list[nn.Module] = []
+    for outputs in hidden:
+        layers += [dense(inputs, outputs), ACTIVATIONS[activation]()]
+        inputs = outputs
+    return nn.Sequential(*layers)

@@ -1,0 +1,62 @@
+"""Where a run comes from: what anyone needs to repeat it."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from simulacra.data.dataset import Dataset
+from simulacra.engine import hardware
+
+
+def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
+    """Return commit, versions, data, command, hardware and time, ready for JSON."""
+    spec = dataset.spec
+    return {
+        "started": now(),
+        "command": command,
+        "commit": _commit(),
+        "versions": {
+            "simulacra": version("simulacra"),
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "hardware": hardware.describe(),
+        "data": {
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "channels": spec.channels,
+            "height": spec.height,
+            "width": spec.width,
+            "classes": list(spec.classes),
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+        },
+    }
+
+
+def now() -> str:
+    """Return the time, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _commit() -> str:
+    """Return the commit of the source tree that runs, with `+changes` if it has any; empty outside of one."""
+    folder = Path(__file__).parent
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

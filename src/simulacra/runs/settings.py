@@ -1,0 +1,102 @@
+"""All settings of one run: the family, its data, its model and its training; as TOML, and from a recipe with overrides."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import tomli_w
+
+from simulacra import families
+from simulacra.core.batch import DataSpec
+from simulacra.core.config import Config, options
+from simulacra.core.errors import UsageError, unknown
+from simulacra.core.family import Family, FamilyFactory
+from simulacra.core.files import write_text
+from simulacra.data.settings import DataConfig
+from simulacra.engine.settings import TrainConfig
+
+_TABLES = ("data", "model", "train")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The resolved settings of a run."""
+
+    family: str
+    data: DataConfig
+    model: Config
+    train: TrainConfig
+
+    def new_family(self, spec: DataSpec) -> Family:
+        """Return the family with fresh weights, drawn from torch's global generator."""
+        factory = cast(FamilyFactory, families.find(self.family))
+        return factory(self.model, spec)
+
+    def write(self, path: Path) -> None:
+        """Write as TOML, every value spelt out."""
+        tables = {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
+        write_text(path, tomli_w.dumps({"family": self.family, **tables}))
+
+
+def groups(family: str) -> dict[str, type[Config]]:
+    """Return the classes of settings of a family's run, by TOML table."""
+    return {"data": DataConfig, "model": families.find(family).Config, "train": TrainConfig}
+
+
+def read(path: Path) -> RunConfig:
+    """Read what `RunConfig.write` wrote."""
+    return resolve(read_recipe(path), {}, where=path.name)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Return a recipe's tables; raises UsageError where it is missing or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the recipe {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: str = "the recipe") -> RunConfig:
+    """Return the settings that a recipe and overrides by setting name (or `preset`) amount to.
+
+    Later wins: class defaults, the family's defaults, the preset, the recipe, the overrides.
+    """
+    _check_shape(recipe, where)
+    name = recipe["family"]
+    family = families.find(name)
+    preset = overrides.get("preset") or recipe.get("preset") or ""
+    if preset and preset not in family.presets:
+        raise unknown(f"preset of {name}", str(preset), family.presets)
+    values: dict[str, dict[str, object]] = {"data": {}, "model": dict(family.presets.get(str(preset), {}))}
+    values["train"] = dict(family.defaults)
+    kinds = groups(name)
+    for table in _TABLES:
+        values[table].update(recipe.get(table, {}))
+    for key, value in overrides.items():
+        if key != "preset":
+            values[_table_of(key, kinds)][key] = value
+    data = DataConfig.of(values["data"], f"[data] of {where}")
+    model = family.Config.of(values["model"], f"[model] of {where}")
+    return RunConfig(name, data, model, TrainConfig.of(values["train"], f"[train] of {where}"))
+
+
+def _table_of(key: str, kinds: Mapping[str, type[Config]]) -> str:
+    for table, kind in kinds.items():
+        if any(setting.name == key for setting in options(kind)):
+            return table
+    raise unknown("setting", key, [setting.name for kind in kinds.values() for setting in options(kind)])
+
+
+def _check_shape(recipe: Mapping[str, Any], where: str) -> None:
+    for key in recipe:
+        if key not in ("family", "preset", *_TABLES):
+            raise unknown(f"key in {where}", key, ("family", "preset", *_TABLES))
+    if not isinstance(recipe.get("family"), str):
+        raise UsageError(f"{where} names no family: it needs a line such as family = 'vae'")
+    for table in _TABLES:
+        if not isinstance(recipe.get(table, {}), dict):
+            raise UsageError(f"{table} in {where} is not a table: write [{table}]")

@@ -1,0 +1,54 @@
+"""Pictures of what a model does with the images of the test set."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulacra.core.errors import UsageError
+from simulacra.core.randomness import permutation
+from simulacra.data.dataset import Split
+
+if TYPE_CHECKING:
+    from simulacra.tasks.trained import Trained
+
+
+def test_images(trained: "Trained", count: int, seed: int) -> Tensor:
+    """Return `count` images [n c h w] of the test set, chosen by the seed."""
+    split = trained.dataset.test
+    if not 1 <= count <= len(split):
+        raise UsageError(f"count is {count}, expected between 1 and {len(split)}, the images in the test set")
+    return split.batch(permutation(len(split), seed, "shown")[:count]).images
+
+
+def originals_and_reconstructions(trained: "Trained", images: Tensor, columns: int = 8) -> Tensor:
+    """Return rows of originals, each above the row of their reconstructions, for a grid of `columns`."""
+    made = trained.reconstruct(images)
+    rows = [row for pair in zip(images.split(columns), made.split(columns), strict=True) for row in pair]
+    short = columns - len(rows[-1])
+    blank = torch.ones(short, *images.shape[1:])
+    return torch.cat([torch.cat([row, blank]) if len(row) < columns else row for row in rows])
+
+
+def interpolations(
+    trained: "Trained", rows: int, steps: int, seed: int, path: Literal["auto", "linear", "spherical"] = "auto"
+) -> Tensor:
+    """Return images [rows * steps c h w]: each row goes from one test image to another, of another class where there are any."""
+    first, last = _pairs(trained.dataset.test, rows, seed)
+    return trained.interpolate(first, last, steps, path).flatten(0, 1)
+
+
+def _pairs(split: Split, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    if not 1 <= count <= len(split) // 2:
+        raise UsageError(f"rows is {count}, expected between 1 and {len(split) // 2}, half of the images in the test set")
+    order = permutation(len(split), seed, "pairs")
+    starts, ends = order[:count], order[count:]
+    if split.labels is not None:
+        ends = np.array([_of_other_class(split.labels, start, ends[row:]) for row, start in enumerate(starts)])
+    return split.batch(starts).images, split.batch(ends[:count]).images
+
+
+def _of_other_class(labels: np.ndarray, start: int, candidates: np.ndarray) -> int:
+    others = candidates[labels[candidates] != labels[start]]
+    return int(others[0] if len(others) else candidates[0])

@@ -1,0 +1,112 @@
+"""What is looked at while a run trains: pictures from fixed noise and fixed images, validation losses, latent collapse."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simulacra.core.batch import Batch
+from simulacra.core.capabilities import Infers, Reconstructs, Samples
+from simulacra.core.family import Family
+from simulacra.core.modes import inference
+from simulacra.core.progress import Meter, Progress
+from simulacra.core.randomness import noise, stream
+from simulacra.data.dataset import Dataset
+from simulacra.engine import checkpoint
+from simulacra.engine.trainer import Trainer
+from simulacra.metrics.active_units import count_active
+from simulacra.runs.run import Run
+from simulacra.tasks import pictures
+
+_CHUNK, _CHUNKS = 250, 4  # validation images that are looked at while training
+_SHOWN = 64
+_COLLAPSE_AFTER = 0.3  # share of the training before which few active units are usual
+_COLLAPSED = 0.25  # share of active units below which a collapse is announced
+
+
+class RunObserver:
+    """Writes what training shows into the run folder, and tells the user."""
+
+    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter) -> None:
+        self.run, self.dataset, self.progress, self.meter = run, dataset, progress, meter
+        self.collapse_announced = False
+
+    def stepped(self, trainer: Trainer) -> None:
+        """Move the progress bar."""
+        self.meter.advance(1)
+
+    def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+        """Add a line to the reports, and show it."""
+        speed = trainer.images / max(trainer.seconds, 1e-9)
+        self.run.reports.append(
+            {"kind": "train", **record, "seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
+        )
+        losses = {
+            name.split("/", 1)[1] if len(trainer.players) == 1 else name: f"{value:.4g}"
+            for name, value in record.items()
+            if "/" in name
+        }
+        self.meter.advance(0, **losses)
+
+    def due(self, trainer: Trainer) -> None:
+        """Save pictures and validate."""
+        family = trainer.evaluated
+        with inference(family), stream(trainer.settings.seed, "observe"):
+            self._save_pictures(family, trainer)
+            record = self._validate(family, trainer)
+        self.run.reports.append({"kind": "validation", "step": trainer.step, **record})
+        self._announce_collapse(record, trainer)
+
+    def checkpoint(self, trainer: Trainer) -> None:
+        """Store the state in the run folder."""
+        checkpoint.write(self.run.checkpoints, trainer.step, trainer.state(), trainer.settings.keep)
+
+    def _save_pictures(self, family: Family, trainer: Trainer) -> None:
+        name = f"step_{trainer.step:08d}.png"
+        if isinstance(family, Samples):
+            drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(trainer.device)
+            pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
+        if isinstance(family, Reconstructs):
+            shown = self.dataset.validation.head(_SHOWN // 2).images.to(trainer.device)
+            pairs = pictures.paired(shown, family.reconstruct(shown), 8)
+            pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
+
+    def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
+        """Return the losses of every player on validation images, with the weights that are evaluated."""
+        values: dict[str, list[Tensor]] = {}
+        codes: list[Tensor] = []
+        for batch in islice(self.dataset.validation.chunks(_CHUNK), _CHUNKS):
+            batch = batch.to(trainer.device)
+            for name, value in _losses(family, batch).items():
+                values.setdefault(name, []).append(value.double() * len(batch))
+            values.setdefault("images", []).append(torch.tensor(len(batch)))
+            if isinstance(family, Infers):
+                codes.append(family.posterior(batch.images).mean)
+        images = sum(value.item() for value in values.pop("images"))
+        record = {name: sum(value.item() for value in items) / images for name, items in values.items()}
+        if codes:
+            record |= {"active_units": count_active(torch.cat(codes)), "latent_units": codes[0].shape[1]}
+        return record
+
+    def _announce_collapse(self, record: Mapping[str, float], trainer: Trainer) -> None:
+        if self.collapse_announced or trainer.done < _COLLAPSE_AFTER or "active_units" not in record:
+            return
+        active, total = int(record["active_units"]), int(record["latent_units"])
+        if active < _COLLAPSED * total:
+            self.collapse_announced = True
+            self.progress.say(
+                f"warning: only {active} of {total} latent units are active at step {trainer.step} (posterior collapse). "
+                "Try a lower --beta, fewer --latents, or a longer training"
+            )
+
+
+def _losses(family: Family, batch: Batch) -> dict[str, Tensor]:
+    """Return every loss and part of every turn on a batch, by `player/part`."""
+    return {
+        f"{player}/{part}": value
+        for turn in family.turns()
+        for player, loss in turn.losses(batch).items()
+        for part, value in {"loss": loss.total, **loss.parts}.items()
+    }

@@ -1,0 +1,123 @@
+"""A trained model, opened from its run folder: the Python side of every command."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, of, require
+from simulacra.core.errors import UsageError
+from simulacra.core.modes import inference
+from simulacra.core.progress import SILENT, Progress
+from simulacra.core.randomness import noise
+from simulacra.data.dataset import Dataset
+from simulacra.data.load import load
+from simulacra.runs.run import Run
+from simulacra.tasks import latents as paths
+
+_AT_ONCE = 256  # images per call of the network
+
+
+class Trained:
+    """A model with the weights of its newest checkpoint, ready to be used. Images are float [n c h w] in [0, 1]."""
+
+    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+        self.run = run
+        self.model, self.step = run.load_family()
+        self.spec = run.spec
+        if dataset is not None:
+            self.dataset = dataset
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data that the run was trained on."""
+        return load(self.run.config.data)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the model can do."""
+        return of(type(self.model))
+
+    def sample(self, count: int = 64, seed: int = 0, progress: Progress = SILENT) -> Tensor:
+        """Return `count` new images; image k of a seed is the same whatever the count."""
+        model = require(self.model, Samples, "sampling")
+        if count < 1:
+            raise UsageError(f"count is {count}, expected at least 1")
+        images = []
+        with inference(self.model), progress.work("sampling", count, "images") as meter:
+            for start in range(0, count, _AT_ONCE):
+                drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
+                images.append(model.generate(drawn))
+                meter.advance(len(drawn))
+        return torch.cat(images)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return latents [n d]."""
+        model = require(self.model, Encodes, "encoding")
+        return self._in_pieces(model.encode, self._checked(images))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the images of latents [n d]."""
+        model = require(self.model, Decodes, "decoding")
+        if latents.ndim != 2 or latents.shape[1] != model.latents:
+            raise UsageError(f"latents have shape {tuple(latents.shape)}, expected [n {model.latents}]")
+        return self._in_pieces(model.decode, latents)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Return the model's version of images."""
+        model = require(self.model, Reconstructs, "reconstruction")
+        return self._in_pieces(model.reconstruct, self._checked(images))
+
+    def interpolate(
+        self, start: Tensor, end: Tensor, steps: int = 11, path: Literal["auto", "linear", "spherical"] = "auto"
+    ) -> Tensor:
+        """Return images [n steps c h w] from `start` to `end`, both [n c h w].
+
+        The latents move along a line or an arc; `auto` takes the arc where the prior is Gaussian. The ends are the
+        reconstructions of the images.
+        """
+        model = require(self.model, Decodes, "interpolation")
+        along = paths.path_for(path, model.prior)
+        points = along(self.encode(start), self.encode(end), steps).transpose(0, 1)
+        return self.decode(points.flatten(0, 1)).unflatten(0, (len(start), steps))
+
+    def traverse(self, image: Tensor, steps: int = 11, reach: float = 3.0) -> Tensor:
+        """Return images [d steps c h w]: one row for each latent, moved by +-`reach` of its standard deviations over the data.
+
+        `image` is [c h w]; rows are ordered by how much their latent varies, most first.
+        """
+        codes = self.encode(self.dataset.validation.head(1000).images)
+        spread, center = codes.std(0), codes.mean(0)
+        order = spread.argsort(descending=True)
+        rows = self.encode(image[None]).repeat(steps * len(order), 1).unflatten(0, (len(order), steps))
+        for row, latent in zip(rows, order.tolist(), strict=True):
+            row[:, latent] = center[latent] + spread[latent] * torch.linspace(-reach, reach, steps)
+        return self.decode(rows.flatten(0, 1)).unflatten(0, (len(order), steps))
+
+    def evaluate(self, particles: int = 50, seed: int = 0, progress: Progress = SILENT) -> dict[str, Any]:
+        """Return the numbers of the full test set, as `simulacra evaluate --json` prints them."""
+        from simulacra.tasks.evaluate import evaluate
+
+        return evaluate(self, particles, seed, progress)
+
+    def report(self, progress: Progress = SILENT) -> Path:
+        """Write `report.html` and return its path."""
+        from simulacra.tasks.report import report
+
+        return report(self, progress)
+
+    def _in_pieces(self, function: Any, inputs: Tensor) -> Tensor:
+        with inference(self.model):
+            return torch.cat([function(piece) for piece in inputs.split(_AT_ONCE)])
+
+    def _checked(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1:] != self.spec.shape:
+            raise UsageError(f"images have shape {tuple(images.shape)}, expected [n {' '.join(map(str, self.spec.shape))}]")
+        return images
+
+
+def open_run(path: Path | str, dataset: Dataset | None = None) -> Trained:
+    """Open a run folder; raises UsageError where it is none, SimulacraError where it holds no whole checkpoint."""
+    return Trained(Run.open(path), dataset)
