@@ -1,7 +1,7 @@
 """How long work speaks: tasks tell a Progress, interfaces decide what a person sees."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -15,17 +15,11 @@ class Meter(Protocol):
 class Progress(Protocol):
     """Where work reports to. Only interfaces print."""
 
-    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> "_MeterContext":
+    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> AbstractContextManager[Meter]:
         """Open a meter for `total` units (None: unknown) of which `start` are done; it closes with the context."""
 
     def say(self, message: str) -> None:
         """Tell the user one line."""
-
-
-class _MeterContext(Protocol):
-    def __enter__(self) -> Meter: ...
-
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _SilentMeter:

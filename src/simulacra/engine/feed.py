@@ -19,8 +19,8 @@ class Feed(Protocol):
     def per_epoch(self) -> int:
         """Batches in one pass over the images."""
 
-    def batch(self, number: int, device: torch.device | str = "cpu") -> Batch:
-        """Return batch `number`, always the same."""
+    def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
+        """Return batch number i, always the same."""
 
 
 class Unpaired:
@@ -31,8 +31,8 @@ class Unpaired:
         (self.size,) = {feed.size for feed in self.domains.values()}
         self.per_epoch = max(feed.per_epoch for feed in self.domains.values())
 
-    def batch(self, number: int, device: torch.device | str = "cpu") -> Batch:
-        """Return the batches `number` of every domain; `images` and `labels` are the first domain's."""
-        batches = {name: feed.batch(number, device) for name, feed in self.domains.items()}
+    def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
+        """Return batch number i of every domain; `images` and `labels` are the first domain's."""
+        batches = {name: feed.batch(i, device) for name, feed in self.domains.items()}
         first = next(iter(batches.values()))
         return Batch(first.images, first.labels, batches)

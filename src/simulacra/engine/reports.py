@@ -35,24 +35,32 @@ class Window:
     def values(self) -> dict[str, list[float]]:
         """Return every value noted since `first`; raises NonFiniteError that names player and step."""
         rows = {name: torch.stack(values).tolist() for name, values in self._rows.items()}
-        for name, values in rows.items():
-            for index, value in enumerate(values):
-                if not math.isfinite(value):
-                    raise NonFiniteError(self._message(name, value, index, len(values)))
+        broken = [
+            (self._step(index, len(values)), name, value)
+            for name, values in rows.items()
+            for index, value in enumerate(values)
+            if not math.isfinite(value)
+        ]
+        if broken:
+            raise NonFiniteError(_message(*min(broken, key=lambda item: item[0])))
         return rows
 
     def means(self) -> dict[str, float]:
         """Return the mean of every value since `first`."""
         return {name: math.fsum(values) / len(values) for name, values in self.values().items()}
 
-    def _message(self, name: str, value: float, index: int, count: int) -> str:
-        player, part = name.split("/", 1)
-        steps = max(len(values) for values in self._rows.values())
-        step = self.first + index * steps // count + 1
-        return (
-            f"{part} of player '{player}' became {value} at step {step}: training is stopped and the last checkpoint kept. "
-            "Try a lower --lr, --clip 1, or --precision float32"
-        )
+    def _step(self, index: int, count: int) -> int:
+        """Return the step of value `index` of `count`: a player that moves several times has several values a step."""
+        steps = min(len(values) for values in self._rows.values())
+        return self.first + index * steps // count + 1
+
+
+def _message(step: int, name: str, value: float) -> str:
+    player, part = name.split("/", 1)
+    return (
+        f"{part} of player '{player}' became {value} at step {step}: training is stopped and the last checkpoint kept. "
+        "Try a lower --lr, --clip 1, or --precision float32"
+    )
 
 
 class Reports:

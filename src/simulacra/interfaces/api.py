@@ -42,7 +42,7 @@ def resume(run: Path | str, *, duration: str = "", dataset: Dataset | None = Non
     return Trained(outcome.run, dataset)
 
 
-def open(run: Path | str, *, dataset: Dataset | None = None) -> Trained:  # noqa: A001 - simulacra.open reads well
+def open(run: Path | str, *, dataset: Dataset | None = None) -> Trained:
     """Open a run folder; the result samples, encodes, decodes, reconstructs, interpolates, evaluates and reports."""
     return open_run(run, dataset)
 

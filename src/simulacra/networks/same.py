@@ -7,6 +7,8 @@ larger half at the bottom and the right; the transposed convolution is the exact
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simulacra.networks.adjoint import conv_transpose2d
+
 
 def halved(size: tuple[int, int], stride: int = 2) -> tuple[int, int]:
     """Return the size (height, width) that a `same` convolution of this stride produces: ceil(n / stride)."""
@@ -56,12 +58,9 @@ class SameConvTranspose2d(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Convolve up to `size`."""
         (kernel, _), (stride, _) = self.conv.kernel_size, self.conv.stride
-        rows, columns = (same_padding(side, kernel, stride) for side in self.size)
-        weight, bias = self.conv.weight, self.conv.bias
-        if rows[0] == rows[1] and columns[0] == columns[1]:
-            return F.conv_transpose2d(features, weight, bias, stride, (rows[0], columns[0]))
-        full = F.conv_transpose2d(features, weight, bias, stride)
-        return full[..., rows[0] : rows[0] + self.size[0], columns[0] : columns[0] + self.size[1]]
+        rows, columns = ((same_padding(side, kernel, stride)[0], side) for side in self.size)
+        assert self.conv.bias is not None
+        return conv_transpose2d(features, self.conv.weight, self.conv.bias, stride, (rows, columns))
 
 
 def glorot(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:

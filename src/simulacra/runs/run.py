@@ -12,6 +12,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import unwritable, write_json
+from simulacra.core.randomness import stream
 from simulacra.engine import checkpoint
 from simulacra.engine.reports import Reports
 from simulacra.runs import settings
@@ -85,7 +86,8 @@ class Run:
         """Return the family with the weights to evaluate (the average, where one is kept) and the step they are from."""
         group = "average" if self.config.train.ema else "model"
         stored, _ = checkpoint.read_newest(self.checkpoints, (group,))
-        family = self.config.new_family(self.spec)
+        with stream(0, "overwritten below"):
+            family = self.config.new_family(self.spec)
         family.load_state_dict(stored.tensors[group])
         return family.eval().requires_grad_(False), stored.facts["step"]
 

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
+from simulacra.tasks.pictures import paired
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -24,11 +24,7 @@ def test_images(trained: "Trained", count: int, seed: int) -> Tensor:
 
 def originals_and_reconstructions(trained: "Trained", images: Tensor, columns: int = 8) -> Tensor:
     """Return rows of originals, each above the row of their reconstructions, for a grid of `columns`."""
-    made = trained.reconstruct(images)
-    rows = [row for pair in zip(images.split(columns), made.split(columns), strict=True) for row in pair]
-    short = columns - len(rows[-1])
-    blank = torch.ones(short, *images.shape[1:])
-    return torch.cat([torch.cat([row, blank]) if len(row) < columns else row for row in rows])
+    return paired(images, trained.reconstruct(images), columns)
 
 
 def interpolations(

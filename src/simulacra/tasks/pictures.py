@@ -37,15 +37,13 @@ def grid(images: Tensor, columns: int) -> Image.Image:
     return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
 
 
-def rows_of(*rows: Tensor) -> Tensor:
-    """Return several rows of images [n c h w] as one batch that a grid of n columns shows one below the other."""
-    return torch.cat(rows)
-
-
 def paired(above: Tensor, below: Tensor, columns: int) -> Tensor:
-    """Return two sets of images [n c h w] in alternating rows of `columns`, each row above its counterpart."""
-    strips = [part for pair in zip(above.split(columns), below.split(columns), strict=True) for part in pair]
-    return torch.cat(strips)
+    """Return two sets of images [n c h w] for a grid of `columns`: rows of the first, each above its counterpart.
+
+    Rows that are too short are filled with white.
+    """
+    rows = [row for pair in zip(above.split(columns), below.split(columns), strict=True) for row in pair]
+    return torch.cat([torch.cat([row, torch.ones(columns - len(row), *row.shape[1:])]) for row in rows])
 
 
 def png(picture: Image.Image) -> bytes:

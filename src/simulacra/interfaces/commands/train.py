@@ -5,6 +5,7 @@ flags: the later wins. 'simulacra train FAMILY --help' shows the family's own fl
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ EXAMPLES = examples(
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags; those of a family only once it is known from the words."""
+    parser.usage = "simulacra train FAMILY [--recipe FILE] [--data NAME] [--for DURATION] [--out RUN] [flags]"
     parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/FAMILY-DATA-N)")
@@ -77,7 +79,7 @@ def _family_in(words: list[str]) -> str:
     """Return the family that the words name, directly or through a recipe; empty if they name none."""
     if words and not words[0].startswith("-"):
         return words[0]
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in pairwise([*words, ""]):
         path = after if word == "--recipe" else word.removeprefix("--recipe=") if word.startswith("--recipe=") else ""
         if path:
             from simulacra.runs.settings import read_recipe

@@ -1,0 +1,7 @@
+"""`python -m simulacra` is the command line."""
+
+import sys
+
+from simulacra.interfaces.cli import main
+
+sys.exit(main())

@@ -1,0 +1,82 @@
+"""Arrays of images from outside: rank, range and finiteness are checked at the door."""
+
+from typing import Literal
+
+import numpy as np
+
+from simulacra.core.errors import DataError
+from simulacra.data.source import Pixels
+
+_CHANNELS = (1, 2, 3, 4)
+Layout = Literal["channels last", "channels first"]
+
+
+def to_uint8(images: np.ndarray, where: str, prefer: Layout = "channels last") -> Pixels:
+    """Return images [n h w c] in 0..255 from [n h w], [n h w c] or [n c h w]; `prefer` decides where both would fit.
+
+    Floats must lie in [0, 1], whole numbers in 0..255; truth values become 0 and 255.
+    Raises DataError that names `where`, the first bad image and what was expected.
+    """
+    stacked = _channels_last(np.asarray(images), where, prefer)
+    if stacked.dtype == np.bool_:
+        return stacked.astype(np.uint8) * np.uint8(255)
+    if stacked.dtype.kind == "f":
+        _check(stacked, where, 0.0, 1.0, "divide by 255 if the values are 0..255")
+        return np.asarray(np.rint(stacked * 255), dtype=np.uint8)
+    if stacked.dtype.kind in "iu":
+        _check(stacked, where, 0, 255, "scale the values to 0..255")
+        if stacked.size and stacked.max() == 1:
+            expected = f"expected {stacked.dtype} values in 0..255"
+            raise DataError(f"{where}: all values are 0 or 1, {expected}: multiply by 255, or give floats or truth values")
+        return np.ascontiguousarray(stacked, dtype=np.uint8)
+    raise DataError(f"{where} has values of type {stacked.dtype}, expected uint8 in 0..255 or floats in [0, 1]")
+
+
+def to_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
+    """Return class numbers int64 [n] of `count` images; raises DataError for another shape, fractions or negative numbers."""
+    given = np.asarray(labels)
+    if given.shape not in ((count,), (count, 1)):
+        raise DataError(f"{where} has labels of shape {given.shape} for {count} images, expected ({count},)")
+    if given.dtype.kind not in "iu" or (given.size and given.min() < 0):
+        raise DataError(f"{where} has labels of type {given.dtype}, expected whole numbers from 0")
+    return given.reshape(count).astype(np.int64)
+
+
+def class_names(labels: np.ndarray | None, classes: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Return the names of the classes of labels [n]: the given ones, or the numbers; raises DataError if there are too few."""
+    if labels is None:
+        return ()
+    needed = int(labels.max(initial=-1)) + 1
+    if classes and needed > len(classes):
+        raise DataError(f"{where} has label {needed - 1} but only {len(classes)} class names: name every class")
+    return classes or tuple(map(str, range(needed)))
+
+
+def _channels_last(images: np.ndarray, where: str, prefer: Layout) -> np.ndarray:
+    expected = "expected [n h w], [n h w c] or [n c h w] with 1 to 4 channels"
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise DataError(f"{where} has shape {images.shape}, {expected} and at least one image")
+    if images.ndim == 3:
+        return images[..., None]
+    last, first = images.shape[3] in _CHANNELS, images.shape[1] in _CHANNELS
+    if first and (prefer == "channels first" or not last):
+        return images.transpose(0, 2, 3, 1)
+    if last:
+        return images
+    raise DataError(f"{where} has shape {images.shape}, {expected}")
+
+
+def _check(images: np.ndarray, where: str, low: float, high: float, advice: str) -> None:
+    for start in range(0, len(images), 1024):
+        block = images[start : start + 1024]
+        good = (block >= low) & (block <= high)  # NaN is neither
+        if not good.all():
+            bad = int(np.argmin(good.reshape(len(block), -1).all(axis=1)))
+            held, advice = _describe(block[bad], advice)
+            raise DataError(f"{where}: image {start + bad} has {held}, expected {images.dtype} in [{low:g}, {high:g}]: {advice}")
+
+
+def _describe(image: np.ndarray, advice: str) -> tuple[str, str]:
+    if np.isnan(image).any():
+        return "NaN", "leave it out or mend it"
+    return f"values from {image.min():g} to {image.max():g}", advice

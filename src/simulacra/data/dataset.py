@@ -1,0 +1,92 @@
+"""Images ready for use: three splits of uint8 arrays, and what is known of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.data.prepared import Skipped
+from simulacra.data.source import Pixels
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set: images uint8 [n h w c], possibly memory-mapped; labels int64 [n] or None."""
+
+    name: SplitName
+    images: Pixels
+    labels: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "Split":
+        """Return the images of an index array (copied) or a slice (not copied) as a split."""
+        return Split(self.name, self.images[indices], None if self.labels is None else self.labels[indices])
+
+    def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """Return the images of an index array, in its order."""
+        labels = None if self.labels is None else torch.from_numpy(self.labels[indices])
+        return Batch(to_floats(torch.from_numpy(self.images.take(indices, axis=0))), labels)
+
+    def head(self, count: int) -> Batch:
+        """Return the first `count` images, or all if there are fewer; the order is shuffled, so that they are a fair sample."""
+        return self.batch(np.arange(min(count, len(self))))
+
+    def chunks(self, size: int) -> Iterator[Batch]:
+        """Yield all images in order, `size` at a time; the last batch may be smaller."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images in three splits. digest: sha256 of the contents, in hex; notes: what a user should know of the whole."""
+
+    name: str
+    digest: str
+    spec: DataSpec
+    train: Split
+    validation: Split
+    test: Split
+    skipped: Skipped = field(default_factory=Skipped)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[Split, Split, Split]:
+        """Train, validation, test."""
+        return (self.train, self.validation, self.test)
+
+
+def to_floats(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
+    """Return float32 [b c h w] in [0, 1] of uint8 [b h w c] on the same device; the memory stays channels-last if wanted."""
+    images = pixels.permute(0, 3, 1, 2)
+    images = images if channels_last else images.contiguous()
+    return images.float().div_(255)  # two passes, but faster than one true division of bytes; 255 becomes 1.0 exactly
+
+
+def split(
+    images: Pixels, labels: NDArray[np.int64] | None, train: int, validation: float, limit: int = 0
+) -> tuple[Split, Split, Split]:
+    """Return train, validation and test as slices of shuffled images, of which the first `train` are not for testing.
+
+    validation: share of those that is held out, at least one image if it is not 0 and two are there; limit: 0 for all.
+    """
+    held_out = round(train * validation)
+    if validation > 0 and train > 1:
+        held_out = max(held_out, 1)
+    start = train - held_out
+    stop = min(limit, start) if limit else start
+
+    def part(name: SplitName, rows: slice) -> Split:
+        return Split(name, images[rows], None if labels is None else labels[rows])
+
+    return part("train", slice(0, stop)), part("validation", slice(start, train)), part("test", slice(train, None))

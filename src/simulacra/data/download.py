@@ -1,0 +1,71 @@
+"""Files from public mirrors: with retries, a time limit, a check of their contents, and never half written."""
+
+import http.client
+import os
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from simulacra.core.errors import DataError
+from simulacra.core.progress import Progress
+from simulacra.data.places import CACHE_VARIABLE
+
+ROUNDS = 3  # over all mirrors
+FIRST_PAUSE = 1.0  # seconds, doubled after every round
+TIMEOUT = 20.0  # seconds without a byte
+_CHUNK = 1 << 16
+_FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError and timeouts are OSErrors
+
+
+def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], None], progress: Progress) -> None:
+    """Download the first of the mirrors that answers to `target`, which appears whole and verified or not at all.
+
+    verify: raises DataError for wrong contents. Raises DataError, naming the last failure, when every mirror failed every time.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        remedy = f"set {CACHE_VARIABLE} to a folder you can write to"
+        raise DataError(f"cannot write to {target.parent}: {error.strerror}: {remedy}") from error
+    try:
+        _from_any(urls, temporary, verify, progress)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], None], progress: Progress) -> None:
+    failure: Exception = DataError("no mirror is known")
+    for attempt in range(ROUNDS):
+        for url in urls:
+            try:
+                _download(url, temporary, progress)
+                verify(temporary)
+            except (*_FAILURES, DataError) as error:
+                failure = error
+            else:
+                return
+        if attempt + 1 < ROUNDS:
+            time.sleep(FIRST_PAUSE * 2**attempt)
+    raise DataError(f"{urls[-1] if urls else 'download'} failed {ROUNDS} times: {failure}") from failure
+
+
+def _download(url: str, temporary: Path, progress: Progress) -> None:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"{url} is no web address")
+    request = urllib.request.Request(url, headers={"User-Agent": "simulacra"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response, temporary.open("wb") as file:
+        declared = response.headers.get("Content-Length")
+        total = int(declared) if declared and declared.isdecimal() else None
+        with progress.work(f"downloading {url.rsplit('/', 1)[-1]}", total, "B") as meter:
+            while piece := response.read(_CHUNK):
+                file.write(piece)
+                meter.advance(len(piece))
+        file.flush()
+        os.fsync(file.fileno())
+        if total is not None and file.tell() != total:
+            raise ValueError(f"the connection ended after {file.tell()} of {total} bytes")

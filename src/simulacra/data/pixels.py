@@ -1,0 +1,181 @@
+"""From an image file's bytes to pixels: every mode converted or refused by name, upright, alpha on white."""
+
+import warnings
+from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulacra.data.source import Pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset(
+    (
+        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".avif"),
+    )
+)
+# Only decoders of plain pictures: others (EPS among them) start programs or read further files.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
+PIXEL_LIMIT = 89_478_485  # what Pillow warns of; here it refuses
+_BOMB = f"decompression bomb: more than {PIXEL_LIMIT:,} pixels"
+_ALPHA = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
+_PLAIN = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+
+
+class Refused(Exception):
+    """A file that is not taken; the text is the reason, the same for all files of its kind."""
+
+
+def decode(content: bytes) -> Pixels:
+    """Return the pixels of an image file, uint8 [h w 1] or [h w 3], upright; of several frames the first.
+
+    Raises Refused with the reason: damaged, too large, or of a mode that has no 8-bit meaning.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(BytesIO(content), formats=_formats()) as image:
+                _require_modest(image)
+                return to_pixels(_upright(image))
+        except Refused:
+            raise
+        except Image.DecompressionBombError as error:
+            raise Refused(_BOMB) from error
+        except UnidentifiedImageError as error:
+            raise Refused("empty file" if not content else "no image inside, or its first bytes are damaged") from error
+        except Exception as error:  # a decoder that meets damaged bytes raises anything
+            raise Refused("truncated or damaged image") from error
+
+
+def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:
+    """Return the image [h w c] scaled and cropped about its centre to `shape` (height, width), with `channels` channels.
+
+    None and 0 leave it as it is. Proportions are kept. Raises Refused where the channels cannot be converted.
+    """
+    if channels not in (0, pixels.shape[2]):
+        pixels = _recolour(pixels, channels)
+    if shape is None or pixels.shape[:2] == shape:
+        return pixels
+    if pixels.shape[2] in (1, 3):
+        return _resize(pixels, shape)
+    return np.concatenate([_resize(plane, shape) for plane in np.split(pixels, pixels.shape[2], axis=2)], axis=2)
+
+
+def _require_modest(image: "Image") -> None:
+    if image.width * image.height > PIXEL_LIMIT:
+        raise Refused(_BOMB)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _upright(image: "Image") -> "Image":
+    from PIL import ImageOps
+
+    image.load()
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # unreadable EXIF data says nothing of the pixels
+        return image
+    return image
+
+
+def to_pixels(image: "Image") -> Pixels:
+    """Return a Pillow image of any mode as uint8 [h w 1] or [h w 3]: alpha on white, 16 bits scaled by 1/257.
+
+    Raises Refused for a mode, or values in a mode, that have no 8-bit meaning.
+    """
+    mode = image.mode
+    if mode in _ALPHA or (mode in _PLAIN and "transparency" in image.info):
+        return _colours(_over_white(image), grey=_ALPHA.get(mode, _PLAIN.get(mode)) == "L", palette=mode in ("P", "PA"))
+    if mode in _PLAIN:
+        return _colours(image.convert(_PLAIN[mode]), grey=_PLAIN[mode] == "L", palette=mode == "P")
+    if mode == "LAB":
+        return np.asarray(_lab_to_rgb(image))
+    if mode == "I" or mode.startswith("I;16"):
+        return _from_16_bits(np.asarray(image), mode)
+    if mode == "F":
+        return _from_floats(np.asarray(image))
+    raise Refused(f"mode {mode} is not supported: convert the file to 8-bit RGB")
+
+
+def _colours(image: "Image", *, grey: bool, palette: bool) -> Pixels:
+    pixels = np.asarray(image.convert("L") if grey else image.convert("RGB"))
+    if grey:
+        return pixels[:, :, None]
+    return pixels[:, :, :1] if palette and is_grey(pixels) else pixels
+
+
+def is_grey(pixels: Pixels) -> bool:
+    """Return whether the channels of an image [h w 3] are equal everywhere."""
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
+
+
+def _over_white(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode == "La":
+        image = image.convert("LA")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+
+
+def _lab_to_rgb(image: "Image") -> "Image":
+    try:
+        from PIL import ImageCms
+
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    except ImportError as error:
+        raise Refused("mode LAB needs Pillow with colour management") from error
+    converted = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    if converted is None:
+        raise Refused("mode LAB could not be converted")
+    return converted
+
+
+def _from_16_bits(values: np.ndarray, mode: str) -> Pixels:
+    wide = values.astype(np.int64)[:, :, None]
+    if wide.size and (wide.min() < 0 or wide.max() > 65535):
+        raise Refused(f"mode {mode} with values outside 0..65535")
+    return np.asarray((wide + 128) // 257, dtype=np.uint8)
+
+
+def _from_floats(values: np.ndarray) -> Pixels:
+    if not ((values >= 0) & (values <= 1)).all():
+        raise Refused("mode F with values outside [0, 1]")
+    return np.asarray(np.rint(values[:, :, None] * 255), dtype=np.uint8)
+
+
+def _recolour(pixels: Pixels, channels: int) -> Pixels:
+    from PIL import Image
+
+    held = pixels.shape[2]
+    if held == 1:
+        return np.repeat(pixels, channels, axis=2)
+    if held == 3 and channels == 1:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
+    raise Refused(f"{held} channels cannot become {channels}")
+
+
+def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    scale = min(height / shape[0], width / shape[1])
+    kept_height, kept_width = shape[0] * scale, shape[1] * scale
+    left, top = (width - kept_width) / 2, (height - kept_height) / 2
+    flat = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    box = (left, top, left + kept_width, top + kept_height)
+    resized = Image.fromarray(flat).resize((shape[1], shape[0]), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    return np.asarray(resized).reshape(*shape, -1)

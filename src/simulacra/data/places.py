@@ -1,0 +1,49 @@
+"""Where data stands on this machine: the user's data folder and the cache folder."""
+
+import os
+from pathlib import Path
+
+DATA_VARIABLE = "SIMULACRA_DATA"
+CACHE_VARIABLE = "SIMULACRA_CACHE"
+
+
+def data_folder() -> Path | None:
+    """Return the folder that $SIMULACRA_DATA names, or None."""
+    value = os.environ.get(DATA_VARIABLE)
+    return Path(value).expanduser() if value else None
+
+
+def cache_folder() -> Path:
+    """Return $SIMULACRA_CACHE, else $XDG_CACHE_HOME/simulacra, else ~/.cache/simulacra; it need not exist."""
+    if value := os.environ.get(CACHE_VARIABLE):
+        return Path(value).expanduser()
+    if value := os.environ.get("XDG_CACHE_HOME"):
+        return Path(value).expanduser() / "simulacra"
+    return Path.home() / ".cache" / "simulacra"
+
+
+def homes(name: str) -> tuple[Path, ...]:
+    """Return the folders in which the files of the data set `name` may stand, in the order in which they are searched."""
+    own = data_folder()
+    return (*((own / name, own) if own else ()), cache_folder() / name)
+
+
+def find_file(name: str, *files: str) -> Path | None:
+    """Return the first of the alternatives `files` (files or folders) that stands in a home of the data set `name`."""
+    places = (home / file for home in homes(name) for file in files)
+    return next((place for place in places if stands(place)), None)
+
+
+def stands(path: Path) -> bool:
+    """Return whether something stands at a path and may be looked at."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def put_where(name: str) -> str:
+    """Return, in words, where a user may put the files of the data set `name`."""
+    own = data_folder()
+    return str(own / name) if own else f"{cache_folder() / name} or ${DATA_VARIABLE}/{name}"

@@ -1,0 +1,60 @@
+"""Folders of the cache that appear whole or not at all, whoever else writes at the same time."""
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from simulacra.core.errors import DataError
+from simulacra.core.files import sync_folder
+from simulacra.data.places import CACHE_VARIABLE
+from simulacra.data.prepared import read
+
+_STALE = 24 * 3600  # seconds after which a temporary folder is a dead preparer's
+
+
+@contextmanager
+def temporary_beside(folder: Path) -> Iterator[Path]:
+    """Give a folder beside the final one; what is left of it in the end is removed, and so are those of dead preparers."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for old in folder.parent.glob(".making-*"):
+            if time.time() - old.stat().st_mtime > _STALE:
+                shutil.rmtree(old, ignore_errors=True)
+        temporary = _fresh(folder.parent)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield temporary
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fresh(parent: Path) -> Path:
+    folder = parent / f".making-{uuid.uuid4().hex}"
+    folder.mkdir()  # with the user's usual permissions: a cache may be shared
+    return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    advice = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
+    return DataError(f"cannot write prepared images to {folder.parent}: {error.strerror or error}: {advice}")
+
+
+def publish(temporary: Path, folder: Path) -> None:
+    """Give a finished folder its name; a damaged one there is replaced, another preparer's whole one is kept."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if read(folder):
+            return
+        aside = _fresh(folder.parent) / "damaged"
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        shutil.rmtree(aside.parent, ignore_errors=True)
+        temporary.rename(folder)
+    sync_folder(folder.parent)

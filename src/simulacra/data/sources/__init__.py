@@ -1,0 +1,82 @@
+"""The kinds of data sets, one file each; a new file with a SOURCE is found here."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.core.progress import SILENT, Progress
+from simulacra.data.places import cache_folder, data_folder, stands
+from simulacra.data.prepared import prepared_names
+from simulacra.data.settings import WITH_PATH, DataConfig
+from simulacra.data.source import Material, Source
+
+_ARRAY_SUFFIXES = (".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of `simulacra data list`: where is a path, "embedded", "your own" or "not here"."""
+
+    name: str
+    summary: str
+    size: str
+    where: str
+    prepared: bool
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Return every source by name."""
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    known: list[Source] = [module.SOURCE for module in modules]
+    return {source.name: source for source in sorted(known, key=lambda source: source.name)}
+
+
+def names() -> tuple[Listing, ...]:
+    """Return what can be given as --data: every source, then the folders in $SIMULACRA_DATA. Light: reads no images."""
+    ready = prepared_names()
+    rows = [
+        Listing(name, source.summary, source.size, source.place() or "not here", name in ready)
+        for name, source in sources().items()
+    ]
+    rows += [Listing(path.name, "a folder of images", "", str(path), path.name in ready) for path in _own_folders()]
+    return tuple(rows)
+
+
+def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
+    """Return the material that the settings name, downloaded if need be.
+
+    Raises UsageError for an unknown name, with the nearest valid one, and DataError where nothing can be read.
+    """
+    if config.data in sources():
+        if config.test_path and config.data not in WITH_PATH:
+            raise UsageError(f"--test-path is for images of your own: {config.data} has its own test images")
+        return sources()[config.data].find(config, progress)
+    return at_path(_path(config.data), config, progress)
+
+
+def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
+    """Return the material at a path: NumPy files as arrays, everything else as a folder or archive of images."""
+    kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "folder"
+    return sources()[kind].find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
+
+
+def _path(name: str) -> Path:
+    own = data_folder()
+    candidates = [Path(name).expanduser(), *([own / name] if own else [])] if name else []
+    if found := next((path for path in candidates if stands(path)), None):
+        return found
+    if "/" in name or "\\" in name or Path(name).suffix:
+        raise DataError(f"no such file or folder, or it may not be read: {name}: check the path, or see `simulacra data list`")
+    raise unknown("data set", name, [*sources(), *(path.name for path in _own_folders())])
+
+
+def _own_folders() -> list[Path]:
+    """Return the folders in $SIMULACRA_DATA that no source claims as its home."""
+    own = data_folder()
+    taken = {*sources(), "cifar-10-batches-bin"}
+    found = own.glob("[!.]*") if own else ()
+    return sorted(path for path in found if path.is_dir() and path.name not in taken and path != cache_folder())

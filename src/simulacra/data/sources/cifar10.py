@@ -1,0 +1,114 @@
+"""CIFAR-10: the official binary archive, exact pixels (Krizhevsky 2009)."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from simulacra.core.errors import DataError
+from simulacra.core.progress import Progress
+from simulacra.data.archives import opened
+from simulacra.data.containers import Container
+from simulacra.data.download import fetch
+from simulacra.data.pixels import Refused
+from simulacra.data.places import cache_folder, find_file, put_where
+from simulacra.data.settings import DataConfig
+from simulacra.data.source import Block, Material, Side, array_material, file_key
+
+_ARCHIVE = "cifar-10-binary.tar.gz"
+_PLACES = ("cifar-10-batches-bin", _ARCHIVE, "cifar-10-binary.tar")
+_RECORD = 1 + 3 * 32 * 32  # one byte of label, then the red, green and blue planes
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """Files of `per_file` records each, in the official archive or unpacked beside each other.
+
+    digests: md5 of the contents by file name; the official site publishes md5 only, and only of the archive, which holds these.
+    """
+
+    digests: Mapping[str, str]
+    mirrors: tuple[str, ...]
+    per_file: int = 10_000
+    name: str = "cifar10"
+    summary: str = "photographs of ten kinds of things"
+    size: str = "50,000 + 10,000 images, 32x32 colour, 10 classes"
+    classes: tuple[str, ...] = (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+
+    def place(self) -> str | None:
+        """Return the archive or the folder of the unpacked files, or None."""
+        found = find_file(self.name, *_PLACES) or find_file(self.name, *self.digests)
+        return str(found) if found else None
+
+    def find(self, config: DataConfig, progress: Progress) -> Material:
+        """Return the archive as a material, downloaded into the cache folder if it is nowhere."""
+        root = find_file(self.name, *_PLACES) or self._loose()
+        if root is None:
+            root = cache_folder() / self.name / _ARCHIVE
+            self._fetch(root, progress)
+        files = [root] if root.is_file() else sorted(path for file in self.digests if (path := root / file).exists())
+        key = "|".join([self.name, *map(file_key, files)])
+        return array_material(self.name, key, lambda: self._blocks(root), self.classes)
+
+    def _loose(self) -> Path | None:
+        found = find_file(self.name, *self.digests)
+        return found.parent if found else None
+
+    def _fetch(self, target: Path, progress: Progress) -> None:
+        try:
+            fetch(self.mirrors, target, self._verify, progress)
+        except DataError as error:
+            raise DataError(
+                f"{self.name} is not on this machine and cannot be downloaded ({error}): put {_ARCHIVE} into "
+                f"{put_where(self.name)}, or use --data digits, which needs no download",
+            ) from error
+
+    def _verify(self, path: Path) -> None:
+        self._blocks(path)
+
+    def _blocks(self, root: Path) -> list[Block]:
+        with ExitStack() as stack:
+            container = stack.enter_context(opened(root))
+            stored = {PurePosixPath(entry.name).name: entry.name for entry in container.entries() if not entry.refusal}
+            if missing := [file for file in self.digests if file not in stored]:
+                raise DataError(f"{root} lacks {', '.join(missing)}: fetch the binary version of CIFAR-10 again")
+            return [self._block(container, file, stored[file], root) for file in self.digests]
+
+    def _block(self, container: Container, file: str, stored: str, root: Path) -> Block:
+        try:
+            content = container.read(stored)
+        except Refused as refusal:
+            raise DataError(f"{root}: {file} {refusal}: fetch the archive again") from refusal
+        if len(content) != self.per_file * _RECORD:
+            raise DataError(
+                f"{root}: {file} has {len(content)} bytes, expected {self.per_file * _RECORD}: fetch the archive again"
+            )
+        digest = md5(content, usedforsecurity=False).hexdigest()
+        if digest != self.digests[file]:
+            raise DataError(
+                f"{root}: {file} has md5 {digest}, expected {self.digests[file]}: it is damaged; fetch the archive again"
+            )
+        records = np.frombuffer(content, np.uint8).reshape(self.per_file, _RECORD)
+        planes = records[:, 1:].reshape(-1, 3, 32, 32)
+        side: Side = "test" if file.startswith("test") else "train"
+        return Block(side, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].astype(np.int64))
+
+
+# As several independent public projects pin the files of the archive whose md5 the official site publishes.
+SOURCE = Cifar10(
+    digests={
+        "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+        "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+        "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+        "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+        "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+        "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+    },
+    mirrors=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+)

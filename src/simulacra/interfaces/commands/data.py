@@ -1,0 +1,103 @@
+"""List, prepare or check data sets.
+
+list     what can be given as --data, where it stands and whether it is decoded already
+prepare  find, download if needed, and decode once, so that training starts at once
+check    look at every image for what would spoil training, and say what to do about it
+"""
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from simulacra.core.errors import unknown
+from simulacra.data.settings import DataConfig
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.console import Console
+from simulacra.interfaces.tables import table
+
+if TYPE_CHECKING:
+    from simulacra.data.check import Checkup, Finding
+
+EXAMPLES = examples(
+    "simulacra data list",
+    "simulacra data check ~/photos --size 64",
+    "simulacra data prepare mnist",
+)
+
+
+def arguments(parser: Parser, words: list[str]) -> None:
+    """Add the flags."""
+    parser.add_argument("action", metavar="ACTION", help="list, prepare or check")
+    parser.add_argument("name", nargs="?", metavar="DATA", help="a data set's name or a path, as for --data")
+    add_settings(parser, "the data", DataConfig)
+
+
+def run(parsed: argparse.Namespace, console: Console) -> int:
+    """Do one of the three."""
+    actions = {"list": _list, "prepare": _prepare, "check": _check}
+    if parsed.action not in actions:
+        raise unknown("action", parsed.action, actions)
+    return actions[parsed.action](parsed, console)
+
+
+def _config(parsed: argparse.Namespace) -> DataConfig:
+    named = {"data": parsed.name} if parsed.name else {}
+    return DataConfig.of({**given(parsed, DataConfig), **named}, "the flags")
+
+
+def _list(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.data.sources import names
+
+    listings = names()
+    rows = [(item.name, item.size, "yes" if item.prepared else "no", item.where, item.summary) for item in listings]
+    titles = ("name", "images", "prepared", "where", "what")
+    console.result([asdict(item) for item in listings], lambda: table(titles, rows))
+    return 0
+
+
+def _prepare(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.data.load import load
+
+    data = load(_config(parsed), console)
+    counts = {split.name: len(split) for split in data.splits}
+    content: dict[str, Any] = {
+        "name": data.name,
+        "digest": data.digest,
+        "images": counts,
+        "shape": list(data.spec.shape),
+        "classes": list(data.spec.classes),
+        "skipped": data.skipped.total,
+        "notes": list(data.notes),
+    }
+    skipped = [data.skipped.line()] if data.skipped.total else []
+
+    def text() -> str:
+        channels, height, width = data.spec.shape
+        line = f"{data.name}: {height}x{width}x{channels}, " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        classes = [f"{len(data.spec.classes)} classes: {', '.join(data.spec.classes)}"] if data.spec.classes else []
+        return "\n".join([line, *classes, f"digest {data.digest}", *skipped, *data.notes])
+
+    console.result(content, text)
+    return 0
+
+
+def _check(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.data.check import check
+
+    checkup = check(_config(parsed), console)
+    sizes = {f"{height}x{width}": count for (height, width), count in checkup.sizes.items()}
+    content = {**asdict(checkup), "sizes": sizes, "healthy": checkup.healthy}
+    console.result(content, lambda: _text(checkup, sizes))
+    return 0 if checkup.healthy else 1
+
+
+def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
+    shown = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
+    more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
+    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test; sizes {shown}{more}"
+    return "\n".join([title, *map(_finding, checkup.findings), *(["nothing wrong was found"] if not checkup.findings else [])])
+
+
+def _finding(finding: "Finding") -> str:
+    such = f" ({', '.join(finding.examples)})" if finding.examples else ""
+    return f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}"

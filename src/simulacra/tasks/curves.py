@@ -1,0 +1,254 @@
+"""Curves as plain geometry: the report's template draws them as SVG, in the colours of the reader's light or dark page."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Points = tuple[tuple[float, float], ...]
+
+WIDTH, HEIGHT = 460.0, 250.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 28.0  # margins around the frame
+_POINTS = 300  # more points than this are averaged in groups: the frame is not wider than 400 pixels
+_EARLY, _NEAR = 0.05, 0.5  # the first share of the training may leave the frame, if farther off than this share of its range
+_FEW = 5  # points that are always shown whole
+_DECADES = 2  # a fall beyond this is drawn on a logarithmic scale
+_COLOURS = 6
+
+
+@dataclass(frozen=True)
+class Series:
+    """One quantity over the steps of a run: averaged over training steps, and on validation images; (step, value) pairs."""
+
+    name: str
+    train: Points = ()
+    validation: Points = ()
+
+    @property
+    def points(self) -> Points:
+        """All pairs."""
+        return self.train + self.validation
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A single value that can be pointed at: its place in pixels, and what it says."""
+
+    x: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: its place in pixels, and its text."""
+
+    place: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series as it is drawn: SVG path data inside the frame, a colour's number, the last values as text."""
+
+    name: str
+    colour: int
+    train: str
+    validation: str
+    dots: tuple[Dot, ...]
+    last_train: str
+    last_validation: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A frame with its lines and ticks. `clipped`: the first steps lie outside of it."""
+
+    title: str
+    kind: str
+    lines: tuple[Line, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    logarithmic: bool
+    clipped: bool
+
+    @property
+    def validated(self) -> bool:
+        """Whether any line has values on validation images beside those in training."""
+        return any(line.last_train for line in self.lines) and any(line.last_validation for line in self.lines)
+
+
+def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
+    """Return what the reports of a run show: losses and parts by unit, the learning rate, the active latent units."""
+    losses = _losses(records)
+    groups: dict[str, list[Series]] = {}
+    for name, series in losses.items():
+        groups.setdefault(_unit(name), []).append(series)
+    drawn = [plot(kind, kind, group) for kind, group in sorted(groups.items(), key=lambda item: _ORDER.get(item[0], 2))]
+    rate = Series("learning rate", train=_points(records, "train", "lr"))
+    units = Series("active", train=_points(records, "validation", "active_units"))
+    limit = Series("all", train=_points(records, "validation", "latent_units"))
+    drawn += [plot("learning rate", "rate", [rate], from_zero=True), plot("active latent units", "active", [units, limit], True)]
+    return tuple(item for item in drawn if item is not None)
+
+
+def plot(title: str, kind: str, group: Sequence[Series], from_zero: bool = False) -> Plot | None:
+    """Return the plot of several series in one unit, or None where there is nothing to draw."""
+    shown = [series for series in group if series.points]
+    if not shown:
+        return None
+    steps, values = zip(*(point for series in shown for point in series.points), strict=True)
+    low, high = (min(0.0, *values), max(values)) if from_zero else _range(shown, max(steps))
+    across = _Axis(0.0, max(*steps, 1.0), LEFT, WIDTH - RIGHT)
+    up = _up(low, high, logarithmic=not from_zero and any(_falls_by_decades(series) for series in shown))
+    lines = tuple(_line(series, index % _COLOURS, across, up) for index, series in enumerate(shown))
+    clipped = min(values) < up.low or max(values) > up.high
+    return Plot(title, kind, lines, across.ticks(), up.ticks(), up.logarithmic, clipped)
+
+
+def short(value: float) -> str:
+    """Return a number of an axis or a legend in few characters.
+
+    >>> [short(value) for value in (98.4321, 0.00912, 1.5e-5, 20000, 0.0)]
+    ['98.43', '0.00912', '1.5e-5', '20,000', '0']
+    """
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
+        text = f"{value:,.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+_ORDER = {"nats per image": 0, "loss": 1}
+
+
+def _unit(name: str) -> str:
+    """Return the unit of `player/part`, which its name ends with, or the part's name where it has none."""
+    part = name.split("/", 1)[1]
+    units = {"_nats": "nats per image", "_db": "decibels"}
+    return next((unit for ending, unit in units.items() if part.endswith(ending)), part.replace("_", " "))
+
+
+def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
+    names = dict.fromkeys(name for record in records for name in record if "/" in name)
+    one_player = len({name.split("/", 1)[0] for name in names}) == 1
+    return {
+        name: Series(_words(name, one_player), _points(records, "train", name), _points(records, "validation", name))
+        for name in names
+    }
+
+
+def _words(name: str, one_player: bool) -> str:
+    player, part = name.split("/", 1)
+    words = part.removesuffix("_nats").removesuffix("_db").replace("_", " ").replace("elbo", "ELBO").replace("iwae", "IWAE")
+    return words if one_player else f"{player}: {words}"
+
+
+def _points(records: Iterable[Mapping[str, Any]], kind: str, name: str) -> Points:
+    pairs = [(record.get("step"), record.get(name)) for record in records if record.get("kind") == kind]
+    return tuple((float(step), float(value)) for step, value in pairs if _is_number(step) and _is_number(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _range(group: Sequence[Series], last: float) -> tuple[float, float]:
+    """Return lowest and highest value; of the first steps, which often dwarf all that follows, only what lies near the rest."""
+    points = [point for series in group for point in series.points]
+    values = [value for _, value in points]
+    late = [value for step, value in points if step > _EARLY * last] or values
+    air = _NEAR * (max(late) - min(late)) if len(late) > _FEW else math.inf
+    return max(min(values), min(late) - air), min(max(values), max(late) + air)
+
+
+def _falls_by_decades(series: Series) -> bool:
+    values = [value for _, value in series.points]
+    return min(values) > 0 and max(values) > 10**_DECADES * values[-1] and len(values) > _FEW
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Values from `low` to `high` on pixels from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        return round(self.start + (self._scaled(value) - low) / (high - low) * (self.end - self.start), 1)
+
+    def ticks(self) -> tuple[Tick, ...]:
+        values = _decades(self.low, self.high) if self.logarithmic else _round_values(self.low, self.high)
+        return tuple(Tick(self.place(value), short(value)) for value in values)
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(max(value, self.low * 1e-3)) if self.logarithmic else value
+
+
+def _up(low: float, high: float, logarithmic: bool) -> _Axis:
+    """Return the vertical axis for values from `low` to `high`, with some air; zero is a firm floor."""
+    if logarithmic and low > 0:
+        air = (high / low) ** 0.05
+        return _Axis(low / air, high * air, HEIGHT - BOTTOM, TOP, True)
+    air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    return _Axis(low - air if low else 0.0, high + air, HEIGHT - BOTTOM, TOP)
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Return about five round values between two."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Return powers of ten between two values, with 2 and 5 of each where there are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if math.log10(high / low) < 3 else (1,)
+    return [value for power in powers for factor in factors if low <= (value := factor * 10.0**power) <= high]
+
+
+def _line(series: Series, colour: int, across: _Axis, up: _Axis) -> Line:
+    def placed(points: Points) -> Points:
+        return tuple((across.place(step), up.place(value)) for step, value in points)
+
+    dots = tuple(
+        Dot(x, y, f"{series.name}, validation at step {step:,.0f}: {short(value)}")
+        for (step, value), (x, y) in zip(series.validation, placed(series.validation), strict=True)
+    )
+    return Line(
+        series.name,
+        colour,
+        _path(placed(_averaged(series.train))),
+        _path(placed(series.validation)),
+        dots,
+        *(_last(points) for points in (series.train, series.validation)),
+    )
+
+
+def _last(points: Points) -> str:
+    return short(points[-1][1]) if points else ""
+
+
+def _path(points: Points) -> str:
+    """Return SVG path data; a single point becomes a line of no length, which round caps show as a dot."""
+    if len(points) == 1:
+        return f"M{points[0][0]:g} {points[0][1]:g}h0"
+    return " ".join(f"{'L' if index else 'M'}{x:g} {y:g}" for index, (x, y) in enumerate(points))
+
+
+def _averaged(points: Points) -> Points:
+    """Return at most 300 points: means of neighbours."""
+    size = -(-len(points) // _POINTS) or 1
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return tuple((_mean([step for step, _ in group]), _mean([value for _, value in group])) for group in groups)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

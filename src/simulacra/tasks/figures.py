@@ -1,0 +1,190 @@
+"""The pictures of a report, chosen by what the model can do, as PNG inside the page."""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples
+from simulacra.core.errors import SimulacraError
+from simulacra.core.progress import Progress
+from simulacra.tasks import pictures
+
+if TYPE_CHECKING:
+    from simulacra.tasks.trained import Trained
+
+_SNAPSHOTS = 9  # moments of the training that are shown
+_SNAPSHOT_COLUMNS = 8  # images in a row of a snapshot, as the observer saves it
+_PAIRS, _STEPS = 6, 11  # interpolations, and images on the way
+_ROWS = 10  # latents that are traversed
+_WIDEST = 1600  # pixels of a picture; wider ones are shrunk
+_COMFORTABLE = 1040  # pixels of a grid; wider images stand in fewer columns
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page: a data URI with its size in pixels, what it shows, and a label beside it."""
+
+    source: str
+    width: int
+    height: int
+    alt: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of each section that the model's capabilities call for; none where `problem` says why there are no data."""
+
+    pictures: Mapping[str, tuple[Picture, ...]]
+    problem: str
+
+
+Draw = Callable[["Trained", Batch], tuple[Picture, ...]]
+
+
+def gallery(trained: "Trained", progress: Progress) -> Gallery:
+    """Return all pictures of a report."""
+    model = trained.model
+    wanted = {name: drawn for name, (needed, drawn) in _DRAWN.items() if all(isinstance(model, kind) for kind in needed)}
+    shown: dict[str, tuple[Picture, ...]] = _films(trained) | dict.fromkeys(wanted, ())
+    problem = ""
+    with progress.work("drawing the report", len(wanted) + 1, "pictures") as meter:
+        if isinstance(model, Samples):
+            shown["generated"] = _generated(trained)
+        meter.advance()
+        try:
+            real = _real_images(trained)
+            for name, drawn in wanted.items():
+                shown[name] = drawn(trained, real)
+                meter.advance()
+        except SimulacraError as error:
+            problem = str(error)
+    return Gallery(shown, problem)
+
+
+def _generated(trained: "Trained") -> tuple[Picture, ...]:
+    columns = _columns(trained.spec, 8)
+    return (_picture(trained.sample(columns**2), columns, "Images generated from noise"),)
+
+
+def _real_images(trained: "Trained") -> Batch:
+    """Return up to 64 test images; raises SimulacraError where they cannot be had, or are others than at the training."""
+    data = trained.dataset
+    if data.digest != trained.run.provenance["data"]["digest"]:
+        raise SimulacraError("they have changed since this run was trained")
+    if min(len(data.test), len(data.validation)) < 2:
+        raise SimulacraError(f"there are only {len(data.test)} images for testing and {len(data.validation)} for validation")
+    return data.test.head(64)
+
+
+# --- what is drawn from test images
+
+
+def _real(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
+    columns = _columns(trained.spec, 8)
+    return (_picture(real.images[: columns**2], columns, "Real images of the test set"),)
+
+
+def _reconstructions(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
+    """Return two strips, each a row of originals above a row of reconstructions."""
+    columns = min(_columns(trained.spec, 16), len(real) // 2)
+    return tuple(
+        _picture(torch.cat([shown, trained.reconstruct(shown)]), columns, f"{columns} test images, each above its reconstruction")
+        for shown in real.images[: 2 * columns].split(columns)
+    )
+
+
+def _interpolations(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
+    """Return starts, ways and ends, one a row: test images of different classes where there are classes."""
+    pairs = [(index, index + 1) for index in range(0, len(real) - 1, 2)]
+    if (labels := real.labels) is not None:
+        pairs.sort(key=lambda pair: bool(labels[pair[0]] == labels[pair[1]]))
+    starts, ends = (real.images[list(side)] for side in zip(*pairs[:_PAIRS], strict=True))
+    ways = trained.interpolate(starts, ends, _STEPS).flatten(0, 1)
+    return (
+        _picture(starts, 1, "Test images to start from"),
+        _picture(ways, _STEPS, f"{len(starts)} ways through the latent space, one in each row"),
+        _picture(ends, 1, "Test images to arrive at"),
+    )
+
+
+def _traversal(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
+    rows = trained.traverse(real.images[0], _STEPS)[:_ROWS]
+    return (_picture(rows.flatten(0, 1), _STEPS, f"One test image while {len(rows)} of its latents are moved, one in each row"),)
+
+
+_DRAWN: dict[str, tuple[tuple[type, ...], Draw]] = {
+    "real": ((Samples,), _real),
+    "reconstructions": ((Reconstructs,), _reconstructions),
+    "interpolations": ((Encodes, Decodes), _interpolations),
+    "traversal": ((Encodes, Decodes), _traversal),
+}
+
+
+# --- films: one row of pictures at several moments of the training
+
+
+def _films(trained: "Trained") -> dict[str, tuple[Picture, ...]]:
+    run, films = trained.run, {}
+    if isinstance(trained.model, Samples):
+        films["sample_film"] = tuple(_film(run.samples, 0, trained.spec))
+    if isinstance(trained.model, Reconstructs):
+        folder = run.path / "reconstructions"
+        originals = [replace(frame, label="original", alt="Originals") for frame in _film(folder, 0, trained.spec)[-1:]]
+        films["reconstruction_film"] = (*originals, *_film(folder, 1, trained.spec))
+    return films
+
+
+def _film(folder: Path, row: int, spec: DataSpec) -> list[Picture]:
+    """Return one row of the snapshots in a folder, at moments from the first to the last; unreadable ones are left out."""
+    frames = []
+    for path in _spread(sorted(folder.glob("step_*.png")), _SNAPSHOTS):
+        step = f"step {int(path.stem.removeprefix('step_')):,}"
+        try:
+            with Image.open(path) as picture:
+                frames.append(_embedded(_cropped(picture, row, spec), f"Snapshot at {step}", step))
+        except (OSError, ValueError, SyntaxError):  # as Pillow reports broken files
+            continue
+    return frames
+
+
+def _cropped(picture: Image.Image, row: int, spec: DataSpec) -> Image.Image:
+    """Return a row of a grid of eight columns, which `pictures.grid` may have enlarged by a whole factor."""
+    factor = max(1, ((picture.width + 1) // _SNAPSHOT_COLUMNS - 1) // spec.width)
+    height = factor * spec.height
+    top = row * (height + 1)
+    return picture.crop((0, top, picture.width, min(top + height, picture.height)))
+
+
+def _spread(items: list[Path], count: int) -> list[Path]:
+    """Return at most `count` items at even distances, the first and the last among them."""
+    if len(items) <= count:
+        return items
+    return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
+
+
+# --- pictures
+
+
+def _columns(spec: DataSpec, most: int) -> int:
+    """Return how many images stand in a row of a comfortably wide grid."""
+    width = pictures.grid(torch.zeros(1, *spec.shape), 1).width + 1
+    return max(2, min(most, _COMFORTABLE // width))
+
+
+def _picture(images: Tensor, columns: int, alt: str) -> Picture:
+    return _embedded(pictures.grid(images, columns), alt)
+
+
+def _embedded(picture: Image.Image, alt: str, label: str = "") -> Picture:
+    if picture.width > _WIDEST:
+        picture = picture.resize((_WIDEST, round(picture.height * _WIDEST / picture.width)), Image.Resampling.LANCZOS)
+    source = "data:image/png;base64," + base64.b64encode(pictures.png(picture)).decode()
+    return Picture(source, picture.width, picture.height, alt, label)

@@ -1,0 +1,267 @@
+"""The command line: results, errors that say what to do, exit codes, and what stands on which stream."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simulacra.interfaces.cli import main, names
+
+QUICK = ["--for", "2ep", "--batch", "64", "--snapshots", "2", "--threads", "1", "--features", "8,8", "--hidden", "16"]
+
+
+def run(capsys, *words):
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def subprocess_run(*words, **settings):
+    command = [sys.executable, "-m", "simulacra", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **settings)
+
+
+def width_of(path):
+    with Image.open(path) as picture:
+        return picture.size[0]
+
+
+# --- help
+
+
+def test_help_starts_without_heavy_imports():
+    heavy = "torch,numpy,PIL,sklearn,matplotlib,safetensors"
+    script = (
+        f"import sys; from simulacra.interfaces.cli import main; main(['--help']); "
+        f"print('HEAVY', [name for name in '{heavy}'.split(',') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+
+
+def test_help_lists_every_command():
+    done = subprocess_run("--help")
+    assert done.returncode == 0
+    assert all(f"\n  {name} " in done.stdout for name in names())
+
+
+@pytest.mark.parametrize("command", names())
+def test_every_command_explains_every_flag(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+
+
+def test_help_of_a_family_explains_its_own_flags(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "vae", "--help"])
+    text = capsys.readouterr().out
+    assert "--likelihood" in text
+    assert "beta of pixels/latents" in " ".join(text.split())
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "vea"], "did you mean 'vae'"),
+        (["train", "vae", "--bacth", "3"], "did you mean --batch"),
+        (["train", "vae", "--data", "mnits"], "did you mean 'mnist'"),
+        (["train", "vae", "--for", "soon"], "20ep (epochs)"),
+        (["train", "vae", "--batch", "many"], "--batch is 'many', expected a whole number"),
+        (["train", "vae", "--likelihood", "bernuli"], "did you mean 'bernoulli'"),
+        (["train", "vae", "--objective", "iwae", "--beta", "2"], "neither beta nor reduction"),
+        (["train", "vae", "--batch", "4000"], "fewer images than"),
+        (["train", "vae", "--lr", "-1"], "at least 0"),
+        (["train", "vae", "--preset", "cnov"], "did you mean 'conv'"),
+        (["train"], "no family"),
+        (["train", "vae", "--recipe", "none.toml"], "cannot read the recipe none.toml"),
+        (["sample", "nowhere"], "is not a run folder"),
+        (["resume", "nowhere"], "is not a run folder"),
+        (["data", "prepair"], "did you mean 'prepare'"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_a_remedy_and_exit_code_2(words, said, capsys):
+    code, out, err = run(capsys, *words)
+    assert code == 2
+    assert out == ""
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last or said.replace("fewer images than", "fewer than one batch") in last
+    assert "Traceback" not in err
+    assert not Path("runs").exists()  # nothing half-written
+
+
+def test_an_unknown_key_in_a_recipe_names_the_nearest(capsys, tmp_path):
+    recipe = tmp_path / "bad.toml"
+    recipe.write_text('family = "vae"\n[train]\nbacth = 3\n')
+    code, _, err = run(capsys, "train", "vae", "--recipe", recipe)
+    assert code == 2
+    assert "unknown key in [train] of" in err
+    assert "did you mean 'batch'" in err
+
+
+def test_a_recipe_that_is_not_toml_is_refused(capsys, tmp_path):
+    recipe = tmp_path / "bad.toml"
+    recipe.write_text("family = vae")
+    code, _, err = run(capsys, "train", "--recipe", recipe)
+    assert code == 2
+    assert "is not TOML" in err
+
+
+def test_a_folder_without_images_fails_with_code_1_or_2_and_a_remedy(capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(capsys, "train", "vae", "--data", tmp_path / "empty")
+    assert code in (1, 2)
+    assert err.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in err
+
+
+def test_an_existing_run_is_never_overwritten(capsys, trained_vae):
+    code, _, err = run(capsys, "train", "vae", *QUICK, "--out", trained_vae.run.path)
+    assert code == 2
+    assert "simulacra resume" in err
+
+
+def test_a_model_without_the_capability_says_what_it_needs(capsys, trained_autoencoder):
+    code, _, err = run(capsys, "sample", trained_autoencoder.run.path)
+    assert code == 2
+    assert "needs Samples" in err
+
+
+def test_an_output_that_cannot_be_written_fails_with_code_1(capsys, trained_vae):
+    code, _, err = run(capsys, "sample", trained_vae.run.path, "--out", "/proc/nowhere/x.png")
+    assert code == 1
+    assert "cannot write" in err
+
+
+# --- a run, start to end
+
+
+def test_training_from_a_recipe_keeps_everything_in_the_run_folder(capsys, tmp_path):
+    recipe = tmp_path / "small.toml"
+    recipe.write_text('family = "vae"\npreset = "dense"\n[data]\ndata = "digits"\n[model]\nlatents = 3\n[train]\nbatch = 100\n')
+    out = tmp_path / "run"
+    code, said, _ = run(capsys, "train", "--recipe", recipe, "--for", "1ep", "--hidden", "16", "--threads", "1", "--out", out)
+    assert code == 0
+    assert "next:" in said
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert config["model"]["network"] == "dense"
+    assert config["model"]["latents"] == 3
+    assert config["model"]["hidden"] == [16]  # the flag wins over the preset
+    assert config["train"]["batch"] == 100
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["finished"] is True
+    assert len(provenance["data"]["digest"]) == 64
+    kinds = {json.loads(line)["kind"] for line in (out / "reports.jsonl").read_text().splitlines()}
+    assert "validation" in kinds
+    assert list((out / "samples").glob("step_*.png"))
+    assert not list(out.rglob("*.pkl")) + list(out.rglob("*.pt"))
+
+
+def test_json_is_the_only_thing_on_standard_output(tmp_path):
+    done = subprocess_run("train", "vae", *QUICK, "--json", "--out", tmp_path / "run", env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["finished"] is True
+    assert "training VAE" in done.stderr
+
+
+def test_evaluate_gives_every_number_with_its_error_count_and_protocol(capsys, trained_vae):
+    path = trained_vae.run.path
+    code, out, _ = run(capsys, "evaluate", path, "--particles", 5, "--json")
+    assert code == 0
+    metrics = json.loads(out)["metrics"]
+    expected = {"negative_elbo_nats", "rate_nats", "distortion_nats", "nll_nats", "mse", "active_units"}
+    assert set(metrics) == expected
+    for item in metrics.values():
+        assert set(item) == {"value", "standard_error", "n", "protocol"}
+        assert item["n"] == len(trained_vae.dataset.test)
+    total = metrics["rate_nats"]["value"] + metrics["distortion_nats"]["value"]
+    assert metrics["negative_elbo_nats"]["value"] == pytest.approx(total, rel=1e-6)
+    assert metrics["nll_nats"]["value"] < metrics["negative_elbo_nats"]["value"]
+    assert metrics["nll_nats"]["protocol"]["importance_samples"] == 5
+    assert list((path / "evaluation").glob("*.json"))
+
+
+def test_evaluating_twice_gives_the_same_numbers(trained_vae):
+    assert trained_vae.evaluate(particles=3)["metrics"] == trained_vae.evaluate(particles=3)["metrics"]
+
+
+def test_an_autoencoder_is_told_which_numbers_do_not_apply(capsys, trained_autoencoder):
+    code, out, _ = run(capsys, "evaluate", trained_autoencoder.run.path)
+    assert code == 0
+    assert "not applicable: negative ELBO (needs ScoresLikelihood)" in out
+
+
+@pytest.mark.parametrize("name", ["grid.png", "array.npz", "folder"])
+def test_sample_writes_by_the_ending_of_out(capsys, trained_vae, tmp_path, name):
+    code, _, _ = run(capsys, "sample", trained_vae.run.path, "--count", 10, "--out", tmp_path / name)
+    assert code == 0
+    if name == "grid.png":
+        assert width_of(tmp_path / name) > 100
+    elif name == "array.npz":
+        arrays = np.load(tmp_path / name, allow_pickle=False)
+        assert arrays["images"].shape == (10, 8, 8, 1)
+        assert arrays["images"].dtype == np.uint8
+    else:
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == [f"{index}.png" for index in range(10)]
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "interpolate", "traverse"])
+def test_pictures_are_written_into_the_run_folder_by_default(capsys, trained_vae, command):
+    code, out, _ = run(capsys, command, trained_vae.run.path, "--json")
+    assert code == 0
+    assert width_of(json.loads(out)["path"]) > 100
+
+
+def test_reconstruct_takes_pictures_of_ones_own(capsys, trained_vae, tmp_path):
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "mine.JPG")
+    code, out, _ = run(capsys, "reconstruct", trained_vae.run.path, "--input", tmp_path / "mine.JPG", "--json", "--out", "o.png")
+    assert code == 0
+    assert json.loads(out)["count"] == 1
+
+
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_listings_are_json_too(capsys, command):
+    code, out, _ = run(capsys, command, "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+def test_data_list_prepare_and_check(capsys):
+    for words in (["list"], ["prepare", "digits"], ["check", "digits"]):
+        code, out, _ = run(capsys, "data", *words, "--json")
+        assert code == 0
+        assert json.loads(out)
+
+
+def test_data_check_fails_where_something_spoils_training(capsys, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(6):
+        Image.new("RGB", (16, 16 + index % 2), (index * 30, 0, 9)).save(folder / f"{index}.png")
+    (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0torn")
+    code, out, _ = run(capsys, "data", "check", folder)
+    assert code == 1
+    assert "--size" in out
+    assert "torn.jpg" in out
+
+
+def test_the_demo_does_all_of_it(capsys):
+    code, out, _ = run(capsys, "demo", "--for", "3ep", "--out", "demo")
+    assert code == 0
+    for name in ("pictures/samples.png", "pictures/reconstructions.png", "pictures/interpolations.png", "report.html"):
+        assert Path("demo", name).exists()
+    assert "Try next" in out
