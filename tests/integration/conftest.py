@@ -1,12 +1,9 @@
 """Fixtures of the integration tests: one thread, a cache of their own, a tiny trained run."""
 
-import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,5 +39,5 @@ def _trained(factory, cache, family, **settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         out = factory.mktemp("runs") / family
-        training = {"duration": "3ep", "batch": 64, "lr": 3e-3, "snapshots": 3, "threads": 1, "log_every": 10}
+        training: dict[str, Any] = {"duration": "3ep", "batch": 64, "lr": 3e-3, "snapshots": 3, "threads": 1, "log_every": 10}
         return simulacra.train(family, data="digits", out=out, **training, **settings)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from games import Duel, Exchange, NoiseFeed, Trio
+from tests.integration.games import Duel, Exchange, NoiseFeed, Trio
 
 from simulacra.core.family import Loss, Turn
 from simulacra.engine.feed import Unpaired

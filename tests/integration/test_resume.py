@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from listener import Listener
+from tests.integration.listener import Listener
 
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.engine import checkpoint

@@ -34,7 +34,7 @@ def test_derived_seeds_fit_torch_and_differ_between_purposes() -> None:
 
 def test_derived_seeds_are_the_same_in_every_process_and_version() -> None:
     # a golden value: runs and the splits of data sets hang on it
-    assert derive(0, "batch", 1) == 1838105160614640316
+    assert derive(0, "batch", 1) == 6640070159547292350
 
 
 @given(seeds, st.integers(0, 1000))
@@ -53,9 +53,8 @@ def test_a_stream_draws_the_same_whatever_was_drawn_before_and_gives_the_generat
 def test_a_stream_gives_the_generator_back_when_its_body_fails() -> None:
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), stream(0, "test"):
-        torch.rand(1)
-        1 / 0  # noqa: B018
+    with pytest.raises(ValueError, match="the body fails"), stream(0, "test"):
+        raise ValueError("the body fails", torch.rand(1))
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -68,7 +68,8 @@ class _Bar:
         self._bars, self._task = bars, task
 
     def advance(self, amount: int = 1, **facts: str) -> None:
-        self._bars.update(self._task, advance=amount, **({"facts": _join(facts)} if facts else {}))
+        shown: dict[str, Any] = {"facts": _join(facts)} if facts else {}
+        self._bars.update(self._task, advance=amount, **shown)
 
 
 class _Lines:

@@ -23,7 +23,7 @@ _SNAPSHOTS = 9  # moments of the training that are shown
 _SNAPSHOT_COLUMNS = 8  # images in a row of a snapshot, as the observer saves it
 _PAIRS, _STEPS = 6, 11  # interpolations, and images on the way
 _ROWS = 10  # latents that are traversed
-_WIDEST = 1600  # pixels of a picture; wider ones are shrunk
+_WIDEST = 1200  # pixels of a picture; wider ones are shrunk
 _COMFORTABLE = 1040  # pixels of a grid; wider images stand in fewer columns
 
 
@@ -54,11 +54,8 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
     model = trained.model
     wanted = {name: drawn for name, (needed, drawn) in _DRAWN.items() if all(isinstance(model, kind) for kind in needed)}
     shown: dict[str, tuple[Picture, ...]] = _films(trained) | dict.fromkeys(wanted, ())
-    problem = ""
+    problem, real = "", None
     with progress.work("drawing the report", len(wanted) + 1, "pictures") as meter:
-        if isinstance(model, Samples):
-            shown["generated"] = _generated(trained)
-        meter.advance()
         try:
             real = _real_images(trained)
             for name, drawn in wanted.items():
@@ -66,12 +63,10 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
                 meter.advance()
         except SimulacraError as error:
             problem = str(error)
+        if isinstance(model, Samples):
+            shown["generated"] = _generated(trained, real)
+        meter.advance()
     return Gallery(shown, problem)
-
-
-def _generated(trained: "Trained") -> tuple[Picture, ...]:
-    columns = _columns(trained.spec, 8)
-    return (_picture(trained.sample(columns**2), columns, "Images generated from noise"),)
 
 
 def _real_images(trained: "Trained") -> Batch:
@@ -88,8 +83,20 @@ def _real_images(trained: "Trained") -> Batch:
 
 
 def _real(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
-    columns = _columns(trained.spec, 8)
-    return (_picture(real.images[: columns**2], columns, "Real images of the test set"),)
+    count, columns = _side(trained.spec, real)
+    return (_picture(real.images[:count], columns, "Real images of the test set"),)
+
+
+def _generated(trained: "Trained", real: Batch | None) -> tuple[Picture, ...]:
+    count, columns = _side(trained.spec, real)
+    return (_picture(trained.sample(count), columns, "Images generated from noise"),)
+
+
+def _side(spec: DataSpec, real: Batch | None) -> tuple[int, int]:
+    """Return count and columns of the images that stand side by side, as many as there are real ones, in whole rows."""
+    columns = _columns(spec, 8)
+    count = columns**2 if real is None else min(columns**2, len(real))
+    return (count // columns * columns, columns) if count >= columns else (count, count)
 
 
 def _reconstructions(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
@@ -109,9 +116,9 @@ def _interpolations(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     starts, ends = (real.images[list(side)] for side in zip(*pairs[:_PAIRS], strict=True))
     ways = trained.interpolate(starts, ends, _STEPS).flatten(0, 1)
     return (
-        _picture(starts, 1, "Test images to start from"),
+        _picture(starts, 1, "Test images to start from", _STEPS),
         _picture(ways, _STEPS, f"{len(starts)} ways through the latent space, one in each row"),
-        _picture(ends, 1, "Test images to arrive at"),
+        _picture(ends, 1, "Test images to arrive at", _STEPS),
     )
 
 
@@ -179,12 +186,14 @@ def _columns(spec: DataSpec, most: int) -> int:
     return max(2, min(most, _COMFORTABLE // width))
 
 
-def _picture(images: Tensor, columns: int, alt: str) -> Picture:
-    return _embedded(pictures.grid(images, columns), alt)
+def _picture(images: Tensor, columns: int, alt: str, shares: int = 1) -> Picture:
+    return _embedded(pictures.grid(images, columns), alt, shares=shares)
 
 
-def _embedded(picture: Image.Image, alt: str, label: str = "") -> Picture:
-    if picture.width > _WIDEST:
-        picture = picture.resize((_WIDEST, round(picture.height * _WIDEST / picture.width)), Image.Resampling.LANCZOS)
+def _embedded(picture: Image.Image, alt: str, label: str = "", shares: int = 1) -> Picture:
+    """Return a picture as part of the page, shrunk if it is wider than its share of the widest."""
+    widest = _WIDEST // shares
+    if picture.width > widest:
+        picture = picture.resize((widest, round(picture.height * widest / picture.width)), Image.Resampling.LANCZOS)
     source = "data:image/png;base64," + base64.b64encode(pictures.png(picture)).decode()
     return Picture(source, picture.width, picture.height, alt, label)
