@@ -74,6 +74,11 @@ def make_zip(tmp_path):
     return make
 
 
+@pytest.fixture
+def make_archive(make_tar, make_zip):
+    return lambda name: make_zip if name.endswith("zip") else make_tar
+
+
 def idx(array):
     """Return the IDX file of a uint8 array."""
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()

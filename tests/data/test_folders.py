@@ -22,6 +22,10 @@ def cats_and_dogs(make_picture):
     return {f"{kind}/{at:02d}.png": make_picture(100 * (kind == "dogs") + at) for kind in ("cats", "dogs") for at in range(10)}
 
 
+def labels(split):
+    return np.asarray(split.labels).tolist()
+
+
 def read(path, **settings):
     return load(DataConfig(data=str(path), **settings))
 
@@ -42,7 +46,7 @@ def test_labels_belong_to_their_images(make_folder, make_picture):
     data = read(make_folder(files))
     known = {decode(content).tobytes(): int(name[0]) for name, content in files.items()}
     for split in data.splits:
-        for image, label in zip(split.images, split.labels, strict=True):
+        for image, label in zip(split.images, labels(split), strict=True):
             assert known[image.tobytes()] == label
 
 
@@ -70,26 +74,26 @@ def test_train_and_test_folders_are_the_splits(make_folder, cats_and_dogs, make_
     data = read(make_folder({**files, "test/dogs/1.png": make_picture(500)}))
     assert [len(split) for split in data.splits] == [18, 2, 1]
     assert data.spec.classes == ("cats", "dogs")
-    assert data.test.labels.tolist() == [1]
+    assert labels(data.test) == [1]
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".zip"])
-def test_a_folder_of_two_archives_gives_both_splits(tmp_path, make_tar, make_zip, cats_and_dogs, make_picture, suffix):
-    make = make_zip if suffix == ".zip" else make_tar
+def test_a_folder_of_two_archives_gives_both_splits(tmp_path, make_archive, cats_and_dogs, make_picture, suffix):
+    make = make_archive(suffix)
     (tmp_path / "set").mkdir()
     make({f"train/{name}": content for name, content in cats_and_dogs.items()}, f"set/train{suffix}")
     make({"test/dogs/1.png": make_picture(500)}, f"set/test{suffix}")
     data = read(tmp_path / "set")
     assert data.name == "set"
     assert [len(split) for split in data.splits] == [18, 2, 1]
-    assert data.test.labels.tolist() == [1]
+    assert labels(data.test) == [1]
 
 
 def test_a_separate_test_path_supplies_the_test_split(make_folder, make_zip, cats_and_dogs, make_picture):
     tests = make_zip({"dogs/1.png": make_picture(500), "cats/1.png": make_picture(501)})
     data = load(DataConfig(data="folder", path=str(make_folder(cats_and_dogs)), test_path=str(tests)))
     assert [len(split) for split in data.splits] == [18, 2, 2]
-    assert sorted(data.test.labels.tolist()) == [0, 1]
+    assert sorted(labels(data.test)) == [0, 1]
 
 
 def test_a_name_inside_the_data_folder_is_found(tmp_path, monkeypatch, make_folder, cats_and_dogs):
@@ -315,26 +319,26 @@ def test_of_two_members_of_one_name_the_later_counts(tmp_path, make_picture):
 
 
 @pytest.mark.parametrize("name", ["cut.tar", "cut.tar.gz", "cut.zip"])
-@pytest.mark.parametrize("share", [0.3, 0.7])
-def test_a_truncated_archive_is_refused_as_a_whole(make_tar, make_zip, cats_and_dogs, name, share):
-    path = (make_zip if name.endswith("zip") else make_tar)(cats_and_dogs, name)
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_a_truncated_archive_is_refused_as_a_whole(make_archive, cats_and_dogs, name, share):
+    path = make_archive(name)(cats_and_dogs, name)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(DataError, match="damaged or truncated|neither a folder nor"):
+    with pytest.raises(DataError, match=r"damaged or truncated|neither a folder nor"):
         read(path)
 
 
 @pytest.mark.parametrize("name", ["bomb.tar.gz", "bomb.zip"])
-def test_an_archive_that_grows_too_much_is_refused(make_tar, make_zip, name, monkeypatch):
+def test_an_archive_that_grows_too_much_is_refused(make_archive, name, monkeypatch):
     monkeypatch.setattr(archives, "RATIO_FREE", 10_000)
-    path = (make_zip if name.endswith("zip") else make_tar)({"a.png": bytes(10**6), "b.png": bytes(10**6)}, name)
+    path = make_archive(name)({"a.png": bytes(10**6), "b.png": bytes(10**6)}, name)
     with pytest.raises(DataError, match="decompression bomb is refused"):
         read(path)
 
 
 @pytest.mark.parametrize("name", ["big.tar", "big.zip"])
-def test_a_member_that_is_too_large_is_skipped(make_tar, make_zip, cats_and_dogs, name, monkeypatch):
+def test_a_member_that_is_too_large_is_skipped(make_archive, cats_and_dogs, name, monkeypatch):
     monkeypatch.setattr(containers, "FILE_LIMIT", 2**20)
-    path = (make_zip if name.endswith("zip") else make_tar)({**cats_and_dogs, "cats/big.png": bytes(2**20 + 1)}, name)
+    path = make_archive(name)({**cats_and_dogs, "cats/big.png": bytes(2**20 + 1)}, name)
     assert read(path).skipped.counts == {"file of more than 1 MiB": 1}
 
 
@@ -358,7 +362,7 @@ def test_a_zip_member_that_lies_about_its_size_is_not_inflated_whole(make_zip, c
             most.append(len(found))
             return found
 
-    monkeypatch.setattr(zipfile.zlib, "decompressobj", Watched)
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
     monkeypatch.setattr(archives, "FILE_LIMIT", 5000)
     assert read(path).skipped.counts == {"damaged in the archive": 1}
     assert max(most) < 100_000

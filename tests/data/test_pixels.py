@@ -1,6 +1,7 @@
 """Every image mode is converted or refused by name (trap 24)."""
 
 import io
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_exif_orientation_is_applied(kind, orientation):
 def test_a_truncated_file_is_refused(kind, share):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     content = saved(noise, kind)
-    with pytest.raises(Refused, match="truncated|damaged"):
+    with pytest.raises(Refused, match=r"truncated|damaged"):
         decode(content[: int(len(content) * share)])
 
 
@@ -155,10 +156,8 @@ def test_an_empty_file_is_refused():
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_refused(content):
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"II*\x00", b"BM", b"P6 "):
-        try:
+        with suppress(Refused):
             decode(start + content)
-        except Refused:
-            pass
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):

@@ -47,7 +47,7 @@ def test_a_dense_decoder_mirrors_its_encoder() -> None:
 def test_the_last_layer_has_no_non_linearity() -> None:
     torch.manual_seed(0)
     for network in ("dense", "conv"):
-        up = decoder(DataSpec(1, 8, 8), Trunk(network), 4, 1)  # type: ignore[arg-type]
+        up = decoder(DataSpec(1, 8, 8), Trunk(network), 4, 1)
         output = up(1000 * torch.randn(16, 4))
         assert output.min() < -2
         assert output.max() > 2

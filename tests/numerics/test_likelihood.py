@@ -62,9 +62,9 @@ def test_float32_masses_agree_with_float64_in_the_far_tails_too(mean: float, log
 @given(centres, widths)
 def test_gradients_of_the_discretized_logistic_are_finite_at_every_level(mean: float, log_scale: float) -> None:
     levels = LEVELS.float()
-    parameters = [torch.full_like(levels, value).requires_grad_() for value in (mean, log_scale)]
-    log_mass = discretized_logistic(*parameters, levels)
-    gradients = torch.autograd.grad(log_mass.sum(), parameters)
+    means, log_scales = (torch.full_like(levels, value).requires_grad_() for value in (mean, log_scale))
+    log_mass = discretized_logistic(means, log_scales, levels)
+    gradients = torch.autograd.grad(log_mass.sum(), (means, log_scales))
     assert torch.isfinite(log_mass).all()
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 

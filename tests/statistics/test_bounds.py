@@ -91,7 +91,7 @@ def test_the_quadrature_is_exact_enough(exact: Quadrature) -> None:
 
 @torch.no_grad()
 def test_the_elbo_estimate_is_unbiased(vae: VAE, exact: Quadrature) -> None:
-    # 3.8e-8; detects a bias of 8.5 standard errors: 0.06 nats at a standard deviation of about 1
+    # 2 tests: 7.6e-8; detects a bias of 8.5 standard errors: 0.1 nats at a standard deviation of about 1.6
     torch.manual_seed(0)
     evidence = vae.evidence(IMAGE.expand(N, 1, 2, 2))
     assert abs(score(evidence.distortion, exact.distortion)) < Z
@@ -100,7 +100,7 @@ def test_the_elbo_estimate_is_unbiased(vae: VAE, exact: Quadrature) -> None:
 
 
 def test_one_particle_gives_the_elbo_in_expectation(vae: VAE, exact: Quadrature) -> None:
-    # 3.8e-8; detects 8.5 standard errors: 0.06 nats
+    # 3.8e-8; detects a bias of 8.5 standard errors: 0.1 nats
     assert abs(score(iwae(vae, 1), exact.elbo)) < Z
 
 
@@ -118,13 +118,13 @@ def test_more_particles_never_lower_the_bound_and_never_pass_the_likelihood(vae:
 
 
 def test_many_particles_reach_the_likelihood(vae: VAE, exact: Quadrature) -> None:
-    # to second order the bias is -Var(w / p) / (2 K); 40 bounds; about 1e-6 with the estimated error (Student, 39 degrees of
-    # freedom, 6.0); detects an error of 9 standard errors, 0.03 nats
+    # to second order the bias is -Var(w / p) / (2 K); 40 bounds; 5e-7 (Student, 39 degrees of freedom, 6.0);
+    # detects an error of 9 standard errors, 0.03 nats
     proposal = exact.normal(exact.mean, exact.variance)
     spread = exact.integral((np.exp(exact.log_likelihood - exact.log_p) * exact.normal(0, 1)) ** 2 / proposal) - 1
     bounds = iwae(vae, 5000, count=40).double()
     error = bounds.std().item() / math.sqrt(40)
-    assert error < 3e-3
+    assert error < 4e-3
     assert abs(bounds.mean().item() + spread / 10_000 - exact.log_p) < 6 * error
 
 

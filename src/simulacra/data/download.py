@@ -3,6 +3,7 @@
 import http.client
 import os
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], Non
                 verify(temporary)
             except (*_FAILURES, DataError) as error:
                 failure = error
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()  # it holds the connection
             else:
                 return
         if attempt + 1 < ROUNDS:

@@ -173,9 +173,10 @@ def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
 
     height, width = pixels.shape[:2]
     scale = min(height / shape[0], width / shape[1])
-    kept_height, kept_width = shape[0] * scale, shape[1] * scale
+    # Rounding must not push the box out of the image.
+    kept_height, kept_width = min(shape[0] * scale, height), min(shape[1] * scale, width)
     left, top = (width - kept_width) / 2, (height - kept_height) / 2
     flat = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    box = (left, top, left + kept_width, top + kept_height)
+    box = (left, top, min(left + kept_width, width), min(top + kept_height, height))
     resized = Image.fromarray(flat).resize((shape[1], shape[0]), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
     return np.asarray(resized).reshape(*shape, -1)

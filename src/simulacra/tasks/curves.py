@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 Points = tuple[tuple[float, float], ...]
 
@@ -65,7 +65,6 @@ class Plot:
     """A frame with its lines and ticks. `clipped`: the first steps lie outside of it."""
 
     title: str
-    kind: str
     lines: tuple[Line, ...]
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
@@ -84,15 +83,15 @@ def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
     groups: dict[str, list[Series]] = {}
     for name, series in losses.items():
         groups.setdefault(_unit(name), []).append(series)
-    drawn = [plot(kind, kind, group) for kind, group in sorted(groups.items(), key=lambda item: _ORDER.get(item[0], 2))]
+    drawn = [plot(unit, group) for unit, group in sorted(groups.items(), key=lambda item: _ORDER.get(item[0], 2))]
     rate = Series("learning rate", train=_points(records, "train", "lr"))
     units = Series("active", train=_points(records, "validation", "active_units"))
     limit = Series("all", train=_points(records, "validation", "latent_units"))
-    drawn += [plot("learning rate", "rate", [rate], from_zero=True), plot("active latent units", "active", [units, limit], True)]
+    drawn += [plot("learning rate", [rate], from_zero=True), plot("active latent units", [units, limit], from_zero=True)]
     return tuple(item for item in drawn if item is not None)
 
 
-def plot(title: str, kind: str, group: Sequence[Series], from_zero: bool = False) -> Plot | None:
+def plot(title: str, group: Sequence[Series], from_zero: bool = False) -> Plot | None:
     """Return the plot of several series in one unit, or None where there is nothing to draw."""
     shown = [series for series in group if series.points]
     if not shown:
@@ -103,7 +102,7 @@ def plot(title: str, kind: str, group: Sequence[Series], from_zero: bool = False
     up = _up(low, high, logarithmic=not from_zero and any(_falls_by_decades(series) for series in shown))
     lines = tuple(_line(series, index % _COLOURS, across, up) for index, series in enumerate(shown))
     clipped = min(values) < up.low or max(values) > up.high
-    return Plot(title, kind, lines, across.ticks(), up.ticks(), up.logarithmic, clipped)
+    return Plot(title, lines, across.ticks(), up.ticks(), up.logarithmic, clipped)
 
 
 def short(value: float) -> str:
@@ -150,7 +149,7 @@ def _points(records: Iterable[Mapping[str, Any]], kind: str, name: str) -> Point
     return tuple((float(step), float(value)) for step, value in pairs if _is_number(step) and _is_number(value))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 

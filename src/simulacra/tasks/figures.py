@@ -153,20 +153,19 @@ def _film(folder: Path, row: int, spec: DataSpec) -> list[Picture]:
     """Return one row of the snapshots in a folder, at moments from the first to the last; unreadable ones are left out."""
     frames = []
     for path in _spread(sorted(folder.glob("step_*.png")), _SNAPSHOTS):
-        step = f"step {int(path.stem.removeprefix('step_')):,}"
         try:
+            step = f"step {int(path.stem.removeprefix('step_')):,}"
             with Image.open(path) as picture:
                 frames.append(_embedded(_cropped(picture, row, spec), f"Snapshot at {step}", step))
-        except (OSError, ValueError, SyntaxError):  # as Pillow reports broken files
+        except (OSError, ValueError, SyntaxError):  # a foreign name, or a broken file as Pillow reports it
             continue
     return frames
 
 
 def _cropped(picture: Image.Image, row: int, spec: DataSpec) -> Image.Image:
-    """Return a row of a grid of eight columns, which `pictures.grid` may have enlarged by a whole factor."""
-    factor = max(1, ((picture.width + 1) // _SNAPSHOT_COLUMNS - 1) // spec.width)
-    height = factor * spec.height
-    top = row * (height + 1)
+    """Return a row of a grid."""
+    height = pictures.enlargement(spec.height, spec.width) * spec.height
+    top = row * (height + pictures.GAP)
     return picture.crop((0, top, picture.width, min(top + height, picture.height)))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from simulacra.core.files import unwritable, write_bytes
 
 _SMALLEST_SIDE = 56  # a picture whose images are smaller than this is enlarged by a whole factor
-_GAP = 1
+GAP = 2  # grey pixels between images
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
@@ -27,14 +27,19 @@ def grid(images: Tensor, columns: int) -> Image.Image:
         pixels = pixels.mean(3, keepdims=True).astype(np.uint8)
     count, height, width, channels = pixels.shape
     rows = -(-count // columns)
-    factor = max(1, -(-_SMALLEST_SIDE // min(height, width)))
+    factor = enlargement(height, width)
     pixels = pixels.repeat(factor, 1).repeat(factor, 2)
     height, width = height * factor, width * factor
-    canvas = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, channels), 128, np.uint8)
+    canvas = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 128, np.uint8)
     for index, image in enumerate(pixels):
-        top, left = index // columns * (height + _GAP), index % columns * (width + _GAP)
+        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
         canvas[top : top + height, left : left + width] = image
     return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
+
+
+def enlargement(height: int, width: int) -> int:
+    """Return the whole factor by which a grid enlarges its images, so that small ones can be seen."""
+    return max(1, -(-_SMALLEST_SIDE // min(height, width)))
 
 
 def paired(above: Tensor, below: Tensor, columns: int) -> Tensor:

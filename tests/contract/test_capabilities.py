@@ -1,0 +1,230 @@
+"""What a family says it can do, it does: shapes, ranges, determinism, and nothing changed by looking."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from simulacra.core import capabilities
+from simulacra.core.errors import NotApplicable
+from simulacra.core.modes import inference
+from simulacra.core.randomness import noise
+
+
+def assert_images(images: Tensor, case: Any, count: int) -> None:
+    assert images.shape == (count, *case.spec.shape)
+    assert images.dtype == torch.float32
+    assert torch.isfinite(images).all()
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+def twice(function: Any, *arguments: Any) -> Tensor:
+    """Return the result, after asserting that it is the same whatever the global generator holds."""
+    torch.manual_seed(1)
+    first = function(*arguments)
+    torch.manual_seed(2)
+    assert torch.equal(first, function(*arguments))
+    return first
+
+
+# --- Samples
+
+
+def test_generated_images_have_the_shape_and_range_of_the_data_and_depend_on_the_noise_alone(sampling_case: Any) -> None:
+    family = sampling_case.new()
+    drawn = noise(0, 0, 3, family.noise_shape)
+    with inference(family):
+        images = twice(family.generate, drawn)
+        other = family.generate(noise(1, 0, 3, family.noise_shape))
+    assert_images(images, sampling_case, 3)
+    assert not torch.equal(images, other)
+
+
+def test_labels_may_be_given_when_generating(sampling_case: Any) -> None:
+    family = sampling_case.new()
+    with inference(family):
+        images = twice(family.generate, noise(0, 0, 3, family.noise_shape), torch.tensor([0, 1, 2]))
+    assert_images(images, sampling_case, 3)
+
+
+def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampling_case: Any) -> None:
+    # trap 16: in training mode a batch norm would mix them
+    family = sampling_case.new().train()
+    drawn = noise(0, 0, 4, family.noise_shape)
+    with inference(family):
+        together, alone = family.generate(drawn), family.generate(drawn[2:3])
+    torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+# --- Encodes, Decodes, Reconstructs
+
+
+def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(encoding_case: Any) -> None:
+    family, images = encoding_case.new(), encoding_case.batch(3).images
+    with inference(family):
+        latents = twice(family.encode, images)
+        torch.testing.assert_close(family.encode(images[1:2]), latents[1:2], rtol=1e-4, atol=1e-5)
+    assert latents.dim() == 2
+    assert len(latents) == 3
+    assert torch.isfinite(latents).all()
+    assert not torch.equal(latents[0], latents[1])
+
+
+def test_decoding_gives_images_of_latents_the_same_each_time(decoding_case: Any) -> None:
+    family = decoding_case.new()
+    latents = torch.randn(3, family.latents, generator=torch.Generator().manual_seed(0))
+    with inference(family):
+        images = twice(family.decode, latents)
+        torch.testing.assert_close(family.decode(latents[1:2]), images[1:2], rtol=1e-4, atol=1e-5)
+    assert_images(images, decoding_case, 3)
+    assert not torch.equal(images[0], images[1])
+    assert decoding_case.kind.prior in ("standard normal", "none")
+
+
+def test_decoding_accepts_what_encoding_gives(coding_case: Any) -> None:
+    family = coding_case.new()
+    with inference(family):
+        latents = family.encode(coding_case.batch(3).images)
+        images = family.decode(latents)
+    assert latents.shape == (3, family.latents)
+    assert_images(images, coding_case, 3)
+
+
+def test_decoding_survives_latents_far_out(decoding_case: Any) -> None:
+    family = decoding_case.new()
+    with inference(family):
+        images = family.decode(torch.tensor([[-1e4], [0.0], [1e4]]).expand(3, family.latents))
+    assert_images(images, decoding_case, 3)
+
+
+def test_reconstructions_have_the_shape_and_range_of_the_data_and_are_the_same_each_time(reconstructing_case: Any) -> None:
+    family, images = reconstructing_case.new(), reconstructing_case.batch(3).images
+    with inference(family):
+        reconstructed = twice(family.reconstruct, images)
+        torch.testing.assert_close(family.reconstruct(images[1:2]), reconstructed[1:2], rtol=1e-4, atol=1e-5)
+    assert_images(reconstructed, reconstructing_case, 3)
+    assert not torch.equal(reconstructed[0], reconstructed[1])
+
+
+def test_black_and_white_images_are_accepted(reconstructing_case: Any) -> None:
+    family = reconstructing_case.new()
+    extremes = torch.stack([torch.zeros(reconstructing_case.spec.shape), torch.ones(reconstructing_case.spec.shape)])
+    with inference(family):
+        assert_images(family.reconstruct(extremes), reconstructing_case, 2)
+
+
+# --- Infers
+
+
+def test_the_posterior_is_finite_and_its_mean_is_the_code(inferring_case: Any) -> None:
+    family, images = inferring_case.new(), inferring_case.batch(3).images
+    with inference(family):
+        posterior = family.posterior(images)
+        mean, log_var = twice(lambda: family.posterior(images).mean), twice(lambda: family.posterior(images).log_var)
+        if isinstance(family, capabilities.Encodes):
+            assert torch.equal(family.encode(images), mean)
+    assert posterior.mean.shape == posterior.log_var.shape
+    assert len(posterior.mean) == 3
+    assert torch.isfinite(mean).all()
+    assert torch.isfinite(log_var.exp()).all()
+    assert (log_var.exp() > 0).all()
+
+
+# --- ScoresLikelihood
+
+
+def test_the_evidence_has_one_finite_term_of_each_kind_per_image_and_a_rate_that_is_not_negative(scoring_case: Any) -> None:
+    family = scoring_case.new()
+    with inference(family):
+        evidence = family.evidence(family.observe(scoring_case.batch(3).images))
+    for term in (evidence.rate, evidence.distortion, evidence.negative_elbo):
+        assert term.shape == (3,)
+        assert term.dtype == torch.float32
+        assert torch.isfinite(term).all()
+    assert (evidence.rate >= -1e-4).all()
+    assert torch.equal(evidence.negative_elbo, evidence.rate + evidence.distortion)
+
+
+def test_observations_have_the_shape_and_range_of_images(scoring_case: Any) -> None:
+    with inference(family := scoring_case.new()):
+        assert_images(family.observe(scoring_case.batch(3).images), scoring_case, 3)
+
+
+def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_discrete(scoring_case: Any) -> None:
+    family = scoring_case.new()
+    with inference(family):
+        result = family.log_likelihood(family.observe(scoring_case.batch(3).images), 5)
+    assert result.nats.shape == (3,)
+    assert torch.isfinite(result.nats).all()
+    assert result.kind in ("exact", "lower bound", "estimate")
+    if not family.nats_to_discrete:  # None or 0: no density
+        assert (result.nats <= 0).all()
+
+
+def test_the_same_noise_gives_the_same_score(scoring_case: Any) -> None:
+    # trap 21: scores are drawn, but from the caller's stream alone
+    family = scoring_case.new()
+    scores = []
+    with inference(family):
+        for _ in range(2):
+            torch.manual_seed(3)
+            observed = family.observe(scoring_case.batch(3).images)
+            scores.append((family.evidence(observed).negative_elbo, family.log_likelihood(observed, 4).nats))
+    assert torch.equal(scores[0][0], scores[1][0])
+    assert torch.equal(scores[0][1], scores[1][1])
+
+
+def test_fifty_importance_samples_are_no_worse_than_the_elbo(small_scoring_case: Any) -> None:
+    # E(IWAE-50) >= ELBO; 64 pairs, 5.5 standard errors of their difference, one-sided: 4e-7 (Student, 63 degrees of freedom);
+    # an error of sign or of a factor in the weights is larger by orders of magnitude
+    family = small_scoring_case.new()
+    torch.manual_seed(0)
+    with inference(family):
+        observed = family.observe(small_scoring_case.batch(4).images).repeat(16, 1, 1, 1)
+        gain = family.log_likelihood(observed, 50).nats.double() + family.evidence(observed).negative_elbo.double()
+    assert gain.mean() > -5.5 * gain.std() / 8 - 1e-3
+
+
+def test_the_target_is_said_in_words(scoring_case: Any) -> None:
+    family = scoring_case.new()
+    assert len(family.target) > 3
+    assert family.nats_to_discrete is None or family.nats_to_discrete >= 0
+
+
+# --- all of them
+
+
+def test_looking_changes_neither_weights_nor_buffers_nor_modes(small_case: Any) -> None:
+    family = small_case.new().train()
+    next(family.children()).eval()  # one module has a mode of its own
+    before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
+    modes = [module.training for module in family.modules()]
+    images = small_case.batch(3).images
+    with inference(family):
+        if isinstance(family, capabilities.Samples):
+            family.generate(noise(0, 0, 3, family.noise_shape))
+        if isinstance(family, capabilities.Encodes):
+            family.encode(images)
+        if isinstance(family, capabilities.Decodes):
+            family.decode(torch.zeros(3, family.latents))
+        if isinstance(family, capabilities.Reconstructs):
+            family.reconstruct(images)
+        if isinstance(family, capabilities.ScoresLikelihood):
+            family.log_likelihood(family.observe(images), 2)
+    assert [module.training for module in family.modules()] == modes
+    assert all(torch.equal(tensor, before[name]) for name, tensor in family.state_dict().items())
+
+
+def test_capabilities_are_read_from_the_class_header_and_missing_ones_are_refused_in_words(small_case: Any) -> None:
+    family = small_case.new()
+    stated = capabilities.of(small_case.kind)
+    assert stated == tuple(sorted(stated))
+    for capability in capabilities.ALL:
+        if capability.__name__ in stated:
+            assert capabilities.require(family, capability, "this task") is family
+        else:
+            message = f"this task is not applicable to {small_case.kind.__name__}: it needs {capability.__name__}"
+            with pytest.raises(NotApplicable, match=message):
+                capabilities.require(family, capability, "this task")

@@ -1,0 +1,75 @@
+"""What a family's class says of itself: enough for the command line, the documentation and a recipe."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulacra import families
+from simulacra.core.batch import DataSpec
+from simulacra.core.config import Config, options
+from simulacra.core.errors import UsageError
+from simulacra.core.family import Family
+from simulacra.data.settings import DataConfig
+from simulacra.engine.settings import TrainConfig
+from simulacra.runs.settings import RunConfig, read, resolve
+
+
+def test_a_family_is_found_by_its_file_and_is_the_only_one_in_it(family_case: Any) -> None:
+    assert families.find(family_case.name) is family_case.kind
+    assert family_case.kind.__module__ == f"simulacra.families.{family_case.name}"
+    assert issubclass(family_case.kind, Family)
+    assert not inspect.isabstract(family_case.kind)
+
+
+def test_a_misspelt_family_is_refused_with_the_nearest_name(family_case: Any) -> None:
+    with pytest.raises(UsageError, match=f"did you mean '{family_case.name}'"):
+        families.find(family_case.name + "x")
+
+
+def test_a_family_has_a_docstring_a_one_line_summary_and_a_paper_with_its_year(family_case: Any) -> None:
+    kind = family_case.kind
+    assert inspect.getdoc(kind) != inspect.getdoc(Family)
+    assert 10 < len(kind.summary) < 100
+    assert "\n" not in kind.summary
+    assert any(word.strip(";,()").isdigit() and len(word.strip(";,()")) == 4 for word in kind.paper.split())
+
+
+def test_every_setting_has_help_and_a_default_that_its_own_range_allows(family_case: Any) -> None:
+    assert issubclass(family_case.kind.Config, Config)
+    family_case.kind.Config()
+    for setting in options(family_case.kind.Config):
+        assert len(setting.help) > 5, setting.name
+        assert setting.help[-1] != ".", setting.name
+        assert setting.check(setting.default) == setting.default
+
+
+def test_settings_share_no_name_with_those_of_the_data_and_the_training(family_case: Any) -> None:
+    # overrides are found by the setting's name alone
+    taken = {setting.name for kind in (DataConfig, TrainConfig) for setting in options(kind)}
+    assert not taken & {setting.name for setting in options(family_case.kind.Config)}
+    flags = [setting.flag for kind in (DataConfig, TrainConfig, family_case.kind.Config) for setting in options(kind)]
+    assert len(flags) == len(set(flags))
+
+
+def test_training_defaults_are_settings_of_the_engine(family_case: Any) -> None:
+    TrainConfig.of(family_case.kind.defaults)
+
+
+def test_the_family_keeps_the_settings_that_it_was_made_from(small_case: Any) -> None:
+    assert small_case.new().config == small_case.config
+
+
+def test_presets_change_settings_and_survive_a_recipe_file(family_case: Any, tmp_path: Path) -> None:
+    assert family_case.kind.presets
+    for preset in family_case.kind.presets:
+        config = resolve({"family": family_case.name, "preset": preset}, {})
+        assert isinstance(config, RunConfig)
+        config.write(tmp_path / "config.toml")
+        assert read(tmp_path / "config.toml") == config
+
+
+def test_presets_build_on_images_without_classes(family_case: Any) -> None:
+    for values in family_case.kind.presets.values():
+        family_case.kind(family_case.kind.Config.of(values), DataSpec(1, 8, 8))
