@@ -98,7 +98,8 @@ class _Lines:
         of = f"/{self._total:,}" if self._total else ""
         left = f", {_clock((self._total - self._done) / rate)} left" if self._total and rate and self._done < self._total else ""
         facts = f", {self._facts}" if self._facts else ""
-        line = f"{self._label}: {self._done:,}{of} {self._unit} in {_clock(seconds)}, {rate:,.1f}/s{left}{facts}"
+        speed = "" if self._unit == "seconds" else f" in {_clock(seconds)}, {rate:,.1f}/s"
+        line = f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}"
         print(line, file=sys.stderr, flush=True)
 
 
@@ -121,6 +122,8 @@ def _bars() -> "Bars":
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
+            if task.fields["unit"] == "seconds":
+                return Text("s")
             return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "")
 
     columns = (

@@ -32,10 +32,15 @@ class RunObserver:
     def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter) -> None:
         self.run, self.dataset, self.progress, self.meter = run, dataset, progress, meter
         self.collapse_announced = False
+        self.seconds_shown = 0
 
     def stepped(self, trainer: Trainer) -> None:
-        """Move the progress bar."""
-        self.meter.advance(1)
+        """Move the progress bar: by a step, or by the seconds that have passed where training is for a time."""
+        if trainer.total is not None:
+            self.meter.advance(1)
+        elif int(trainer.seconds) > self.seconds_shown:
+            self.meter.advance(int(trainer.seconds) - self.seconds_shown)
+            self.seconds_shown = int(trainer.seconds)
 
     def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
         """Add a line to the reports, and show it."""
@@ -43,12 +48,9 @@ class RunObserver:
         self.run.reports.append(
             {"kind": "train", **record, "seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
         )
-        losses = {
-            name.split("/", 1)[1] if len(trainer.players) == 1 else name: f"{value:.4g}"
-            for name, value in record.items()
-            if "/" in name
-        }
-        self.meter.advance(0, **losses)
+        alone = len(trainer.players) == 1
+        losses = {name.split("/", 1)[1] if alone else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
+        self.meter.advance(0, images=f"{speed:,.0f}/s", **losses)
 
     def due(self, trainer: Trainer) -> None:
         """Save pictures and validate."""

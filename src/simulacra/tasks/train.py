@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from simulacra.core.errors import UsageError
-from simulacra.core.progress import SILENT, Progress
+from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.engine import checkpoint
+from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import keep_memory
 from simulacra.engine.trainer import Trainer
 from simulacra.runs.provenance import now, provenance
@@ -105,10 +106,17 @@ def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outc
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
         progress.say(f"training {name} on {data.name}: {len(data.train):,} images, {_size(trainer)}; into {run.path}")
-        with progress.work("training", trainer.total, "steps", trainer.step) as meter:
+        with _meter(trainer, progress) as meter:
             finished = trainer.run(RunObserver(run, data, progress, meter), stopped.is_set)
     run.update_provenance(ended=now(), finished=finished, step=trainer.step, training_seconds=round(trainer.seconds, 3))
     return Outcome(run, finished, trainer.step, round(trainer.seconds, 3))
+
+
+def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:
+    """Open the progress bar of a training: over its steps, or over the seconds where it is for a time."""
+    if trainer.total is not None:
+        return progress.work("training", trainer.total, "steps", trainer.step)
+    return progress.work("training", round(Duration.parse(trainer.settings.duration).amount), "seconds")
 
 
 def _size(trainer: Trainer) -> str:

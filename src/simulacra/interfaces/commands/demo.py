@@ -15,14 +15,14 @@ _RECIPE = {
     "family": "vae",
     "data": {"data": "digits"},
     "model": {"latents": 8},
-    "train": {"duration": "200ep", "batch": 64, "lr": 3e-3},
+    "train": {"duration": "40s", "batch": 64, "lr": 3e-3},
 }
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/vae-digits-N)")
-    parser.add_argument("--for", dest="duration", metavar="TEXT", help="how long to train (default: 200ep)")
+    parser.add_argument("--for", dest="duration", metavar="TEXT", help="how long to train (default: 40s)")
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
