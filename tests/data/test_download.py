@@ -78,6 +78,12 @@ def test_a_download_is_retried_until_it_is_right(server, tmp_path, told, failure
     assert told.meters["downloading file.gz"] == [5, 5, "B"]
 
 
+def test_a_cut_connection_is_noticed_without_a_digest(server, tmp_path):
+    server.answers = [(200, b"rig", 5), RIGHT]
+    download.fetch([f"{server.url}/file"], tmp_path / "file", lambda path: None, SILENT)
+    assert (tmp_path / "file").read_bytes() == b"right"
+
+
 def test_after_three_rounds_a_download_fails_with_the_reason_and_leaves_nothing(server, tmp_path):
     server.answers = [(503, b"", None)] * 9
     with pytest.raises(DataError, match="failed 3 times: HTTP Error 503"):

@@ -100,8 +100,9 @@ def test_a_changed_source_is_prepared_anew(folder, decoded, make_picture):
         lambda path: np.save(path / "labels.npy", np.full(20, 2)),
         lambda path: rewrite(path / "images.npy", (path / "labels.npy").read_bytes()),
         lambda path: [file.unlink() for file in path.iterdir()],
+        lambda path: [(path / "images.npy").unlink(), np.save(path / "images.npy", np.zeros((20, 8, 7, 3), np.uint8))],
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_damaged_prepared_images_are_rebuilt(folder, cache, decoded, damage):
     first = read(folder)
@@ -191,3 +192,16 @@ def test_a_full_disk_is_said_with_the_remedy(folder, cache, monkeypatch):
     with pytest.raises(DataError, match="No space left on device: free some space, or set SIMULACRA_CACHE"):
         read(folder)
     assert list((cache / "prepared").iterdir()) == []
+
+
+def test_archives_of_one_size_are_told_apart_by_place_and_time(make_tar, make_picture, tmp_path):
+    names = ["one.tar", "two.tar"]
+    paths = [make_tar({f"{at}.bmp": make_picture(9 * seed + at, kind="BMP") for at in range(4)}, names[seed]) for seed in (0, 1)]
+    assert paths[0].stat().st_size == paths[1].stat().st_size
+    for path in paths:
+        os.utime(path, ns=(10**18, 10**18))
+    first, second = map(read, paths)
+    assert first.digest != second.digest
+    paths[1].replace(paths[0])
+    os.utime(paths[0], ns=(10**18, 10**18 + 1))
+    assert read(paths[0]).digest == second.digest

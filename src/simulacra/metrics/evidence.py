@@ -6,10 +6,9 @@ from simulacra.core.capabilities import ScoresLikelihood
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
+from simulacra.metrics.observations import observations
 from simulacra.metrics.result import Measurement, mean_of
 from simulacra.objectives.likelihood import bits_per_dimension
-
-_CHUNK = 500
 
 
 def evidence(model: ScoresLikelihood, split: Split, seed: int, meter: Meter) -> dict[str, Measurement]:
@@ -18,12 +17,12 @@ def evidence(model: ScoresLikelihood, split: Split, seed: int, meter: Meter) -> 
     Smaller is better. Sums over pixels and latent dimensions, mean over images.
     """
     rates, distortions = [], []
-    for index, batch in enumerate(split.chunks(_CHUNK)):
-        with stream(seed, "evidence", index):
-            terms = model.evidence(model.observe(batch.images))
+    for number, observed in observations(model, split, seed):
+        with stream(seed, "evidence", number):
+            terms = model.evidence(observed)
         rates.append(terms.rate)
         distortions.append(terms.distortion)
-        meter.advance(len(batch))
+        meter.advance(len(observed))
     rate, distortion = torch.cat(rates), torch.cat(distortions)
     protocol = {"target": model.target, "latent_samples": 1, "seed": seed}
     results = {

@@ -6,9 +6,8 @@ from simulacra.core.capabilities import ScoresLikelihood
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
+from simulacra.metrics.observations import observations
 from simulacra.metrics.result import Measurement, mean_of
-
-_CHUNK = 250
 
 
 def negative_log_likelihood(model: ScoresLikelihood, split: Split, particles: int, seed: int, meter: Meter) -> Measurement:
@@ -18,12 +17,12 @@ def negative_log_likelihood(model: ScoresLikelihood, split: Split, particles: in
     """
     scores = []
     kind = ""
-    for index, batch in enumerate(split.chunks(_CHUNK)):
-        with stream(seed, "nll", index):
-            result = model.log_likelihood(model.observe(batch.images), particles)
+    for number, observed in observations(model, split, seed):
+        with stream(seed, "nll", number):
+            result = model.log_likelihood(observed, particles)
         scores.append(-result.nats)
         kind = result.kind
-        meter.advance(len(batch))
+        meter.advance(len(observed))
     # a lower bound of log p is an upper bound of -log p
     bound = {"lower bound": "upper bound"}.get(kind, kind)
     protocol = {"target": model.target, "importance_samples": particles, "kind": bound, "seed": seed}

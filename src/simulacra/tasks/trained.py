@@ -89,7 +89,7 @@ class Trained:
         `image` is [c h w]; rows are ordered by how much their latent varies, most first.
         """
         codes = self.encode(self.dataset.validation.head(1000).images)
-        spread, center = codes.std(0), codes.mean(0)
+        spread, center = codes.std(0, correction=0), codes.mean(0)
         order = spread.argsort(descending=True)
         rows = self.encode(image[None]).repeat(steps * len(order), 1).unflatten(0, (len(order), steps))
         for row, latent in zip(rows, order.tolist(), strict=True):
