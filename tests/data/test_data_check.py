@@ -50,7 +50,7 @@ def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_fold
     }
     assert not checkup.healthy
     assert checkup.findings[0].severity == "error"
-    assert checkup.findings[0].remedy == "add --size 8 to resize and crop them all"
+    assert checkup.findings[0].remedy == "add --size 8, or another size, to resize and crop them all"
     assert found["mixed_sizes"].count == 1
     assert (
         "train/wide.png is 20x10" in " ".join(found["mixed_sizes"].examples)
@@ -75,7 +75,9 @@ def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_fold
 def test_mixed_sizes_are_no_finding_once_a_size_is_given(make_folder, make_picture):
     folder = make_folder({f"{at}.png": make_picture(at, (8 + at % 2, 8)) for at in range(10)})
     assert "mixed_sizes" in look(folder)[1]
-    assert "mixed_sizes" not in look(folder, size=8)[1]
+    checkup, found = look(folder, size=8)
+    assert "mixed_sizes" not in found
+    assert set(checkup.sizes) == {(8, 8), (8, 9)}
 
 
 def test_copies_on_both_sides_of_a_carved_test_split_are_leaks(make_folder, make_picture):

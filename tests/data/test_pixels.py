@@ -192,6 +192,17 @@ def test_fit_gives_the_shape_asked_for_and_keeps_flat_images_flat(height, width,
     assert (found == 9).all()
 
 
+def test_a_large_jpeg_is_decoded_at_a_fraction_that_leaves_enough_for_resizing():
+    tiles = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    content = saved(Image.fromarray(tiles).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG", quality=95)
+    full, fast = decode(content), decode(content, 64)
+    assert full.shape == (1200, 1600, 3)
+    assert 3 * 64 <= min(fast.shape[:2]) < 1200
+    difference = fit(full, (64, 64), 0).astype(int) - fit(fast, (64, 64), 0).astype(int)
+    assert np.abs(difference).max() <= 4  # of 255
+    assert decode(content, 401).shape == full.shape
+
+
 def test_channels_are_converted_by_luminance_and_repetition():
     colour = np.full((2, 2, 3), [255, 0, 0], dtype=np.uint8)
     assert (fit(colour, None, 1) == 76).all()  # 0.299 x 255

@@ -121,6 +121,18 @@ def test_the_number_of_images_does_not_change_what_is_drawn_for_each(count: int)
     assert result.nats.shape == (count,)
 
 
+def test_large_images_are_decoded_in_small_groups_so_that_memory_stays_bounded() -> None:
+    # 4,096 images of 3x97x64 at once would need 3 GB for each activation of 32 channels
+    spec, decoded = DataSpec(3, 97, 64), []
+    vae = VAE(VAEConfig(network="dense", hidden=(1,), latents=1), spec)
+    hook = vae.decoder.register_forward_hook(lambda module, inputs, output: decoded.append(output.numel()))
+    with torch.no_grad():
+        vae.log_likelihood(torch.zeros(2, *spec.shape), 400)
+    hook.remove()
+    assert sum(decoded) == 800 * spec.dimensions
+    assert max(decoded) <= 2**22
+
+
 @pytest.mark.parametrize("likelihood", ["bernoulli", "logistic"])
 def test_log_likelihoods_of_discrete_data_are_negative_and_larger_is_better(likelihood: str) -> None:
     vae = tiny(likelihood)

@@ -1,6 +1,7 @@
 """Settings: frozen dataclasses that are also TOML tables, command-line flags and documentation."""
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, field
 from functools import cache
@@ -63,10 +64,13 @@ class Option:
     def _check_range(self, number: object) -> None:
         if isinstance(number, bool) or not isinstance(number, int | float):
             return
+        if not math.isfinite(number):
+            raise UsageError(f"{self.name} is {number}, expected a finite number")
         below = self.low is not None and not number >= self.low
         above = self.high is not None and not number <= self.high
         if below or above:
-            span = f"at least {self.low}" if self.high is None else f"in [{self.low}, {self.high}]"
+            span = f"at least {self.low}" if self.high is None else f"at most {self.high}"
+            span = span if None in (self.low, self.high) else f"in [{self.low}, {self.high}]"
             raise UsageError(f"{self.name} is {number}, expected {span}")
 
 

@@ -17,7 +17,7 @@ def derive(seed: int, *purpose: str | int) -> int:
     >>> derive(0, "batch", 1) == derive(0, "batch", 1), derive(0, "batch", 1) == derive(0, "batch", 2)
     (True, False)
     """
-    text = "/".join([str(seed), *map(str, purpose)])
+    text = repr((seed, *purpose))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.layout import ordered
 from simulacra.data.pixels import is_grey
-from simulacra.data.prepare import arrange
+from simulacra.data.prepare import arrange, resize_remedy
 from simulacra.data.prepared import Skipped
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item, Reading, Skip
@@ -62,7 +62,7 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
 
     Raises DataError only where there is nothing to look at: no such place, an archive that cannot be read, no download.
     """
-    material = locate(config, progress)
+    material = locate(replace(config, size=0), progress)
     with material.open() as reading:
         seen = _look(material.name, reading, progress)
         notes = reading.notes
@@ -145,7 +145,7 @@ def _sizes(seen: _Seen, config: DataConfig) -> Iterator[Finding]:
         odd = len(seen.keys) - most
         what = f"images have {len(seen.sizes)} different sizes, most often {width}x{height} ({most} of {len(seen.keys)})"
         examples = tuple(f"{name} is {size[1]}x{size[0]}" for size, name in [*seen.size_examples.items()][:_EXAMPLES])
-        yield Finding("error", "mixed_sizes", what, odd, examples, f"add --size {min(height, width)} to resize and crop them all")
+        yield Finding("error", "mixed_sizes", what, odd, examples, resize_remedy(height, width))
     if len(seen.channels) > 1:
         what = f"grey images ({seen.channels[1]}) stand among colour ones ({seen.channels[3]})"
         yield Finding("note", "mixed_channels", what, seen.channels[1], (), "nothing: all become colour; or add --channels 1")

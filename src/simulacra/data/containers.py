@@ -32,6 +32,16 @@ class Container(ABC):
         """Return the contents of one file; raises Refused with the reason where that is impossible."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """One file below a directory; refusal: why it must not be read, if so; its size in bytes and time of change."""
+
+    name: str
+    refusal: str
+    size: int = 0
+    changed: int = 0
+
+
 class Folder(Container):
     """A directory; links to files and folders are followed, since they are the user's own."""
 
@@ -40,7 +50,7 @@ class Folder(Container):
 
     def entries(self) -> list[Entry]:
         """Return all files below the directory, sorted by name."""
-        return [Entry(name, refusal) for name, refusal, _ in walk(self._path)]
+        return [Entry(file.name, file.refusal) for file in walk(self._path)]
 
     def read(self, name: str) -> bytes:
         """Return the contents of one file."""
@@ -50,35 +60,33 @@ class Folder(Container):
             raise Refused(f"cannot be read: {error.strerror}") from error
 
 
-def walk(root: Path) -> list[tuple[str, str, os.stat_result | None]]:
-    """Return (name, refusal, facts) of every file below a directory, sorted by name; each directory is visited once."""
-    found: list[tuple[str, str, os.stat_result | None]] = []
-    visited: set[tuple[int, int]] = set()
-
-    def failed(error: OSError) -> None:
-        if Path(error.filename) == root:
-            raise DataError(f"{root} cannot be read: {error.strerror}: check its permissions") from error
-        found.append((Path(error.filename).relative_to(root).as_posix(), f"folder cannot be read: {error.strerror}", None))
-
-    for place, folders, files in os.walk(root, onerror=failed, followlinks=True):
-        facts = Path(place).stat()
-        if (facts.st_dev, facts.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((facts.st_dev, facts.st_ino))
-        found.extend(_look(root, Path(place) / file) for file in files)
-    return sorted(found, key=lambda row: row[0])
-
-
-def _look(root: Path, path: Path) -> tuple[str, str, os.stat_result | None]:
-    name = path.relative_to(root).as_posix()
+def walk(root: Path) -> list[Found]:
+    """Return every file below a directory, sorted by name; each directory is visited once, whatever links lead to it."""
+    found: list[Found] = []
     try:
-        facts = path.stat()
+        _visit(root, "", found, set())
     except OSError as error:
-        return name, f"cannot be read: {error.strerror}", None
-    if not stat.S_ISREG(facts.st_mode):
-        return name, "device, pipe or socket", facts
-    return name, too_large(facts.st_size), facts
+        raise DataError(f"{root} cannot be read: {error.strerror}: check its permissions") from error
+    return sorted(found, key=lambda file: file.name)
+
+
+def _visit(folder: Path, prefix: str, found: list[Found], visited: set[tuple[int, int]]) -> None:
+    facts = folder.stat()
+    if (facts.st_dev, facts.st_ino) in visited:
+        return
+    visited.add((facts.st_dev, facts.st_ino))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            try:
+                facts = entry.stat()
+                if stat.S_ISDIR(facts.st_mode):
+                    _visit(folder / entry.name, f"{name}/", found, visited)
+                else:
+                    refusal = too_large(facts.st_size) if stat.S_ISREG(facts.st_mode) else "device, pipe or socket"
+                    found.append(Found(name, refusal, facts.st_size, facts.st_mtime_ns))
+            except OSError as error:
+                found.append(Found(name, f"cannot be read: {error.strerror}"))
 
 
 def too_large(size: int) -> str:

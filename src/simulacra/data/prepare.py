@@ -22,7 +22,8 @@ from simulacra.data.source import Item, Material, Reading, Skip
 
 TEST_SHARE = 0.1  # of a source that has no test images of its own
 SPLIT_SEED = 0  # not the run's: every run and family sees the same splits
-_LOOK_ON = 200  # images that are still measured once two sizes have been seen
+_LOOK_ON = 50  # images that are still measured once two sizes have been seen
+_MODEST = 64  # pixels, a size that trains in reasonable time; photographs have thousands
 _DECODED = "decoded.bin"
 
 
@@ -171,4 +172,9 @@ def _require_images(name: str, tally: Tally) -> None:
 def _mixed(name: str, sizes: Counter[tuple[int, ...]]) -> DataError:
     (height, width), count = sizes.most_common(1)[0]
     seen = f"{len(sizes)} sizes among the first {sizes.total()}, most often {width}x{height} ({count})"
-    return DataError(f"{name} has images of mixed sizes, {seen}: add --size {min(height, width)} to resize and crop them all")
+    return DataError(f"{name} has images of mixed sizes, {seen}: {resize_remedy(height, width)}")
+
+
+def resize_remedy(height: int, width: int) -> str:
+    """Return what to do about mixed sizes of which this one is the most common."""
+    return f"add --size {min(height, width, _MODEST)}, or another size, to resize and crop them all"

@@ -40,9 +40,12 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
     """Write the checkpoint of a step into `folder`, durably, then remove all but the last `keep`; return its path."""
     final = folder / f"step_{step:08d}"
     temporary = folder / f".writing-{os.getpid()}"
+    if _is_whole(final):
+        return final  # a step has one state, so it is this one
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left_over in folder.glob(".writing-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
         temporary.mkdir()
         digests = {}
         for group, tensors in checkpoint.tensors.items():
@@ -59,7 +62,7 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise unwritable(final, error) from error
-    _remove_old(folder, keep)
+    _remove_others(folder, final, keep)
     return final
 
 
@@ -90,6 +93,16 @@ def read_newest(folder: Path, groups: tuple[str, ...] | None = None) -> tuple[Ch
     raise DamagedCheckpoint("; ".join(problems) or f"there is no checkpoint in {folder}: the run stopped before its first one")
 
 
+def _is_whole(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        read(path)
+    except DamagedCheckpoint:
+        return False
+    return True
+
+
 def _read_group(path: Path, digest: str) -> dict[str, Tensor]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
@@ -109,6 +122,9 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _remove_old(folder: Path, keep: int) -> None:
-    for path in paths(folder)[:-keep]:
+def _remove_others(folder: Path, newest: Path, keep: int) -> None:
+    """Remove all but the last `keep` up to the newest; later steps are damaged, since training went on from before them."""
+    found = paths(folder)
+    current = found.index(newest)
+    for path in found[: max(0, current + 1 - keep)] + found[current + 1 :]:
         shutil.rmtree(path, ignore_errors=True)

@@ -44,8 +44,8 @@ class Duration:
         (Duration(amount=500000.0, unit='images'), Duration(amount=600.0, unit='seconds'))
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-        if match is None or match[2].lower() not in _UNITS:
-            raise UsageError(f"duration is {text!r}, expected a number with a unit, {FORMS}")
+        if match is None or match[2].lower() not in _UNITS or not float(match[1]):
+            raise UsageError(f"duration is {text!r}, expected a number with a unit, {FORMS}, and more than zero")
         unit, scale = _UNITS[match[2].lower()]
         return cls(float(match[1]) * scale, unit)
 

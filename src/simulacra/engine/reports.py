@@ -17,42 +17,41 @@ class NonFiniteError(SimulacraError):
     """A loss became infinite or NaN."""
 
 
+Row = list[tuple[int, float]]  # (step, value) of one loss
+
+
 class Window:
     """The losses of the steps since the last report, kept on the device until they are averaged."""
 
-    def __init__(self, first: int = 0, rows: Mapping[str, list[float]] | None = None) -> None:
-        self.first = first
-        self._rows: dict[str, list[Tensor]] = {
-            name: [torch.tensor(value) for value in values] for name, values in (rows or {}).items()
+    def __init__(self, rows: Mapping[str, Row] | None = None) -> None:
+        self._rows: dict[str, list[tuple[int, Tensor]]] = {
+            name: [(step, torch.tensor(value)) for step, value in row] for name, row in (rows or {}).items()
         }
 
-    def add(self, losses: Mapping[str, Loss]) -> None:
-        """Note the losses of one move."""
+    def add(self, step: int, losses: Mapping[str, Loss]) -> None:
+        """Note the losses of one move of a step."""
         for player, loss in losses.items():
             for part, value in {"loss": loss.total, **loss.parts}.items():
-                self._rows.setdefault(f"{player}/{part}", []).append(value.detach().float())
+                self._rows.setdefault(f"{player}/{part}", []).append((step, value.detach().float()))
 
-    def values(self) -> dict[str, list[float]]:
-        """Return every value noted since `first`; raises NonFiniteError that names player and step."""
-        rows = {name: torch.stack(values).tolist() for name, values in self._rows.items()}
-        broken = [
-            (self._step(index, len(values)), name, value)
-            for name, values in rows.items()
-            for index, value in enumerate(values)
-            if not math.isfinite(value)
-        ]
+    def rows(self) -> dict[str, Row]:
+        """Return everything noted; raises NonFiniteError that names the first player and step whose loss is not finite."""
+        rows = {name: _numbers(row) for name, row in self._rows.items()}
+        broken = [(step, name, value) for name, row in rows.items() for step, value in row if not math.isfinite(value)]
         if broken:
             raise NonFiniteError(_message(*min(broken, key=lambda item: item[0])))
         return rows
 
     def means(self) -> dict[str, float]:
-        """Return the mean of every value since `first`."""
-        return {name: math.fsum(values) / len(values) for name, values in self.values().items()}
+        """Return the mean of everything noted."""
+        return {name: math.fsum(value for _, value in row) / len(row) for name, row in self.rows().items()}
 
-    def _step(self, index: int, count: int) -> int:
-        """Return the step of value `index` of `count`: a player that moves several times has several values a step."""
-        steps = min(len(values) for values in self._rows.values())
-        return self.first + index * steps // count + 1
+
+def _numbers(row: list[tuple[int, Tensor]]) -> Row:
+    """Fetch values from the device in one transfer; those of a resumed run are on the CPU."""
+    device = row[-1][1].device
+    values = torch.stack([value.to(device) for _, value in row]).tolist()
+    return [(step, value) for (step, _), value in zip(row, values, strict=True)]
 
 
 def _message(step: int, name: str, value: float) -> str:

@@ -123,7 +123,7 @@ class Trainer:
         for index, turn in enumerate(self.turns):
             for repeat in range(turn.repeats):
                 batch = self.feed.batch(number, self.device)
-                self.window.add(self._move(turn, batch, (index, repeat)))
+                self.window.add(self.step + 1, self._move(turn, batch, (index, repeat)))
                 number += 1
         self.step += 1
         if self.average:
@@ -132,7 +132,7 @@ class Trainer:
     def report(self) -> dict[str, Any]:
         """Return the losses since the last report, with where training stands, and begin a new window."""
         means = self.window.means()
-        self.window = Window(self.step)
+        self.window = Window()
         rate = next(iter(self.optimizers.values())).param_groups[0]["lr"]
         return {"step": self.step, "images": self.images, "epochs": round(self.epochs, 4), "lr": rate, **means}
 
@@ -189,7 +189,7 @@ class Trainer:
     # --- state
 
     def _checkpoint(self, observer: Observer) -> None:
-        self.window.values()  # a non-finite loss is never stored
+        self.window.rows()  # a non-finite loss is never stored
         observer.checkpoint(self)
 
     def state(self) -> Checkpoint:
@@ -205,7 +205,7 @@ class Trainer:
         facts = {
             "seconds": self.seconds,
             "average_updates": self.average.updates if self.average else 0,
-            "window": {"first": self.window.first, "rows": self.window.values()},
+            "window": self.window.rows(),
         }
         return Checkpoint(tensors, {"step": self.step, **facts})
 
@@ -220,7 +220,7 @@ class Trainer:
             named = {name.removeprefix(f"{player}/"): value for name, value in mine.items()}
             optimizers.restore(module, self.optimizers[player], named)
         self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
-        self.window = Window(checkpoint.facts["window"]["first"], checkpoint.facts["window"]["rows"])
+        self.window = Window(checkpoint.facts["window"])
 
 
 def check_partition(family: Family) -> None:

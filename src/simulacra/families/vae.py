@@ -33,7 +33,7 @@ from simulacra.objectives.divergence import (
     standard_normal_log_density,
 )
 
-_DECODED_AT_ONCE = 4096  # images per decoder call when many particles are scored
+_PIXELS_AT_ONCE = 4096 * 784  # values per decoder call when many particles are scored
 _LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
 
 
@@ -197,8 +197,10 @@ class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelih
 
     def log_likelihood(self, observed: Tensor, particles: int) -> LogLikelihood:
         """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
+        if particles < 1:
+            raise ValueError(f"particles is {particles}, expected at least 1")
         posterior = self.posterior(observed)
-        group = max(1, _DECODED_AT_ONCE // len(observed))
+        group = max(1, _PIXELS_AT_ONCE // observed.numel())
         counts = [min(group, particles - start) for start in range(0, particles, group)]
         log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
         return LogLikelihood(importance_bound(log_weights), "lower bound")

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.errors import UsageError
 from simulacra.networks.mlp import dense, mlp
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 
@@ -20,6 +21,10 @@ class Trunk:
     hidden: Sequence[int] = (128,)
     downsample: Literal["stride", "pool"] = "stride"
     activation: Literal["relu", "tanh", "silu"] = "relu"
+
+    def __post_init__(self) -> None:
+        if self.network == "conv" and not self.features:
+            raise UsageError("features is empty: a convolutional network needs at least one number, such as 32,64")
 
 
 def encoder(spec: DataSpec, trunk: Trunk) -> tuple[nn.Module, int]:

@@ -36,7 +36,7 @@ class Folder:
             if len(roots) > 1:
                 raise UsageError(f"{path} holds its own test images: leave --test-path out, or give {roots[0]} as --path")
             roots = (*roots, _existing(config.test_path))
-        return Material(stem(path), "|".join(["folder", *map(_key, roots)]), lambda: _reading(roots))
+        return Material(stem(path), "|".join(["folder", *map(_key, roots)]), lambda: _reading(roots, config.size))
 
 
 SOURCE = Folder()
@@ -82,8 +82,8 @@ def _key(path: Path) -> str:
     if not path.is_dir():
         return file_key(path)
     listing = sha256(str(path.resolve()).encode())
-    for name, refusal, facts in walk(path):
-        listing.update(f"\n{name}|{refusal}|{facts.st_size if facts else 0}|{facts.st_mtime_ns if facts else 0}".encode())
+    for file in walk(path):
+        listing.update(f"\n{file.name}|{file.refusal}|{file.size}|{file.changed}".encode())
     return listing.hexdigest()
 
 
@@ -98,13 +98,13 @@ class _File:
     label: str = ""
 
 
-def _reading(roots: tuple[Path, ...]) -> AbstractContextManager[Reading]:
+def _reading(roots: tuple[Path, ...], size: int) -> AbstractContextManager[Reading]:
     @contextmanager
     def reading() -> Iterator[Reading]:
         with ExitStack() as stack:
             containers = [stack.enter_context(opened(root)) for root in roots]
             files, skipped = _plan(containers)
-            yield Reading(len(files) + len(skipped), _read(files, skipped), _notes(files))
+            yield Reading(len(files) + len(skipped), _read(files, skipped, size), _notes(files))
 
     return reading()
 
@@ -150,7 +150,7 @@ def _notes(files: list[_File]) -> tuple[str, ...]:
     return (f"{count}: all images go without classes; move them into class folders if you want classes",)
 
 
-def _read(files: list[_File], skipped: list[Skip]) -> Iterator[Item | Skip]:
+def _read(files: list[_File], skipped: list[Skip], size: int) -> Iterator[Item | Skip]:
     yield from skipped
     labels = {file.label for file in files}
     labelled = "" not in labels and len(labels) > 1
@@ -158,7 +158,7 @@ def _read(files: list[_File], skipped: list[Skip]) -> Iterator[Item | Skip]:
         try:
             content = file.container.read(file.stored)
             label = file.label if labelled else None
-            yield Item(file.name, file.side, label, decode(content), sha256(content).hexdigest())
+            yield Item(file.name, file.side, label, decode(content, size), sha256(content).hexdigest())
         except Refused as refusal:
             yield Skip(file.stored, str(refusal))
 
