@@ -30,7 +30,8 @@ class RunObserver:
     """Writes what training shows into the run folder, and tells the user."""
 
     def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter) -> None:
-        self.run, self.dataset, self.progress, self.meter = run, dataset, progress, meter
+        self.run, self.progress, self.meter = run, progress, meter
+        self.watched = dataset.validation if len(dataset.validation) else dataset.train
         self.collapse_announced = False
         self.seconds_shown = 0
 
@@ -71,7 +72,7 @@ class RunObserver:
             drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(trainer.device)
             pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
         if isinstance(family, Reconstructs):
-            shown = self.dataset.validation.head(_SHOWN // 2).images.to(trainer.device)
+            shown = self.watched.head(_SHOWN // 2).images.to(trainer.device)
             pairs = pictures.paired(shown, family.reconstruct(shown), 8)
             pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
 
@@ -79,7 +80,7 @@ class RunObserver:
         """Return the losses of every player on validation images, with the weights that are evaluated."""
         values: dict[str, list[Tensor]] = {}
         codes: list[Tensor] = []
-        for batch in islice(self.dataset.validation.chunks(_CHUNK), _CHUNKS):
+        for batch in islice(self.watched.chunks(_CHUNK), _CHUNKS):
             batch = batch.to(trainer.device)
             for name, value in _losses(family, batch).items():
                 values.setdefault(name, []).append(value.double() * len(batch))
