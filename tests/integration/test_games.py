@@ -197,6 +197,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_naming_player_and_step():
     assert observer.states == []  # what is broken is never stored
 
 
+def test_the_first_module_with_a_broken_output_is_named():
+    trainer = trainer_of(Trio)
+    with torch.no_grad():
+        trainer.family.decoder[0].weight[3, 1] = float("inf")
+    with pytest.raises(NonFiniteError, match=r"player 'encoder' .* at step 1 \(module 'decoder.0 \(Linear\)' was the first"):
+        trainer.run(Silence())
+
+
 def test_players_that_share_parameters_are_refused():
     class Greedy(Trio):
         def players(self):

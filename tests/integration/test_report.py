@@ -244,7 +244,7 @@ def test_without_the_data_everything_else_is_shown_with_the_reason(vae, monkeypa
 
 def test_data_that_have_changed_are_not_shown_as_those_of_the_run(vae):
     vae.run.provenance["data"]["digest"] = "of other data"
-    assert "they have changed since this run was trained" in page_of(vae).prose
+    assert "was trained on digits with digest of other da" in page_of(vae).prose
 
 
 # --- curves

@@ -146,8 +146,19 @@ def test_resuming_on_other_data_is_refused(straight, tmp_path):
     facts = json.loads((out / "provenance.json").read_text())
     facts["data"]["digest"] = "0" * 64
     (out / "provenance.json").write_text(json.dumps(facts))
-    with pytest.raises(UsageError, match="have changed"):
+    with pytest.raises(UsageError, match="was trained on digits"):
         resume(out)
+
+
+def test_two_processes_never_write_one_run(straight, tmp_path):
+    out = tmp_path / "held"
+    process = start(out, "--for", "100000")
+    wait_for(lambda: len(list(out.glob("checkpoints/step_*"))) > 0)
+    with pytest.raises(SimulacraError, match=f"another process \\(process {process.pid}\\)"):
+        resume(out)
+    process.kill()
+    process.communicate()
+    resume(out, "70")  # the lock died with its holder
 
 
 def test_only_the_last_checkpoints_are_kept(straight):
@@ -185,5 +196,5 @@ def test_every_kind_of_harm_to_a_checkpoint_is_noticed(tmp_path, harm):
 
 
 def test_no_file_of_a_run_is_a_pickle(straight):
-    suffixes = {path.suffix for path in Path(straight).rglob("*") if path.is_file()}
+    suffixes = {path.suffix for path in Path(straight).rglob("*") if path.is_file() and path.name != ".lock"}
     assert suffixes <= {".toml", ".json", ".jsonl", ".png", ".safetensors", ".html"}

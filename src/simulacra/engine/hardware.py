@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from simulacra.core.errors import UsageError
+from simulacra.core.family import Family
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
 
@@ -24,6 +26,14 @@ def keep_memory() -> bool:
     settings = ((_M_MMAP_THRESHOLD, 2**30), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
     told = [libc.mallopt(name, value) for name, value in settings]
     return all(told)
+
+
+def channels_last(family: Family) -> bool:
+    """Store the convolutions of a family channels-last, which is how images come; return whether it has any."""
+    if not any(isinstance(module, nn.Conv2d) for module in family.modules()):
+        return False
+    family.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return True
 
 
 def device_of(choice: Literal["auto", "cpu", "cuda"]) -> torch.device:

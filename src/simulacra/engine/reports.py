@@ -39,7 +39,7 @@ class Window:
         rows = {name: _numbers(row) for name, row in self._rows.items()}
         broken = [(step, name, value) for name, row in rows.items() for step, value in row if not math.isfinite(value)]
         if broken:
-            raise NonFiniteError(_message(*min(broken, key=lambda item: item[0])))
+            raise non_finite(*min(broken, key=lambda item: item[0]))
         return rows
 
     def means(self) -> dict[str, float]:
@@ -54,10 +54,12 @@ def _numbers(row: list[tuple[int, Tensor]]) -> Row:
     return [(step, value) for (step, _), value in zip(row, values, strict=True)]
 
 
-def _message(step: int, name: str, value: float) -> str:
+def non_finite(step: int, name: str, value: float, module: str = "") -> NonFiniteError:
+    """Return the error of a loss `player/part` that is not finite at a step, with the module where that began, if known."""
     player, part = name.split("/", 1)
-    return (
-        f"{part} of player '{player}' became {value} at step {step}: training is stopped and the last checkpoint kept. "
+    where = f" (module '{module}' was the first to give such an output)" if module else ""
+    return NonFiniteError(
+        f"{part} of player '{player}' became {value} at step {step}{where}: training is stopped and the last checkpoint kept. "
         "Try a lower --lr, --clip 1, or --precision float32"
     )
 

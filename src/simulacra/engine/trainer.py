@@ -4,6 +4,7 @@ Every move gives each moving player the gradient of its own loss along its own p
 function of (seed, step, turn, repeat) and batch number i of (seed, i), so that a resumed run goes on bit for bit.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,15 @@ from simulacra.core.randomness import reseed
 from simulacra.engine import optimizers
 from simulacra.engine.average import Average
 from simulacra.engine.checkpoint import Checkpoint
+from simulacra.engine.diagnosis import first_non_finite
 from simulacra.engine.duration import Duration
 from simulacra.engine.feed import Feed
-from simulacra.engine.hardware import device_of, precision_of
-from simulacra.engine.reports import Window
+from simulacra.engine.hardware import channels_last, device_of, precision_of
+from simulacra.engine.reports import Window, non_finite
 from simulacra.engine.schedule import factor
 from simulacra.engine.settings import TrainConfig
+
+_CHANNELS_LAST_FROM = 4  # images in a batch; below that the default memory layout is faster
 
 
 class Observer(Protocol):
@@ -50,10 +54,9 @@ class Trainer:
         self.settings = settings
         self.device = device_of(settings.device)
         self.precision = precision_of(settings.precision, self.device)
-        self.channels_last = settings.batch >= 4 and any(isinstance(module, nn.Conv2d) for module in family.modules())
         self.family = family.to(self.device)
-        if self.channels_last:
-            self.family = family.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.batch >= _CHANNELS_LAST_FROM:
+            channels_last(self.family)
         self.feed = feed
         self.players = family.players()
         self.turns = family.turns()
@@ -148,13 +151,25 @@ class Trainer:
 
     def _differentiate(self, turn: Turn, batch: Batch, position: tuple[int, int, int]) -> dict[str, Loss]:
         """Add to each moving player's gradients those of its own loss along its own parameters."""
-        reseed(self.settings.seed, "step", self.step, *position)
-        with self._arithmetic():
-            losses = dict(turn.losses(batch))
+        losses = self._losses(turn, batch, position)
+        if self.device.type == "cpu":  # where looking costs nothing; elsewhere the next report looks
+            self._require_finite(losses, lambda: self._losses(turn, batch, position))
         for left, (player, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
             total = loss.total / self.settings.accumulate
             torch.autograd.backward(total, inputs=self.parameters[player], retain_graph=left > 0)
         return losses
+
+    def _losses(self, turn: Turn, batch: Batch, position: tuple[int, int, int]) -> dict[str, Loss]:
+        reseed(self.settings.seed, "step", self.step, *position)
+        with self._arithmetic():
+            return dict(turn.losses(batch))
+
+    def _require_finite(self, losses: Mapping[str, Loss], again: Callable[[], object]) -> None:
+        """Raise NonFiniteError for a loss that is not finite, naming the module where that began."""
+        for player, loss in losses.items():
+            value = loss.total.item()
+            if not math.isfinite(value):
+                raise non_finite(self.step + 1, f"{player}/loss", value, first_non_finite(self.family, again))
 
     def _pieces(self, batch: Batch) -> Iterator[Batch]:
         count = self.settings.accumulate

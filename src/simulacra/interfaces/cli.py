@@ -30,7 +30,9 @@ _ORDER = (
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed or interrupted, 2 wrong usage."""
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # a third faster than sleeping at once, less harmed by neighbours than the default
+    os.environ.setdefault(
+        "GOMP_SPINCOUNT", "2000"
+    )  # a third faster than sleeping at once, less harmed by neighbours than the default
     try:
         return _run(list(sys.argv[1:] if words is None else words))
     except SimulacraError as error:

@@ -13,6 +13,7 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import unwritable, write_json
 from simulacra.core.randomness import stream
+from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint
 from simulacra.engine.reports import Reports
 from simulacra.runs import settings
@@ -90,6 +91,16 @@ class Run:
             family = self.config.new_family(self.spec)
         family.load_state_dict(stored.tensors[group])
         return family.eval().requires_grad_(False), stored.facts["step"]
+
+    def check_data(self, data: Dataset) -> Dataset:
+        """Return the data if they are those of the training; raises UsageError otherwise."""
+        before = self.provenance["data"]
+        if data.digest != before["digest"]:
+            raise UsageError(
+                f"{self.path} was trained on {before['name']} with digest {before['digest'][:12]}, and {data.name} has "
+                f"{data.digest[:12]}: bring those data back, or give them as dataset= in Python"
+            )
+        return data
 
     def update_provenance(self, **facts: Any) -> None:
         """Add facts to the provenance."""

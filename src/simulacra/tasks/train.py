@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.batches import Batches
@@ -23,6 +22,7 @@ from simulacra.engine import checkpoint
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import keep_memory
 from simulacra.engine.trainer import Trainer
+from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
 from simulacra.runs.settings import RunConfig
@@ -50,8 +50,9 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
     data = dataset or load(config.data, progress)
     with stream(config.train.seed, "initialize"):
         trainer = _trainer(config, data)
-        run = Run.create(out, config, provenance(data, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])))
-        return _play(run, trainer, data, progress)
+        run = Run.create(out, config, provenance(data, _command()))
+        with writing(run.path):
+            return _play(run, trainer, data, progress)
 
 
 def resume(path: Path, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
@@ -61,12 +62,13 @@ def resume(path: Path, duration: str = "", dataset: Dataset | None = None, progr
     if duration:
         config = replace(config, train=replace(config.train, duration=duration))
     _prepare(config)
-    data = dataset or load(config.data, progress)
-    _check_same_data(run, data)
-    with stream(config.train.seed, "initialize"):
+    data = run.check_data(dataset or load(config.data, progress))
+    with writing(run.path), stream(config.train.seed, "initialize"):
         trainer = _trainer(config, data)
         _restore(trainer, run, progress)
         config.write(run.path / CONFIG)
+        resumes = [*run.provenance.get("resumes", []), {"time": now(), "from_step": trainer.step, "command": _command()}]
+        run.update_provenance(resumes=resumes)
         return _play(run, trainer, data, progress)
 
 
@@ -77,6 +79,10 @@ def default_folder(config: RunConfig) -> Path:
     while Path("runs", f"{name}-{number}").exists():
         number += 1
     return Path("runs", f"{name}-{number}")
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _prepare(config: RunConfig) -> None:
@@ -123,15 +129,6 @@ def _size(trainer: Trainer) -> str:
     count = sum(parameter.numel() for parameter in trainer.family.parameters())
     kind = str(trainer.precision).removeprefix("torch.")
     return f"{count:,} parameters, {kind} on {trainer.device.type}"
-
-
-def _check_same_data(run: Run, data: Dataset) -> None:
-    before = run.provenance["data"]["digest"]
-    if data.digest != before:
-        raise UsageError(
-            f"the data of {run.path} have changed since it was trained (digest {data.digest[:12]}, then {before[:12]}): "
-            "bring the old data back, or train a new run"
-        )
 
 
 @contextmanager

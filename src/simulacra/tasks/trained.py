@@ -14,6 +14,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
+from simulacra.engine.hardware import channels_last, keep_memory
 from simulacra.runs.run import Run
 from simulacra.tasks import latents as paths
 
@@ -25,7 +26,9 @@ class Trained:
 
     def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
         self.run = run
+        keep_memory()
         self.model, self.step = run.load_family()
+        channels_last(self.model)
         self.spec = run.spec
         if dataset is not None:
             self.dataset = dataset
@@ -33,7 +36,7 @@ class Trained:
     @cached_property
     def dataset(self) -> Dataset:
         """The data that the run was trained on."""
-        return load(self.run.config.data)
+        return self.run.check_data(load(self.run.config.data))
 
     @property
     def capabilities(self) -> tuple[str, ...]:

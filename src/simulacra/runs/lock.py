@@ -1,0 +1,40 @@
+"""One writer for a run: a lock that the operating system releases when its holder dies, however it dies."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simulacra.core.errors import SimulacraError
+from simulacra.core.files import unwritable
+
+
+@contextmanager
+def writing(run: Path) -> Iterator[None]:
+    """Hold the lock of a run folder inside; raises SimulacraError if another process is writing it."""
+    try:
+        file = (run / ".lock").open("a+")
+    except OSError as error:
+        raise unwritable(run, error) from error
+    with file:
+        if not _locked(file.fileno()):
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise SimulacraError(f"{run} is being written by another process ({holder}): wait until it ends, or stop it")
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    """Try to lock a file; where the system has no such lock, nobody is kept out."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
