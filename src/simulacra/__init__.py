@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simulacra.core.errors import SimulacraError, UsageError
     from simulacra.interfaces.api import from_array, load_data, open, resume, train
 
-__all__ = ["from_array", "load_data", "open", "resume", "train"]
+__all__ = ["SimulacraError", "UsageError", "from_array", "load_data", "open", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -133,10 +133,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_player_and_step(small
     with torch.no_grad():
         for parameter in trainer.family.parameters():
             parameter.fill_(torch.nan)
-    trainer.play()
     names = "|".join(trainer.players)
     with pytest.raises(NonFiniteError, match=f"of player '({names})' became nan at step 2"):
-        trainer.state()
+        trainer.play()
 
 
 def test_the_model_trains_in_training_mode_and_is_evaluated_in_evaluation_mode(small_case: Any) -> None:

@@ -65,9 +65,9 @@ def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_fold
     assert found["few_images"].count == checkup.train
     reasons = {finding.what for finding in checkup.findings if finding.kind == "skipped"}
     assert reasons == {
-        "1 files are skipped: not an image (.txt)",
-        "1 files are skipped: empty file",
-        "1 files are skipped: truncated or damaged image",
+        "1 file is skipped: not an image (.txt)",
+        "1 file is skipped: empty file",
+        "1 file is skipped: truncated or damaged image",
     }
     assert all(finding.remedy for finding in checkup.findings)
 

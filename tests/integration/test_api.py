@@ -76,5 +76,5 @@ def test_an_unknown_setting_is_refused(tmp_path):
 
 def test_posterior_collapse_is_announced(tmp_path):
     listener = Listener()
-    simulacra.train("vae", duration="60", beta=1000.0, batch=64, threads=1, out=tmp_path / "run", progress=listener)
+    simulacra.train("vae", duration="60", snapshots=4, beta=1000.0, batch=64, threads=1, out=tmp_path / "run", progress=listener)
     assert any("posterior collapse" in message for message in listener.said)

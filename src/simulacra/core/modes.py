@@ -10,11 +10,17 @@ from torch import nn
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation mode, without gradients, and give every module its own mode back at the end."""
+    with evaluation(model), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, and give every module its own mode back; for losses that need gradients of their own."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -133,7 +133,14 @@ def _skips(seen: _Seen) -> Iterator[Finding]:
         expected = reason.startswith(("hidden", "not an image"))
         remedy = "nothing, if they are no images" if expected else "replace, convert or remove them; they are left out"
         severity: Severity = "note" if expected else "warning"
-        yield Finding(severity, "skipped", f"{count} files are skipped: {reason}", count, report.examples[reason], remedy)
+        yield Finding(
+            severity,
+            "skipped",
+            f"{count} {'file is' if count == 1 else 'files are'} skipped: {reason}",
+            count,
+            report.examples[reason],
+            remedy,
+        )
 
 
 def _sizes(seen: _Seen, config: DataConfig) -> Iterator[Finding]:

@@ -89,7 +89,8 @@ def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
     if test:
         held_out = np.array(test, dtype=np.int64)[permutation(len(test), SPLIT_SEED, "split", "test")]
         return np.concatenate([shuffled, held_out]), len(train)
-    return shuffled, len(train) - round(len(train) * TEST_SHARE)
+    carved = max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
+    return shuffled, len(train) - carved
 
 
 def _write(material: Material, config: DataConfig, folder: Path, progress: Progress) -> Facts:

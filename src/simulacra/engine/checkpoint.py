@@ -22,6 +22,7 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.files import sync_folder, unwritable
 
 _STATE = "state.json"
+_FORMAT = 1  # raised when what stands in a checkpoint changes
 
 
 class DamagedCheckpoint(SimulacraError):
@@ -52,7 +53,7 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
             content = serialize_tensors({name: _plain(tensor) for name, tensor in tensors.items()})
             digests[f"{group}.safetensors"] = hashlib.sha256(content).hexdigest()
             _write_synced(temporary / f"{group}.safetensors", content)
-        state = {"step": step, "facts": checkpoint.facts, "sha256": digests}
+        state = {"format": _FORMAT, "step": step, "facts": checkpoint.facts, "sha256": digests}
         _write_synced(temporary / _STATE, json.dumps(state, indent=1, allow_nan=False).encode())
         sync_folder(temporary)
         if final.exists():
@@ -75,6 +76,7 @@ def read(path: Path, groups: tuple[str, ...] | None = None) -> Checkpoint:
     """Return a checkpoint, or only some of its groups; raises DamagedCheckpoint."""
     try:
         state = json.loads((path / _STATE).read_text())
+        _require_format(state["format"])
         names = [name for name in state["sha256"] if groups is None or name.removesuffix(".safetensors") in groups]
         tensors = {name.removesuffix(".safetensors"): _read_group(path / name, state["sha256"][name]) for name in names}
         return Checkpoint(tensors, {**state["facts"], "step": state["step"]})
@@ -101,6 +103,11 @@ def _is_whole(path: Path) -> bool:
     except DamagedCheckpoint:
         return False
     return True
+
+
+def _require_format(number: int) -> None:
+    if number != _FORMAT:
+        raise ValueError(f"its format is {number}, and this version of Simulacra reads {_FORMAT}")
 
 
 def _read_group(path: Path, digest: str) -> dict[str, Tensor]:

@@ -60,7 +60,7 @@ def non_finite(step: int, name: str, value: float, module: str = "") -> NonFinit
     where = f" (module '{module}' was the first to give such an output)" if module else ""
     return NonFiniteError(
         f"{part} of player '{player}' became {value} at step {step}{where}: training is stopped and the last checkpoint kept. "
-        "Try a lower --lr, --clip 1, or --precision float32"
+        "Try a lower --lr, --clip 100, or --precision float32"
     )
 
 

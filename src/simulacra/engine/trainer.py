@@ -113,6 +113,8 @@ class Trainer:
                 self._checkpoint(observer)
                 next_checkpoint = self._next_checkpoint()
             clock.tick()
+        if self.done >= 1 and self.window.rows():
+            observer.reported(self, self.report())
         self._checkpoint(observer)
         return self.done >= 1
 

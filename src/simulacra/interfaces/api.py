@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array, load
@@ -13,7 +14,7 @@ from simulacra.tasks.train import resume as _resume
 from simulacra.tasks.train import train as _train
 from simulacra.tasks.trained import Trained, open_run
 
-__all__ = ["from_array", "load_data", "open", "resume", "train"]
+__all__ = ["SimulacraError", "UsageError", "from_array", "load_data", "open", "resume", "train"]
 
 
 def train(

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.progress import Meter
@@ -26,7 +26,7 @@ class Console:
         if self._bars is not None:
             self._bars.console.print(message, highlight=False, markup=False)
         else:
-            print(message, file=sys.stderr, flush=True)
+            _print_line(message)
 
     def result(self, content: Any, text: Callable[[], str]) -> None:
         """Give the result of a command: JSON, or a text for people."""
@@ -100,6 +100,12 @@ class _Lines:
         facts = f", {self._facts}" if self._facts else ""
         speed = "" if self._unit == "seconds" else f" in {_clock(seconds)}, {rate:,.1f}/s"
         line = f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}"
+        _print_line(line)
+
+
+def _print_line(line: str) -> None:
+    """Print to standard error; work goes on if nobody reads it any more."""
+    with suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)
 
 
@@ -115,6 +121,7 @@ def _clock(seconds: float) -> str:
 def _bars() -> "Bars":
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -128,10 +135,10 @@ def _bars() -> "Bars":
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[facts]}", markup=False),
+        TextColumn("{task.fields[facts]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
-    return Progress(*columns, console=Terminal(stderr=True), transient=False)
+    return Progress(*columns, console=Terminal(stderr=True), expand=True)

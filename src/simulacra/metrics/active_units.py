@@ -25,4 +25,4 @@ def active_units(model: Encodes, split: Split, meter: Meter) -> Measurement:
 
 def count_active(latents: Tensor) -> int:
     """Return how many of the dimensions of latents [n d] have a variance above the threshold."""
-    return int((latents.double().var(0) > THRESHOLD).sum().item())
+    return int((latents.double().var(0, correction=0) > THRESHOLD).sum().item())

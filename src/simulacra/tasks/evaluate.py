@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.capabilities import Infers, Reconstructs, ScoresLikelihood
+from simulacra.core.errors import DataError
 from simulacra.core.files import write_json
 from simulacra.core.modes import inference
 from simulacra.core.progress import Meter, Progress
@@ -25,6 +26,8 @@ Measure = Callable[[Any, Split, Meter], dict[str, Measurement]]
 def evaluate(trained: "Trained", particles: int, seed: int, progress: Progress) -> dict[str, Any]:
     """Return and store every number that applies: ELBO with its terms, NLL with `particles` samples, MSE, active units."""
     split = trained.dataset.test
+    if len(split) == 0:
+        raise DataError(f"{trained.dataset.name} has no test images to measure on: train on more images, or give --test-path")
     measurements: dict[str, Measurement] = {}
     missing: dict[str, str] = {}
     for name, needed, measure in _measures(particles, seed):
@@ -43,7 +46,7 @@ def evaluate(trained: "Trained", particles: int, seed: int, progress: Progress) 
         "not_applicable": missing,
     }
     make_folder(trained.run.evaluations)
-    write_json(trained.run.evaluations / f"step_{trained.step:08d}.json", result)
+    write_json(trained.run.evaluations / f"step_{trained.step:08d}-k{particles}-seed{seed}.json", result)
     return result
 
 

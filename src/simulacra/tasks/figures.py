@@ -71,7 +71,7 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
 
 def _real_images(trained: "Trained") -> Batch:
     """Return up to 64 test images; raises SimulacraError where they cannot be had, or are others than at the training."""
-    data = trained.dataset
+    data = trained.run.check_data(trained.dataset)
     if min(len(data.test), len(data.validation)) < 2:
         raise SimulacraError(f"there are only {len(data.test)} images for testing and {len(data.validation)} for validation")
     return data.test.head(64)

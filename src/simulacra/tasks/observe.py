@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Infers, Reconstructs, Samples
+from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples
 from simulacra.core.family import Family
-from simulacra.core.modes import inference
+from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset
@@ -22,7 +22,7 @@ from simulacra.tasks import pictures
 
 _CHUNK, _CHUNKS = 250, 4  # validation images that are looked at while training
 _SHOWN = 64
-_COLLAPSE_AFTER = 0.3  # share of the training before which few active units are usual
+_COLLAPSE_AFTER = 0.5  # share of the training before which few active units are usual
 _COLLAPSED = 0.25  # share of active units below which a collapse is announced
 
 
@@ -56,11 +56,14 @@ class RunObserver:
     def due(self, trainer: Trainer) -> None:
         """Save pictures and validate."""
         family = trainer.evaluated
-        with inference(family), stream(trainer.settings.seed, "observe"):
-            self._save_pictures(family, trainer)
-            record = self._validate(family, trainer)
+        with stream(trainer.settings.seed, "observe"):
+            with inference(family):
+                self._save_pictures(family, trainer)
+            with evaluation(family):
+                record = self._validate(family, trainer)
         self.run.reports.append({"kind": "validation", "step": trainer.step, **record})
         self._announce_collapse(record, trainer)
+        self._announce_divergence(record, trainer)
 
     def checkpoint(self, trainer: Trainer) -> None:
         """Store the state in the run folder."""
@@ -85,8 +88,8 @@ class RunObserver:
             for name, value in _losses(family, batch).items():
                 values.setdefault(name, []).append(value.double() * len(batch))
             values.setdefault("images", []).append(torch.tensor(len(batch)))
-            if isinstance(family, Infers):
-                codes.append(family.posterior(batch.images).mean)
+            if isinstance(family, Infers) and isinstance(family, Encodes):
+                codes.append(family.encode(batch.images).detach())
         images = sum(value.item() for value in values.pop("images"))
         record = {name: sum(value.item() for value in items) / images for name, items in values.items()}
         if codes:
@@ -104,11 +107,23 @@ class RunObserver:
                 "Try a lower --beta, fewer --latents, or a longer training"
             )
 
+    def _announce_divergence(self, record: Mapping[str, float], trainer: Trainer) -> None:
+        """Warn at the end if a lone player's loss stands above where it began."""
+        if trainer.done < 1 or len(trainer.players) != 1:
+            return
+        name = f"{next(iter(trainer.players))}/loss"
+        first = next((line for line in self.run.reports.read() if line["kind"] == "validation"), record)
+        if record[name] > first[name]:
+            self.progress.say(
+                f"warning: the validation loss ended at {record[name]:.4g}, above the {first[name]:.4g} of the untrained model: "
+                "the training diverged. Try a lower --lr, or --clip 100"
+            )
+
 
 def _losses(family: Family, batch: Batch) -> dict[str, Tensor]:
     """Return every loss and part of every turn on a batch, by `player/part`."""
     return {
-        f"{player}/{part}": value
+        f"{player}/{part}": value.detach()
         for turn in family.turns()
         for player, loss in turn.losses(batch).items()
         for part, value in {"loss": loss.total, **loss.parts}.items()

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from simulacra.core.errors import UsageError
 from simulacra.core.files import unwritable, write_bytes
 
 _SMALLEST_SIDE = 56  # a picture whose images are smaller than this is enlarged by a whole factor
@@ -60,6 +61,7 @@ def png(picture: Image.Image) -> bytes:
 
 def save(picture: Image.Image, path: Path) -> Path:
     """Write a picture as PNG, atomically; folders are made."""
+    _refuse_ending(path, {".png"})
     make_folder(path.parent)
     write_bytes(path, png(picture))
     return path
@@ -72,11 +74,17 @@ def save_images(images: Tensor, path: Path, labels: Sequence[int] | None = None)
         return save(grid(images, columns=max(1, round(len(images) ** 0.5))), path)
     if ending == ".npz":
         return _save_arrays(images, path, labels)
+    _refuse_ending(path, {""})
     make_folder(path)
     digits = len(str(max(len(images) - 1, 1)))
     for index, pixels in enumerate(to_bytes(images)):
         write_bytes(path / f"{index:0{digits}d}.png", png(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)))
     return path
+
+
+def _refuse_ending(path: Path, allowed: set[str]) -> None:
+    if path.suffix.lower() not in allowed:
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: pictures are written as .png")
 
 
 def make_folder(path: Path) -> None:

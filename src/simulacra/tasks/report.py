@@ -119,7 +119,7 @@ def _tables(run: Run) -> dict[str, Any]:
 
 def _evaluation(run: Run) -> dict[str, Any] | None:
     """Return the newest evaluation that can be read, its metrics as rows; None if there is none."""
-    for path in sorted(run.evaluations.glob("*.json"), reverse=True):
+    for path in sorted(run.evaluations.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             content = json.loads(path.read_text())
             rows = [_metric(name, entry) for name, entry in content["metrics"].items()]

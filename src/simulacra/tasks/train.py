@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 
+from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
+from simulacra.data.sources import located
 from simulacra.engine import checkpoint
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import keep_memory
@@ -46,6 +48,7 @@ class Outcome:
 def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
     """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given."""
     Run.refuse(out)
+    config = replace(config, data=located(config.data))
     _prepare(config)
     data = dataset or load(config.data, progress)
     with stream(config.train.seed, "initialize"):
@@ -66,6 +69,7 @@ def resume(path: Path, duration: str = "", dataset: Dataset | None = None, progr
     with writing(run.path), stream(config.train.seed, "initialize"):
         trainer = _trainer(config, data)
         _restore(trainer, run, progress)
+        _check_length(trainer, run, duration, progress)
         config.write(run.path / CONFIG)
         resumes = [*run.provenance.get("resumes", []), {"time": now(), "from_step": trainer.step, "command": _command()}]
         run.update_provenance(resumes=resumes)
@@ -106,6 +110,16 @@ def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
         progress.say(f"warning: {problem}; the one before it is used")
     trainer.restore(stored)
     run.reports.forget_after(trainer.step)
+
+
+def _check_length(trainer: Trainer, run: Run, duration: str, progress: Progress) -> None:
+    """Refuse a new duration that ends before the step already reached, and tell where nothing is left to do."""
+    if duration and trainer.total is not None and trainer.total < trainer.step:
+        raise UsageError(
+            f"{run.path} is at step {trainer.step:,} already, beyond the {trainer.total:,} steps of --for {duration}"
+        )
+    if trainer.done >= 1:
+        progress.say(f"{run.path} is finished at step {trainer.step:,}: nothing is left to do; --for makes it longer")
 
 
 def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outcome:

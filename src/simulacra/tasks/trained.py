@@ -31,7 +31,7 @@ class Trained:
         channels_last(self.model)
         self.spec = run.spec
         if dataset is not None:
-            self.dataset = dataset
+            self.dataset = run.check_data(dataset)
 
     @cached_property
     def dataset(self) -> Dataset:

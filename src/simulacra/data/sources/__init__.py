@@ -5,6 +5,7 @@ import pkgutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
@@ -58,6 +59,15 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
     return at_path(_path(config.data), config, progress)
 
 
+def located(config: DataConfig) -> DataConfig:
+    """Return the settings with whole paths, which hold from any folder; names stay names."""
+    given = {name: getattr(config, name) for name in ("path", "test_path")}
+    if config.data not in sources() and stands(Path(config.data).expanduser()):
+        given["data"] = config.data
+    whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in given.items() if place}
+    return replace(config, **whole)
+
+
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
     """Return the material at a path: NumPy files as arrays, everything else as a folder or archive of images."""
     kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "folder"
@@ -71,7 +81,7 @@ def _path(name: str) -> Path:
         return found
     if "/" in name or "\\" in name or Path(name).suffix:
         raise DataError(f"no such file or folder, or it may not be read: {name}: check the path, or see `simulacra data list`")
-    raise unknown("data set", name, [*sources(), *(path.name for path in _own_folders())])
+    raise unknown("data set (and no such folder here)", name, [*sources(), *(path.name for path in _own_folders())])
 
 
 def _own_folders() -> list[Path]:

@@ -9,7 +9,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.errors import unknown
+from simulacra.core.errors import UsageError, unknown
 from simulacra.data.settings import DataConfig
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console
@@ -42,6 +42,8 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def _config(parsed: argparse.Namespace) -> DataConfig:
     named = {"data": parsed.name} if parsed.name else {}
+    if named and "data" in parsed:
+        raise UsageError(f"two data sets are named, {parsed.name!r} and --data {parsed.data}: name one")
     return DataConfig.of({**given(parsed, DataConfig), **named}, "the flags")
 
 
@@ -51,7 +53,7 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
     listings = names()
     rows = [(item.name, item.size, "yes" if item.prepared else "no", item.where, item.summary) for item in listings]
     titles = ("name", "images", "prepared", "where", "what")
-    console.result([asdict(item) for item in listings], lambda: table(titles, rows))
+    console.result({item.name: asdict(item) for item in listings}, lambda: table(titles, rows))
     return 0
 
 
@@ -85,7 +87,7 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.data.check import check
 
     checkup = check(_config(parsed), console)
-    sizes = {f"{height}x{width}": count for (height, width), count in checkup.sizes.items()}
+    sizes = {f"{width}x{height}": count for (height, width), count in checkup.sizes.items()}
     content = {**asdict(checkup), "sizes": sizes, "healthy": checkup.healthy}
     console.result(content, lambda: _text(checkup, sizes))
     return 0 if checkup.healthy else 1
@@ -94,7 +96,9 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
 def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     shown = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
     more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test; sizes {shown}{more}"
+    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test" + (
+        f"; sizes {shown}{more}" if shown else ""
+    )
     return "\n".join([title, *map(_finding, checkup.findings), *(["nothing wrong was found"] if not checkup.findings else [])])
 
 

@@ -42,7 +42,12 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 def _text(result: dict[str, Any]) -> str:
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} test images of {data['name']}"
-    rows = [(name, _number(item), f"{item['n']:,}", _protocol(item["protocol"])) for name, item in result["metrics"].items()]
+    rows: list[tuple[str, ...]] = []
+    shown = ""
+    for name, item in result["metrics"].items():
+        protocol = _protocol(item["protocol"])
+        rows.append((name, _number(item), f"{item['n']:,}", "as above" if protocol == shown else protocol))
+        shown = protocol
     missing = [f"not applicable: {name} ({reason})" for name, reason in result["not_applicable"].items()]
     return "\n".join([title, "", table(("metric", "value", "n", "protocol"), rows), *missing])
 

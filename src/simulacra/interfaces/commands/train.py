@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simulacra.tasks.train import Outcome
 
 EXAMPLES = examples(
-    "simulacra train vae --data digits --for 20ep --out runs/first",
+    "simulacra train vae --data digits --for 200ep --out runs/first",
     "simulacra train vae --recipe recipes/vae-mnist.toml --out runs/vae-mnist",
     "simulacra train autoencoder --data ~/photos --size 64 --for 10min",
 )
@@ -85,6 +85,8 @@ def _family_in(words: list[str]) -> str:
             from simulacra.runs.settings import read_recipe
 
             return str(read_recipe(Path(path)).get("family", ""))
+    if misplaced := set(words) & set(families.names()):
+        raise UsageError(f"the family comes first: simulacra train {min(misplaced)} ...")
     return ""
 
 
