@@ -401,7 +401,7 @@ def test_an_unknown_name_is_a_usage_error_that_suggests_the_nearest(tmp_path, mo
     monkeypatch.setenv("SIMULACRA_DATA", str(tmp_path / "mine"))
     with pytest.raises(UsageError, match="did you mean 'kittens'"):
         load(DataConfig(data="kitten"))
-    with pytest.raises(UsageError, match="unknown data set .* ''"):
+    with pytest.raises(UsageError, match=r"unknown data set .* ''"):
         load(DataConfig(data=""))
 
 
