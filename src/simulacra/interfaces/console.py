@@ -1,9 +1,11 @@
 """What a person sees while work goes on: bars on a terminal, plain lines elsewhere, always on standard error."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.progress import Meter
@@ -101,6 +103,12 @@ class _Lines:
         speed = "" if self._unit == "seconds" else f" in {_clock(seconds)}, {rate:,.1f}/s"
         line = f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}"
         _print_line(line)
+
+
+def program() -> str:
+    """Return how to call the program from here: by its name where that is found, else as it was called."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "simulacra" and not shutil.which("simulacra") else "simulacra"
 
 
 def _print_line(line: str) -> None:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from simulacra.interfaces.arguments import Parser, examples
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.console import Console, program
 
 EXAMPLES = examples("simulacra demo", "simulacra demo --out runs/demo-2 --for 30s")
 
@@ -73,7 +73,7 @@ That was a VAE, start to end. Look at:
   {path}/report.html                    all of it on one page, with curves and numbers
 
 Try next:
-  simulacra traverse {path}
-  simulacra train vae --recipe recipes/vae-mnist.toml --out runs/mnist
-  simulacra train autoencoder --data FOLDER_OF_YOUR_IMAGES --size 64 --for 10min
-  simulacra models"""
+  {program()} traverse {path}
+  {program()} train vae --recipe recipes/vae-mnist.toml --out runs/mnist
+  {program()} train autoencoder --data FOLDER_OF_YOUR_IMAGES --size 64 --for 10min
+  {program()} models"""

@@ -14,7 +14,7 @@ from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.console import Console, program
 
 if TYPE_CHECKING:
     from simulacra.tasks.train import Outcome
@@ -62,11 +62,11 @@ def finish(outcome: "Outcome", console: Console) -> int:
 
     def text() -> str:
         if not outcome.finished:
-            return f"stopped and saved at step {outcome.step:,}. Go on with:  simulacra resume {path}"
+            return f"stopped and saved at step {outcome.step:,}. Go on with:  {program()} resume {path}"
         pictures = f"pictures of the training: {path / 'samples'}\n" if any((path / "samples").iterdir()) else ""
         return (
             f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{pictures}"
-            f"next:  simulacra evaluate {path}    simulacra report {path}"
+            f"next:  {program()} evaluate {path}    {program()} report {path}"
         )
 
     console.result(outcome.table(), text)
