@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: setup demo test slow check format clean
+.PHONY: setup demo test slow kills bench check format clean
 
 setup: $(STAMP)
 
@@ -20,8 +20,15 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2
 
+kills: setup
+	SIMULACRA_KILLS=100 $(BIN)/python -m pytest -m slow tests/integration/test_kills.py
+
 slow: setup
 	$(BIN)/python -m pytest -m slow
+
+bench: setup
+	$(BIN)/python benchmarks/training.py --family vae
+	$(BIN)/python benchmarks/training.py --family autoencoder
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -134,6 +134,14 @@ def test_an_existing_run_is_never_overwritten(capsys, trained_vae):
     assert "simulacra resume" in err
 
 
+def test_a_folder_that_was_being_made_into_a_run_when_its_process_died_can_be_used(capsys, tmp_path):
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    (out / "provenance.json").write_text("{}")
+    (out / ".config.toml.123.tmp").write_text("")
+    assert run(capsys, "train", "vae", *QUICK, "--out", out)[0] == 0
+
+
 def test_a_model_without_the_capability_says_what_it_needs(capsys, trained_autoencoder):
     code, _, err = run(capsys, "sample", trained_autoencoder.run.path)
     assert code == 2

@@ -198,3 +198,20 @@ def test_every_kind_of_harm_to_a_checkpoint_is_noticed(tmp_path, harm):
 def test_no_file_of_a_run_is_a_pickle(straight):
     suffixes = {path.suffix for path in Path(straight).rglob("*") if path.is_file() and path.name != ".lock"}
     assert suffixes <= {".toml", ".json", ".jsonl", ".png", ".safetensors", ".html"}
+
+
+def test_watch_tells_where_a_run_stands_from_its_folder_alone(straight, tmp_path, capsys):
+    from simulacra.interfaces.cli import main
+
+    assert main(["watch", str(straight), "--json"]) == 0
+    now = json.loads(capsys.readouterr().out)
+    assert (now["state"], now["step"], now["share"]) == ("finished", 60, 1.0)
+    out = tmp_path / "running"
+    process = start(out, "--for", "100000")
+    wait_for(lambda: len(list(out.glob("checkpoints/step_*"))) > 0)
+    assert main(["watch", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "training"
+    process.kill()
+    process.communicate()
+    assert main(["watch", str(out)]) == 1
+    assert capsys.readouterr().out.startswith("stopped: ")

@@ -105,7 +105,7 @@ class Trainer:
             self.play()
             clock.tick()
             observer.stepped(self)
-            if self.step % self.settings.log_every == 0:
+            if self.step % self.settings.log_every == 0 or self.done >= 1:
                 observer.reported(self, self.report())
             if self._snapshot() > before:
                 observer.due(self)
@@ -113,8 +113,6 @@ class Trainer:
                 self._checkpoint(observer)
                 next_checkpoint = self._next_checkpoint()
             clock.tick()
-        if self.done >= 1 and self.window.rows():
-            observer.reported(self, self.report())
         self._checkpoint(observer)
         return self.done >= 1
 

@@ -27,6 +27,15 @@ def writing(run: Path) -> Iterator[None]:
         yield
 
 
+def is_written(run: Path) -> bool:
+    """Return whether a process is writing a run folder now."""
+    try:
+        with (run / ".lock").open("a+") as file:
+            return not _locked(file.fileno())
+    except OSError:
+        return False
+
+
 def _locked(descriptor: int) -> bool:
     """Try to lock a file; where the system has no such lock, nobody is kept out."""
     try:

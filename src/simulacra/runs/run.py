@@ -19,6 +19,7 @@ from simulacra.engine.reports import Reports
 from simulacra.runs import settings
 from simulacra.runs.settings import RunConfig
 
+_FOLDERS = ("checkpoints", "samples", "evaluation")
 CONFIG, PROVENANCE = "config.toml", "provenance.json"
 
 
@@ -49,7 +50,7 @@ class Run:
     @staticmethod
     def refuse(path: Path) -> None:
         """Raise UsageError if a new run cannot be made at `path`, because something is there."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _is_unmade(path):
             does = "continue it with 'simulacra resume'" if (path / CONFIG).exists() else "it is not empty"
             raise UsageError(f"{path} exists already: {does}, or choose another --out")
 
@@ -71,6 +72,10 @@ class Run:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Where the run comes from: versions, command, hardware, data."""
+        return self.read_provenance()
+
+    def read_provenance(self) -> dict[str, Any]:
+        """Read the provenance as it stands now, which another process may be changing."""
         try:
             content: dict[str, Any] = json.loads((self.path / PROVENANCE).read_text())
         except ValueError as error:
@@ -106,3 +111,11 @@ class Run:
         """Add facts to the provenance."""
         self.provenance.update(facts)
         write_json(self.path / PROVENANCE, self.provenance)
+
+
+def _is_unmade(path: Path) -> bool:
+    """Return whether a folder is empty, or was being made into a run when its process died, before the settings stood."""
+    if not path.is_dir() or (path / CONFIG).exists():
+        return False
+    ours = {*_FOLDERS, PROVENANCE}
+    return all(item.name in ours or item.name.endswith(".tmp") for item in path.iterdir())

@@ -72,7 +72,7 @@ def resume(path: Path, duration: str = "", dataset: Dataset | None = None, progr
         _check_length(trainer, run, duration, progress)
         config.write(run.path / CONFIG)
         resumes = [*run.provenance.get("resumes", []), {"time": now(), "from_step": trainer.step, "command": _command()}]
-        run.update_provenance(resumes=resumes)
+        run.update_provenance(resumes=resumes, finished=False)
         return _play(run, trainer, data, progress)
 
 

@@ -1,0 +1,65 @@
+"""Show how a run that another process trains is getting on, until it ends. It reads the run folder and nothing else.
+
+With --json it says once where the run stands.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.console import Console
+
+if TYPE_CHECKING:
+    from simulacra.tasks.watch import Standing
+
+EXAMPLES = examples("simulacra watch runs/first", "simulacra watch runs/first --every 10", "simulacra watch runs/first --json")
+
+
+def arguments(parser: Parser, words: list[str]) -> None:
+    """Add the flags."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="seconds between looks (default: 2)")
+
+
+def run(parsed: argparse.Namespace, console: Console) -> int:
+    """Watch."""
+    from simulacra.core.errors import UsageError
+    from simulacra.runs.run import Run
+    from simulacra.tasks.watch import standing, watch
+
+    if not parsed.every > 0:
+        raise UsageError(f"every is {parsed.every}, expected more than 0 seconds")
+    opened = Run.open(parsed.run)
+    if console.as_json:
+        now = standing(opened)
+        console.result(asdict(now), lambda: "")
+        return 0
+    last = watch(opened, parsed.every, _show)
+    if sys.stdout.isatty():
+        print()
+    return 0 if last.state == "finished" else 1
+
+
+def _show(now: "Standing") -> None:
+    """Show a standing: in place on a terminal, as a line elsewhere."""
+    from shutil import get_terminal_size
+
+    line = _line(now)
+    if not sys.stdout.isatty():
+        print(line, flush=True)
+        return
+    width = get_terminal_size().columns - 1
+    print("\r" + line[:width].ljust(width), end="", flush=True)
+
+
+def _line(now: "Standing") -> str:
+    done = "" if now.share is None else f" {100 * now.share:.0f} %,"
+    left = ""
+    if now.share and now.state == "training":
+        left = f", about {now.seconds * (1 - now.share) / now.share:,.0f} s left"
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
+    speed = f", {now.images_per_second:,.0f} images/s" if now.images_per_second else ""
+    return f"{now.state}:{done} step {now.step:,}, {now.epochs:.2f} epochs{speed}{left}" + (f"; {losses}" if losses else "")
