@@ -22,6 +22,15 @@ class Loss:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def named(losses: Mapping[str, Loss]) -> dict[str, Tensor]:
+    """Return the total and the parts of every player's loss by `player/part`, the total as `player/loss`, detached."""
+    return {
+        f"{player}/{part}": value.detach()
+        for player, loss in losses.items()
+        for part, value in {"loss": loss.total, **loss.parts}.items()
+    }
+
+
 @dataclass(frozen=True)
 class Turn:
     """One move of a training step.

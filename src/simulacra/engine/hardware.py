@@ -28,12 +28,10 @@ def keep_memory() -> bool:
     return all(told)
 
 
-def channels_last(family: Family) -> bool:
-    """Store the convolutions of a family channels-last, which is how images come; return whether it has any."""
-    if not any(isinstance(module, nn.Conv2d) for module in family.modules()):
-        return False
-    family.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return True
+def channels_last(family: Family) -> None:
+    """Store the convolutions of a family, if it has any, channels-last, which is how images come."""
+    if any(isinstance(module, nn.Conv2d) for module in family.modules()):
+        family.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def device_of(choice: Literal["auto", "cpu", "cuda"]) -> torch.device:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from simulacra.core.errors import SimulacraError
-from simulacra.core.family import Loss
+from simulacra.core.family import Loss, named
+from simulacra.core.files import write_text
 
 
 class NonFiniteError(SimulacraError):
@@ -30,9 +31,8 @@ class Window:
 
     def add(self, step: int, losses: Mapping[str, Loss]) -> None:
         """Note the losses of one move of a step."""
-        for player, loss in losses.items():
-            for part, value in {"loss": loss.total, **loss.parts}.items():
-                self._rows.setdefault(f"{player}/{part}", []).append((step, value.detach().float()))
+        for name, value in named(losses).items():
+            self._rows.setdefault(name, []).append((step, value.float()))
 
     def rows(self) -> dict[str, Row]:
         """Return everything noted; raises NonFiniteError that names the first player and step whose loss is not finite."""
@@ -84,9 +84,7 @@ class Reports:
     def forget_after(self, step: int) -> None:
         """Drop the records after a step, which a resumed run writes again."""
         kept = [json.dumps(record) for record in self.read() if record["step"] <= step]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept))
-        temporary.replace(self.path)
+        write_text(self.path, "".join(line + "\n" for line in kept))
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

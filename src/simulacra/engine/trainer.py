@@ -231,9 +231,9 @@ class Trainer:
             self.average.family.load_state_dict(checkpoint.tensors["average"])
             self.average.updates = checkpoint.facts["average_updates"]
         for player, module in self.players.items():
-            mine = {name: value for name, value in checkpoint.tensors["optimizers"].items() if name.startswith(f"{player}/")}
-            named = {name.removeprefix(f"{player}/"): value for name, value in mine.items()}
-            optimizers.restore(module, self.optimizers[player], named)
+            stored, prefix = checkpoint.tensors["optimizers"], f"{player}/"
+            own = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+            optimizers.restore(module, self.optimizers[player], own)
         self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
         self.window = Window(checkpoint.facts["window"])
 

@@ -30,7 +30,7 @@ def writing(run: Path) -> Iterator[None]:
 def is_written(run: Path) -> bool:
     """Return whether a process is writing a run folder now."""
     try:
-        with (run / ".lock").open("a+") as file:
+        with (run / ".lock").open() as file:
             return not _locked(file.fileno())
     except OSError:
         return False

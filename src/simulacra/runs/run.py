@@ -37,15 +37,14 @@ class Run:
     def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any]) -> "Run":
         """Make a new run folder; raises UsageError where one stands already."""
         cls.refuse(path)
-        run = cls(path)
         try:
-            for folder in (run.checkpoints, run.samples, run.evaluations):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in _FOLDERS:
+                (path / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
         write_json(path / PROVENANCE, provenance)
         config.write(path / CONFIG)
-        return run
+        return cls(path)
 
     @staticmethod
     def refuse(path: Path) -> None:

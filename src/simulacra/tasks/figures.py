@@ -179,7 +179,7 @@ def _spread(items: list[Path], count: int) -> list[Path]:
 
 def _columns(spec: DataSpec, most: int) -> int:
     """Return how many images stand in a row of a comfortably wide grid."""
-    width = pictures.grid(torch.zeros(1, *spec.shape), 1).width + 1
+    width = pictures.enlargement(spec.height, spec.width) * spec.width + pictures.GAP
     return max(2, min(most, _COMFORTABLE // width))
 
 

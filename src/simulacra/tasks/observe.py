@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simulacra.core.batch import Batch
 from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples
-from simulacra.core.family import Family
+from simulacra.core.family import Family, named
 from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
@@ -81,17 +80,18 @@ class RunObserver:
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
         """Return the losses of every player on validation images, with the weights that are evaluated."""
-        values: dict[str, list[Tensor]] = {}
+        sums: dict[str, float] = {}
         codes: list[Tensor] = []
+        images = 0
         for batch in islice(self.watched.chunks(_CHUNK), _CHUNKS):
             batch = batch.to(trainer.device)
-            for name, value in _losses(family, batch).items():
-                values.setdefault(name, []).append(value.double() * len(batch))
-            values.setdefault("images", []).append(torch.tensor(len(batch)))
+            images += len(batch)
+            for turn in family.turns():
+                for name, value in named(turn.losses(batch)).items():
+                    sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
             if isinstance(family, Infers) and isinstance(family, Encodes):
                 codes.append(family.encode(batch.images).detach())
-        images = sum(value.item() for value in values.pop("images"))
-        record = {name: sum(value.item() for value in items) / images for name, items in values.items()}
+        record = {name: total / images for name, total in sums.items()}
         if codes:
             record |= {"active_units": count_active(torch.cat(codes)), "latent_units": codes[0].shape[1]}
         return record
@@ -118,13 +118,3 @@ class RunObserver:
                 f"warning: the validation loss ended at {record[name]:.4g}, above the {first[name]:.4g} of the untrained model: "
                 "the training diverged. Try a lower --lr, or --clip 100"
             )
-
-
-def _losses(family: Family, batch: Batch) -> dict[str, Tensor]:
-    """Return every loss and part of every turn on a batch, by `player/part`."""
-    return {
-        f"{player}/{part}": value.detach()
-        for turn in family.turns()
-        for player, loss in turn.losses(batch).items()
-        for part, value in {"loss": loss.total, **loss.parts}.items()
-    }
