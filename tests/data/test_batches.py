@@ -119,3 +119,16 @@ def test_a_batch_that_the_processes_cannot_share_is_refused_with_both_numbers():
         Batches(train(), 2, seed=0, part=(0, 3))
     with pytest.raises(ValueError, match="part 3 of 3 does not exist"):
         Batches(train(), 9, seed=0, part=(3, 3))
+
+
+def test_a_split_that_stays_on_the_device_gives_the_same_batches_as_one_that_is_gathered() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
+    split = Split("train", images, np.arange(20))
+    for flip in (False, True):
+        gathered, kept = (Batches(split, 8, 3, flip, (1, 2), resident=resident) for resident in (False, True))
+        for i in (0, 5, 1):
+            expected, got = gathered.batch(i), kept.batch(i)
+            assert torch.equal(got.images, expected.images)
+            assert got.labels is not None
+            assert expected.labels is not None
+            assert torch.equal(got.labels, expected.labels)

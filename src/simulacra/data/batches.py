@@ -1,16 +1,18 @@
 """Batch number i as a function of (seed, i): no reader state, no worker, one gather."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from simulacra.core.batch import Batch
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import derive, permutation
 from simulacra.data.dataset import Split, to_floats
 from simulacra.data.source import Pixels
+from simulacra.data.transfer import Resident, fits, sent
 
 
 def slice_of(size: int, part: tuple[int, int]) -> slice:
@@ -43,7 +45,8 @@ class Batches:
 
     size: images of the whole batch, over all parts; flip: mirror each image left to right with probability 1/2, for the
     training split only; part: (rank, count), which of `count` equal slices of every batch is served, so that the slices in
-    the order of ranks are the whole batch; channels_last: memory layout of the images; False gives PyTorch's default.
+    the order of ranks are the whole batch; channels_last: memory layout of the images; False gives PyTorch's default;
+    resident: whether the split is kept on the device that asks; None keeps it on GPUs where it fits.
     """
 
     fixed_order = True  # the images of batch i do not depend on the number of parts
@@ -57,6 +60,7 @@ class Batches:
         part: tuple[int, int] = (0, 1),
         *,
         channels_last: bool = True,
+        resident: bool | None = None,
     ) -> None:
         self._slice = slice_of(size, part)
         if len(split) < size:
@@ -67,6 +71,7 @@ class Batches:
         self.size, self.per_epoch = size, len(split) // size
         self._split, self._seed = split, seed
         self._flip, self._channels_last = flip, channels_last
+        self._resident = cache(lambda device: self._kept(device, resident))
         # Two epochs, since a reader that looks ahead straddles their border.
         self._order = lru_cache(maxsize=2)(lambda epoch: permutation(len(split), seed, "epoch", epoch))
 
@@ -78,9 +83,20 @@ class Batches:
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
         """Return this part of batch number i, whatever was asked before: images float32 [b c h w] in [0, 1] on the device."""
         rows = self.rows(i)[self._slice]
+        mirrored = flips(self._seed, i, self.size)[self._slice] if self._flip else None
+        device = torch.device(device)
+        resident = self._resident(device)
+        pixels, labels = resident.take(rows, mirrored) if resident else self._gathered(rows, mirrored, device)
+        return Batch(to_floats(pixels, channels_last=self._channels_last), labels)
+
+    def _gathered(
+        self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None, device: torch.device
+    ) -> tuple[Tensor, Tensor | None]:
         pixels = self._split.images.take(rows, axis=0)
-        if self._flip:
-            mirror(pixels, flips(self._seed, i, self.size)[self._slice])
-        images = to_floats(torch.from_numpy(pixels).to(device), channels_last=self._channels_last)
-        labels = None if self._split.labels is None else torch.from_numpy(self._split.labels[rows]).to(device)
-        return Batch(images, labels)
+        if mirrored is not None:
+            mirror(pixels, mirrored)
+        return sent(pixels, device), None if self._split.labels is None else sent(self._split.labels[rows], device)
+
+    def _kept(self, device: torch.device, wanted: bool | None) -> Resident | None:
+        keep = fits(self._split, device) if wanted is None else wanted
+        return Resident.of(self._split, device) if keep else None
