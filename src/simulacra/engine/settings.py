@@ -7,6 +7,9 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.engine.duration import FORMS, Duration
 
+OF_THE_MACHINE = ("device", "threads", "compile", "shard")
+"""Settings that say where and how a training is computed, not what: a resumed run may change them."""
+
 
 @dataclass(frozen=True)
 class TrainConfig(Config):

@@ -67,13 +67,21 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
             return _play(Run(out), trainer, data, progress)
 
 
-def resume(path: Path, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
-    """Continue a run from its newest whole checkpoint; a new `duration` lengthens or shortens it."""
+def resume(
+    path: Path,
+    duration: str = "",
+    machine: Mapping[str, Any] | None = None,
+    *,
+    dataset: Dataset | None = None,
+    progress: Progress = SILENT,
+) -> Outcome:
+    """Continue a run from its newest whole checkpoint; a new `duration` lengthens or shortens it.
+
+    machine: settings of engine.settings.OF_THE_MACHINE that differ from now on.
+    """
     run = Run.open(path)
-    config = run.config
-    if duration:
-        config = replace(config, train=replace(config.train, duration=duration))
-    config = _settled(config)
+    changes = {**({"duration": duration} if duration else {}), **(machine or {})}
+    config = _settled(replace(run.config, train=replace(run.config.train, **changes)))
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
         data = run.check_data(dataset or _load(config, processes, progress))
