@@ -16,7 +16,6 @@ import torch
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
-from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.sources import located
@@ -96,7 +95,7 @@ def _prepare(config: RunConfig) -> None:
 
 
 def _trainer(config: RunConfig, data: Dataset) -> Trainer:
-    feed = Batches(data.train, config.train.batch, config.train.seed, flip=config.data.flip)
+    feed = data.feed(config.train.batch, config.train.seed, config.data.flip)
     return Trainer(config.new_family(data.spec), feed, config.train)
 
 
@@ -125,7 +124,7 @@ def _check_length(trainer: Trainer, run: Run, duration: str, progress: Progress)
 def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outcome:
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
-        progress.say(f"training {name} on {data.name}: {len(data.train):,} images, {_size(trainer)}; into {run.path}")
+        progress.say(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
         with _meter(trainer, progress) as meter:
             finished = trainer.run(RunObserver(run, data, progress, meter), stopped.is_set)
     run.update_provenance(ended=now(), finished=finished, step=trainer.step, training_seconds=round(trainer.seconds, 3))
