@@ -350,6 +350,9 @@ def test_a_single_shard_is_decoded_whole(make_shards):
     data = opened(make_shards(50))
     assert data.stream is None
     assert [len(split) for split in data.splits] == [41, 4, 5]
+    data = opened(make_shards(6, split="test", start=50))
+    assert data.stream is None
+    assert [len(split) for split in data.splits] == [46, 4, 6]
 
 
 def test_grey_images_among_colours_become_colours(make_shards):
@@ -381,7 +384,7 @@ def test_a_torn_image_is_replaced_by_the_next_one_and_told_once(make_tar, make_s
         found = numbers(feed.batch(number))
         assert len(found) == 15
         assert 2 not in found
-        assert len(set(found)) == 14
+        assert [n for n in set(found) if found.count(n) == 2] == [3]
     assert [line for line in told.lines if "takes its place" in line] == [
         "train-000000.tar/2.png: truncated or damaged image; the next image takes its place, here and wherever one is torn"
     ]

@@ -30,7 +30,7 @@ def load(config: DataConfig, progress: Progress = SILENT) -> Dataset:
     Raises UsageError for unknown names and contradictions, DataError for what cannot be found, read or trusted.
     """
     material = locate(config, progress)
-    if material.shards is not None and material.shards.complete:
+    if material.shards is not None and not material.shards.few:
         return open_shards(material.shards, config, progress)
     prepared = prepare(material, config, progress)
     facts = prepared.facts

@@ -33,4 +33,4 @@ class DataConfig(Config):
         if self.path and self.data not in WITH_PATH:
             raise UsageError(f"--path is for --data folder, array or shards, not for --data {self.data}: add --data folder")
         if self.data in WITH_PATH and not self.path:
-            raise UsageError(f"--data {self.data} needs --path: the place of the images")
+            raise UsageError(f"--data {self.data} needs --path: the place of the images; a folder of that name is ./{self.data}")

@@ -109,15 +109,17 @@ def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Torn]:
     return torn
 
 
-def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tuple[Pixels, int]]:
-    """Yield every image of some shards, in order, with the number of its class; torn images are left out."""
+def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tuple[Pixels, int] | Skip]:
+    """Yield every image of some shards, in order, with the number of its class, or why it is left out."""
     for shard in shards:
         path = folder / shard.file
         for sample in samples(path):
             try:
-                yield form.pixels(sample, path), form.number(sample, path)
-            except Refused:
-                continue
+                found = form.pixels(sample, path), form.number(sample, path)
+            except Refused as refusal:
+                yield Skip(f"{shard.file}/{sample.name}", str(refusal))
+            else:
+                yield found
 
 
 def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class Index:
     digest: sha256 over the contents where the shards were packed here, else over the names and sizes of all files in them;
     splits: the shards of each split; sizes: images by (height, width); channels: 1 or 3; labels: the texts that stand for the
     classes, in the order of class numbers, empty where there are none; classes: their names; notes: what is amiss with the
-    images; held_out: what was taken from training for the other splits.
+    images; held_out: for splits without shards of their own, what was taken from training for them;
+    few: whether there are too few shards for that, so that all images are decoded, as of any other source.
     """
 
     folder: Path
@@ -46,17 +47,13 @@ class Index:
     labels: tuple[str, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    held_out: tuple[str, ...] = ()
+    held_out: Mapping[SplitName, str] = field(default_factory=dict)
+    few: bool = False
 
     @property
     def name(self) -> str:
         """What results call the images: the folder's name."""
         return self.folder.resolve().name
-
-    @property
-    def complete(self) -> bool:
-        """Whether there are shards for training and for testing, so that the former can be streamed."""
-        return bool(self.images("train") and self.images("test"))
 
     def images(self, name: SplitName) -> int:
         """Return the number of images in a split."""
@@ -173,20 +170,21 @@ def split_named(file: str) -> SplitName:
 def _carve(index: Index, validation: float) -> Index:
     """Take whole shards off the end of the training shards for the splits that have none, and say so.
 
-    At least one shard each, and one is left for training; with too few shards nothing is taken.
+    At least one shard each, and one is left for training; with too few shards nothing is taken, and nothing will be streamed.
     """
     shares: dict[SplitName, float] = {"test": _TEST_SHARE, "validation": validation}
     wanted = [name for name, share in shares.items() if share and not index.images(name)]
     if len(index.splits["train"]) <= len(wanted):
-        return index
-    total, splits, notes = index.images("train"), dict(index.splits), []
+        return replace(index, few=True)
+    total, splits = index.images("train"), dict(index.splits)
+    notes: dict[SplitName, str] = {}
     for later, name in enumerate(wanted, 1 - len(wanted)):
         rest = splits["train"]
         taken = _last(rest, shares[name] * total, len(rest) - 1 + later)
         splits["train"], splits[name] = rest[:-taken], rest[-taken:]
         held = rest[-1].file if taken == 1 else f"{rest[-taken].file} to {rest[-1].file}"
-        notes.append(f"no shards are named for {name}: {held} {'is' if taken == 1 else 'are'} held out for it")
-    return replace(index, splits=splits, held_out=tuple(notes))
+        notes[name] = f"no shards are named for {name}: {held} {'is' if taken == 1 else 'are'} held out for it"
+    return replace(index, splits=splits, held_out=notes)
 
 
 def _last(shards: Sequence[Shard], images: float, most: int) -> int:

@@ -47,10 +47,8 @@ def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset
     train, validation, test = (splits[name][0] for name in NAMES)
     skipped = _together([splits[name][1] for name in NAMES])
     stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.say)
-    notes = (*index.notes, *index.held_out, *_notes(index, known, stream is not None))
+    notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
     spec = DataSpec(channels, height, width, index.classes)
-    for note in notes:
-        progress.say(f"{index.name}: {note}")
     return Dataset(index.name, index.digest, spec, train, validation, test, skipped, notes, stream)
 
 
@@ -68,11 +66,11 @@ def _split(
 ) -> tuple[Split, Skipped]:
     """Return the chosen images of a split, decoded."""
     if not len(chosen):
-        _, height, width, channels = (0, *Form.of(index, config).shape)
-        nothing = np.empty((0, height, width, channels), dtype=np.uint8)
+        nothing = np.empty((0, *Form.of(index, config).shape), dtype=np.uint8)
         return Split(name, nothing, np.empty(0, dtype=np.int64) if index.labels else None), Skipped()
     key = f"shards|{index.digest}|{name}|{index.splits[name][0].file}|{len(index.splits[name])}|{len(chosen)}"
-    reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size))
+    notes = tuple(_notes(index, name, len(chosen), config.limit))  # told when the images are decoded, and not again
+    reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size), notes)
     prepared = prepare(Material(split_title(index.name, name), key, reading, index.classes), config, progress)
     return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
 
@@ -102,9 +100,13 @@ def _together(parts: list[Skipped]) -> Skipped:
     return Skipped(counts, examples)
 
 
-def _notes(index: Index, known: dict[SplitName, NDArray[np.int64]], streamed: bool) -> Iterator[str]:
-    if streamed:
-        yield f"{index.images('train'):,} training images are streamed from {len(index.splits['train'])} shards"
-    for name in ("validation", "test"):
-        if index.images(name) > len(known[name]):
-            yield f"{len(known[name]):,} of {index.images(name):,} {name} images are used, chosen by a fixed seed"
+def _notes(index: Index, name: SplitName, held: int, limit: int) -> Iterator[str]:
+    """Yield what a user should know of one split, of which `held` images are decoded."""
+    if name == "train":
+        yield from index.notes
+        if not limit:
+            yield f"{index.images(name):,} training images are streamed from {len(index.splits[name])} shards"
+    elif held < index.images(name):
+        yield f"{held:,} of {index.images(name):,} {name} images are used, chosen by a fixed seed"
+    if name in index.held_out:
+        yield index.held_out[name]

@@ -17,13 +17,14 @@ from simulacra.core.files import sync_folder
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.data.dataset import Dataset, Split, SplitName
 from simulacra.data.load import load
+from simulacra.data.prepared import Skipped
 from simulacra.data.publish import temporary_beside
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.data.shards.count import Shard
 from simulacra.data.shards.decoding import Form, decoded
 from simulacra.data.shards.index import FORMAT, INDEX, NAMES, Index
 from simulacra.data.shards.reading import webdataset
-from simulacra.data.source import Pixels
+from simulacra.data.source import Pixels, Skip
 from simulacra.data.sources import locate
 
 if TYPE_CHECKING:
@@ -66,17 +67,23 @@ def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, pro
 
 def _contents(config: DataConfig, progress: Progress) -> _Contents:
     index = locate(config, progress).shards
-    if index is not None and index.complete and not config.limit:
-        return _of_shards(index, config)
+    if index is not None and not index.few and not config.limit:
+        return _of_shards(index, config, progress)
     return _of_splits(load(config, progress))
 
 
-def _of_shards(index: Index, config: DataConfig) -> _Contents:
+def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Contents:
     form = Form.of(index, config)
+    skipped: dict[str, list[str]] = {}
 
     def read(name: SplitName) -> Iterator[_Labelled]:
-        for pixels, number in decoded(index.folder, form, index.splits[name]):
-            yield pixels, number if index.labels else None
+        for found in decoded(index.folder, form, index.splits[name]):
+            if isinstance(found, Skip):
+                skipped.setdefault(found.reason, []).append(found.name)
+            else:
+                yield found[0], found[1] if index.labels else None
+        if name == NAMES[-1] and skipped:
+            progress.say(f"{index.name}: skipped {Skipped.of(skipped).line()}")
 
     return _Contents(index.name, form.shape, index.classes, {name: index.images(name) for name in NAMES}, read)
 

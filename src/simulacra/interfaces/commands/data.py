@@ -101,17 +101,19 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
 
 def _pack(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.data.shards.pack import pack
+    from simulacra.data.sources import sources
 
     if parsed.out is None:
         raise UsageError("no --out: name the folder of shards to make")
     packed = pack(_config(parsed), parsed.out, parsed.shard_images, console)
+    place = f"./{parsed.out}" if str(parsed.out) in sources() else parsed.out
 
     def text() -> str:
         counts = [f"{sum(shard['images'] for shard in shards):,} {name}" for name, shards in packed["shards"].items()]
         size, number = sum(map(_bytes, packed["shards"].values())), sum(map(len, packed["shards"].values()))
         return (
             f"packed {packed['name']} into {parsed.out}: {', '.join(counts)} images in {number:,} shards, {size / 1e6:,.1f} MB\n"
-            f"digest {packed['digest']}\nnext:  {program()} train vae --data {parsed.out}"
+            f"digest {packed['digest']}\nnext:  {program()} train vae --data {place}"
         )
 
     console.result(packed, text)
