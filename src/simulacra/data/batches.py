@@ -29,6 +29,13 @@ def slice_of(size: int, part: tuple[int, int]) -> slice:
     return slice(rank * share, (rank + 1) * share)
 
 
+def require_batch(name: str, images: int, size: int) -> None:
+    """Raise UsageError unless a split of so many images holds a batch of `size`."""
+    if images < size:
+        remedy = f"use --batch {images} or less, or more images" if images else "use more images"
+        raise UsageError(f"{name} has {images} images, fewer than one batch of {size}: {remedy}")
+
+
 def flips(seed: int, i: int, size: int) -> NDArray[np.bool_]:
     """Return which images of the whole batch number i are mirrored: bool [size], true with probability 1/2."""
     return np.random.default_rng(derive(seed, "flip", i)).random(size) < 0.5
@@ -63,9 +70,7 @@ class Batches:
         resident: bool | None = None,
     ) -> None:
         self._slice = slice_of(size, part)
-        if len(split) < size:
-            remedy = f"use --batch {len(split)} or less, or more images" if len(split) else "use more images"
-            raise UsageError(f"{split.name} has {len(split)} images, fewer than one batch of {size}: {remedy}")
+        require_batch(split.name, len(split), size)
         if flip and split.name != "train":
             raise ValueError(f"the {split.name} split is never flipped")
         self.size, self.per_epoch = size, len(split) // size

@@ -16,7 +16,6 @@ import torch
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
-from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.sources import located
@@ -131,7 +130,7 @@ def _load(config: RunConfig, processes: Processes, progress: Progress) -> Datase
 
 
 def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
-    feed = Batches(data.train, config.train.batch, config.train.seed, flip=config.data.flip, part=processes.part)
+    feed = data.feed(config.train.batch, config.train.seed, config.data.flip, processes.part)
     return Trainer(config.new_family(data.spec), feed, config.train, processes)
 
 
@@ -164,7 +163,7 @@ def _check_length(trainer: Trainer, run: Run, duration: str, progress: Progress)
 def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outcome:
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
-        progress.say(f"training {name} on {data.name}: {len(data.train):,} images, {_size(trainer)}; into {run.path}")
+        progress.say(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
         with _meter(trainer, progress) as meter:
             observer = RunObserver(run, data, progress, meter) if trainer.processes.first else Bystander()
             finished = trainer.run(observer, stopped.is_set)
