@@ -112,7 +112,7 @@ def test_every_number_has_an_error_and_says_over_which_images(meter: Count) -> N
         assert 0 <= low <= found[name].value <= high <= 1
     assert found["density"].standard_error is not None
     assert [found[name].n for name in NAMES] == [200, 300, 200, 300]
-    assert found["recall"].protocol["error"] == "over real images"
+    assert found["recall"].protocol["error"] == "over real images, balls given"
     assert all("200 of 10,000" in found[name].protocol["few_samples"] for name in NAMES)
 
 

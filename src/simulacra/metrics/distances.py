@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simulacra.core.progress import Meter
 
-BLOCK = 2**24  # elements of a block of distances: 64 MiB
+BLOCK = 2**22  # elements of a block of distances: 16 MiB, which the allocator keeps
 _SPARE = 3  # candidates beyond the neighbours wanted, for those that float32 puts in the wrong order
 _ROUNDING = 2.0**-24
 _PAIRS = 2**22  # elements of the differences that are taken at once

@@ -30,7 +30,8 @@ def neighbourhoods(
     - coverage: share of real images whose ball holds some generated one.
 
     Larger is better; density may pass 1. Intervals and errors cover the images counted (generated ones for precision and density,
-    real ones for recall and coverage), and take the balls as given. The meter counts 2 m + n images of m generated, n real.
+    real ones for recall and coverage), and take the balls as given: new draws of both sets spread more. The meter counts 2 m + n
+    images of m generated, n real.
     Raises UsageError below 20 k images on either side.
     """
     first, second = alike(generated, reference)
@@ -42,7 +43,10 @@ def neighbourhoods(
     protocol |= flagged(
         min(len(first), len(second)), _USUAL, "balls are wide; compare with as many of either, and with the floor"
     )
-    of_fakes, of_reals = {**protocol, "error": "over generated images"}, {**protocol, "error": "over real images"}
+    of_fakes, of_reals = (
+        {**protocol, "error": "over generated images, balls given"},
+        {**protocol, "error": "over real images, balls given"},
+    )
     expected = expected_coverage(len(second), len(first), neighbours)
     return {
         "precision": fraction_of(holders > 0, of_fakes),
@@ -87,7 +91,7 @@ def _memberships(fakes: _Balls, reals: _Balls, meter: Meter, block: int) -> tupl
     for start, part in blocks(fakes.points, len(reals.points), block):
         found = squares(part, reals.points)
         in_real = within(part, reals.points, found, reals.radii)
-        holders.append(in_real.sum(1))
+        holders.append(in_real.count_nonzero(1))
         covered |= in_real.any(0)
         recalled |= within(part, reals.points, found, fakes.radii[start : start + len(part), None]).any(0)
         meter.advance(len(part))
