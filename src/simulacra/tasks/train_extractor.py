@@ -180,7 +180,9 @@ def _words(seconds: float) -> str:
 
 
 def _keep(trainer: Trainer, folder: Path) -> None:
-    checkpoint.write(folder, trainer.step, trainer.state(), keep=1)
+    """Store the state of a training that is not done, to go on from there."""
+    if trainer.done < 1:
+        checkpoint.write(folder, trainer.step, trainer.state(), keep=1)
 
 
 def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
