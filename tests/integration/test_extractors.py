@@ -216,6 +216,12 @@ def test_data_without_classes_are_refused_with_two_remedies(plain_images):
         load_extractor("lenet", plain_images)
 
 
+@pytest.mark.parametrize("name", ["lenet", "lenet:digits"])
+def test_images_with_four_channels_are_refused_with_a_remedy(name):
+    data = from_array(np.zeros((30, 8, 8, 4), dtype=np.uint8), np.arange(30) % 2, name="maps")
+    assert "use --channels 1 or 3" in why_not(name, data)
+
+
 def test_an_extractor_trained_on_other_data_serves_images_without_classes(digits, plain_images):
     trained = train_extractor("lenet", digits, TINY)
     assert why_not("lenet:digits", plain_images) == ""

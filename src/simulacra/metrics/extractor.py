@@ -68,6 +68,8 @@ class Classifier(Network):
     """Images that its training takes, each counted as often as it is seen."""
     speed: ClassVar[float]
     """Training images per second on two CPU cores, for the announcement of how long it will take."""
+    example: ClassVar[str]
+    """A data set with classes that it suits, for where the images at hand have none."""
     mirrors: ClassVar[bool]
     """Whether the mirror image of a training image is as good as the image: not so for digits and letters."""
 

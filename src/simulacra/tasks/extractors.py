@@ -17,7 +17,7 @@ from simulacra.metrics import extractors
 from simulacra.metrics.extractor import Classifier, Extractor
 from simulacra.metrics.extractors import inception
 from simulacra.metrics.weights import read_tensors, stored_facts
-from simulacra.tasks.train_extractor import first_use, without_classes
+from simulacra.tasks.train_extractor import first_use, unreadable, unsuited
 
 GREY, COLOUR = "lenet", "resnet18"
 _SMALL = 32  # pixels, the longest side of grey images that suit the first
@@ -52,9 +52,9 @@ def why_not(name: str, data: Dataset) -> str:
     For the beginning of an evaluation, so that nothing is missing in the middle of it. Raises UsageError for an unknown name.
     """
     kind, source = parse(name)
-    if _is_trained(kind):
-        return "" if source else without_classes(kind, data)
-    return _absence(source)
+    if not _is_trained(kind):
+        return _absence(source) or unreadable(kind, data)
+    return unreadable(kind, data) if source else unsuited(kind, data)
 
 
 def load_extractor(name: str, data: Dataset, seed: int = 0, progress: Progress = SILENT) -> Extractor:

@@ -59,22 +59,31 @@ def trainable(kind: str) -> type[Classifier]:
     raise UsageError(f"{kind} is not trained by the toolkit: it is {network.summary}")
 
 
-def without_classes(kind: str, data: Dataset) -> str:
+def unsuited(kind: str, data: Dataset) -> str:
     """Return why no classifier can be trained on these data, with the remedy, or nothing if one can be."""
+    if reason := unreadable(kind, data):
+        return reason
     if len(data.spec.classes) > 1:
         return ""
     held = "one class" if data.spec.classes else "no classes"
     return (
         f"{kind} learns to tell the classes of the data, and {data.name} has {held}: sort the images into one folder for each "
-        f"class, or take an extractor that is trained on other data, such as {kind}:mnist"
+        f"class, or take an extractor that is trained on other data, such as {kind}:{trainable(kind).example}"
     )
+
+
+def unreadable(kind: str, data: Dataset) -> str:
+    """Return why an extractor cannot look at these images, with the remedy, or nothing if it can."""
+    if data.spec.channels in (1, 3):
+        return ""
+    return f"{kind} looks at grey or colour images, and {data.name} has {data.spec.channels} channels: use --channels 1 or 3"
 
 
 def _obtain(
     kind: str, data: Dataset, overrides: Mapping[str, object], fits: Callable[[Facts], bool], progress: Progress
 ) -> Extractor:
     """Return a trained extractor from the cache, if its facts fit, or train it while no other process does."""
-    if reason := without_classes(kind, data):
+    if reason := unsuited(kind, data):
         raise NotApplicable(reason)
     settings = recipe(trainable(kind), len(data.train), overrides)
     folder = weights.place(kind, data, settings.seed)

@@ -65,7 +65,7 @@ def _train(parsed: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"two data sets are named, {source!r} and --data {parsed.data}: name one")
     data = load(DataConfig.of({**given(parsed, DataConfig), **named}, "the flags"), console)
     extractor = train_extractor(kind, data, given(parsed, TrainConfig), console)
-    console.result(dict(extractor.facts), lambda: f"{extractor.label}: sha256 {extractor.digest}")
+    console.result(dict(extractor.facts), lambda: f"{extractor.name}: {extractor.network.title}, sha256 {extractor.digest}")
     return 0
 
 

@@ -24,6 +24,7 @@ class LeNet(Classifier):
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.01}
     images = 550_000
     speed = 2500.0
+    example = "mnist"
     mirrors = False
 
     def __init__(self, classes: int) -> None:

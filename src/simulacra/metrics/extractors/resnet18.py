@@ -27,6 +27,7 @@ class ResNet18(Classifier):
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.05}
     images = 500_000
     speed = 100.0
+    example = "cifar10"
     mirrors = True
 
     def __init__(self, classes: int) -> None:
