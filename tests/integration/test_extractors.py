@@ -306,6 +306,11 @@ def test_generated_images_that_do_not_fit_are_refused(digits, images, labels, sa
         classifier_accuracy(images, labels, digits.test, "lenet")
 
 
+def test_a_batch_of_one_image_is_refused(digits):
+    with pytest.raises(UsageError, match="at least 2"):
+        train_extractor("lenet", digits, {**TINY, "batch": 1})
+
+
 # --- the command
 
 

@@ -1,5 +1,7 @@
 """Networks that turn images into features: sizes, the rule by which images are converted, how training images are varied."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -70,6 +72,13 @@ def test_every_extractor_is_found_by_its_file_and_says_what_it_looks_at():
         network = extractors.find(name)
         assert str(network.dimensions) in network.title
         assert f"{network.side}x{network.side}" in network.rule()
+
+
+def test_an_extractor_is_found_by_its_file_alone(tmp_path, monkeypatch):
+    (source,) = extractors.__path__
+    (tmp_path / "newcomer.py").write_text((Path(source) / "lenet.py").read_text())
+    monkeypatch.setattr(extractors, "__path__", [source, str(tmp_path)])
+    assert extractors.find("newcomer").__name__ == "LeNet"
 
 
 @pytest.mark.parametrize(("spec", "name"), [((1, 8, 8), "lenet"), ((1, 64, 64), "resnet18"), ((3, 32, 32), "resnet18")])

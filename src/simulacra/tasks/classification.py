@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
 from simulacra.core.config import Config
+from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.modes import inference
 from simulacra.core.progress import Meter, Progress
@@ -80,7 +81,12 @@ def recipe(kind: type[Classifier], count: int, overrides: Mapping[str, object]) 
 
 
 def in_training(kind: type[Classifier], images: Split, classes: int, settings: TrainConfig) -> Trainer:
-    """Return a trainer of a new classifier on labelled images; weights are drawn from torch's global generator."""
+    """Return a trainer of a new classifier on labelled images; weights are drawn from torch's global generator.
+
+    Raises UsageError for a batch of one image, which batch normalization cannot learn from.
+    """
+    if settings.batch < 2:
+        raise UsageError(f"batch is {settings.batch} for {len(images)} images, expected at least 2: use more images")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     return Trainer(Classification(kind(classes)), Batches(images, settings.batch, settings.seed), settings)
@@ -135,8 +141,8 @@ class Watch:
         self._show(loss=f"{record['classifier/loss']:.4g}")
 
     def due(self, trainer: Trainer) -> None:
-        """Show the accuracy."""
-        if self.held_out is not None and len(self.held_out):
+        """Show the accuracy, once there is something to show."""
+        if trainer.step and self.held_out is not None and len(self.held_out):
             right = told_right(trained(trainer), self.held_out, _NoMeter())
             self._show(validation=f"{100 * right.double().mean().item():.2f} %")
 
