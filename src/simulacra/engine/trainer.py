@@ -226,7 +226,7 @@ class Trainer:
     def _sharded(self, family: Family, twin: Family | None) -> Family:
         """Split a family and its copy over the processes; return one that stays whole, in main memory, for looking at."""
         if self.processes.count == 1:
-            raise UsageError("--shard splits a model over several processes, and this is one: start it with torchrun, or say --no-shard")
+            raise UsageError("--shard needs several processes, and this is one: start it with torchrun, or say --no-shard")
         watched = copy.deepcopy(family).cpu()
         for copied in (family, twin):
             if copied is not None:

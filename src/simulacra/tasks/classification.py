@@ -17,6 +17,7 @@ from simulacra.core.modes import inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Split
+from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.duration import Duration
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trainer import Trainer
@@ -123,7 +124,9 @@ def told_right(network: Classifier, images: Split, meter: Meter) -> Tensor:
 class Watch:
     """Moves the progress bar of a training, shows the accuracy on images that are held out, and stores states, if told to."""
 
-    def __init__(self, meter: Meter, held_out: Split | None = None, store: Callable[[Trainer], object] | None = None) -> None:
+    def __init__(
+        self, meter: Meter, held_out: Split | None = None, store: Callable[[Trainer, Checkpoint], object] | None = None
+    ) -> None:
         self.meter, self.held_out, self.store = meter, held_out, store
         self._seconds_shown = 0
         self._facts: dict[str, str] = {}
@@ -146,10 +149,10 @@ class Watch:
             right = told_right(trained(trainer), self.held_out, _NoMeter())
             self._show(validation=f"{100 * right.double().mean().item():.2f} %")
 
-    def checkpoint(self, trainer: Trainer) -> None:
+    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state."""
         if self.store is not None:
-            self.store(trainer)
+            self.store(trainer, state)
 
     def _show(self, **facts: str) -> None:
         self._facts |= facts

@@ -137,7 +137,7 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
         unfinished = folder / f"training-{_key(settings)}"
         _continue(trainer, unfinished, progress)
         with meter_of(trainer, f"training {kind}", progress) as meter:
-            watch = Watch(meter, data.validation[:_WATCHED], lambda trainer: _keep(trainer, unfinished))
+            watch = Watch(meter, data.validation[:_WATCHED], lambda trainer, state: _keep(trainer, state, unfinished))
             trainer.run(watch)
     network = trained(trainer)
     facts = {
@@ -188,10 +188,10 @@ def _words(seconds: float) -> str:
     return f"{round(seconds / 60)} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
 
 
-def _keep(trainer: Trainer, folder: Path) -> None:
+def _keep(trainer: Trainer, state: checkpoint.Checkpoint, folder: Path) -> None:
     """Store the state of a training that is not done, to go on from there."""
     if trainer.done < 1:
-        checkpoint.write(folder, trainer.step, trainer.state(), keep=1)
+        checkpoint.write(folder, trainer.step, state, keep=1)
 
 
 def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
