@@ -20,7 +20,7 @@ from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.sources import located
-from simulacra.engine import checkpoint
+from simulacra.engine import checkpoint, trackers
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import keep_memory
 from simulacra.engine.trainer import Trainer
@@ -28,7 +28,7 @@ from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
 from simulacra.runs.settings import RunConfig
-from simulacra.tasks.observe import RunObserver
+from simulacra.tasks.observe import RunObserver, tracked
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Outcome:
 def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
     """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given."""
     Run.refuse(out)
+    trackers.require(trackers.chosen(config.train.track))
     config = replace(config, data=located(config.data))
     _prepare(config)
     data = dataset or load(config.data, progress)
@@ -126,8 +127,8 @@ def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outc
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
         progress.say(f"training {name} on {data.name}: {len(data.train):,} images, {_size(trainer)}; into {run.path}")
-        with _meter(trainer, progress) as meter:
-            finished = trainer.run(RunObserver(run, data, progress, meter), stopped.is_set)
+        with tracked(run, trainer, progress) as following, _meter(trainer, progress) as meter:
+            finished = trainer.run(RunObserver(run, data, progress, meter, following), stopped.is_set)
     run.update_provenance(ended=now(), finished=finished, step=trainer.step, training_seconds=round(trainer.seconds, 3))
     return Outcome(run, finished, trainer.step, round(trainer.seconds, 3))
 
