@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+_PATIENCE = 30.0  # seconds for the first answer of a server
+
 
 class WeightsAndBiases:
     """Writes a run of W&B whose id is kept in the run folder, so that a resumed training is the same run there.
@@ -33,7 +35,7 @@ class WeightsAndBiases:
             mode=mode,
             resume="allow" if mode == "online" else None,
             reinit="create_new",
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(silent=True, console="off", init_timeout=_PATIENCE),
         )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
