@@ -4,11 +4,14 @@ import shutil
 import sys
 import threading
 import time
+import tomllib
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.integration.listener import Listener
 
+import simulacra
 from simulacra.core.errors import UsageError
 from simulacra.engine import trackers, tracking
 from simulacra.engine.reports import Reports
@@ -18,6 +21,7 @@ from simulacra.interfaces.cli import main
 from simulacra.runs.settings import resolve
 from simulacra.tasks.train import resume, train
 
+REPOSITORY = Path(simulacra.__file__).parents[2]
 LENGTHS = {"duration": "12", "batch": 64, "snapshots": 2, "log_every": 4, "checkpoint_every": "6"}
 RECIPE = {
     "family": "vae",
@@ -28,6 +32,7 @@ RECIPE = {
 }
 FAKE = """
 class Fake:
+    package = ""
     heard = []
     def start(self, settings, folder, step): self.hear("start", settings, folder, step)
     def scalars(self, step, values): self.hear("scalars", step, values)
@@ -46,7 +51,6 @@ def fake(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "fake.py").write_text(FAKE)
     monkeypatch.setattr(trackers, "__path__", [*trackers.__path__, str(folder)])
-    monkeypatch.syspath_prepend(folder)
     yield trackers.find("fake")
     sys.modules.pop("simulacra.engine.trackers.fake")
 
@@ -109,6 +113,17 @@ def test_tracking_does_not_change_a_single_bit_of_a_training(fake, tmp_path):
     assert reports(tmp_path / "tracked") == reports(tmp_path / "alone")
     stored = [tmp_path / name / "checkpoints" / "step_00000012" / "model.safetensors" for name in ("tracked", "alone")]
     assert stored[0].read_bytes() == stored[1].read_bytes()
+
+
+def test_the_tracker_of_the_documentation_works(tmp_path, monkeypatch):
+    page = (REPOSITORY / "docs" / "watching.md").read_text()
+    (tmp_path / "diary.py").write_text(page.split("```python\n")[-1].split("```")[0])
+    monkeypatch.setattr(trackers, "__path__", [*trackers.__path__, str(tmp_path)])
+    assert not warnings(trained(tmp_path / "run", track="diary"))
+    sys.modules.pop("simulacra.engine.trackers.diary")
+    lines = (tmp_path / "run" / "diary.txt").read_text().splitlines()
+    assert lines[0] == "from step 0, with vae"
+    assert len([line for line in lines if "train/vae/loss" in line]) == 3
 
 
 # --- what a tracker cannot do
@@ -199,13 +214,7 @@ def test_a_folder_that_a_tracker_left_behind_is_no_package(tmp_path, monkeypatch
 
 
 def test_every_tracker_is_an_extra_of_its_own_name():
-    import tomllib
-    from pathlib import Path
-
-    import simulacra
-
-    pyproject = Path(simulacra.__file__).parents[2] / "pyproject.toml"
-    extras = tomllib.loads(pyproject.read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for name in trackers.names():
         assert any(package.startswith(f"{name}>") for package in extras[name])
 

@@ -22,6 +22,8 @@ _QUIET, _PATIENCE = 2.0, 60.0  # seconds that the end of a training waits for al
 class Tracker(Protocol):
     """A place that training is written to. Methods may raise anything; all are called from one thread, `start` first."""
 
+    package: str  # that must be installed; empty where nothing must
+
     def start(self, settings: Mapping[str, object], folder: Path, step: int) -> None:
         """Begin, with the settings by name, the run folder, and the step from which training goes on: 0 at the beginning."""
 

@@ -70,7 +70,7 @@ def examine(threads: int = 0, root: Path = Path("/")) -> Findings:
         device=device.type,
         accelerations=accelerations(device),
         places=places,
-        extras={name: _version(name) for name in (*trackers.names(), *_OTHER_EXTRAS)},
+        extras={name: _version(name) for name in (*_tracker_packages(), *_OTHER_EXTRAS)},
         speeds=speeds.measure(device, precision),
         advice=advise(facts, torch.get_num_threads(), places, blind=gpu is None and machine.has_nvidia_driver(root)),
     )
@@ -198,6 +198,10 @@ def _is_writable(folder: Path | None) -> bool:
             return True
     except OSError:
         return False
+
+
+def _tracker_packages() -> list[str]:
+    return [package for name in trackers.names() if (package := trackers.find(name).package)]
 
 
 def _version(package: str) -> str | None:

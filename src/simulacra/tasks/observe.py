@@ -31,8 +31,8 @@ _COLLAPSED = 0.25  # share of active units below which a collapse is announced
 class RunObserver:
     """Writes what training shows into the run folder, tells the user, and hands it on to the trackers."""
 
-    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, trackers: Tracking) -> None:
-        self.run, self.progress, self.meter, self.trackers = run, progress, meter, trackers
+    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, followers: Tracking) -> None:
+        self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
         self.watched = dataset.validation if len(dataset.validation) else dataset.train
         self.collapse_announced = False
         self.seconds_shown = 0
@@ -71,19 +71,19 @@ class RunObserver:
 
     def _report(self, kind: str, record: Mapping[str, Any]) -> None:
         self.run.reports.append({"kind": kind, **record})
-        self.trackers.scalars(kind, record)
+        self.followers.scalars(kind, record)
 
     def _save_pictures(self, family: Family, trainer: Trainer) -> None:
         name = f"step_{trainer.step:08d}.png"
         if isinstance(family, Samples):
             drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(trainer.device)
             path = pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
-            self.trackers.picture(trainer.step, path)
+            self.followers.picture(trainer.step, path)
         if isinstance(family, Reconstructs):
             shown = self.watched.head(_SHOWN // 2).images.to(trainer.device)
             pairs = pictures.paired(shown, family.reconstruct(shown), 8)
             path = pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
-            self.trackers.picture(trainer.step, path)
+            self.followers.picture(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
         """Return the losses of every player on validation images, with the weights that are evaluated."""

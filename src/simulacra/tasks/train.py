@@ -127,8 +127,8 @@ def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outc
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
         progress.say(f"training {name} on {data.name}: {len(data.train):,} images, {_size(trainer)}; into {run.path}")
-        with tracked(run, trainer, progress) as following, _meter(trainer, progress) as meter:
-            finished = trainer.run(RunObserver(run, data, progress, meter, following), stopped.is_set)
+        with tracked(run, trainer, progress) as followers, _meter(trainer, progress) as meter:
+            finished = trainer.run(RunObserver(run, data, progress, meter, followers), stopped.is_set)
     run.update_provenance(ended=now(), finished=finished, step=trainer.step, training_seconds=round(trainer.seconds, 3))
     return Outcome(run, finished, trainer.step, round(trainer.seconds, 3))
 

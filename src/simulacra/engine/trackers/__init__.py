@@ -1,4 +1,4 @@
-"""The trackers: every module of this folder is one, found by its file name, which is also its package's and its extra's."""
+"""The trackers: every module of this folder is one, found by its file name, which is also that of its extra."""
 
 import importlib
 import pkgutil
@@ -38,7 +38,8 @@ def is_installed(package: str) -> bool:
 
 def require(wanted: Sequence[str]) -> None:
     """Raise UsageError, with the remedy, unless the packages of these trackers are installed."""
-    if missing := [name for name in wanted if not is_installed(name)]:
+    packages = {name: find(name).package for name in wanted}
+    if missing := [name for name, package in packages.items() if package and not is_installed(package)]:
         what, extras = " and ".join(missing), ",".join(missing)
         raise UsageError(f'--track needs {what}, not installed here: pip install "simulacra[{extras}]", or leave it out')
 

@@ -13,6 +13,8 @@ _EXPERIMENT = "simulacra"
 class MLflow:
     """Writes a run of MLflow whose id is kept in the run folder; after a resume nothing is logged twice."""
 
+    package = "mlflow"
+
     def __init__(self) -> None:
         self._client: Any = None
         self._run = ""

@@ -8,6 +8,8 @@ from typing import Any
 class TensorBoard:
     """Writes event files. After a resume, what lies behind the checkpoint is marked as void in them."""
 
+    package = "tensorboard"
+
     def __init__(self) -> None:
         self._writer: Any = None
 

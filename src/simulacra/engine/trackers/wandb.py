@@ -15,6 +15,8 @@ class WeightsAndBiases:
     Online, W&B leaves out steps that it has already. Offline, every resume adds a folder with the same id.
     """
 
+    package = "wandb"
+
     def __init__(self) -> None:
         self._run: Any = None
         self._picture: Any = None
