@@ -140,7 +140,7 @@ def _torch(found: "Findings") -> dict[str, str]:
     return {
         "version": found.torch["version"],
         "networks compute in": f"{found.torch['arithmetic']} on the {found.device.upper().replace('CUDA', 'GPU')}",
-        "threads": f"{found.threads}: {found.threads_why}",
+        "threads": f"{found.threads} ({found.threads_why})",
         "kernels": found.torch["kernels"],
     }
 
