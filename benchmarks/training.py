@@ -132,8 +132,8 @@ class Clocked:
     def due(self, trainer):
         pass
 
-    def checkpoint(self, trainer):
-        self.observer.checkpoint(trainer)
+    def checkpoint(self, trainer, state):
+        self.observer.checkpoint(trainer, state)
 
 
 def timed(step: Callable, feed, batch: int, steps: int) -> float:

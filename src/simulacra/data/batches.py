@@ -10,18 +10,55 @@ from simulacra.core.batch import Batch
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import derive, permutation
 from simulacra.data.dataset import Split, to_floats
+from simulacra.data.source import Pixels
+
+
+def slice_of(size: int, part: tuple[int, int]) -> slice:
+    """Return which rows of a batch of `size` images are those of `part`, (rank, count); raises UsageError if none fit."""
+    rank, count = part
+    if size < 1:
+        raise UsageError(f"--batch is {size}, expected at least 1")
+    if not 0 <= rank < count:
+        raise ValueError(f"part {rank} of {count} does not exist")
+    share, rest = divmod(size, count)
+    if rest:
+        near = max(size - rest, count)
+        raise UsageError(f"--batch is {size}, which {count} processes cannot share equally: use --batch {near}")
+    return slice(rank * share, (rank + 1) * share)
+
+
+def flips(seed: int, i: int, size: int) -> NDArray[np.bool_]:
+    """Return which images of the whole batch number i are mirrored: bool [size], true with probability 1/2."""
+    return np.random.default_rng(derive(seed, "flip", i)).random(size) < 0.5
+
+
+def mirror(pixels: Pixels, mirrored: NDArray[np.bool_]) -> None:
+    """Mirror some images [b h w c] left to right, in place."""
+    whole = pixels.view(f"V{pixels.shape[3]}")[..., 0]  # [b h w]: a pixel moves as one, twice as fast
+    whole[mirrored] = whole[mirrored, :, ::-1]
 
 
 class Batches:
     """Training batches without end; every epoch is a permutation of the split, its last partial batch dropped.
 
-    flip: mirror each image left to right with probability 1/2, for the training split only.
-    channels_last: memory layout of the images; False gives PyTorch's default.
+    size: images of the whole batch, over all parts; flip: mirror each image left to right with probability 1/2, for the
+    training split only; part: (rank, count), which of `count` equal slices of every batch is served, so that the slices in
+    the order of ranks are the whole batch; channels_last: memory layout of the images; False gives PyTorch's default.
     """
 
-    def __init__(self, split: Split, size: int, seed: int, flip: bool = False, *, channels_last: bool = True) -> None:
-        if size < 1:
-            raise UsageError(f"--batch is {size}, expected at least 1")
+    fixed_order = True  # the images of batch i do not depend on the number of parts
+
+    def __init__(
+        self,
+        split: Split,
+        size: int,
+        seed: int,
+        flip: bool = False,
+        part: tuple[int, int] = (0, 1),
+        *,
+        channels_last: bool = True,
+    ) -> None:
+        self._slice = slice_of(size, part)
         if len(split) < size:
             remedy = f"use --batch {len(split)} or less, or more images" if len(split) else "use more images"
             raise UsageError(f"{split.name} has {len(split)} images, fewer than one batch of {size}: {remedy}")
@@ -34,18 +71,16 @@ class Batches:
         self._order = lru_cache(maxsize=2)(lambda epoch: permutation(len(split), seed, "epoch", epoch))
 
     def rows(self, i: int) -> NDArray[np.int64]:
-        """Return which images of the split make up batch number i: int64 [size]."""
+        """Return which images of the split make up the whole batch number i: int64 [size]."""
         epoch, place = divmod(i, self.per_epoch)
         return self._order(epoch)[place * self.size : (place + 1) * self.size]
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        """Return batch number i, whatever was asked before: images float32 [size c h w] in [0, 1] on the device."""
-        rows = self.rows(i)
+        """Return this part of batch number i, whatever was asked before: images float32 [b c h w] in [0, 1] on the device."""
+        rows = self.rows(i)[self._slice]
         pixels = self._split.images.take(rows, axis=0)
         if self._flip:
-            mirrored = np.random.default_rng(derive(self._seed, "flip", i)).random(len(rows)) < 0.5
-            whole = pixels.view(f"V{pixels.shape[3]}")[..., 0]  # [b h w]: a pixel moves as one, twice as fast
-            whole[mirrored] = whole[mirrored, :, ::-1]
+            mirror(pixels, flips(self._seed, i, self.size)[self._slice])
         images = to_floats(torch.from_numpy(pixels).to(device), channels_last=self._channels_last)
         labels = None if self._split.labels is None else torch.from_numpy(self._split.labels[rows]).to(device)
         return Batch(images, labels)

@@ -15,6 +15,7 @@ from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint, trackers
+from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.tracking import Tracking, tracking
 from simulacra.engine.trainer import Trainer
 from simulacra.metrics.active_units import count_active
@@ -26,6 +27,22 @@ _CHUNK, _CHUNKS = 250, 4  # validation images that are looked at while training
 _SHOWN = 64
 _COLLAPSE_AFTER = 0.5  # share of the training before which few active units are usual
 _COLLAPSED = 0.25  # share of active units below which a collapse is announced
+
+
+class Bystander:
+    """Watches in the processes that neither write nor tell."""
+
+    def stepped(self, trainer: Trainer) -> None:
+        """Do nothing."""
+
+    def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def due(self, trainer: Trainer) -> None:
+        """Do nothing."""
+
+    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
+        """Do nothing."""
 
 
 class RunObserver:
@@ -65,9 +82,9 @@ class RunObserver:
         self._announce_collapse(record, trainer)
         self._announce_divergence(record, trainer)
 
-    def checkpoint(self, trainer: Trainer) -> None:
+    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state in the run folder."""
-        checkpoint.write(self.run.checkpoints, trainer.step, trainer.state(), trainer.settings.keep)
+        checkpoint.write(self.run.checkpoints, trainer.step, state, trainer.settings.keep)
 
     def _report(self, kind: str, record: Mapping[str, Any]) -> None:
         self.run.reports.append({"kind": kind, **record})
@@ -76,11 +93,11 @@ class RunObserver:
     def _save_pictures(self, family: Family, trainer: Trainer) -> None:
         name = f"step_{trainer.step:08d}.png"
         if isinstance(family, Samples):
-            drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(trainer.device)
+            drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(_device(family))
             path = pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
             self.followers.picture(trainer.step, path)
         if isinstance(family, Reconstructs):
-            shown = self.watched.head(_SHOWN // 2).images.to(trainer.device)
+            shown = self.watched.head(_SHOWN // 2).images.to(_device(family))
             pairs = pictures.paired(shown, family.reconstruct(shown), 8)
             path = pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
             self.followers.picture(trainer.step, path)
@@ -91,7 +108,7 @@ class RunObserver:
         codes: list[Tensor] = []
         images = 0
         for batch in islice(self.watched.chunks(_CHUNK), _CHUNKS):
-            batch = batch.to(trainer.device)
+            batch = batch.to(_device(family))
             images += len(batch)
             for turn in family.turns():
                 for name, value in named(turn.losses(batch)).items():
@@ -128,6 +145,11 @@ class RunObserver:
 
 
 def tracked(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextManager[Tracking]:
-    """Open the trackers that the settings name, from the step at which the trainer stands."""
-    chosen = trackers.chosen(trainer.settings.track)
-    return tracking(chosen, settings.read(run.path / CONFIG).flat(), run.path, trainer.step, progress)
+    """Open the trackers that the settings name, from the step at which the trainer stands; in the first process alone."""
+    chosen = trackers.chosen(trainer.settings.track) if trainer.processes.first else ()
+    flat = settings.read(run.path / CONFIG).flat() if chosen else {}
+    return tracking(chosen, flat, run.path, trainer.step, progress)
+
+
+def _device(family: Family) -> torch.device:
+    return next(family.parameters()).device
