@@ -5,6 +5,7 @@ from typing import Literal
 
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
+from simulacra.engine import trackers
 from simulacra.engine.duration import FORMS, Duration
 
 OF_THE_MACHINE = ("device", "threads", "compile", "shard")
@@ -39,11 +40,13 @@ class TrainConfig(Config):
     checkpoint_every: str = option("2min", "time or amount between checkpoints")
     keep: int = option(2, "checkpoints to keep", low=1)
     log_every: int = option(50, "steps that one line of the reports averages", low=1)
+    track: str = option("", f"who else receives reports and pictures: {', '.join(trackers.names())}, several with commas")
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         Duration.parse(self.duration)
         Duration.parse(self.checkpoint_every)
+        trackers.chosen(self.track)
         if self.batch % self.accumulate:
             raise UsageError(f"batch is {self.batch}, which accumulate = {self.accumulate} does not divide")
         if max(self.ema, self.beta1, self.beta2) >= 1:

@@ -19,7 +19,7 @@ from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.sources import located
-from simulacra.engine import checkpoint
+from simulacra.engine import checkpoint, trackers
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import device_of, keep_memory, precision_of
 from simulacra.engine.processes import Processes, joined
@@ -28,7 +28,7 @@ from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
 from simulacra.runs.settings import RunConfig
-from simulacra.tasks.observe import Bystander, RunObserver
+from simulacra.tasks.observe import Bystander, RunObserver, tracked
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
         processes.lead(lambda: Run.refuse(out))
+        processes.lead(lambda: trackers.require(trackers.chosen(config.train.track)))
         data = dataset or _load(config, processes, progress)
 
         def make() -> None:
@@ -164,8 +165,8 @@ def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outc
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
         progress.say(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
-        with _meter(trainer, progress) as meter:
-            observer = RunObserver(run, data, progress, meter) if trainer.processes.first else Bystander()
+        with tracked(run, trainer, progress) as followers, _meter(trainer, progress) as meter:
+            observer = RunObserver(run, data, progress, meter, followers) if trainer.processes.first else Bystander()
             finished = trainer.run(observer, stopped.is_set)
     seconds = round(trainer.seconds, 3)
     facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
