@@ -13,7 +13,6 @@ from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset
-from simulacra.engine import checkpoint
 from simulacra.engine.trainer import Trainer
 from simulacra.metrics.active_units import count_active
 from simulacra.runs.run import Run
@@ -29,6 +28,7 @@ class RunObserver:
     """Writes what training shows into the run folder, and tells the user."""
 
     def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter) -> None:
+        run.prepare_writing()
         self.run, self.progress, self.meter = run, progress, meter
         self.watched = dataset.validation if len(dataset.validation) else dataset.train
         self.collapse_announced = False
@@ -45,9 +45,9 @@ class RunObserver:
     def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
         """Add a line to the reports, and show it."""
         speed = trainer.images / max(trainer.seconds, 1e-9)
-        self.run.reports.append(
-            {"kind": "train", **record, "seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
-        )
+        timing = {"seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
+        with self.run.saving():
+            self.run.reports.append({"kind": "train", **record, **timing})
         alone = len(trainer.players) == 1
         losses = {name.split("/", 1)[1] if alone else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
         self.meter.advance(0, images=f"{speed:,.0f}/s", **losses)
@@ -55,18 +55,19 @@ class RunObserver:
     def due(self, trainer: Trainer) -> None:
         """Save pictures and validate."""
         family = trainer.evaluated
-        with stream(trainer.settings.seed, "observe"):
+        with self.run.saving(), stream(trainer.settings.seed, "observe"):
             with inference(family):
                 self._save_pictures(family, trainer)
             with evaluation(family):
                 record = self._validate(family, trainer)
-        self.run.reports.append({"kind": "validation", "step": trainer.step, **record})
+            self.run.reports.append({"kind": "validation", "step": trainer.step, **record})
         self._announce_collapse(record, trainer)
         self._announce_divergence(record, trainer)
 
     def checkpoint(self, trainer: Trainer) -> None:
         """Store the state in the run folder."""
-        checkpoint.write(self.run.checkpoints, trainer.step, trainer.state(), trainer.settings.keep)
+        with self.run.saving():
+            self.run.write_checkpoint(trainer.step, trainer.state(), trainer.settings.keep)
 
     def _save_pictures(self, family: Family, trainer: Trainer) -> None:
         name = f"step_{trainer.step:08d}.png"

@@ -105,7 +105,7 @@ def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
         progress.say("there is no checkpoint yet: starting from the beginning, which gives the same result")
         run.reports.forget_after(-1)
         return
-    stored, problems = checkpoint.read_newest(run.checkpoints)
+    stored, problems = run.read_checkpoint(trainer.family)
     for problem in problems:
         progress.say(f"warning: {problem}; the one before it is used")
     trainer.restore(stored)

@@ -34,7 +34,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
     if parsed.particles < 1:
         raise UsageError(f"particles is {parsed.particles}, expected at least 1")
-    result = open_run(parsed.run).evaluate(parsed.particles, parsed.seed, console)
+    result = open_run(parsed.run, progress=console).evaluate(parsed.particles, parsed.seed, console)
     console.result(result, lambda: _text(result))
     return 0
 
