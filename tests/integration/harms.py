@@ -124,7 +124,12 @@ class WithoutCheckpoints:
         pass
 
 
-HARMS = {"full": Full, "read-only": ReadOnly, "moved": Moved, "without checkpoints": WithoutCheckpoints}
+HARMS: dict[str, type[Full | ReadOnly | Moved | WithoutCheckpoints]] = {
+    "full": Full,
+    "read-only": ReadOnly,
+    "moved": Moved,
+    "without checkpoints": WithoutCheckpoints,
+}
 
 
 @contextlib.contextmanager
@@ -185,7 +190,7 @@ def play(folder, how):
     assert code == 0, errors
     for index, (kind, moment) in enumerate(CASES):
         place = disk / str(index)
-        print(json.dumps(suffer(place, how, kind, moment)), flush=True)
+        sys.stdout.write(json.dumps(suffer(place, how, kind, moment)) + "\n")
         shutil.copytree(place / "run", kept / f"{kind}-{moment}")
         shutil.rmtree(place)
 

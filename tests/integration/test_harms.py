@@ -34,7 +34,7 @@ def may_mount(folder):
 
 
 def suffer(folder, how):
-    """Suffer all cases; return the folder with their runs, and what was seen by (harm, moment)."""
+    """Suffer all cases; return the folder with their runs, what was seen by (harm, moment), and how the harm was done."""
     words = [sys.executable, "-m", "tests.integration.harms", str(folder), how]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(folder / "cache"))
@@ -51,7 +51,8 @@ def suffered(tmp_path_factory):
     return suffer(folder, "mounts" if may_mount(folder / "trial") else "limits")
 
 
-def check(kept, seen, how, harm, moment):
+def check(suffered, harm, moment):
+    kept, seen, how = suffered
     one = seen[harm, moment]
     reason, advice = REASONS[harm]
     errors = [line for line in one["errors"].splitlines() if line.startswith("error: ")]
@@ -72,11 +73,11 @@ def check(kept, seen, how, harm, moment):
 
 @pytest.mark.parametrize(("harm", "moment"), CASES, ids=lambda text: text.replace(" ", "-"))
 def test_a_harmed_training_says_what_happened_and_goes_on_to_the_same_bits(suffered, harm, moment):
-    check(*suffered, harm, moment)
+    check(suffered, harm, moment)
 
 
 @pytest.mark.slow
 def test_the_same_holds_where_nothing_may_be_mounted(tmp_path):
-    seen = suffer(tmp_path, "limits")
+    suffered = suffer(tmp_path, "limits")
     for harm, moment in CASES:
-        check(*seen, harm, moment)
+        check(suffered, harm, moment)

@@ -30,6 +30,7 @@ class Player:
     def is_killed(self, out, seconds):
         """Play for so many seconds; return whether that was too short to come to the end."""
         print(f"{seconds} {out}", file=self.process.stdin)
+        assert self.process.stdout is not None
         ended = self.process.stdout.readline().strip()
         assert ended in ("0", "killed"), self.errors.read_text()
         return ended == "killed"

@@ -13,12 +13,18 @@ from simulacra.core.files import Unwritable
 from simulacra.runs.lock import is_written, writing
 
 ASKING = """
-import sys
+import os, sys, time
 from pathlib import Path
-from simulacra.runs.lock import is_written
+from simulacra.runs import lock
+close = os.close
+def slowly(descriptor):
+    time.sleep(0.002)  # slow motion: in truth the lock is held for microseconds, in which the two hardly ever meet
+    close(descriptor)
+os.close = slowly
 print("asking", flush=True)
 while True:
-    is_written(Path(sys.argv[1]))
+    lock.is_written(Path(sys.argv[1]))
+    time.sleep(0.001)
 """
 HOLDING = """
 import sys, time
@@ -50,6 +56,7 @@ def test_asking_again_and_again_never_keeps_a_writer_out(tmp_path):
         for _ in range(200):
             with writing(tmp_path):
                 assert is_written(tmp_path)
+            time.sleep(0.001)  # in which the other process asks, and is found holding the lock
     finally:
         end(asking)
     assert not is_written(tmp_path)
@@ -60,7 +67,9 @@ def test_those_who_ask_do_not_take_each_other_for_a_writer(tmp_path):
         pass
     asking = start(ASKING, tmp_path)
     try:
-        assert not any(is_written(tmp_path) for _ in range(2000))
+        for _ in range(200):
+            assert not is_written(tmp_path)
+            time.sleep(0.0001)
     finally:
         end(asking)
 

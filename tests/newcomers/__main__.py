@@ -66,7 +66,8 @@ def serve(family: str) -> None:
     families.__path__.append(str(Path(__file__).parent))
     for line in sys.stdin:
         seconds, out = line.rstrip("\n").split(" ", 1)
-        print(play_for(family, Path(out), float(seconds)), flush=True)
+        sys.stdout.write(play_for(family, Path(out), float(seconds)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

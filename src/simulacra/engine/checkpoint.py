@@ -101,7 +101,7 @@ def read_newest(
         return read_newest(folder, groups, wrong)
     if not problems:
         raise DamagedCheckpoint(f"there is no checkpoint in {folder}: the run stopped before its first one")
-    advice = f"Bring back a whole one, or remove {folder}: 'simulacra resume {folder.parent}' then starts from the beginning"
+    advice = f"Bring back a whole one; without {folder}, 'simulacra resume {folder.parent}' starts from the beginning"
     raise DamagedCheckpoint(f"{'; '.join(problems)}. {advice}")
 
 

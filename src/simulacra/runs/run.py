@@ -144,7 +144,7 @@ class Run:
             if stored.facts.get("run") != self.provenance.get("id"):
                 return "it belongs to another run"
             found = misfit(stored.tensors, family, wanted)
-            return f"{found}, so it is not of the model in {CONFIG}" if found else ""
+            return f"{found}, so it is not of the model in {CONFIG}: look at its settings" if found else ""
 
         return checkpoint.read_newest(self.checkpoints, wanted, wrong)
 
