@@ -104,6 +104,19 @@ def test_one_that_was_set_aside_is_used_where_nothing_took_its_place(two, tmp_pa
     assert (found.facts["step"], problems) == (2, [])
 
 
+def test_a_reader_whom_the_training_overtakes_looks_again(two, tmp_path, monkeypatch):
+    folder = shutil.copytree(two, tmp_path / "checkpoints")
+    read = checkpoint.read
+
+    def overtaken(path, groups=None):
+        monkeypatch.setattr(checkpoint, "read", read)
+        checkpoint.write(folder, 3, state(3), keep=1)
+        return read(path, groups)
+
+    monkeypatch.setattr(checkpoint, "read", overtaken)
+    assert checkpoint.read_newest(folder)[0].facts["step"] == 3
+
+
 # --- through the command line
 
 

@@ -14,6 +14,9 @@ import pytest
 from tests.integration.harms import CASES
 from tests.integration.test_resume import assert_same_run
 
+from simulacra.interfaces.cli import main
+from simulacra.interfaces.commands import doctor
+
 ROOT = Path(__file__).parents[2]
 NAMESPACE = ["unshare", "--mount", "--map-root-user"]
 REASONS = {
@@ -81,3 +84,12 @@ def test_the_same_holds_where_nothing_may_be_mounted(tmp_path):
     suffered = suffer(tmp_path, "limits")
     for harm, moment in CASES:
         check(suffered, harm, moment)
+
+
+def test_an_error_of_the_disk_that_nobody_foresaw_is_a_sentence_too(monkeypatch, capsys):
+    def fail(*arguments):
+        raise OSError(5, "Input/output error", "/somewhere/file")
+
+    monkeypatch.setattr(doctor, "run", fail)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "error: /somewhere/file: Input/output error\n"

@@ -1,9 +1,11 @@
 """One writer for a run: refused at once, released by death, undisturbed by those who only ask."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from simulacra.core.errors import SimulacraError
 from simulacra.core.files import Unwritable
 from simulacra.runs.lock import is_written, writing
+from simulacra.runs.run import Run
+from simulacra.runs.settings import resolve
 
 ASKING = """
 import os, sys, time
@@ -110,3 +114,24 @@ def test_a_folder_that_is_gone_is_named(tmp_path):
     with pytest.raises(Unwritable, match="gone"), writing(tmp_path / "gone"):
         pass
     assert not is_written(tmp_path / "gone")
+
+
+def test_of_many_that_make_one_run_one_makes_it_and_the_others_change_nothing(tmp_path):
+    config = resolve({"family": "vae"}, {})
+    start, made, refused = threading.Barrier(8), [], []
+
+    def make(number):
+        start.wait()
+        try:
+            Run.create(tmp_path / "run", config, {"number": number})
+            made.append(number)
+        except SimulacraError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(refused)) == (1, 7), refused
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["number"] == made[0]
