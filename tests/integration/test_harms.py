@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.integration.harms import CASES
+from tests.integration.harms import ALL, QUICK
 from tests.integration.test_resume import assert_same_run
 
 from simulacra.interfaces.cli import main
@@ -36,9 +36,9 @@ def may_mount(folder):
     return subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
 
-def suffer(folder, how):
-    """Suffer all cases; return the folder with their runs, what was seen by (harm, moment), and how the harm was done."""
-    words = [sys.executable, "-m", "tests.integration.harms", str(folder), how]
+def suffer(folder, how, cases="quick"):
+    """Suffer the cases; return the folder with their runs, what was seen by (harm, moment), and how the harm was done."""
+    words = [sys.executable, "-m", "tests.integration.harms", str(folder), how, cases]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(folder / "cache"))
         command = [*NAMESPACE, *words] if how == "mounts" else words
@@ -74,15 +74,18 @@ def check(suffered, harm, moment):
     assert_same_run(kept / "undisturbed", kept / f"{harm}-{moment}")
 
 
-@pytest.mark.parametrize(("harm", "moment"), CASES, ids=lambda text: text.replace(" ", "-"))
+@pytest.mark.parametrize(("harm", "moment"), QUICK, ids=lambda text: text.replace(" ", "-"))
 def test_a_harmed_training_says_what_happened_and_goes_on_to_the_same_bits(suffered, harm, moment):
     check(suffered, harm, moment)
 
 
 @pytest.mark.slow
-def test_the_same_holds_where_nothing_may_be_mounted(tmp_path):
-    suffered = suffer(tmp_path, "limits")
-    for harm, moment in CASES:
+@pytest.mark.parametrize("how", ["mounts", "limits"])
+def test_the_same_holds_at_every_moment_and_where_nothing_may_be_mounted(tmp_path, how):
+    if how == "mounts" and not may_mount(tmp_path / "trial"):
+        pytest.skip("no user namespace here in which a tmpfs may be mounted")
+    suffered = suffer(tmp_path, how, "all")
+    for harm, moment in ALL:
         check(suffered, harm, moment)
 
 
