@@ -63,6 +63,7 @@ def play_for(family: str, out: Path, seconds: float) -> str:
 def serve(family: str) -> None:
     """Play what is asked for, until nobody asks."""
     torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1)])  # the first one imports for longer than a whole run lasts
     families.__path__.append(str(Path(__file__).parent))
     for line in sys.stdin:
         seconds, out = line.rstrip("\n").split(" ", 1)
