@@ -47,6 +47,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody reads; keep the interpreter's last flush quiet
         return 1
+    except OSError as error:  # a disk or folder that fails where nothing better is known to say
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def names() -> list[str]:

@@ -14,7 +14,7 @@ from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset
-from simulacra.engine import checkpoint, trackers
+from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.tracking import Tracking, tracking
 from simulacra.engine.trainer import Trainer
@@ -49,6 +49,7 @@ class RunObserver:
     """Writes what training shows into the run folder, tells the user, and hands it on to the trackers."""
 
     def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, followers: Tracking) -> None:
+        run.prepare_writing()
         self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
         self.watched = dataset.validation if len(dataset.validation) else dataset.train
         self.collapse_announced = False
@@ -65,7 +66,9 @@ class RunObserver:
     def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
         """Add a line to the reports, and show it."""
         speed = trainer.images / max(trainer.seconds, 1e-9)
-        self._report("train", {**record, "seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)})
+        timing = {"seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
+        with self.run.saving():
+            self._report("train", {**record, **timing})
         alone = len(trainer.players) == 1
         losses = {name.split("/", 1)[1] if alone else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
         self.meter.advance(0, images=f"{speed:,.0f}/s", **losses)
@@ -73,18 +76,19 @@ class RunObserver:
     def due(self, trainer: Trainer) -> None:
         """Save pictures and validate."""
         family = trainer.evaluated
-        with stream(trainer.settings.seed, "observe"):
+        with self.run.saving(), stream(trainer.settings.seed, "observe"):
             with inference(family):
                 self._save_pictures(family, trainer)
             with evaluation(family):
                 record = self._validate(family, trainer)
-        self._report("validation", {"step": trainer.step, **record})
+            self._report("validation", {"step": trainer.step, **record})
         self._announce_collapse(record, trainer)
         self._announce_divergence(record, trainer)
 
     def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state in the run folder."""
-        checkpoint.write(self.run.checkpoints, trainer.step, state, trainer.settings.keep)
+        with self.run.saving():
+            self.run.write_checkpoint(trainer.step, state, trainer.settings.keep)
 
     def _report(self, kind: str, record: Mapping[str, Any]) -> None:
         self.run.reports.append({"kind": kind, **record})

@@ -85,6 +85,7 @@ def resume(
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
         data = run.check_data(dataset or _load(config, processes, progress))
+        _check_processes(run, data, processes)
         processes.lead(lambda: held.enter_context(writing(run.path)))
         with stream(config.train.seed, "initialize"):
             trainer = _trainer(config, data, processes)
@@ -92,6 +93,17 @@ def resume(
             _check_length(trainer, run, duration, progress)
             processes.lead(lambda: _reopen(run, config, trainer))
             return _play(run, trainer, data, progress)
+
+
+def _check_processes(run: Run, data: Dataset, processes: Processes) -> None:
+    """Refuse another number of processes for data whose order depends on it."""
+    last = [run.provenance, *run.provenance.get("resumes", [])][-1]
+    before = last.get("processes", 1)
+    if data.stream is not None and processes.count != before:
+        raise UsageError(
+            f"{run.path} is trained on shards by {before} processes, each with shards of its own, so that {processes.count} would "
+            f"see other images: resume it with {before}"
+        )
 
 
 def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
@@ -139,7 +151,7 @@ def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
     if not checkpoint.paths(run.checkpoints):
         progress.say("there is no checkpoint yet: starting from the beginning, which gives the same result")
         return
-    stored, problems = checkpoint.read_newest(run.checkpoints)
+    stored, problems = run.read_checkpoint(trainer.family)
     for problem in problems:
         progress.say(f"warning: {problem}; the one before it is used")
     trainer.restore(stored)

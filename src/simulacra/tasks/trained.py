@@ -25,10 +25,12 @@ _AT_ONCE = 256  # images per call of the network
 class Trained:
     """A model with the weights of its newest checkpoint, ready to be used. Images are float [n c h w] in [0, 1]."""
 
-    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+    def __init__(self, run: Run, dataset: Dataset | None = None, progress: Progress = SILENT) -> None:
         self.run = run
         keep_memory()
-        self.model, self.step = run.load_family()
+        self.model, self.step, problems = run.load_family()
+        for problem in problems:
+            progress.say(f"warning: {problem}; the one of step {self.step:,} is used")
         channels_last(self.model)
         self.spec = run.spec
         if dataset is not None:
@@ -136,6 +138,6 @@ class Trained:
         return images
 
 
-def open_run(path: Path | str, dataset: Dataset | None = None) -> Trained:
-    """Open a run folder; raises UsageError where it is none, SimulacraError where it holds no whole checkpoint."""
-    return Trained(Run.open(path), dataset)
+def open_run(path: Path | str, dataset: Dataset | None = None, progress: Progress = SILENT) -> Trained:
+    """Open a run folder; raises UsageError where it is none, DamagedCheckpoint where it holds no whole checkpoint."""
+    return Trained(Run.open(path), dataset, progress)

@@ -36,7 +36,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Evaluate."""
     from simulacra.tasks.trained import open_run
 
-    result = open_run(parsed.run).evaluate(console, **given(parsed, EvaluateConfig))
+    result = open_run(parsed.run, progress=console).evaluate(console, **given(parsed, EvaluateConfig))
     console.result(result, lambda: _text(result))
     return 0
 
