@@ -133,12 +133,12 @@ def report_gradients(config: RunConfig, data: Dataset) -> None:
 
 
 def report(losses: dict[str, list[float]]) -> None:
-    print(
-        "| arithmetic | validation loss, mean over seeds (standard deviation) | minus float32, in pairs (95 % interval) |\n|---|---|---|"
-    )
+    print("| arithmetic | validation loss, mean over seeds (standard deviation) | minus float32, in pairs (95 % interval) |")
+    print("|---|---|---|")
     for name, values in losses.items():
         mean, spread = np.mean(values), np.std(values, ddof=1)
-        print(f"| {name} | {mean:.6g} ({spread:.2g}) | {interval(np.subtract(values, losses[OWN])) if name != OWN else ''} |")
+        difference = interval(np.subtract(values, losses[OWN])) if name != OWN else ""
+        print(f"| {name} | {mean:.6g} ({spread:.2g}) | {difference} |")
 
 
 def interval(differences: np.ndarray) -> str:
