@@ -9,12 +9,12 @@ Rounds = dict[str, list[dict[str, float]]]  # variant -> one record per round
 
 @dataclass(frozen=True)
 class Reference:
-    """What speeds are related to: two variants, the work of one image, and each round's measured matrix products."""
+    """What speeds are related to: two variants, the work of one image, and the best rates of matrix products."""
 
     usual: str
     engine: str
     flops_per_image: float
-    gflops: Sequence[dict[str, float]]  # one record per round: arithmetic -> GFLOP/s
+    gflops: dict[str, float]  # arithmetic -> the best rate of all rounds
 
 
 def table(rounds: Rounds, arithmetic: dict[str, str], reference: Reference) -> str:
@@ -43,16 +43,14 @@ def span(values: Sequence[float], form: str = ".2f") -> str:
 
 
 def _row(variant: str, rounds: Rounds, arithmetic: str, reference: Reference) -> list[str]:
-    fractions = [
-        row["images_per_second"] * reference.flops_per_image / (rates[arithmetic] * 1e9)
-        for row, rates in zip(rounds[variant], reference.gflops, strict=True)
-    ]
+    speed = _median(rounds, variant, "images_per_second")
+    fraction = speed * reference.flops_per_image / (reference.gflops[arithmetic] * 1e9)
     return [
         variant,
-        f"{_median(rounds, variant, 'images_per_second'):,.0f}",
+        f"{speed:,.0f}",
         span(ratios(rounds, variant, reference.usual)),
         span(ratios(rounds, reference.engine, variant)),
-        f"{100 * statistics.median(fractions):.0f} % ({arithmetic})",
+        f"{100 * fraction:.0f} % ({arithmetic})",
         f"{_median(rounds, variant, 'above_start_mib'):,.0f}",
         f"{_median(rounds, variant, 'peak_mib'):,.0f}",
     ]
