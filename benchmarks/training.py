@@ -32,9 +32,8 @@ from simulacra.engine import hardware
 from simulacra.tasks.doctor import examine
 
 SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py"}
-ARITHMETIC = {
-    name: "bfloat16" if name in (variants.BARE, variants.ENGINE) else "float32" for name in (*variants.VARIANTS, *SCRIPTS)
-}
+DEFAULT = str(variants.DEFAULT).removeprefix("torch.")
+ARITHMETIC = dict.fromkeys((*variants.VARIANTS, *SCRIPTS), "float32") | {variants.BARE: DEFAULT, variants.ENGINE: DEFAULT}
 _MATRIX = "matrix product"
 
 

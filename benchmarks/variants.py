@@ -26,6 +26,7 @@ from simulacra.tasks.observe import RunObserver
 
 USUAL, BARE_FLOAT32, BARE, ENGINE = "usual loop", "bare loop, float32", "bare loop", "engine"
 VARIANTS = (USUAL, BARE_FLOAT32, BARE, ENGINE)
+DEFAULT = hardware.precision_of("auto", torch.device("cpu"))  # the engine's arithmetic on this machine
 
 
 def measure(variant: str, name: str, batch: int, steps: int, images: int) -> dict[str, float]:
@@ -40,7 +41,7 @@ def measure(variant: str, name: str, batch: int, steps: int, images: int) -> dic
     elif variant == ENGINE:
         engine(family, data, watch, name)
     else:
-        bare(family, data, watch, torch.float32 if variant == BARE_FLOAT32 else torch.bfloat16)
+        bare(family, data, watch, torch.float32 if variant == BARE_FLOAT32 else DEFAULT)
     return watch.result()
 
 
@@ -100,7 +101,7 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, name: str) -> None:
     """
     hardware.keep_memory()
     half, duration = WARM + watch.steps // 2, WARM + watch.steps
-    settings = {"batch": watch.batch, "duration": str(duration), "snapshots": 1, "checkpoint_every": str(half)}
+    settings = {"batch": watch.batch, "duration": str(duration), "snapshots": 1, "checkpoint_every": str(half), "device": "cpu"}
     config = resolve({"family": name}, settings)
     trainer = Trainer(family, Batches(data.train, watch.batch, 0), config.train)
     with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
