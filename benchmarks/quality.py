@@ -49,7 +49,7 @@ class Silent:
     def due(self, trainer):
         pass
 
-    def checkpoint(self, trainer):
+    def checkpoint(self, trainer, state):
         pass
 
 

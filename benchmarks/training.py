@@ -11,7 +11,7 @@ second is torch itself, on both sides.
 
 --peers adds pythae, and Keras with TensorFlow, each in an environment of its own that is made on first use (about 2.5 GB in
 $SIMULACRA_CACHE/benchmarks). Fraction of the peak: operations of forward and backward, times images/s, over the best
-rate of a 1024 x 1024 matrix product in the same arithmetic, timed once in every round.
+rate of a product of large square matrices in the same arithmetic, timed once in every round as `simulacra doctor` does.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from environments import PEERS, clean_environment, python_of
 from table import Reference, Rounds, ratios, span, table
 
 from simulacra.engine import hardware
-from simulacra.tasks.doctor import examine
+from simulacra.tasks import speeds
 
 SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py"}
 DEFAULT = str(variants.DEFAULT).removeprefix("torch.")
@@ -78,7 +78,8 @@ def arguments() -> argparse.Namespace:
 def measured(parsed: argparse.Namespace) -> dict[str, float]:
     """Measure one variant in this process."""
     if parsed.variant == _MATRIX:
-        return dict(examine()["matmul_gflops"])
+        device = torch.device("cpu")
+        return {str(kind).removeprefix("torch."): speeds.matmul(device, kind) for kind in (torch.float32, torch.bfloat16)}
     return variants.measure(parsed.variant, parsed.family, parsed.batch, parsed.steps, parsed.images)
 
 

@@ -18,6 +18,7 @@ from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
 from simulacra.engine.average import Average
 from simulacra.engine.settings import TrainConfig
+from simulacra.engine.tracking import Tracking
 from simulacra.engine.trainer import Trainer
 from simulacra.networks import same
 from simulacra.runs.run import Run
@@ -106,7 +107,7 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, name: str) -> None:
     trainer = Trainer(family, Batches(data.train, watch.batch, 0), config.train)
     with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
         run = Run.create(Path(folder) / "run", config, {})
-        trainer.run(Clocked(RunObserver(run, data, SILENT, meter), watch))
+        trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
 
 
 class Clocked:
@@ -125,8 +126,8 @@ class Clocked:
     def due(self, trainer):
         pass
 
-    def checkpoint(self, trainer):
-        self.observer.checkpoint(trainer)
+    def checkpoint(self, trainer, state):
+        self.observer.checkpoint(trainer, state)
 
 
 def flops_per_image(name: str, batch: int) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor
 from simulacra.core.errors import SimulacraError
 from simulacra.core.family import Loss, named
 from simulacra.core.files import write_text
+from simulacra.engine.processes import ALONE, Processes
 
 
 class NonFiniteError(SimulacraError):
@@ -22,9 +23,13 @@ Row = list[tuple[int, float]]  # (step, value) of one loss
 
 
 class Window:
-    """The losses of the steps since the last report, kept on the device until they are averaged."""
+    """The losses of the steps since the last report, kept on the device until they are averaged.
 
-    def __init__(self, rows: Mapping[str, Row] | None = None) -> None:
+    Each process notes those of its own images; what is asked for are means over processes, which all must ask for at once.
+    """
+
+    def __init__(self, processes: Processes = ALONE, rows: Mapping[str, Row] | None = None) -> None:
+        self._processes = processes
         self._rows: dict[str, list[tuple[int, Tensor]]] = {
             name: [(step, torch.tensor(value)) for step, value in row] for name, row in (rows or {}).items()
         }
@@ -36,7 +41,7 @@ class Window:
 
     def rows(self) -> dict[str, Row]:
         """Return everything noted; raises NonFiniteError that names the first player and step whose loss is not finite."""
-        rows = {name: _numbers(row) for name, row in self._rows.items()}
+        rows = {name: self._numbers(row) for name, row in self._rows.items()}
         broken = [(step, name, value) for name, row in rows.items() for step, value in row if not math.isfinite(value)]
         if broken:
             raise non_finite(*min(broken, key=lambda item: item[0]))
@@ -46,12 +51,11 @@ class Window:
         """Return the mean of everything noted."""
         return {name: math.fsum(value for _, value in row) / len(row) for name, row in self.rows().items()}
 
-
-def _numbers(row: list[tuple[int, Tensor]]) -> Row:
-    """Fetch values from the device in one transfer; those of a resumed run are on the CPU."""
-    device = row[-1][1].device
-    values = torch.stack([value.to(device) for _, value in row]).tolist()
-    return [(step, value) for (step, _), value in zip(row, values, strict=True)]
+    def _numbers(self, row: list[tuple[int, Tensor]]) -> Row:
+        """Fetch values from the device in one transfer; those of a resumed run are on the CPU."""
+        device = row[-1][1].device
+        values = self._processes.mean(torch.stack([value.to(device) for _, value in row])).tolist()
+        return [(step, value) for (step, _), value in zip(row, values, strict=True)]
 
 
 def non_finite(step: int, name: str, value: float, module: str = "") -> NonFiniteError:

@@ -1,24 +1,33 @@
 """A measured number, never without its error, its sample count and its protocol."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
+_QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """One metric's value; `standard_error` is None where the value is a count rather than a mean."""
+    """One metric's value with its standard error or its 95 % interval; neither where the value is a count rather than a mean."""
 
     value: float
     standard_error: float | None
     n: int
     protocol: dict[str, Any] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
 
     def table(self) -> dict[str, Any]:
-        """Return the object that stands in JSON."""
-        return {"value": self.value, "standard_error": self.standard_error, "n": self.n, "protocol": self.protocol}
+        """Return the object that stands in JSON: `interval` [low, high] replaces `standard_error` where there is one."""
+        error = {"standard_error": self.standard_error} if self.interval is None else {"interval": list(self.interval)}
+        return {"value": self.value, **error, "n": self.n, "protocol": self.protocol}
+
+    def under(self, facts: Mapping[str, Any]) -> "Measurement":
+        """Return the same number with more facts in its protocol, such as the extractor and the split."""
+        return replace(self, protocol={**facts, **self.protocol})
 
 
 def mean_of(values: Tensor, protocol: dict[str, Any]) -> Measurement:
@@ -26,3 +35,24 @@ def mean_of(values: Tensor, protocol: dict[str, Any]) -> Measurement:
     exact = values.double()
     error = exact.std().item() / math.sqrt(len(exact)) if len(exact) > 1 else 0.0
     return Measurement(exact.mean().item(), error, len(exact), protocol)
+
+
+def fraction_of(hits: Tensor, protocol: dict[str, Any]) -> Measurement:
+    """Return the share of images that are hits (bool [n]), with its 95 % interval (Wilson 1927).
+
+    Unlike value +- two standard errors it stays within [0, 1], and is no point where all or none are hits.
+    """
+    share = hits.double().mean().item()
+    return Measurement(share, None, len(hits), protocol, wilson(share, len(hits)))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a binomial proportion (Wilson 1927).
+
+    >>> tuple(round(end, 4) for end in wilson(0.5, 10))
+    (0.2366, 0.7634)
+    """
+    weight = _QUANTILE**2 / count
+    centre = (share + weight / 2) / (1 + weight)
+    reach = _QUANTILE / (1 + weight) * math.sqrt(share * (1 - share) / count + weight / (4 * count))
+    return max(centre - reach, 0.0), min(centre + reach, 1.0)

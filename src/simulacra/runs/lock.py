@@ -1,9 +1,10 @@
 """One writer for a run: a lock that the operating system releases when its holder dies, however it dies."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from simulacra.core.errors import SimulacraError
 from simulacra.core.files import unwritable
@@ -12,18 +13,22 @@ from simulacra.core.files import unwritable
 @contextmanager
 def writing(run: Path) -> Iterator[None]:
     """Hold the lock of a run folder inside; raises SimulacraError if another process is writing it."""
-    try:
-        file = (run / ".lock").open("a+")
-    except OSError as error:
-        raise unwritable(run, error) from error
-    with file:
+    with _opened(run) as file:
         if not _locked(file.fileno()):
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise SimulacraError(f"{run} is being written by another process ({holder}): wait until it ends, or stop it")
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        _sign(file)
+        yield
+
+
+@contextmanager
+def in_turn(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a folder inside; as long as another process holds it, `wait` is called again and again."""
+    with _opened(folder) as file:
+        while not _locked(file.fileno()):
+            wait()
+        _sign(file)
         yield
 
 
@@ -34,6 +39,19 @@ def is_written(run: Path) -> bool:
             return not _locked(file.fileno())
     except OSError:
         return False
+
+
+def _opened(folder: Path) -> TextIO:
+    try:
+        return (folder / ".lock").open("a+")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _sign(file: TextIO) -> None:
+    file.truncate(0)
+    file.write(f"process {os.getpid()}")
+    file.flush()
 
 
 def _locked(descriptor: int) -> bool:

@@ -36,8 +36,15 @@ class RunConfig:
 
     def write(self, path: Path) -> None:
         """Write as TOML, every value spelt out."""
-        tables = {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
-        write_text(path, tomli_w.dumps({"family": self.family, **tables}))
+        write_text(path, tomli_w.dumps({"family": self.family, **self._tables()}))
+
+    def flat(self) -> dict[str, object]:
+        """Return every setting by its full name, such as `train.batch`, for those who know no tables."""
+        tables = self._tables()
+        return {"family": self.family} | {f"{table}.{name}": tables[table][name] for table in tables for name in tables[table]}
+
+    def _tables(self) -> dict[str, dict[str, Any]]:
+        return {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
 
 
 def groups(family: str) -> dict[str, type[Config]]:

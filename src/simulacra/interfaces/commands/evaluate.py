@@ -53,6 +53,9 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def _number(item: dict[str, Any]) -> str:
+    if "interval" in item:
+        low, high = item["interval"]
+        return f"{item['value']:.5g} ({low:.5g} to {high:.5g})"
     error = item["standard_error"]
     return f"{item['value']:.5g}" if error is None else f"{item['value']:.5g} +- {error:.2g}"
 

@@ -1,0 +1,69 @@
+"""What the metrics of features take: a matrix with one row an image, from the same extractor on both sides."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simulacra.core.errors import DataError, UsageError
+from simulacra.core.randomness import permutation
+
+Features = Tensor | NDArray[Any]
+CHUNK = 4096  # rows that are looked at together where it does not matter how many
+
+
+def matrix(features: Features, what: str) -> Tensor:
+    """Return features as float32 or float64 [n d], without a copy where they are that already.
+
+    Raises DataError where they are no matrix of finite floats.
+    """
+    tensor = torch.as_tensor(features)
+    if tensor.ndim != 2 or not tensor.is_floating_point():
+        raise DataError(f"{what}: features are a float matrix [n d], not {tensor.dtype} {list(tensor.shape)}")
+    tensor = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+    for start, chunk in pieces(tensor):
+        finite = chunk.isfinite().all(1)
+        if not finite.all():
+            row = start + int((~finite).nonzero()[0].item())
+            raise DataError(
+                f"{what}: the features of image {row} are not finite. Look at the image, and at what made the features"
+            )
+    return tensor
+
+
+def alike(first: Features, second: Features, what: tuple[str, str] = ("generated", "real")) -> tuple[Tensor, Tensor]:
+    """Return two sets of features as matrices [n d] and [m d]; raises UsageError where their dimensions differ."""
+    left, right = matrix(first, what[0]), matrix(second, what[1])
+    if left.shape[1] != right.shape[1]:
+        shapes = f"{left.shape[1]} dimensions of {what[0]} and {right.shape[1]} of {what[1]} images"
+        raise UsageError(f"features do not fit together: {shapes}. Take both from the same extractor")
+    return left, right.to(left.device)
+
+
+def pieces(features: Tensor, size: int = CHUNK) -> Iterator[tuple[int, Tensor]]:
+    """Yield (position of the first row, rows) of features, in order."""
+    for start in range(0, len(features), size):
+        yield start, features[start : start + size]
+
+
+def some(features: Features, count: int, seed: int, purpose: str) -> Tensor:
+    """Return `count` different rows, which depend on (seed, purpose) alone; raises UsageError where there are fewer."""
+    rows = matrix(features, purpose)
+    if count > len(rows):
+        raise UsageError(f"{purpose}: {count:,} images are asked for, and there are {len(rows):,}. Ask for as many or fewer")
+    chosen = np.sort(permutation(len(rows), seed, purpose)[:count])
+    return rows[torch.from_numpy(chosen).to(rows.device)]
+
+
+def classes(labels: Tensor | NDArray[Any], what: str, count: int) -> Tensor:
+    """Return class labels as int64 [n] in 0..count-1; raises DataError where they are not."""
+    tensor = torch.as_tensor(labels)
+    if tensor.ndim != 1 or tensor.is_floating_point() or tensor.is_complex():
+        raise DataError(f"{what}: labels are integers [n], not {tensor.dtype} {list(tensor.shape)}")
+    tensor = tensor.long()
+    if len(tensor) and not (tensor.min().item() >= 0 and tensor.max().item() < count):
+        raise DataError(f"{what}: labels run from {tensor.min().item()} to {tensor.max().item()}, and there are {count} classes")
+    return tensor

@@ -1,0 +1,54 @@
+"""How well a linear classifier tells the class of an image from its latents."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from simulacra.core.errors import DataError
+from simulacra.metrics.counts import flagged
+from simulacra.metrics.knn_accuracy import Labelled, labelled
+from simulacra.metrics.result import Measurement, fraction_of
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+_STRENGTH = 1.0  # scikit-learn's C: one over the weight of |w|^2 / 2 beside the summed losses
+_ITERATIONS = 2000
+_ENOUGH = 1000
+
+
+def probe_accuracy(train: Labelled, test: Labelled, count: int) -> Measurement:
+    """Measure probe_accuracy: share of test latents that a multinomial logistic regression puts in their class. Larger is better.
+
+    Both are (latents [n d], classes [n] in 0..count-1). Latents are standardized by the training latents' mean and deviation; the
+    regression has an L2 penalty with C = 1 and is fitted by L-BFGS, which draws nothing. Nothing is chosen on test images. The
+    interval covers the test images, not the training images. Raises UsageError without images, DataError with a single class.
+    """
+    known, labels, unseen, truth = labelled(train, test, count, "probe_accuracy")
+    if len(labels.unique()) < 2:
+        raise DataError("probe_accuracy: all training images have one class, and a classifier needs two")
+    mean, deviation = known.double().mean(0), known.double().std(0, correction=0)
+    scale = torch.where(deviation > 0, deviation, 1)
+    probe, converged = _fit((known - mean) / scale, labels)
+    predicted = torch.from_numpy(probe.predict(((unseen - mean) / scale).cpu().numpy()))
+    protocol = {
+        "classifier": f"multinomial logistic regression, L2, C = {_STRENGTH:g}",
+        "latents": "standardized",
+        "train_n": len(known),
+        "converged": converged,
+        **flagged(len(truth), _ENOUGH, "a wide interval"),
+    }
+    return fraction_of(predicted == truth.cpu(), protocol)
+
+
+def _fit(latents: Tensor, labels: Tensor) -> "tuple[LogisticRegression, bool]":
+    """Return the regression, and whether it converged: the protocol says so, in the place of a warning."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe = LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS).fit(latents.cpu().numpy(), labels.cpu().numpy())
+    return probe, bool(probe.n_iter_.max() < _ITERATIONS)
