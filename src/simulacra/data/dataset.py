@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,13 +11,11 @@ from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.data.prepared import Skipped
-from simulacra.data.source import Pixels
+from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
     from simulacra.data.batches import Batches
     from simulacra.data.shards.streamed import Stream, Streamed
-
-SplitName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)

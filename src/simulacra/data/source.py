@@ -20,6 +20,7 @@ Pixels = NDArray[np.uint8]
 """One image [h w c] or several [n h w c], values 0..255."""
 
 Side = Literal["train", "test"]
+SplitName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
-from simulacra.data.dataset import SplitName
 from simulacra.data.pixels import Refused, decode, decode_aside, fit
 from simulacra.data.prepare import SPLIT_SEED, mixed
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.count import Shard
 from simulacra.data.shards.index import Index
 from simulacra.data.shards.reading import Sample, samples
-from simulacra.data.source import Item, Pixels, Side, Skip
+from simulacra.data.source import Item, Pixels, Side, Skip, SplitName
 
 
 @dataclass(frozen=True)

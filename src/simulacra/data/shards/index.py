@@ -11,15 +11,15 @@ from typing import Any
 from simulacra.core.errors import DataError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.data.dataset import SplitName
 from simulacra.data.pixels import SUFFIXES
 from simulacra.data.places import cache_folder
 from simulacra.data.shards.count import Counted, Shard, count
+from simulacra.data.source import SplitName
 
 FORMAT = 1  # raise when shards.json or what is counted would differ for the same shards
 INDEX = "shards.json"
 NAMES: tuple[SplitName, SplitName, SplitName] = ("train", "validation", "test")
-_NUMBERED = re.compile(r"\d+$")
+_NUMBERED = re.compile(r"^[^.].*\d\.tar$|^\d\.tar$")
 _WORDS: Mapping[str, SplitName] = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -65,11 +65,14 @@ def holds_shards(folder: Path) -> bool:
     try:
         if (folder / INDEX).is_file():
             return True
-        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+        found = False
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                return False  # at the first one: there may be a million
+            found = found or bool(_NUMBERED.search(path.name))
     except OSError:
         return False
-    numbered = any(name.endswith(".tar") and _NUMBERED.search(name.removesuffix(".tar")) for name in names)
-    return numbered and not any(Path(name).suffix.lower() in SUFFIXES for name in names)
+    return found
 
 
 def read_index(folder: Path, validation: float, progress: Progress) -> Index:
@@ -155,6 +158,11 @@ def _named(folder: Path, counted: Counted) -> Index:
     digest = sha256("\n".join(counted.digests).encode()).hexdigest()
     labels = counted.labels
     return Index(folder, digest, splits, counted.sizes, counted.channels, labels, labels, counted.notes)
+
+
+def split_title(name: str, split: SplitName) -> str:
+    """Return what the decoded images of one split of shards are called in the cache."""
+    return f"{name} ({split})"
 
 
 def split_named(file: str) -> SplitName:

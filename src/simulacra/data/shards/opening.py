@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.progress import Progress
-from simulacra.data.dataset import Dataset, Split, SplitName
+from simulacra.data.dataset import Dataset, Split
 from simulacra.data.prepare import prepare
 from simulacra.data.prepared import Skipped
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.decoding import Form, choose, items
-from simulacra.data.shards.index import NAMES, Index
+from simulacra.data.shards.index import NAMES, Index, split_title
 from simulacra.data.shards.streamed import Stream
-from simulacra.data.source import Item, Material, Reading, Skip
+from simulacra.data.source import Item, Material, Reading, Skip, SplitName
 
 HELD = 10_000  # images of each split that are decoded into the cache, at most
 _SAMPLED = 64  # training shards that the sample of training images is taken from, at most
@@ -73,11 +73,6 @@ def _split(
     reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size), notes)
     prepared = prepare(Material(split_title(index.name, name), key, reading, index.classes), config, progress)
     return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
-
-
-def split_title(name: str, split: SplitName) -> str:
-    """Return what the decoded images of one split of shards are called in the cache."""
-    return f"{name} ({split})"
 
 
 def _opened(

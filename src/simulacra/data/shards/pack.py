@@ -15,7 +15,7 @@ import numpy as np
 from simulacra.core.errors import UsageError
 from simulacra.core.files import sync_folder
 from simulacra.core.progress import SILENT, Meter, Progress
-from simulacra.data.dataset import Dataset, Split, SplitName
+from simulacra.data.dataset import Dataset, Split
 from simulacra.data.load import load
 from simulacra.data.prepared import Skipped
 from simulacra.data.publish import temporary_beside
@@ -24,7 +24,7 @@ from simulacra.data.shards.count import Shard
 from simulacra.data.shards.decoding import Form, decoded
 from simulacra.data.shards.index import FORMAT, INDEX, NAMES, Index
 from simulacra.data.shards.reading import webdataset
-from simulacra.data.source import Pixels, Skip
+from simulacra.data.source import Pixels, Skip, SplitName
 from simulacra.data.sources import locate
 
 if TYPE_CHECKING:

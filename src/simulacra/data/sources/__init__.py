@@ -12,8 +12,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.data.places import cache_folder, data_folder, stands
 from simulacra.data.prepared import prepared_names
 from simulacra.data.settings import WITH_PATH, DataConfig
-from simulacra.data.shards.index import holds_shards
-from simulacra.data.shards.opening import split_title
+from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
 
 _ARRAY_SUFFIXES = (".npy", ".npz")

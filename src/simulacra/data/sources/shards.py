@@ -6,7 +6,6 @@ from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.index import read_index
-from simulacra.data.shards.opening import material
 from simulacra.data.source import Material
 
 
@@ -28,6 +27,8 @@ class Shards:
             raise UsageError("--test-path is not for shards, which are told apart by name: call them test-000000.tar and so on")
         if not folder.is_dir():
             raise DataError(f"{folder} is no folder: give the folder that holds the shards")
+        from simulacra.data.shards.opening import material  # here, since it needs torch and a list of sources does not
+
         return material(read_index(folder, config.validation, progress), config)
 
 
