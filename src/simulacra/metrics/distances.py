@@ -82,10 +82,14 @@ def nearest(
     With `same`, queries are the references, and no point is a neighbour of itself. Distances are exact for the neighbours named;
     these are the nearest up to the rounding of `squares`. The meter counts queries.
     """
-    found = [
-        _nearest_of(part, start, references, count, same) for start, part in _told(blocks(queries, len(references), block), meter)
-    ]
-    return torch.cat([distances for distances, _ in found]), torch.cat([positions for _, positions in found])
+    # results are allocated before the blocks: kept pieces between freed blocks would leave the allocator with holes
+    distances = torch.empty(len(queries), count, dtype=torch.float64, device=queries.moved.device)
+    positions = torch.empty(len(queries), count, dtype=torch.int64, device=queries.moved.device)
+    for start, part in blocks(queries, len(references), block):
+        rows = slice(start, start + len(part))
+        distances[rows], positions[rows] = _nearest_of(part, start, references, count, same)
+        meter.advance(len(part))
+    return distances, positions
 
 
 def within(queries: Cloud, references: Cloud, found: Tensor, limits: Tensor) -> Tensor:
@@ -117,10 +121,3 @@ def _nearest_of(queries: Cloud, start: int, references: Cloud, count: int, same:
 
 def _pairs(cloud: Cloud) -> int:
     return max(_PAIRS // cloud.points.shape[1], 1)
-
-
-def _told(parts: Iterator[tuple[int, Cloud]], meter: Meter) -> Iterator[tuple[int, Cloud]]:
-    """Yield parts, and tell the meter of each when it is done."""
-    for start, part in parts:
-        yield start, part
-        meter.advance(len(part))
