@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.progress import Meter
+from simulacra.metrics.features import pieces
 
 BLOCK = 2**22  # elements of a block of distances: 16 MiB, which the allocator keeps
 _SPARE = 3  # candidates beyond the neighbours wanted, for those that float32 puts in the wrong order
@@ -42,8 +43,16 @@ def cloud(points: Tensor, centre: Tensor) -> Cloud:
 
 def clouds(first: Tensor, second: Tensor) -> tuple[Cloud, Cloud]:
     """Return two sets of points about the mean of the second."""
-    centre = second.mean(0, dtype=torch.float64)
+    centre = middle(second)
     return cloud(first, centre), cloud(second, centre)
+
+
+def middle(points: Tensor) -> Tensor:
+    """Return the mean [d] of points in float64, without a copy of them all in float64."""
+    sums = points.new_zeros(points.shape[1], dtype=torch.float64)
+    for _, chunk in pieces(points):
+        sums += chunk.sum(0, dtype=torch.float64)
+    return sums / len(points)
 
 
 def squares(queries: Cloud, references: Cloud) -> Tensor:
@@ -113,8 +122,8 @@ def _nearest_of(queries: Cloud, start: int, references: Cloud, count: int, same:
         found[own, start + own] = torch.inf
     candidates = found.topk(min(count + _SPARE, len(references) - same), largest=False, sorted=False).indices
     rows = max(_pairs(queries) // candidates.shape[1], 1)
-    pieces = zip(queries.points.split(rows), candidates.split(rows), strict=True)
-    distances = torch.cat([exact(points[:, None], references.points[chosen]) for points, chosen in pieces])
+    parts = zip(queries.points.split(rows), candidates.split(rows), strict=True)
+    distances = torch.cat([exact(points[:, None], references.points[chosen]) for points, chosen in parts])
     ordered, order = distances.sort(dim=1, stable=True)
     return ordered[:, :count], candidates.gather(1, order)[:, :count]
 

@@ -7,7 +7,7 @@ import torch
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.distances import BLOCK, blocks, cloud, squares
+from simulacra.metrics.distances import BLOCK, blocks, cloud, middle, squares
 from simulacra.metrics.features import Features, alike, matrix
 from simulacra.metrics.result import Measurement
 
@@ -39,7 +39,7 @@ def mean_pairwise_distance(features: Features, meter: Meter, *, block: int = BLO
     """
     rows = matrix(features, "diversity")
     require("diversity", "images", len(rows), _LEAST, "take more")
-    points = cloud(rows, rows.mean(0, dtype=torch.float64))
+    points = cloud(rows, middle(rows))
     sums = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     for start, part in blocks(points, len(points), block):
         found = squares(part, points)
