@@ -28,6 +28,12 @@ def test_squares_are_within_the_bound_of_their_rounding(dimensions: int, offset:
     assert rounding(queries, references).mean() < 100 * errors.max()
 
 
+def test_what_points_have_in_common_costs_no_digits() -> None:
+    # without a common centre, 100^2 * 128 = 1.3e6 would be known to 0.1 only
+    first, second = draws(60, 128) + 100, draws(80, 128, 1) + 100
+    assert (squares(*clouds(first, second)) - true_distances(first, second) ** 2).abs().max() < 2e-3
+
+
 def test_equal_points_are_at_distance_zero_and_no_square_is_negative() -> None:
     rows = draws(50, 64) * 1000
     queries, references = clouds(rows, rows)
@@ -54,12 +60,12 @@ def test_nearest_neighbours_are_those_of_brute_force_in_blocks_of_any_size(same:
 
 
 def test_neighbours_that_float32_cannot_tell_apart_are_put_in_order() -> None:
-    # 1 +- 1e-9 and alike are equal for squares; their distances are taken from differences
-    references = torch.tensor([[1.0], [1.0 + 2**-20], [1.0 - 2**-19], [2000.0]])
+    # 1 +- 1e-6 and 1 are equal for squares; their distances are taken from differences
+    references = torch.tensor([[1.0 - 2**-19], [1.0 + 2**-20], [1.0], [2000.0], [3000.0], [4000.0]])
     queries, known = (Cloud(rows, rows, rows[:, 0] ** 2) for rows in (torch.ones(1, 1), references))
-    distances, positions = nearest(queries, known, 3, Count())
-    assert positions.tolist() == [[0, 1, 2]]
-    assert distances.tolist() == [[0, 2**-20, 2**-19]]
+    distances, positions = nearest(queries, known, 2, Count())
+    assert positions.tolist() == [[2, 1]]
+    assert distances.tolist() == [[0, 2**-20]]
 
 
 def test_there_may_be_as_many_neighbours_as_points() -> None:

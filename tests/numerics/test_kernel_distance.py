@@ -9,6 +9,7 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
+from simulacra.metrics import kernel
 from simulacra.metrics.kernel import discrepancy, kernel_distance
 
 
@@ -19,17 +20,17 @@ def draws(count: int, dimensions: int = 5, seed: int = 0) -> Tensor:
 def loops(first: np.ndarray, second: np.ndarray) -> float:
     """Binkowski et al. 2018, eq. 4, one number after the other."""
 
-    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+    def cubic(x: np.ndarray, y: np.ndarray) -> float:
         total = 0.0
         for a, b in zip(x, y, strict=True):
             total += a * b
         return (total / len(x) + 1) ** 3
 
     def within(rows: np.ndarray) -> float:
-        pairs = [kernel(rows[i], rows[j]) for i, j in itertools.product(range(len(rows)), repeat=2) if i != j]
+        pairs = [cubic(rows[i], rows[j]) for i, j in itertools.product(range(len(rows)), repeat=2) if i != j]
         return sum(pairs) / len(pairs)
 
-    across = [kernel(x, y) for x in first for y in second]
+    across = [cubic(x, y) for x in first for y in second]
     return within(first) + within(second) - 2 * sum(across) / len(across)
 
 
@@ -74,14 +75,21 @@ def test_the_same_seed_gives_the_same_number_and_another_seed_another(meter: Cou
     assert kernel_distance(first, second, 4, meter).value != one.value
 
 
-def test_generated_and_real_images_are_shuffled_apart(meter: Count) -> None:
-    # the same order for both would pair up the rows of equal sets, and hide in the error what they share
-    rows = draws(400)
-    found = kernel_distance(rows, rows, 0, meter)
-    assert found.standard_error is not None
-    assert found.standard_error > 0
-    # of a set against itself the off-diagonal means cancel less than the full one: below zero, not above
-    assert found.value < found.standard_error
+def test_generated_and_real_images_are_shuffled_apart_and_anew_in_every_round(
+    meter: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the same order for both would pair up the rows of sets that correspond, such as images and their reconstructions
+    seen: list[tuple[set[float], set[float]]] = []
+
+    def record(first: Tensor, second: Tensor) -> float:
+        seen.append((set(first[:, 0].tolist()), set(second[:, 0].tolist())))
+        return 0.0
+
+    monkeypatch.setattr(kernel, "discrepancy", record)
+    kernel_distance(draws(200), draws(200), 0, meter)
+    assert all(fake != real for fake, real in seen)
+    assert all(not seen[2 * number][0] & seen[2 * number + 1][0] for number in range(50))
+    assert len({frozenset(fake) for fake, _ in seen}) == 100
 
 
 def test_float32_features_and_their_float64_copies_agree(meter: Count) -> None:

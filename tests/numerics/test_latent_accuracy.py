@@ -42,6 +42,21 @@ def test_neighbours_vote_as_in_scikit_learn(digits: tuple[Labelled, Labelled], m
     assert knn_accuracy(train, test, 10, meter, block=5000).value == found.value
 
 
+def test_five_neighbours_vote_no_more_and_no_fewer(meter: Count) -> None:
+    # labels at random: every other number of neighbours gives another share
+    generator = torch.Generator().manual_seed(0)
+    latents, labels = torch.randn(800, 3, generator=generator), torch.randint(0, 3, (800,), generator=generator)
+    train, test = (latents[:500], labels[:500]), (latents[500:], labels[500:])
+    shares = [
+        KNeighborsClassifier(count)
+        .fit(latents[:500].numpy(), labels[:500].numpy())
+        .score(latents[500:].numpy(), labels[500:].numpy())
+        for count in (4, 5, 6)
+    ]
+    assert len(set(shares)) == 3
+    assert knn_accuracy(train, test, 3, meter).value == pytest.approx(shares[1])
+
+
 def test_the_probe_is_scikit_learns_on_standardized_latents(digits: tuple[Labelled, Labelled]) -> None:
     train, test = digits
     mean, deviation = train[0].mean(0), train[0].std(0, correction=0)

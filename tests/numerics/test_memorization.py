@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from tests.conftest import Count
@@ -70,6 +71,16 @@ def test_the_interval_is_a_function_of_the_seed(meter: Count) -> None:
     first, again, other = (memorization(rows[0], rows[1], rows[2], seed, meter).nearest_train_ratio for seed in (0, 0, 1))
     assert first == again
     assert first.interval != other.interval
+
+
+def test_the_interval_is_that_of_resampled_distances(meter: Count) -> None:
+    # against resamples that are really drawn; the ends of 10,000 have a standard error of about 2 % of the interval's width
+    found = memorization(draws(301), draws(400, seed=1), draws(251, seed=2), 0, meter)
+    random = np.random.default_rng(1)
+    sides = [values.numpy() for values in (found.distances, found.held_out_distances)]
+    drawn = [np.median(random.choice(values, (10_000, len(values))), axis=1) for values in sides]
+    low, high = np.quantile(drawn[0] / drawn[1], (0.025, 0.975))
+    assert found.nearest_train_ratio.interval == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
 def test_held_out_images_that_were_trained_on_are_refused_and_few_are_flagged(meter: Count) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.progress import Meter
+from simulacra.metrics.features import pieces
 
 BLOCK = 2**22  # elements of a block of distances: 16 MiB, which the allocator keeps
 _SPARE = 3  # candidates beyond the neighbours wanted, for those that float32 puts in the wrong order
@@ -42,8 +43,16 @@ def cloud(points: Tensor, centre: Tensor) -> Cloud:
 
 def clouds(first: Tensor, second: Tensor) -> tuple[Cloud, Cloud]:
     """Return two sets of points about the mean of the second."""
-    centre = second.mean(0, dtype=torch.float64)
+    centre = middle(second)
     return cloud(first, centre), cloud(second, centre)
+
+
+def middle(points: Tensor) -> Tensor:
+    """Return the mean [d] of points in float64, without a copy of them all in float64."""
+    sums = points.new_zeros(points.shape[1], dtype=torch.float64)
+    for _, chunk in pieces(points):
+        sums += chunk.sum(0, dtype=torch.float64)
+    return sums / len(points)
 
 
 def squares(queries: Cloud, references: Cloud) -> Tensor:
@@ -82,10 +91,14 @@ def nearest(
     With `same`, queries are the references, and no point is a neighbour of itself. Distances are exact for the neighbours named;
     these are the nearest up to the rounding of `squares`. The meter counts queries.
     """
-    found = [
-        _nearest_of(part, start, references, count, same) for start, part in _told(blocks(queries, len(references), block), meter)
-    ]
-    return torch.cat([distances for distances, _ in found]), torch.cat([positions for _, positions in found])
+    # results are allocated before the blocks: kept pieces between freed blocks would leave the allocator with holes
+    distances = torch.empty(len(queries), count, dtype=torch.float64, device=queries.moved.device)
+    positions = torch.empty(len(queries), count, dtype=torch.int64, device=queries.moved.device)
+    for start, part in blocks(queries, len(references), block):
+        rows = slice(start, start + len(part))
+        distances[rows], positions[rows] = _nearest_of(part, start, references, count, same)
+        meter.advance(len(part))
+    return distances, positions
 
 
 def within(queries: Cloud, references: Cloud, found: Tensor, limits: Tensor) -> Tensor:
@@ -109,18 +122,11 @@ def _nearest_of(queries: Cloud, start: int, references: Cloud, count: int, same:
         found[own, start + own] = torch.inf
     candidates = found.topk(min(count + _SPARE, len(references) - same), largest=False, sorted=False).indices
     rows = max(_pairs(queries) // candidates.shape[1], 1)
-    pieces = zip(queries.points.split(rows), candidates.split(rows), strict=True)
-    distances = torch.cat([exact(points[:, None], references.points[chosen]) for points, chosen in pieces])
+    parts = zip(queries.points.split(rows), candidates.split(rows), strict=True)
+    distances = torch.cat([exact(points[:, None], references.points[chosen]) for points, chosen in parts])
     ordered, order = distances.sort(dim=1, stable=True)
     return ordered[:, :count], candidates.gather(1, order)[:, :count]
 
 
 def _pairs(cloud: Cloud) -> int:
     return max(_PAIRS // cloud.points.shape[1], 1)
-
-
-def _told(parts: Iterator[tuple[int, Cloud]], meter: Meter) -> Iterator[tuple[int, Cloud]]:
-    """Yield parts, and tell the meter of each when it is done."""
-    for start, part in parts:
-        yield start, part
-        meter.advance(len(part))

@@ -7,7 +7,7 @@ import torch
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.distances import BLOCK, blocks, cloud, squares
+from simulacra.metrics.distances import BLOCK, blocks, cloud, middle, squares
 from simulacra.metrics.features import Features, alike, matrix
 from simulacra.metrics.result import Measurement
 
@@ -39,14 +39,14 @@ def mean_pairwise_distance(features: Features, meter: Meter, *, block: int = BLO
     """
     rows = matrix(features, "diversity")
     require("diversity", "images", len(rows), _LEAST, "take more")
-    points = cloud(rows, rows.mean(0, dtype=torch.float64))
-    sums = []
+    points = cloud(rows, middle(rows))
+    sums = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     for start, part in blocks(points, len(points), block):
         found = squares(part, points)
         own = torch.arange(len(part), device=found.device)
         found[own, start + own] = 0
-        sums.append(found.sqrt_().sum(1, dtype=torch.float64))
+        sums[start : start + len(part)] = found.sqrt_().sum(1, dtype=torch.float64)
         meter.advance(len(part))
-    means = torch.cat(sums) / (len(rows) - 1)
+    means = sums / (len(rows) - 1)
     error = 2 * means.std().item() / math.sqrt(len(rows))
     return Measurement(means.mean().item(), error, len(rows), {"distance": "Euclidean, mean over pairs"})

@@ -10,7 +10,7 @@ from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import derive
 from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.distances import BLOCK, cloud, nearest
+from simulacra.metrics.distances import BLOCK, cloud, middle, nearest
 from simulacra.metrics.features import Features, alike
 from simulacra.metrics.result import Measurement
 
@@ -51,7 +51,7 @@ def memorization(
     unseen, _ = alike(held_out, train, ("held-out", "training"))
     for what, rows in (("generated images", fakes), ("held-out images", unseen)):
         require("nearest_train_ratio", what, len(rows), _LEAST, "take more")
-    centre = known.mean(0, dtype=torch.float64)
+    centre = middle(known)
     training = cloud(known, centre)
     distances, positions = (found[:, 0] for found in nearest(cloud(fakes, centre), training, 1, meter, block=block))
     usual = nearest(cloud(unseen, centre), training, 1, meter, block=block)[0][:, 0]

@@ -86,13 +86,13 @@ def _balls(points: Cloud, neighbours: int, meter: Meter, block: int) -> _Balls:
 
 def _memberships(fakes: _Balls, reals: _Balls, meter: Meter, block: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return how many real balls hold each fake [m], which reals are in the ball of a fake [n], whose ball holds a fake [n]."""
-    holders = []
+    holders = torch.empty(len(fakes.points), dtype=torch.int64, device=fakes.radii.device)
     recalled, covered = (torch.zeros(len(reals.points), dtype=torch.bool, device=reals.radii.device) for _ in range(2))
     for start, part in blocks(fakes.points, len(reals.points), block):
         found = squares(part, reals.points)
         in_real = within(part, reals.points, found, reals.radii)
-        holders.append(in_real.count_nonzero(1))
+        holders[start : start + len(part)] = in_real.count_nonzero(1)
         covered |= in_real.any(0)
         recalled |= within(part, reals.points, found, fakes.radii[start : start + len(part), None]).any(0)
         meter.advance(len(part))
-    return torch.cat(holders), recalled, covered
+    return holders, recalled, covered
