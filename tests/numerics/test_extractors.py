@@ -115,6 +115,14 @@ def test_features_of_an_image_do_not_depend_on_the_others(kind):
     assert extractor.network.training  # looking leaves the mode as it was
 
 
+def test_others_can_learn_from_features_and_the_extractor_does_not():
+    extractor = fresh(LeNet)
+    probe = nn.Linear(128, 2)
+    probe(extractor.features(random_images(4, 1, 28, 28))).sum().backward()
+    assert probe.weight.grad is not None
+    assert all(parameter.grad is None for parameter in extractor.network.parameters())
+
+
 def test_embedding_a_split_equals_embedding_its_images_and_predicts_what_the_logits_say():
     extractor = fresh(LeNet)
     pixels = (random_images(1203, 28, 28, 1) * 255).to(torch.uint8)

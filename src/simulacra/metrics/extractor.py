@@ -7,6 +7,7 @@ which is part of the protocol of every number measured with it: grey is repeated
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulacra.core.errors import UsageError
-from simulacra.core.modes import inference
+from simulacra.core.modes import evaluation
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 
@@ -124,12 +125,12 @@ class Extractor:
 
     def features(self, images: Tensor) -> Tensor:
         """Return features float32 [b d] of images float [b c h w] in [0, 1]; each depends on its image alone."""
-        with inference(self.network):
+        with self._looking():
             return self.network.embed(self._adapted(images)).float().cpu()
 
     def logits(self, images: Tensor) -> Tensor:
         """Return logits float32 [b classes]; raises UsageError where the network tells no classes."""
-        with inference(self.network):
+        with self._looking():
             return self._classifier().forward(self._adapted(images)).float().cpu()
 
     def predictions(self, images: Tensor) -> Tensor:
@@ -140,13 +141,19 @@ class Extractor:
         """Return features and predictions of a split, or of images float [n c h w] in [0, 1], piece by piece."""
         features, predictions = [], []
         for piece in pieces(images, self.network.at_once):
-            with inference(self.network):
+            with self._looking():
                 found = self.network.embed(self._adapted(piece))
                 if self.classes:
                     predictions.append(self._classifier().head(found).argmax(1).cpu())
             features.append(found.float().cpu())
             meter.advance(len(piece))
         return Embedding(torch.cat(features), torch.cat(predictions) if self.classes else None)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Compute in evaluation mode and without gradients; not in inference mode, so that others may learn from features."""
+        with evaluation(self.network), torch.no_grad():
+            yield
 
     def _adapted(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():

@@ -29,7 +29,7 @@ from simulacra.tasks.classification import Watch, in_training, meter_of, recipe,
 
 Facts = Mapping[str, Any]
 
-_WATCHED = 2000  # validation images that are looked at while training
+_WATCHED = 1000  # validation images that are looked at while training
 _WAIT = 1.0  # seconds between looks at a lock
 _WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every")  # on which extractor it is
 
