@@ -67,6 +67,8 @@ def _note(item: Mapping[str, Any]) -> str:
     notes = [f"few samples, {protocol['few_samples']}"] if "few_samples" in protocol else []
     if "real_against_real" in protocol:
         notes.append(f"real images reach {protocol['real_against_real']:.4g}")
+    elif "same_law" in protocol:
+        notes.append(f"a perfect model reaches {protocol['same_law']:.4g}")
     return "; ".join(notes)
 
 
