@@ -1,6 +1,7 @@
 """A VAE on toy points: its bound lies above the entropy that is known, its modes are counted, its pictures show points."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,14 @@ RING = LAWS["ring"]
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory, cache):
     """A VAE with a likelihood of 256 levels, trained on the ring for some seconds."""
-    settings = {"network": "dense", "hidden": (64, 64), "latents": 2, "likelihood": "logistic", "lr": 3e-3, "batch": 256}
+    settings: dict[str, Any] = {
+        "network": "dense",
+        "hidden": (64, 64),
+        "latents": 2,
+        "likelihood": "logistic",
+        "lr": 3e-3,
+        "batch": 256,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         out = tmp_path_factory.mktemp("toys") / "vae"
