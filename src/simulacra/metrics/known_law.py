@@ -23,9 +23,10 @@ def known_law(points: Points, real: Points, law: Law) -> dict[str, Measurement]:
         "high_quality_share": high_quality_share(points, law),
         "class_kl": class_kl(torch.from_numpy(law.nearest(points)[0]), torch.from_numpy(law.nearest(real)[0]), count),
         "cross_entropy_nats": cross_entropy(points, law),
-        "entropy_nats": Measurement(law.entropy_nats, None, len(cells()), {"sum": "over all cells"}),
     }
-    return {name: item.under({"law": law.name, "generated": "rounded to 256 levels"}) for name, item in found.items()}
+    found = {name: item.under({"generated": "rounded to 256 levels"}) for name, item in found.items()}
+    found["entropy_nats"] = Measurement(law.entropy_nats, None, len(cells()), {"sum": "over all cells"})
+    return {name: item.under({"law": law.name}) for name, item in found.items()}
 
 
 def modes_covered(points: Points, law: Law) -> Measurement:
