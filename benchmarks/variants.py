@@ -82,7 +82,7 @@ def bare(family: Family, data: Dataset, watch: Stopwatch, precision: torch.dtype
     hardware.channels_last(family)
     settings = TrainConfig(batch=watch.batch)
     (player,) = family.players().values()
-    optimizer, average = optimizers.build(player, settings), Average(family, settings.ema)
+    optimizer, average = optimizers.Adam(optimizers.parameters(player), settings), Average(family, settings.ema)
     feed = Batches(data.train, watch.batch, 0)
     (turn,) = family.turns()
     while not watch.finished:
@@ -90,7 +90,7 @@ def bare(family: Family, data: Dataset, watch: Stopwatch, precision: torch.dtype
             (loss,) = turn.losses(feed.batch(watch.done)).values()
         loss.total.backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.forget_gradients()
         average.update()
         watch.tick()
 
