@@ -27,8 +27,9 @@ slow: setup
 	$(BIN)/python -m pytest -m slow
 
 bench: setup
-	$(BIN)/python benchmarks/training.py --family vae
-	$(BIN)/python benchmarks/training.py --family autoencoder
+	$(BIN)/python benchmarks/training.py --peers --family vae
+	$(BIN)/python benchmarks/training.py --peers --family autoencoder
+	$(BIN)/python benchmarks/dropout.py
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -1,200 +1,121 @@
-"""Training speed of the real engine against the usual loop, and its overhead over a bare loop with the same arithmetic.
+"""Training speed and memory of the real engine against the usual loop, a bare loop with the same arithmetic, and peers.
 
-    python benchmarks/training.py [--family vae] [--batch 128] [--rounds 5] [--steps 150]
+    python benchmarks/training.py [--family vae] [--peers] [--batch 128] [--rounds 5] [--steps 150] [--threads 0]
 
-Every measurement is a process of its own; the variants take turns (A B C A B C), so that a noisy machine harms all alike.
-Data are random bytes, 28x28x1: speed only. Reported are medians, and the ratio to the usual loop with its range over rounds.
+Every measurement is a process of its own; the variants take turns (A B C A B C), so that a noisy machine harms all alike, and a
+matrix product is timed in every round. Data are random bytes, 28x28x1, the same number for all: speed only. The first 20 steps of
+each process are not timed. Reported are medians over rounds, ratios within a round with their range, and two kinds of memory:
+`above start` is the peak minus what the process held after its imports (what training takes: model, data, activations, and
+compiled graphs), the other the whole process with its libraries. A goal such as "0.6 of pythae's" is about the first: most of the
+second is torch itself, on both sides.
+
+--peers adds pythae, and Keras with TensorFlow, each in an environment of its own that is made on first use (about 2.5 GB in
+$SIMULACRA_CACHE/benchmarks). Fraction of the peak: operations of forward and backward, times images/s, over the best
+rate of a product of large square matrices in the same arithmetic, timed once in every round as `simulacra doctor` does.
 """
 
 import argparse
 import json
 import os
-import resource
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
+import variants
+from environments import PEERS, clean_environment, python_of
+from table import Reference, Rounds, ratios, span, table
 
-from simulacra import families
-from simulacra.core.batch import Batch
-from simulacra.core.family import Family
-from simulacra.core.progress import SILENT
-from simulacra.data.batches import Batches
-from simulacra.data.load import from_array
-from simulacra.engine import hardware, optimizers
-from simulacra.engine.average import Average
-from simulacra.engine.settings import TrainConfig
-from simulacra.engine.trainer import Trainer
-from simulacra.networks import same
-from simulacra.runs.run import Run
-from simulacra.runs.settings import resolve
-from simulacra.tasks.observe import RunObserver
+from simulacra.engine import hardware
+from simulacra.tasks import speeds
 
-WARM = 20
-DATA = from_array(np.random.default_rng(0).integers(0, 256, (20_000, 28, 28), dtype=np.uint8), name="random")
-VARIANTS = ("usual loop", "bare loop, float32", "bare loop", "engine")
-
-
-class Images(torch.utils.data.Dataset):
-    """A data set as it is usually written: one image at a time becomes a float tensor."""
-
-    def __len__(self):
-        return len(DATA.train)
-
-    def __getitem__(self, index):
-        return torch.from_numpy(np.asarray(DATA.train.images[index], np.float32).transpose(2, 0, 1) / 255)
-
-
-def usual(family: Family, batch: int, steps: int) -> float:
-    """DataLoader, per-image conversion, stock layers, eager float32, Adam; the loss is read at every step."""
-    same.conv_transpose2d = stock_transposed
-    loader = torch.utils.data.DataLoader(Images(), batch, shuffle=True, drop_last=True)
-    optimizer = torch.optim.Adam(family.parameters(), 1e-3)
-
-    def step(images):
-        (loss,) = family.turns()[0].losses(Batch(images)).values()
-        optimizer.zero_grad()
-        loss.total.backward()
-        optimizer.step()
-        return loss.total.item()
-
-    def forever():
-        while True:
-            yield from loader
-
-    return timed(step, forever(), batch, steps)
-
-
-def stock_transposed(features, weight, bias, stride, crop):
-    (top, height), (left, width) = crop
-    return F.conv_transpose2d(features, weight, bias, stride)[..., top : top + height, left : left + width]
-
-
-def bare(family: Family, batch: int, steps: int, precision=torch.bfloat16) -> float:
-    """The recipe of the engine without the engine: bytes gathered at once, fast layout, autocast, fused Adam, averaging."""
-    hardware.keep_memory()
-    hardware.channels_last(family)
-    settings = TrainConfig(batch=batch)
-    (player,) = family.players().values()
-    optimizer, average = optimizers.build(player, settings), Average(family, settings.ema)
-    feed = Batches(DATA.train, batch, 0)
-    (turn,) = family.turns()
-
-    def step(number):
-        with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
-            (loss,) = turn.losses(feed.batch(number)).values()
-        loss.total.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update()
-
-    return timed(step, iter(range(10**9)), batch, steps)
-
-
-def engine(family: Family, batch: int, steps: int, name: str) -> float:
-    """The trainer with its reports, averaging and checkpoints, as `simulacra train` runs it."""
-    hardware.keep_memory()
-    config = resolve({"family": name}, {"batch": batch, "duration": str(WARM + steps), "snapshots": 1})
-    trainer = Trainer(family, Batches(DATA.train, batch, 0), config.train)
-    with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
-        run = Run.create(Path(folder) / "run", config, {})
-        observer = Clocked(RunObserver(run, DATA, SILENT, meter), trainer)
-        trainer.run(observer)
-    return steps * batch / observer.seconds
-
-
-class Clocked:
-    """An observer that times the steps after the warm-up, snapshots apart."""
-
-    def __init__(self, observer, trainer):
-        self.observer, self.trainer, self.seconds, self.began = observer, trainer, 0.0, 0.0
-
-    def stepped(self, trainer):
-        self.observer.stepped(trainer)
-        if trainer.step == WARM:
-            self.began = time.perf_counter()
-        if trainer.step == trainer.total:
-            self.seconds = time.perf_counter() - self.began
-
-    def reported(self, trainer, record):
-        self.observer.reported(trainer, record)
-
-    def due(self, trainer):
-        pass
-
-    def checkpoint(self, trainer):
-        self.observer.checkpoint(trainer)
-
-
-def timed(step: Callable, feed, batch: int, steps: int) -> float:
-    for _ in range(WARM):
-        step(next(feed))
-    began = time.perf_counter()
-    for _ in range(steps):
-        step(next(feed))
-    return steps * batch / (time.perf_counter() - began)
-
-
-def measure(variant: str, name: str, batch: int, steps: int) -> dict[str, float]:
-    """Measure one variant in this process: images per second and peak memory in MiB."""
-    family_class = families.find(name)
-    torch.manual_seed(0)
-    family: nn.Module = family_class(family_class.Config(), DATA.spec)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    speed = {
-        "usual loop": lambda: usual(family, batch, steps),
-        "bare loop, float32": lambda: bare(family, batch, steps, torch.float32),
-        "bare loop": lambda: bare(family, batch, steps),
-        "engine": lambda: engine(family, batch, steps, name),
-    }[variant]()
-    return {"images_per_second": speed, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before}
+SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py"}
+DEFAULT = str(variants.DEFAULT).removeprefix("torch.")
+ARITHMETIC = dict.fromkeys((*variants.VARIANTS, *SCRIPTS), "float32") | {variants.BARE: DEFAULT, variants.ENGINE: DEFAULT}
+_MATRIX = "matrix product"
 
 
 def main() -> None:
+    parsed = arguments()
+    torch.set_num_threads(parsed.threads)
+    if parsed.variant:
+        print(json.dumps(measured(parsed)))
+        return
+    commands = {name: our_command(name, parsed) for name in variants.VARIANTS}
+    if parsed.peers:
+        commands |= {name: [str(python_of(name)), str(PEERS / SCRIPTS[name]), *shared(parsed)] for name in SCRIPTS}
+    rounds: Rounds = {name: [] for name in commands}
+    rates = []
+    for number in range(parsed.rounds):
+        rates.append(run(our_command(_MATRIX, parsed)))
+        for name, command in commands.items():
+            rounds[name].append(run(command))
+            print(
+                f"round {number + 1}: {name}: {rounds[name][-1]['images_per_second']:,.0f} images/s", file=sys.stderr, flush=True
+            )
+    report(rounds, rates, parsed)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", default="vae")
+    parser.add_argument("--peers", action="store_true")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0 takes all")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
-    if parsed.variant:
-        print(json.dumps(measure(parsed.variant, parsed.family, parsed.batch, parsed.steps)))
-        return
-    rounds: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
-    for number in range(parsed.rounds):
-        for variant in VARIANTS:
-            command = [sys.executable, __file__, "--variant", variant, "--family", parsed.family]
-            command += ["--batch", str(parsed.batch), "--steps", str(parsed.steps)]
-            rounds[variant].append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-            print(f"round {number + 1}: {variant}: {rounds[variant][-1]['images_per_second']:,.0f} images/s", file=sys.stderr)
-    report(rounds, parsed)
+    parsed.threads = parsed.threads or torch.get_num_threads()
+    parsed.images = 15_000 // parsed.batch * parsed.batch  # whole batches, so that no variant has a short one
+    if parsed.peers and parsed.family not in ("vae", "autoencoder"):
+        parser.error(f"--peers goes with --family vae or autoencoder, not with {parsed.family!r}: leave --peers out")
+    return parsed
 
 
-def report(rounds: dict[str, list[dict[str, float]]], parsed: argparse.Namespace) -> None:
-    print(f"{parsed.family}, batch {parsed.batch}, {parsed.rounds} rounds; {hardware.describe()}; torch {torch.__version__}\n")
-    print("| variant | images/s (median) | against the usual loop (range) | peak memory above start, MiB |\n|---|---|---|---|")
-    base = [row["images_per_second"] for row in rounds["usual loop"]]
-    for variant, rows in rounds.items():
-        speeds = [row["images_per_second"] for row in rows]
-        ratios = sorted(speed / usual_speed for speed, usual_speed in zip(speeds, base, strict=True))
-        span = f"{statistics.median(ratios):.2f}x ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-        print(
-            f"| {variant} | {statistics.median(speeds):,.0f} | {span} | {statistics.median(r['peak_mib'] for r in rows):,.0f} |"
-        )
-    pairs = zip(rounds["engine"], rounds["bare loop"], strict=True)
-    overhead = statistics.median(1 - mine["images_per_second"] / other["images_per_second"] for mine, other in pairs)
-    print(f"\nengine overhead over the bare loop: {100 * overhead:.1f} % (median of rounds)")
+def measured(parsed: argparse.Namespace) -> dict[str, float]:
+    """Measure one variant in this process."""
+    if parsed.variant == _MATRIX:
+        device = torch.device("cpu")
+        return {str(kind).removeprefix("torch."): speeds.matmul(device, kind) for kind in (torch.float32, torch.bfloat16)}
+    return variants.measure(parsed.variant, parsed.family, parsed.batch, parsed.steps, parsed.images)
+
+
+def our_command(variant: str, parsed: argparse.Namespace) -> list[str]:
+    return [sys.executable, str(Path(__file__)), "--variant", variant, *shared(parsed, own=True)]
+
+
+def shared(parsed: argparse.Namespace, *, own: bool = False) -> list[str]:
+    """Return the arguments that say what is measured; ours derive the number of images from the batch."""
+    names = ("family", "batch", "steps", "threads", *(() if own else ("images",)))
+    return [word for name in names for word in (f"--{name}", str(getattr(parsed, name)))]
+
+
+def run(command: list[str]) -> dict[str, float]:
+    """Run one measurement and return what it printed last."""
+    environment = None if command[0] == sys.executable else clean_environment()
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def report(rounds: Rounds, rates: list[dict[str, float]], parsed: argparse.Namespace) -> None:
+    work = variants.flops_per_image(parsed.family, parsed.batch)
+    machine = ", ".join(f"{name} {value}" for name, value in hardware.describe().items())
+    best = {kind: max(rate[kind] for rate in rates) for kind in rates[0]}
+    products = ", ".join(f"{kind} {rate:.0f}" for kind, rate in best.items())
+    print(f"{parsed.family}, batch {parsed.batch}, {parsed.steps} steps, {parsed.rounds} rounds")
+    print(f"{machine}; torch {torch.__version__}")
+    print(f"{work / 1e6:.1f} MFLOP per image in training; matrix products at best, GFLOP/s: {products}\n")
+    print(table(rounds, ARITHMETIC, Reference(variants.USUAL, variants.ENGINE, work, best)))
+    overheads = [100 * (ratio - 1) for ratio in ratios(rounds, variants.BARE, variants.ENGINE)]
+    print(f"\nThe engine's overhead over the bare loop: {span(overheads, '.1f')} %")
+    for peer in (name for name in SCRIPTS if name in rounds):
+        above, whole = (span(ratios(rounds, variants.ENGINE, peer, key)) for key in ("above_start_mib", "peak_mib"))
+        print(f"The engine's peak memory against {peer}'s: {above} above start, {whole} of the whole process")
 
 
 if __name__ == "__main__":

@@ -95,3 +95,40 @@ def test_batches_leave_the_global_generators_alone():
     Batches(train(), 8, seed=0, flip=True).batch(3)
     assert torch.equal(torch.get_rng_state(), state)
     assert repr(np.random.get_state()) == numpy_state
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_parts_of_a_batch_are_together_the_batch_of_one_process(count, flip):
+    whole = Batches(train(shape=(4, 5, 3)), 24, seed=3, flip=flip)
+    parts = [Batches(train(shape=(4, 5, 3)), 24, seed=3, flip=flip, part=(rank, count)) for rank in range(count)]
+    for i in (0, 1, 7):
+        batches = [part.batch(i) for part in parts]
+        assert [len(batch) for batch in batches] == [24 // count] * count
+        assert torch.equal(torch.cat([batch.images for batch in batches]), whole.batch(i).images)
+        assert (
+            np.concatenate([np.asarray(batch.labels) for batch in batches]).tolist() == np.asarray(whole.batch(i).labels).tolist()
+        )
+    assert {(part.size, part.per_epoch, part.fixed_order) for part in parts} == {(24, 2, True)}
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused_with_both_numbers():
+    with pytest.raises(UsageError, match="--batch is 8, which 3 processes cannot share equally: use --batch 6"):
+        Batches(train(), 8, seed=0, part=(0, 3))
+    with pytest.raises(UsageError, match="--batch is 2, which 3 processes cannot share equally: use --batch 3"):
+        Batches(train(), 2, seed=0, part=(0, 3))
+    with pytest.raises(ValueError, match="part 3 of 3 does not exist"):
+        Batches(train(), 9, seed=0, part=(3, 3))
+
+
+def test_a_split_that_stays_on_the_device_gives_the_same_batches_as_one_that_is_gathered() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
+    split = Split("train", images, np.arange(20))
+    for flip in (False, True):
+        gathered, kept = (Batches(split, 8, 3, flip, (1, 2), resident=resident) for resident in (False, True))
+        for i in (0, 5, 1):
+            expected, got = gathered.batch(i), kept.batch(i)
+            assert torch.equal(got.images, expected.images)
+            assert got.labels is not None
+            assert expected.labels is not None
+            assert torch.equal(got.labels, expected.labels)

@@ -207,7 +207,7 @@ def test_the_list_says_where_each_source_stands(own, make_folder, make_picture, 
     put(own / "mnist", idx_files)
     load(DataConfig())
     rows = {row.name: row for row in sources.names()}
-    assert set(rows) == {"array", "cifar10", "digits", "fashion-mnist", "folder", "mnist", "kittens"}
+    assert set(rows) == {"array", "cifar10", "digits", "fashion-mnist", "folder", "mnist", "shards", "kittens"}
     assert (rows["digits"].where, rows["digits"].prepared) == ("embedded", True)
     assert (rows["mnist"].where, rows["mnist"].prepared) == (str(own / "mnist"), False)
     assert rows["fashion-mnist"].where == "not here"

@@ -10,6 +10,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import generator
+from simulacra.engine.feed import Unpaired
 
 SPEC = DataSpec(1, 4, 4)
 
@@ -24,6 +25,10 @@ class NoiseFeed:
     def batch(self, i, device="cpu"):
         self.asked.append(i)
         return Batch(torch.rand(self.size, *SPEC.shape, generator=generator(self.seed, "feed", i)).to(device))
+
+
+def feed_for(family):
+    return Unpaired({name: NoiseFeed(seed=index) for index, name in enumerate(family.domains)}) if family.domains else NoiseFeed()
 
 
 @dataclass(frozen=True)

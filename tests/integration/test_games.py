@@ -4,19 +4,14 @@ import copy
 
 import pytest
 import torch
-from tests.integration.games import Duel, Exchange, NoiseFeed, Trio
+from tests.integration.games import Duel, Exchange, Trio, feed_for
 
 from simulacra.core.family import Loss, Turn
-from simulacra.engine.feed import Unpaired
 from simulacra.engine.reports import NonFiniteError
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trainer import Trainer
 
 SETTINGS = {"device": "cpu", "precision": "float32", "batch": 8, "lr": 0.01, "log_every": 4}
-
-
-def feed_for(family):
-    return Unpaired({name: NoiseFeed(seed=index) for index, name in enumerate(family.domains)}) if family.domains else NoiseFeed()
 
 
 def trainer_of(kind, seed=0, **settings):
@@ -52,8 +47,8 @@ class Silence:
     def due(self, trainer):
         self.looks += 1
 
-    def checkpoint(self, trainer):
-        self.states.append(copy.deepcopy(trainer.state()))
+    def checkpoint(self, trainer, state):
+        self.states.append(copy.deepcopy(state))
 
 
 @pytest.mark.parametrize("kind", [Duel, Trio, Exchange])

@@ -75,7 +75,7 @@ def copied(model: Trained, folder) -> Trained:
 
 
 def test_the_page_refers_to_nothing_outside_of_itself(vae):
-    vae.evaluate(particles=2)
+    vae.evaluate(particles=2, samples=0)
     page = page_of(vae)
     links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href") and value]
     assert links
@@ -128,7 +128,7 @@ def test_a_vae_has_every_section(vae):
 
 def test_a_model_that_does_not_sample_has_no_samples(trained_autoencoder, tmp_path):
     model = copied(trained_autoencoder, tmp_path)
-    model.evaluate(particles=2)
+    model.evaluate(particles=2, samples=0)
     page = page_of(model)
     assert page.sections == ALWAYS | {"progress", "reconstructions", "interpolations", "traversal"}
     assert "not applicable: needs ScoresLikelihood" in page.prose
@@ -167,7 +167,7 @@ def test_images_of_any_size_are_shown(shape, tmp_path):
 
 
 def test_numbers_stand_with_their_error_their_count_and_their_protocol(vae):
-    result = vae.evaluate(particles=3)["metrics"]["nll_nats"]
+    result = vae.evaluate(particles=3, samples=0)["metrics"]["nll_nats"]
     prose = page_of(vae).prose
     assert f"{measured(result['value'], result['standard_error'])} {result['n']} target" in prose
     assert "importance samples: 3" in prose
@@ -178,7 +178,7 @@ def test_a_run_without_evaluation_says_how_to_get_one(vae):
 
 
 def test_numbers_of_an_earlier_checkpoint_are_said_to_be_old(vae):
-    vae.evaluate(particles=2)
+    vae.evaluate(particles=2, samples=0)
     vae.step += 100
     assert "The run has gone on since then" in page_of(vae).prose
 
@@ -222,7 +222,7 @@ def test_a_run_without_reports_and_snapshots_is_described_all_the_same(vae):
 
 
 def test_damaged_snapshots_and_evaluations_are_left_out(vae):
-    vae.evaluate(particles=2)
+    vae.evaluate(particles=2, samples=0)
     (vae.run.evaluations / "step_99999999.json").write_text('{"metrics": ')
     (vae.run.samples / "step_99999999.png").write_bytes(b"no picture")
     (vae.run.samples / "step_of_mine.png").write_bytes(b"no picture")

@@ -1,15 +1,35 @@
 """Writing that is whole or not there: temporary file, fsync, rename."""
 
+import errno
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from simulacra.core.errors import SimulacraError
 
+_FULL = "free some space there, or choose another folder"
+_FORBIDDEN = "make the folder writable, or choose another one"
+_GONE = "the folder was moved or removed: bring it back"
+_ADVICE = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: _FORBIDDEN,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.ENOENT: _GONE,
+    errno.ENOTDIR: _GONE,
+}
+
+
+class Unwritable(SimulacraError):
+    """A file that could not be written: a full disk, a folder that is read-only or gone."""
+
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file atomically; raises SimulacraError where the disk is full or the folder cannot be written."""
+    """Replace a file atomically; raises Unwritable where the disk is full or the folder cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -18,7 +38,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise unwritable(path, error) from error
 
 
@@ -41,6 +62,18 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def unwritable(path: Path, error: OSError) -> SimulacraError:
-    """Return the error of a file that could not be written, with the reason and what to do."""
-    return SimulacraError(f"cannot write {path}: {error.strerror or error}. Free some space there, or choose another folder")
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_bytes` left behind below a folder where its process was killed; nobody may be writing there now."""
+    for path in folder.rglob(".*.tmp"):
+        with suppress(OSError):
+            path.unlink()
+
+
+def unwritable(path: Path, error: OSError) -> Unwritable:
+    """Return the error of a file that could not be written, with the reason and what to do.
+
+    >>> print(unwritable(Path("runs/first/config.toml"), OSError(errno.ENOSPC, "No space left on device")))
+    cannot write runs/first/config.toml: No space left on device: free some space there, or choose another folder
+    """
+    advice = _ADVICE.get(error.errno or 0, "look at the disk, or choose another folder")
+    return Unwritable(f"cannot write {path}: {error.strerror or error}: {advice}")

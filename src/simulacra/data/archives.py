@@ -40,6 +40,16 @@ def opened(path: Path) -> Iterator[Container]:
         yield container
 
 
+@contextmanager
+def tar(path: Path) -> Iterator["Tar"]:
+    """Open a tar archive that is not compressed, for one pass; raises DataError where it is gone or is none."""
+    with ExitStack() as stack:
+        with _readable(path):
+            handle = cast("IO[bytes]", _Bounded(stack.enter_context(path.open("rb"))))
+            archive = Tar(path, handle, stack.enter_context(tarfile.open(fileobj=handle, mode="r:")))
+        yield archive
+
+
 def _archive(path: Path, stack: ExitStack) -> Container:
     try:
         handle = stack.enter_context(_decompressed(path))
@@ -84,17 +94,20 @@ class Tar(Container):
 
     def entries(self) -> list[Entry]:
         """Return all members but directories, in the order of the archive."""
-        entries, total, limit = [], 0, budget(self._path)
+        return _last_of_each(list(self.walk()))
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield all members but directories, in the order of the archive; each can be read as soon as it is met."""
+        total, limit = 0, budget(self._path)
         with _readable(self._path):
             for member in self._archive:
                 total += member.size
                 if total > limit:
                     raise _bomb(self._path)
                 if not member.isdir():
-                    entries.append(Entry(member.name, _tar_refusal(member)))
                     self._members[member.name] = member
+                    yield Entry(member.name, _tar_refusal(member))
             self._require_end()
-        return _last_of_each(entries)
 
     def _require_end(self) -> None:
         """Raise ReadError unless the listing ended at a block of zeros: tarfile takes any damaged header for the end."""
@@ -181,5 +194,7 @@ def _bomb(path: Path) -> DataError:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is gone: bring it back") from error
     except _DAMAGED as error:
         raise DataError(f"{path} is damaged or truncated ({error}): fetch or make the archive again") from error

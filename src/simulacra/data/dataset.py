@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.data.prepared import Skipped
-from simulacra.data.source import Pixels
+from simulacra.data.source import Pixels, SplitName
 
-SplitName = Literal["train", "validation", "test"]
+if TYPE_CHECKING:
+    from simulacra.data.batches import Batches
+    from simulacra.data.shards.streamed import Stream, Streamed
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in three splits. digest: sha256 of the contents, in hex; notes: what a user should know of the whole."""
+    """Images in three splits. digest: sha256 of the contents, in hex; notes: what a user should know of the whole.
+
+    stream: all training images, where they are too many to be held; then the split `train` is a sample of them to look at.
+    """
 
     name: str
     digest: str
@@ -59,6 +64,24 @@ class Dataset:
     test: Split
     skipped: Skipped = field(default_factory=Skipped)
     notes: tuple[str, ...] = ()
+    stream: "Stream | None" = None
+
+    @property
+    def training_images(self) -> int:
+        """Number of images that are trained on."""
+        return len(self.train) if self.stream is None else len(self.stream)
+
+    def feed(self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)) -> "Batches | Streamed":
+        """Return the batches to train on, `batch` images each, of which the slice of `part`, (rank, count), is served.
+
+        Raises UsageError for a batch that is larger than the data or cannot be shared equally.
+        """
+        from simulacra.data.batches import Batches  # here, since both are made of splits
+        from simulacra.data.shards.streamed import Streamed
+
+        if self.stream is not None:
+            return Streamed(self.stream, batch, seed, flip, part)
+        return Batches(self.train, batch, seed, flip, part)
 
     @property
     def splits(self) -> tuple[Split, Split, Split]:

@@ -16,6 +16,7 @@ from simulacra.data.dataset import Dataset, split, to_floats
 from simulacra.data.pixels import SUFFIXES, Refused, fit
 from simulacra.data.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig
+from simulacra.data.shards.opening import open_shards
 from simulacra.data.source import Item, Pixels, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
@@ -28,7 +29,10 @@ def load(config: DataConfig, progress: Progress = SILENT) -> Dataset:
 
     Raises UsageError for unknown names and contradictions, DataError for what cannot be found, read or trusted.
     """
-    prepared = prepare(locate(config, progress), config, progress)
+    material = locate(config, progress)
+    if material.shards is not None and not material.shards.few:
+        return open_shards(material.shards, config, progress)
+    prepared = prepare(material, config, progress)
     facts = prepared.facts
     train, validation, test = split(prepared.images, prepared.labels, facts.train, config.validation, config.limit)
     _, height, width, channels = facts.shape

@@ -1,6 +1,8 @@
 """From an image file's bytes to pixels: every mode converted or refused by name, upright, alpha on white."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "J
 PIXEL_LIMIT = 89_478_485  # what Pillow warns of; here it refuses
 _BOMB = f"decompression bomb: more than {PIXEL_LIMIT:,} pixels"
 _GAP = 3  # from this many times the wanted size on, two steps of reduction look like one (Pillow, Image.resize)
+_ORIENTATION = 0x0112  # EXIF tag; values above 4 swap height and width
 _ALPHA = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 _PLAIN = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
@@ -38,24 +41,50 @@ def decode(content: bytes, enough: int = 0) -> Pixels:
     _GAP times as many pixels as this; 0 for the full size.
     Raises Refused with the reason: damaged, too large, or of a mode that has no 8-bit meaning.
     """
-    from PIL import Image, UnidentifiedImageError
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            with Image.open(BytesIO(content), formats=_formats()) as image:
-                _require_modest(image)
-                if enough:
-                    image.draft(None, (_GAP * enough, _GAP * enough))
-                return to_pixels(_upright(image))
-        except Refused:
-            raise
-        except Image.DecompressionBombError as error:
-            raise Refused(_BOMB) from error
-        except UnidentifiedImageError as error:
-            raise Refused("empty file" if not content else "no image inside, or its first bytes are damaged") from error
-        except Exception as error:  # a decoder that meets damaged bytes raises anything
-            raise Refused("truncated or damaged image") from error
+        return decode_aside(content, enough)
+
+
+def decode_aside(content: bytes, enough: int = 0) -> Pixels:
+    """Do what `decode` does, in a thread beside others: without touching the filters of warnings, which all threads share."""
+    with _opened(content) as image:
+        if enough:
+            image.draft(None, (_GAP * enough, _GAP * enough))
+        return to_pixels(_upright(image))
+
+
+def measure(content: bytes) -> tuple[int, int, int]:
+    """Return height, width and channels of an image file by its first bytes alone, as `decode` would give them.
+
+    A palette counts as colour. Raises Refused as `decode` does, but sees no damage beyond the first bytes.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(content) as image:
+            turned = image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) > 4
+            height, width = (image.width, image.height) if turned else (image.height, image.width)
+            kind = _ALPHA.get(image.mode) or _PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
+            return height, width, 1 if kind == "L" else 3
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator["Image"]:
+    """Open an image file of a modest size; whatever goes wrong while it is looked at is raised as Refused."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(BytesIO(content), formats=_formats()) as image:
+            _require_modest(image)
+            yield image
+    except Refused:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Refused(_BOMB) from error
+    except UnidentifiedImageError as error:
+        raise Refused("empty file" if not content else "no image inside, or its first bytes are damaged") from error
+    except Exception as error:  # a decoder that meets damaged bytes raises anything
+        raise Refused("truncated or damaged image") from error
 
 
 def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:

@@ -1,6 +1,7 @@
 """Decoding once: from a material to prepared images in the cache, written whole or not at all."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -116,7 +117,7 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
 
 
 def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> Tally:
-    tally, sizes, after = Tally(), Counter[tuple[int, ...]](), 0
+    tally, sizes, after = Tally(), Counter[tuple[int, int]](), 0
     with progress.work(f"preparing {name}", reading.count, "images") as meter:
         for item in reading.items:
             if isinstance(item, Skip):
@@ -127,18 +128,18 @@ def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, pro
                 break
             meter.advance()
     if len(sizes) > 1:
-        raise _mixed(name, sizes)
+        raise mixed(name, sizes)
     return tally
 
 
-def _take(item: Item, config: DataConfig, file: BinaryIO, tally: Tally, sizes: Counter[tuple[int, ...]]) -> bool:
+def _take(item: Item, config: DataConfig, file: BinaryIO, tally: Tally, sizes: Counter[tuple[int, int]]) -> bool:
     """Store one image; return whether it was only measured, since sizes are mixed."""
     try:
         pixels = fit(item.pixels, (config.size, config.size) if config.size else None, config.channels)
     except Refused as refusal:
         tally.skip(item.name, str(refusal))
         return False
-    sizes[pixels.shape[:2]] += 1
+    sizes[pixels.shape[0], pixels.shape[1]] += 1
     if len(sizes) > 1:
         return True
     file.write(pixels.tobytes())
@@ -170,9 +171,10 @@ def _require_images(name: str, tally: Tally) -> None:
         raise DataError(f"{name} holds no images for training{seen}: give a folder or archive of images such as .png or .jpg")
 
 
-def _mixed(name: str, sizes: Counter[tuple[int, ...]]) -> DataError:
-    (height, width), count = sizes.most_common(1)[0]
-    seen = f"{len(sizes)} sizes among the first {sizes.total()}, most often {width}x{height} ({count})"
+def mixed(name: str, sizes: Mapping[tuple[int, int], int]) -> DataError:
+    """Return the error of images of several sizes, counted by (height, width)."""
+    (height, width), count = max(sizes.items(), key=lambda item: item[1])
+    seen = f"{len(sizes)} sizes among the first {sum(sizes.values())}, most often {width}x{height} ({count})"
     return DataError(f"{name} has images of mixed sizes, {seen}: {resize_remedy(height, width)}")
 
 

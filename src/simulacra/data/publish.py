@@ -12,12 +12,16 @@ from simulacra.core.files import sync_folder
 from simulacra.data.places import CACHE_VARIABLE
 from simulacra.data.prepared import read
 
+_ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
 _STALE = 24 * 3600  # seconds after which a temporary folder is a dead preparer's
 
 
 @contextmanager
-def temporary_beside(folder: Path) -> Iterator[Path]:
-    """Give a folder beside the final one; what is left of it in the end is removed, and so are those of dead preparers."""
+def temporary_beside(folder: Path, what: str = "prepared images", advice: str = _ADVICE) -> Iterator[Path]:
+    """Give a folder beside the final one; what is left of it in the end is removed, and so are those of dead preparers.
+
+    Raises DataError where it cannot be written, saying what it was meant for and what to do.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for old in folder.parent.glob(".making-*"):
@@ -25,11 +29,11 @@ def temporary_beside(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
         temporary = _fresh(folder.parent)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(folder, what, advice, error) from error
     try:
         yield temporary
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(folder, what, advice, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -40,9 +44,8 @@ def _fresh(parent: Path) -> Path:
     return folder
 
 
-def _unwritable(folder: Path, error: OSError) -> DataError:
-    advice = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
-    return DataError(f"cannot write prepared images to {folder.parent}: {error.strerror or error}: {advice}")
+def _unwritable(folder: Path, what: str, advice: str, error: OSError) -> DataError:
+    return DataError(f"cannot write {what} to {folder.parent}: {error.strerror or error}: {advice}")
 
 
 def publish(temporary: Path, folder: Path) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 
-WITH_PATH = ("folder", "array")
+SHARD_IMAGES = 1000  # in one tar shard, unless asked otherwise
+WITH_PATH = ("folder", "array", "shards")
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,10 @@ class DataConfig(Config):
 
     data: str = option(
         "digits",
-        "a data set's name (see `simulacra data list`), a path to a folder, tar or zip archive of images or to a .npy/.npz file, "
-        "or the name of a folder inside $SIMULACRA_DATA",
+        "a data set's name (see `simulacra data list`), a path to a folder, tar or zip archive of images, to a .npy/.npz file or "
+        "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA",
     )
-    path: str = option("", "for --data folder or array: the folder, archive or .npy/.npz file")
+    path: str = option("", "for --data folder, array or shards: the folder, archive or .npy/.npz file")
     test_path: str = option("", "separate test images, in the same form as --path; without them a tenth is carved out")
     size: int = option(0, "resize the shorter side and crop the centre to this many pixels; 0 keeps images as they are", low=0)
     channels: int = option(0, "1 for grey, 3 for colour; 0 keeps images as they are", low=0, high=3)
@@ -30,6 +31,6 @@ class DataConfig(Config):
         if self.channels == 2:
             raise UsageError("channels is 2, expected 0 (as they are), 1 (grey) or 3 (colour)")
         if self.path and self.data not in WITH_PATH:
-            raise UsageError(f"--path is for --data folder or --data array, not for --data {self.data}: add --data folder")
+            raise UsageError(f"--path is for --data folder, array or shards, not for --data {self.data}: add --data folder")
         if self.data in WITH_PATH and not self.path:
-            raise UsageError(f"--data {self.data} needs --path: the place of the images")
+            raise UsageError(f"--data {self.data} needs --path: the place of the images; a folder of that name is ./{self.data}")

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from simulacra.core.progress import Progress
 from simulacra.data.settings import DataConfig
 
+if TYPE_CHECKING:
+    from simulacra.data.shards.index import Index
+
 Pixels = NDArray[np.uint8]
 """One image [h w c] or several [n h w c], values 0..255."""
 
 Side = Literal["train", "test"]
+SplitName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,15 @@ class Material:
     """Images that stand on this machine, not yet decoded.
 
     name: what results call it; key: changes when the contents change, and is known without reading them;
-    open: starts a reading; classes: their fixed order, or empty for the sorted names that the items bear.
+    open: starts a reading; classes: their fixed order, or empty for the sorted names that the items bear;
+    shards: the index of material that may be streamed.
     """
 
     name: str
     key: str
     open: Callable[[], AbstractContextManager[Reading]]
     classes: tuple[str, ...] = ()
+    shards: "Index | None" = None
 
 
 class Source(Protocol):

@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from simulacra.core.family import Family
+from simulacra.engine.sharding import local
 
 
 class Average:
     """A copy of the family that follows it: average <- d * average + (1 - d) * live, with d = min(decay, (1+n) / (10+n)).
 
     Floating-point parameters and buffers are averaged, other buffers copied. The live weights are only read.
+    twin: a copy of the family made before, if any.
     """
 
-    def __init__(self, family: Family, decay: float) -> None:
-        self.family = copy.deepcopy(family).eval().requires_grad_(False)
+    def __init__(self, family: Family, decay: float, twin: Family | None = None) -> None:
+        self.family = (twin or copy.deepcopy(family)).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
         pairs = list(zip(_tensors(self.family), _tensors(family), strict=True))
@@ -33,4 +35,4 @@ class Average:
 
 
 def _tensors(family: Family) -> list[Tensor]:
-    return [*family.parameters(), *family.buffers()]
+    return [local(tensor) for tensor in (*family.parameters(), *family.buffers())]

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from simulacra.core.errors import UsageError
-from simulacra.core.family import Family
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
 
@@ -28,10 +27,10 @@ def keep_memory() -> bool:
     return all(told)
 
 
-def channels_last(family: Family) -> None:
-    """Store the convolutions of a family, if it has any, channels-last, which is how images come."""
-    if any(isinstance(module, nn.Conv2d) for module in family.modules()):
-        family.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def channels_last(network: nn.Module) -> None:
+    """Store the convolutions of a network, if it has any, channels-last, which is how images come."""
+    if any(isinstance(module, nn.Conv2d) for module in network.modules()):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def device_of(choice: Literal["auto", "cpu", "cuda"]) -> torch.device:

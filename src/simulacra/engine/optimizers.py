@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.engine.settings import TrainConfig
+from simulacra.engine.sharding import fill
 
 
 def build(player: nn.Module, settings: TrainConfig) -> torch.optim.Adam:
@@ -42,4 +43,5 @@ def restore(player: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mappin
         parameter = named[name]
         is_moment = tensor.shape == parameter.shape and key != "step"
         value = torch.empty_like(parameter.detach()) if is_moment else torch.empty_like(tensor, device=parameter.device)
-        optimizer.state[parameter][key] = value.copy_(tensor)
+        fill(value, tensor)
+        optimizer.state[parameter][key] = value

@@ -2,16 +2,18 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from simulacra.core.errors import SimulacraError
 from simulacra.core.family import Loss, named
-from simulacra.core.files import write_text
+from simulacra.core.files import sync_folder, unwritable, write_text
+from simulacra.engine.processes import ALONE, Processes
 
 
 class NonFiniteError(SimulacraError):
@@ -22,9 +24,13 @@ Row = list[tuple[int, float]]  # (step, value) of one loss
 
 
 class Window:
-    """The losses of the steps since the last report, kept on the device until they are averaged."""
+    """The losses of the steps since the last report, kept on the device until they are averaged.
 
-    def __init__(self, rows: Mapping[str, Row] | None = None) -> None:
+    Each process notes those of its own images; what is asked for are means over processes, which all must ask for at once.
+    """
+
+    def __init__(self, processes: Processes = ALONE, rows: Mapping[str, Row] | None = None) -> None:
+        self._processes = processes
         self._rows: dict[str, list[tuple[int, Tensor]]] = {
             name: [(step, torch.tensor(value)) for step, value in row] for name, row in (rows or {}).items()
         }
@@ -36,7 +42,7 @@ class Window:
 
     def rows(self) -> dict[str, Row]:
         """Return everything noted; raises NonFiniteError that names the first player and step whose loss is not finite."""
-        rows = {name: _numbers(row) for name, row in self._rows.items()}
+        rows = {name: self._numbers(row) for name, row in self._rows.items()}
         broken = [(step, name, value) for name, row in rows.items() for step, value in row if not math.isfinite(value)]
         if broken:
             raise non_finite(*min(broken, key=lambda item: item[0]))
@@ -46,12 +52,11 @@ class Window:
         """Return the mean of everything noted."""
         return {name: math.fsum(value for _, value in row) / len(row) for name, row in self.rows().items()}
 
-
-def _numbers(row: list[tuple[int, Tensor]]) -> Row:
-    """Fetch values from the device in one transfer; those of a resumed run are on the CPU."""
-    device = row[-1][1].device
-    values = torch.stack([value.to(device) for _, value in row]).tolist()
-    return [(step, value) for (step, _), value in zip(row, values, strict=True)]
+    def _numbers(self, row: list[tuple[int, Tensor]]) -> Row:
+        """Fetch values from the device in one transfer; those of a resumed run are on the CPU."""
+        device = row[-1][1].device
+        values = self._processes.mean(torch.stack([value.to(device) for _, value in row])).tolist()
+        return [(step, value) for (step, _), value in zip(row, values, strict=True)]
 
 
 def non_finite(step: int, name: str, value: float, module: str = "") -> NonFiniteError:
@@ -71,15 +76,29 @@ class Reports:
         self.path = path
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one record as one line."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        """Add one record as one line, also after a torn one; raises Unwritable."""
+        try:
+            with self.path.open("ab+") as file:
+                line = json.dumps(record) + "\n"
+                file.write((line if _ends_a_line(file) else "\n" + line).encode())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def sync(self) -> None:
+        """Make what was added durable, as it must be before a checkpoint that comes after it; raises Unwritable."""
+        try:
+            with self.path.open("ab") as file:
+                os.fsync(file.fileno())
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
     def read(self) -> list[dict[str, Any]]:
         """Return all whole records; a line torn by a crash is left out."""
         if not self.path.exists():
             return []
-        return [record for line in self.path.read_text().splitlines() if (record := _parsed(line)) is not None]
+        lines = self.path.read_text(errors="replace").splitlines()
+        return [record for line in lines if (record := _parsed(line)) is not None]
 
     def forget_after(self, step: int) -> None:
         """Drop the records after a step, which a resumed run writes again."""
@@ -87,9 +106,18 @@ class Reports:
         write_text(self.path, "".join(line + "\n" for line in kept))
 
 
+def _ends_a_line(file: BinaryIO) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:
         return None
-    return record if isinstance(record, dict) and "step" in record else None
+    whole = isinstance(record, dict) and isinstance(record.get("step"), int) and isinstance(record.get("kind"), str)
+    return record if whole else None

@@ -5,7 +5,11 @@ from typing import Literal
 
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
+from simulacra.engine import trackers
 from simulacra.engine.duration import FORMS, Duration
+
+OF_THE_MACHINE = ("device", "threads", "compile", "shard")
+"""Settings that say where and how a training is computed, not what: a resumed run may change them."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class TrainConfig(Config):
 
     duration: str = option("10ep", f"how long to train, {FORMS}", flag="for")
     batch: int = option(128, "images per move of a player", low=1)
-    accumulate: int = option(1, "pieces in which a batch is computed, to save memory", low=1)
+    accumulate: int = option(1, "pieces in which a batch is computed, one after the other or by several processes", low=1)
     seed: int = option(0, "seed of everything that is drawn", low=0)
     optimizer: Literal["adam", "adamw"] = option("adam", "optimizer of every player")
     lr: float = option(1e-3, "peak learning rate", low=0)
@@ -29,16 +33,20 @@ class TrainConfig(Config):
         "auto", "arithmetic of the networks; auto: bfloat16 where the hardware has it. Losses are float32 always"
     )
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where to train")
-    threads: int = option(0, "CPU threads; 0 takes all", low=0)
+    threads: int = option(0, "CPU threads of each process; 0 takes all, or what OMP_NUM_THREADS says", low=0)
+    compile: bool = option(False, "compile the networks: pays for large ones, after a slow start; on CPUs needs a C++ compiler")
+    shard: bool = option(False, "torchrun: split each player over the processes, for models that outgrow one device")
     snapshots: int = option(10, "how often to save pictures and validate during training", low=1)
     checkpoint_every: str = option("2min", "time or amount between checkpoints")
     keep: int = option(2, "checkpoints to keep", low=1)
     log_every: int = option(50, "steps that one line of the reports averages", low=1)
+    track: str = option("", f"who else receives reports and pictures: {', '.join(trackers.names())}, several with commas")
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         Duration.parse(self.duration)
         Duration.parse(self.checkpoint_every)
+        trackers.chosen(self.track)
         if self.batch % self.accumulate:
             raise UsageError(f"batch is {self.batch}, which accumulate = {self.accumulate} does not divide")
         if max(self.ema, self.beta1, self.beta2) >= 1:

@@ -4,6 +4,7 @@ Every move gives each moving player the gradient of its own loss along its own p
 function of (seed, step, turn, repeat) and batch number i of (seed, i), so that a resumed run goes on bit for bit.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
+from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import reseed
-from simulacra.engine import optimizers
+from simulacra.engine import optimizers, sharding
 from simulacra.engine.average import Average
 from simulacra.engine.checkpoint import Checkpoint
+from simulacra.engine.compilation import compile_networks
 from simulacra.engine.diagnosis import first_non_finite
 from simulacra.engine.duration import Duration
 from simulacra.engine.feed import Feed
 from simulacra.engine.hardware import channels_last, device_of, precision_of
+from simulacra.engine.processes import ALONE, Processes
 from simulacra.engine.reports import Window, non_finite
 from simulacra.engine.schedule import factor
 from simulacra.engine.settings import TrainConfig
@@ -43,28 +47,28 @@ class Observer(Protocol):
     def due(self, trainer: "Trainer") -> None:
         """Look at the model, `settings.snapshots` times during the training and once before it."""
 
-    def checkpoint(self, trainer: "Trainer") -> None:
+    def checkpoint(self, trainer: "Trainer", state: Checkpoint) -> None:
         """Store the state."""
 
 
 class Trainer:
-    """A family in training."""
+    """A family in training, in one process or in several that share every batch."""
 
-    def __init__(self, family: Family, feed: Feed, settings: TrainConfig) -> None:
-        self.settings = settings
+    def __init__(self, family: Family, feed: Feed, settings: TrainConfig, processes: Processes = ALONE) -> None:
+        self.settings, self.feed, self.processes = settings, feed, processes
+        self.share = processes.pieces(settings.accumulate, settings.batch)
         self.device = device_of(settings.device)
         self.precision = precision_of(settings.precision, self.device)
-        self.family = family.to(self.device)
-        if settings.batch >= _CHANNELS_LAST_FROM:
-            channels_last(self.family)
-        self.feed = feed
-        self.players = family.players()
-        self.turns = family.turns()
-        self.parameters = {name: optimizers.parameters(player) for name, player in self.players.items()}
         check_partition(family)
+        self.family, twin = self._placed(family)
+        self.average = Average(self.family, settings.ema, twin) if settings.ema else None
+        if settings.compile:
+            compile_networks(self.family, self.device)
+        self.players = self.family.players()
+        self.turns = self.family.turns()
+        self.parameters = {name: optimizers.parameters(player) for name, player in self.players.items()}
         self.optimizers = {name: optimizers.build(player, settings) for name, player in self.players.items()}
-        self.average = Average(self.family, settings.ema) if settings.ema else None
-        self.window = Window()
+        self.window = Window(processes)
         self.step = 0
         self.seconds = 0.0
         self.batches_per_step = sum(turn.repeats for turn in self.turns)
@@ -74,8 +78,17 @@ class Trainer:
 
     @property
     def evaluated(self) -> Family:
-        """The model that is looked at: the average where there is one, else the live family."""
+        """The model that is looked at: the average where there is one, else the live family; gathered, if it is split."""
+        return self._gathered or self._final
+
+    @property
+    def _final(self) -> Family:
         return self.average.family if self.average else self.family
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces, over all processes, a batch is computed."""
+        return len(self.share) * self.processes.count
 
     @property
     def done(self) -> float:
@@ -96,23 +109,23 @@ class Trainer:
 
     def run(self, observer: Observer, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train to the end, or until `stopped`; return whether the end was reached. The last state is checkpointed."""
-        clock = _Clock(self)
+        clock = _Clock()
         next_checkpoint = self._next_checkpoint()
         if self.step == 0:
-            observer.due(self)
-        while self.done < 1 and not stopped():
+            self._look(observer)
+        halted = self._agree(clock, stopped)
+        while self.done < 1 and not halted:
             before = self._snapshot()
             self.play()
-            clock.tick()
+            halted = self._agree(clock, stopped)
             observer.stepped(self)
             if self.step % self.settings.log_every == 0 or self.done >= 1:
                 observer.reported(self, self.report())
             if self._snapshot() > before:
-                observer.due(self)
+                self._look(observer)
             if next_checkpoint():
                 self._checkpoint(observer)
                 next_checkpoint = self._next_checkpoint()
-            clock.tick()
         self._checkpoint(observer)
         return self.done >= 1
 
@@ -135,14 +148,15 @@ class Trainer:
     def report(self) -> dict[str, Any]:
         """Return the losses since the last report, with where training stands, and begin a new window."""
         means = self.window.means()
-        self.window = Window()
+        self.window = Window(self.processes)
         rate = next(iter(self.optimizers.values())).param_groups[0]["lr"]
         return {"step": self.step, "images": self.images, "epochs": round(self.epochs, 4), "lr": rate, **means}
 
     def _move(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> dict[str, Loss]:
         """Give every moving player its gradient, then let all of them move; return the losses, averaged over the pieces."""
-        pieces = [self._differentiate(turn, piece, (*position, index)) for index, piece in enumerate(self._pieces(batch))]
+        pieces = [self._differentiate(turn, piece, (*position, index)) for index, piece in self._pieces(batch)]
         for player in pieces[0]:
+            self.processes.add(self._own_gradients(player))
             if self.settings.clip:
                 nn.utils.clip_grad_norm_(self.parameters[player], self.settings.clip)
             self.optimizers[player].step()
@@ -155,9 +169,22 @@ class Trainer:
         if self.device.type == "cpu":  # where looking costs nothing; elsewhere the next report looks
             self._require_finite(losses, lambda: self._losses(turn, batch, position))
         for left, (player, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
-            total = loss.total / self.settings.accumulate
-            torch.autograd.backward(total, inputs=self.parameters[player], retain_graph=left > 0)
+            self._backward(player, loss.total, retain_graph=left > 0)
         return losses
+
+    def _backward(self, player: str, total: Tensor, *, retain_graph: bool) -> None:
+        if not self.settings.shard:
+            torch.autograd.backward(total / self.pieces, inputs=self.parameters[player], retain_graph=retain_graph)
+            return
+        # A split player's graph does not begin at its parameters, and it averages over processes by itself.
+        others = [parameter for name, own in self.parameters.items() if name != player for parameter in own]
+        with sharding.gradients_kept(others):
+            torch.autograd.backward(total / len(self.share), retain_graph=retain_graph)
+
+    def _own_gradients(self, player: str) -> list[Tensor]:
+        """Return the gradients that the processes have yet to add up."""
+        gradients = [parameter.grad for parameter in self.parameters[player] if parameter.grad is not None]
+        return sharding.unsplit(gradients)
 
     def _losses(self, turn: Turn, batch: Batch, position: tuple[int, int, int]) -> dict[str, Loss]:
         reseed(self.settings.seed, "step", self.step, *position)
@@ -171,14 +198,50 @@ class Trainer:
             if not math.isfinite(value):
                 raise non_finite(self.step + 1, f"{player}/loss", value, first_non_finite(self.family, again))
 
-    def _pieces(self, batch: Batch) -> Iterator[Batch]:
-        count = self.settings.accumulate
-        return iter([batch]) if count == 1 else (_piece(batch, index, count) for index in range(count))
+    def _pieces(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Yield the pieces of this process's part of a batch, numbered over all processes."""
+        count = len(self.share)
+        for place, number in enumerate(self.share):
+            yield number, (batch if count == 1 else _piece(batch, place, count))
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             yield
+
+    # --- several processes
+
+    def _placed(self, family: Family) -> tuple[Family, Family | None]:
+        """Put a family where it trains, equal in all processes; return it with a copy for the average, if there is one."""
+        family = family.to(self.device)
+        self.processes.equalize([tensor.detach() for tensor in (*family.parameters(), *family.buffers())])
+        if self.processes.count > 1 and self.device.type == "cuda":
+            family = nn.SyncBatchNorm.convert_sync_batchnorm(family)
+        if self.settings.batch >= _CHANNELS_LAST_FROM and not self.settings.shard:
+            channels_last(family)
+        twin = copy.deepcopy(family) if self.settings.ema else None
+        self._gathered = self._sharded(family, twin) if self.settings.shard else None
+        return family, twin
+
+    def _sharded(self, family: Family, twin: Family | None) -> Family:
+        """Split a family and its copy over the processes; return one that stays whole, in main memory, for looking at."""
+        if self.processes.count == 1:
+            raise UsageError("--shard needs several processes, and this is one: start it with torchrun, or say --no-shard")
+        watched = copy.deepcopy(family).cpu()
+        for copied in (family, twin):
+            if copied is not None:
+                sharding.shard(copied)
+        return watched
+
+    def _look(self, observer: Observer) -> None:
+        if self._gathered:
+            self._gathered.load_state_dict(sharding.gathered(self._final.state_dict()))
+        observer.due(self)
+
+    def _agree(self, clock: "_Clock", stopped: Callable[[], bool]) -> bool:
+        """Count the time; return whether any process was told to stop. All processes get the same time and answer."""
+        self.seconds, halted = self.processes.highest(self.seconds + clock.passed(), float(stopped()))
+        return halted > 0
 
     # --- duration
 
@@ -204,11 +267,17 @@ class Trainer:
     # --- state
 
     def _checkpoint(self, observer: Observer) -> None:
-        self.window.rows()  # a non-finite loss is never stored
-        observer.checkpoint(self)
+        observer.checkpoint(self, self.state())
 
     def state(self) -> Checkpoint:
-        """Return all that training needs to go on."""
+        """Return all that training needs to go on; raises NonFiniteError. All processes must ask at once."""
+        facts = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "pieces": self.pieces,
+            "average_updates": self.average.updates if self.average else 0,
+            "window": self.window.rows(),  # first, since a state with a non-finite loss is none to go on from
+        }
         moments = {
             f"{player}/{name}": tensor
             for player, module in self.players.items()
@@ -217,25 +286,20 @@ class Trainer:
         tensors: dict[str, Mapping[str, Tensor]] = {"model": self.family.state_dict(), "optimizers": moments}
         if self.average:
             tensors["average"] = self.average.family.state_dict()
-        facts = {
-            "seconds": self.seconds,
-            "average_updates": self.average.updates if self.average else 0,
-            "window": self.window.rows(),
-        }
-        return Checkpoint(tensors, {"step": self.step, **facts})
+        return Checkpoint({group: sharding.gathered(named) for group, named in tensors.items()}, facts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a state."""
-        self.family.load_state_dict(checkpoint.tensors["model"])
+        sharding.load(self.family, checkpoint.tensors["model"])
         if self.average:
-            self.average.family.load_state_dict(checkpoint.tensors["average"])
+            sharding.load(self.average.family, checkpoint.tensors["average"])
             self.average.updates = checkpoint.facts["average_updates"]
         for player, module in self.players.items():
             stored, prefix = checkpoint.tensors["optimizers"], f"{player}/"
             own = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
             optimizers.restore(module, self.optimizers[player], own)
         self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
-        self.window = Window(checkpoint.facts["window"])
+        self.window = Window(self.processes, checkpoint.facts["window"])
 
 
 def check_partition(family: Family) -> None:
@@ -247,15 +311,15 @@ def check_partition(family: Family) -> None:
 
 
 class _Clock:
-    """Adds the wall time of the loop to the trainer's seconds."""
+    """Wall time, piece by piece."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.last = trainer, time.perf_counter()
+    def __init__(self) -> None:
+        self.last = time.perf_counter()
 
-    def tick(self) -> None:
-        now = time.perf_counter()
-        self.trainer.seconds += now - self.last
-        self.last = now
+    def passed(self) -> float:
+        """Return the seconds since the last call."""
+        before, self.last = self.last, time.perf_counter()
+        return self.last - before
 
 
 def _piece(batch: Batch, index: int, count: int) -> Batch:

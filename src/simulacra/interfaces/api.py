@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from simulacra.core.errors import SimulacraError, UsageError
+from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
+from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.runs.settings import read_recipe, resolve
 from simulacra.tasks.train import default_folder
 from simulacra.tasks.train import resume as _resume
@@ -37,9 +38,16 @@ def train(
     return Trained(outcome.run, dataset)
 
 
-def resume(run: Path | str, *, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT) -> Trained:
-    """Continue an interrupted run, or with a new `duration` a finished one, and return the model."""
-    outcome = _resume(Path(run), duration, dataset, progress)
+def resume(
+    run: Path | str, *, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT, **machine: Any
+) -> Trained:
+    """Continue an interrupted run, or with a new `duration` a finished one, and return the model.
+
+    `machine`: device, threads, compile or shard, where they differ from now on. Raises UsageError, DataError, NonFiniteError.
+    """
+    if wrong := sorted(set(machine) - set(OF_THE_MACHINE)):
+        raise unknown("setting of a resumed run", wrong[0], ("duration", *OF_THE_MACHINE))
+    outcome = _resume(Path(run), duration, machine, dataset=dataset, progress=progress)
     return Trained(outcome.run, dataset)
 
 

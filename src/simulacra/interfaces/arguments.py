@@ -2,7 +2,7 @@
 
 import argparse
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -37,11 +37,17 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, title: str, config: type[Config], defaults: Mapping[str, object] | None = None
+    parser: argparse.ArgumentParser,
+    title: str,
+    config: type[Config],
+    defaults: Mapping[str, object] | None = None,
+    only: Collection[str] = (),
 ) -> None:
-    """Add a flag for each setting of a Config; only flags that are given appear in the result, under the setting's name."""
+    """Add a flag for each setting of a Config, or for some; those that are given appear in the result by the setting's name."""
     group = parser.add_argument_group(title)
     for setting in options(config):
+        if only and setting.name not in only:
+            continue
         default = (defaults or {}).get(setting.name, setting.default)
         text = f"{setting.help} (default: {_shown(default)})".replace("%", "%%")
         common: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS, "help": text}

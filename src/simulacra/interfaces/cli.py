@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType
 
 from simulacra.core.errors import SimulacraError, unknown
+from simulacra.core.launch import launched
 from simulacra.interfaces import commands
 from simulacra.interfaces.arguments import Parser
 from simulacra.interfaces.console import Console
@@ -36,13 +37,19 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if words is None else words))
     except SimulacraError as error:
-        print(f"error: {error}", file=sys.stderr)
+        place = launched()
+        print(f"error{'' if place.first else f' in process {place.rank}'}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        if launched().first:
+            print("stopped", file=sys.stderr)
         return 1
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody reads; keep the interpreter's last flush quiet
+        return 1
+    except OSError as error:  # a disk or folder that fails where nothing better is known to say
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 1
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulacra.core.launch import launched
 from simulacra.core.progress import Meter
 
 if TYPE_CHECKING:
@@ -17,14 +18,20 @@ _FIRST_LINE, _NEXT_LINES = 2.0, 10.0  # seconds between plain lines
 
 
 class Console:
-    """A Progress for people. With `as_json`, results go to standard output as one JSON object."""
+    """A Progress for people. With `as_json`, results go to standard output as one JSON object.
+
+    Of several processes that torchrun started, only the first tells anything.
+    """
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
+        self._speaks = launched().first
         self._bars: Bars | None = None
 
     def say(self, message: str) -> None:
         """Tell one line."""
+        if not self._speaks:
+            return
         if self._bars is not None:
             self._bars.console.print(message, highlight=False, markup=False)
         else:
@@ -32,6 +39,8 @@ class Console:
 
     def result(self, content: Any, text: Callable[[], str]) -> None:
         """Give the result of a command: JSON, or a text for people."""
+        if not self._speaks:
+            return
         if self.as_json:
             import json
 

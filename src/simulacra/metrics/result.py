@@ -25,6 +25,19 @@ class Measurement:
         error = {"standard_error": self.standard_error} if self.interval is None else {"interval": list(self.interval)}
         return {"value": self.value, **error, "n": self.n, "protocol": self.protocol}
 
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "Measurement":
+        """Return the measurement that `table` gave."""
+        low_high = table.get("interval")
+        interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        return cls(table["value"], table.get("standard_error"), table["n"], dict(table["protocol"]), interval)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The 95 % interval, from the standard error where that is what there is; the value itself twice for a count."""
+        reach = _QUANTILE * (self.standard_error or 0.0)
+        return self.interval or (self.value - reach, self.value + reach)
+
     def under(self, facts: Mapping[str, Any]) -> "Measurement":
         """Return the same number with more facts in its protocol, such as the extractor and the split."""
         return replace(self, protocol={**facts, **self.protocol})

@@ -35,7 +35,7 @@ def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
             "height": spec.height,
             "width": spec.width,
             "classes": list(spec.classes),
-            "train": len(dataset.train),
+            "train": dataset.training_images,
             "validation": len(dataset.validation),
             "test": len(dataset.test),
         },

@@ -4,6 +4,9 @@ config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, s
 """
 
 import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,15 @@ from typing import Any
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
-from simulacra.core.files import unwritable, write_json
+from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint
+from simulacra.engine.checkpoint import Checkpoint
+from simulacra.engine.fit import misfit
 from simulacra.engine.reports import Reports
 from simulacra.runs import settings
+from simulacra.runs.lock import LOCK, writing
 from simulacra.runs.settings import RunConfig
 
 _FOLDERS = ("checkpoints", "samples", "evaluation")
@@ -35,16 +41,15 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any]) -> "Run":
-        """Make a new run folder; raises UsageError where one stands already."""
+        """Make a new run folder; raises UsageError where one stands already, Unwritable."""
         cls.refuse(path)
-        try:
-            for folder in _FOLDERS:
-                (path / folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        write_json(path / PROVENANCE, provenance)
-        config.write(path / CONFIG)
-        return cls(path)
+        run = cls(path)
+        run.make_folders(parents=True)
+        with writing(path):
+            cls.refuse(path)  # another process may have made it in between
+            write_json(path / PROVENANCE, {"id": secrets.token_hex(8), **provenance})
+            config.write(path / CONFIG)
+        return run
 
     @staticmethod
     def refuse(path: Path) -> None:
@@ -77,24 +82,77 @@ class Run:
         """Read the provenance as it stands now, which another process may be changing."""
         try:
             content: dict[str, Any] = json.loads((self.path / PROVENANCE).read_text())
-        except ValueError as error:
-            raise SimulacraError(f"{self.path / PROVENANCE} is damaged: {error}") from error
+            _require_whole(content)
+        except OSError as error:
+            raise SimulacraError(f"{self.path / PROVENANCE} cannot be read: {error.strerror or error}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            what = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise SimulacraError(f"{self.path / PROVENANCE} is damaged: {what}. Bring back a whole copy") from error
         return content
 
     @property
     def spec(self) -> DataSpec:
         """Shape and classes of the training data."""
-        data = self.provenance["data"]
-        return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]))
+        return _spec(self.provenance)
 
-    def load_family(self) -> tuple[Family, int]:
-        """Return the family with the weights to evaluate (the average, where one is kept) and the step they are from."""
+    def make_folders(self, parents: bool = False) -> None:
+        """Make the folders of a run that are missing in it; raises Unwritable."""
+        try:
+            for folder in _FOLDERS:
+                (self.path / folder).mkdir(parents=parents, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def prepare_writing(self) -> None:
+        """Mend what an earlier writer left: missing folders, unfinished files. Only for who holds the lock. Raises Unwritable."""
+        self.make_folders()
+        remove_unfinished(self.path)
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Refuse to write where the folder was moved or removed, and where writing fails, say how the run goes on.
+
+        Raises Unwritable. Without the first, half a run would be made anew where the folder was.
+        """
+        try:
+            if not (self.path / CONFIG).is_file():
+                raise Unwritable(f"cannot write {self.path}: the run folder was moved or removed: bring it back")  # noqa: TRY301
+            yield
+        except Unwritable as error:
+            raise Unwritable(f"{error}, then go on with 'simulacra resume {self.path}'") from error
+
+    def load_family(self) -> tuple[Family, int, list[str]]:
+        """Return the family with the weights to evaluate (the average, where one is kept), their step, and warnings.
+
+        Raises DamagedCheckpoint where no checkpoint can be used.
+        """
         group = "average" if self.config.train.ema else "model"
-        stored, _ = checkpoint.read_newest(self.checkpoints, (group,))
         with stream(0, "overwritten below"):
             family = self.config.new_family(self.spec)
+        stored, problems = self.read_checkpoint(family, (group,))
         family.load_state_dict(stored.tensors[group])
-        return family.eval().requires_grad_(False), stored.facts["step"]
+        return family.eval().requires_grad_(False), stored.facts["step"], problems
+
+    def read_checkpoint(self, family: Family, groups: tuple[str, ...] = ()) -> tuple[Checkpoint, list[str]]:
+        """Return the newest checkpoint that is whole, of this run, and fits the family; and what is wrong with newer ones.
+
+        `groups`: all that training needs, unless given. Raises DamagedCheckpoint.
+        """
+        wanted = groups or ("model", "optimizers", *(("average",) if self.config.train.ema else ()))
+
+        def wrong(stored: Checkpoint) -> str:
+            if stored.facts.get("run") != self.provenance.get("id"):
+                return "it belongs to another run"
+            found = misfit(stored.tensors, family, wanted)
+            return f"{found}, so it is not of the model in {CONFIG}: look at its settings" if found else ""
+
+        return checkpoint.read_newest(self.checkpoints, wanted, wrong)
+
+    def write_checkpoint(self, step: int, state: Checkpoint, keep: int) -> None:
+        """Store a state, after the reports that lead to it, so that no crash leaves it without them; raises Unwritable."""
+        self.reports.sync()
+        signed = Checkpoint(state.tensors, {**state.facts, "run": self.provenance.get("id")})
+        checkpoint.write(self.checkpoints, step, signed, keep)
 
     def check_data(self, data: Dataset) -> Dataset:
         """Return the data if they are those of the training; raises UsageError otherwise."""
@@ -109,12 +167,29 @@ class Run:
     def update_provenance(self, **facts: Any) -> None:
         """Add facts to the provenance."""
         self.provenance.update(facts)
-        write_json(self.path / PROVENANCE, self.provenance)
+        with self.saving():
+            write_json(self.path / PROVENANCE, self.provenance)
 
 
 def _is_unmade(path: Path) -> bool:
     """Return whether a folder is empty, or was being made into a run when its process died, before the settings stood."""
     if not path.is_dir() or (path / CONFIG).exists():
         return False
-    ours = {*_FOLDERS, PROVENANCE}
+    ours = {*_FOLDERS, PROVENANCE, LOCK}
     return all(item.name in ours or item.name.endswith(".tmp") for item in path.iterdir())
+
+
+def _spec(provenance: dict[str, Any]) -> DataSpec:
+    data = provenance["data"]
+    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]))
+
+
+def _require_whole(provenance: dict[str, Any]) -> None:
+    """Raise ValueError, TypeError or KeyError unless what is read of a provenance stands in it."""
+    shape, data = _spec(provenance).shape, provenance["data"]
+    if not all(type(number) is int and number > 0 for number in shape):
+        raise ValueError(f"its images have the shape {shape}")
+    if not (isinstance(data["digest"], str) and isinstance(data["name"], str)):
+        raise TypeError("the name or the digest of its data is not a text")
+    if not isinstance(provenance.get("resumes", []), list):
+        raise TypeError("its resumes are not a list")

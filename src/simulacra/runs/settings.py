@@ -1,5 +1,6 @@
 """All settings of one run: the family, its data, its model and its training; as TOML, and from a recipe with overrides."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import TrainConfig
 
 _TABLES = ("data", "model", "train")
+_SEAL = "# remove this line to change settings by hand; SHA-256 of those below: "
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,17 @@ class RunConfig:
         return factory(self.model, spec)
 
     def write(self, path: Path) -> None:
-        """Write as TOML, every value spelt out."""
-        tables = {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
-        write_text(path, tomli_w.dumps({"family": self.family, **tables}))
+        """Write as TOML, every value spelt out, under a line with their digest; raises Unwritable."""
+        text = tomli_w.dumps({"family": self.family, **self._tables()})
+        write_text(path, f"{_SEAL}{_digest(text)}\n{text}")
+
+    def flat(self) -> dict[str, object]:
+        """Return every setting by its full name, such as `train.batch`, for those who know no tables."""
+        tables = self._tables()
+        return {"family": self.family} | {f"{table}.{name}": tables[table][name] for table in tables for name in tables[table]}
+
+    def _tables(self) -> dict[str, dict[str, Any]]:
+        return {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
 
 
 def groups(family: str) -> dict[str, type[Config]]:
@@ -46,8 +56,16 @@ def groups(family: str) -> dict[str, type[Config]]:
 
 
 def read(path: Path) -> RunConfig:
-    """Read what `RunConfig.write` wrote."""
-    return resolve(read_recipe(path), {}, where=path.name)
+    """Read what `RunConfig.write` wrote; raises UsageError where it is damaged."""
+    recipe = read_recipe(path)
+    first, _, text = path.read_text().partition("\n")
+    if first.startswith(_SEAL) and first.removeprefix(_SEAL) != _digest(text):
+        raise UsageError(f"{path} differs from what was written (SHA-256): bring it back, or remove its first line to accept it")
+    return resolve(recipe, {}, where=str(path))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

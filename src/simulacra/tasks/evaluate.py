@@ -1,64 +1,156 @@
-"""Measure a trained model on the full test set."""
+"""Measure a trained model: every number that its capabilities allow, each measured once for a checkpoint and its settings."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import Infers, Reconstructs, ScoresLikelihood
-from simulacra.core.errors import DataError
+from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.files import write_json
 from simulacra.core.modes import inference
-from simulacra.core.progress import Meter, Progress
-from simulacra.data.dataset import Split
-from simulacra.metrics.active_units import active_units
-from simulacra.metrics.evidence import evidence
-from simulacra.metrics.nll import negative_log_likelihood
-from simulacra.metrics.reconstruction import mean_squared_error
+from simulacra.core.progress import Progress
+from simulacra.metrics.extractors import find
 from simulacra.metrics.result import Measurement
 from simulacra.runs.provenance import now
+from simulacra.tasks.extractors import parse, why_not
+from simulacra.tasks.flags import flags
+from simulacra.tasks.measures import Findings, Measure, measures
 from simulacra.tasks.pictures import make_folder
+from simulacra.tasks.settings import EvaluateConfig
+from simulacra.tasks.subject import Subject
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
-Measure = Callable[[Any, Split, Meter], dict[str, Measurement]]
+_VERSION = 1  # raised when a measure changes what it measures, so that no older number is taken for a new one
 
 
-def evaluate(trained: "Trained", particles: int, seed: int, progress: Progress) -> dict[str, Any]:
-    """Return and store every number that applies: ELBO with its terms, NLL with `particles` samples, MSE, active units."""
-    split = trained.dataset.test
-    if len(split) == 0:
+def evaluate(trained: "Trained", settings: EvaluateConfig, progress: Progress) -> dict[str, Any]:
+    """Return and store every number that applies, with what is missing and why, and what should worry the reader."""
+    subject = Subject(trained, settings, progress)
+    if len(subject.split) == 0:
         raise DataError(f"{trained.dataset.name} has no test images to measure on: train on more images, or give --test-path")
-    measurements: dict[str, Measurement] = {}
-    missing: dict[str, str] = {}
-    for name, needed, measure in _measures(particles, seed):
-        if not isinstance(trained.model, needed):
-            missing[name] = f"needs {needed.__name__}"
-            continue
-        with inference(trained.model), progress.work(name, len(split), "images") as meter:
-            measurements |= measure(trained.model, split, meter)
-    result = {
-        "run": str(trained.run.path),
-        "family": trained.run.config.family,
-        "checkpoint": trained.step,
-        "data": {"name": trained.dataset.name, "digest": trained.dataset.digest, "split": "test", "n": len(split)},
-        "evaluated": now(),
-        "metrics": {name: measurement.table() for name, measurement in measurements.items()},
-        "not_applicable": missing,
-    }
-    make_folder(trained.run.evaluations)
-    write_json(trained.run.evaluations / f"step_{trained.step:08d}-k{particles}-seed{seed}.json", result)
+    plan, missing = _planned(subject)
+    _announce(plan, subject)
+    metrics: dict[str, Measurement] = {}
+    for measure, file in plan.items():
+        found = _stored(file) or _taken(measure, subject, file)
+        metrics |= found.metrics
+        missing |= found.missing
+    result = {**_facts(trained), "settings": settings.table(), "evaluated": now()}
+    result["metrics"] = {name: item.table() for name, item in metrics.items()}
+    result |= {"not_applicable": missing, "warnings": flags(metrics)}
+    write_json(_file(trained, settings), result)
     return result
 
 
-def _measures(particles: int, seed: int) -> list[tuple[str, type, Measure]]:
-    """Return (name, needed capability, measure) of everything that can be measured."""
-    return [
-        ("negative ELBO", ScoresLikelihood, lambda model, split, meter: evidence(model, split, seed, meter)),
-        (
-            f"NLL with {particles} samples",
-            ScoresLikelihood,
-            lambda model, split, meter: {"nll_nats": negative_log_likelihood(model, split, particles, seed, meter)},
-        ),
-        ("reconstruction", Reconstructs, lambda model, split, meter: {"mse": mean_squared_error(model, split, meter)}),
-        ("active units", Infers, lambda model, split, meter: {"active_units": active_units(model, split, meter)}),
-    ]
+def _planned(subject: Subject) -> tuple[dict[Measure, Path], dict[str, str]]:
+    """Return the measures that apply with the file of each one's result, and why the others do not apply."""
+    plan: dict[Measure, Path] = {}
+    missing: dict[str, str] = {}
+    for measure in measures():
+        reason = _why_not(measure, subject)
+        if reason:
+            missing[measure.name] = reason
+        else:
+            plan[measure] = _cache(measure, subject)
+    return plan, missing
+
+
+def _why_not(measure: Measure, subject: Subject) -> str:
+    if not isinstance(subject.trained.model, measure.needs):
+        return f"needs {measure.needs.__name__}"
+    if "extractor" not in measure.settings:
+        return ""
+    if subject.settings.samples == 0:
+        return "--samples 0 leaves it out"
+    if subject.extractor_name == "none":
+        return "--extractor none leaves it out"
+    return why_not(subject.extractor_name, subject.trained.dataset)
+
+
+def _announce(plan: Mapping[Measure, Path], subject: Subject) -> None:
+    """Say what is going to be computed, before it is."""
+    ahead = [f"{measure.name} ({measure.cost(subject)})" for measure, file in plan.items() if not file.exists()]
+    done = [measure.name for measure, file in plan.items() if file.exists()]
+    if done:
+        subject.progress.say(f"measured before, and taken from there: {', '.join(done)}")
+    if ahead:
+        subject.progress.say(f"to measure: {'; '.join(ahead)}")
+
+
+# --- results that are kept
+
+
+def _cache(measure: Measure, subject: Subject) -> Path:
+    """Return the file of a measure's result: its name is a digest of all that the numbers depend on."""
+    settings = subject.settings.table()
+    identity: dict[str, Any] = {
+        "version": _VERSION,
+        "weights": subject.trained.digest,
+        "data": subject.trained.dataset.digest,
+        "test_images": len(subject.split),
+        **{name: settings[name] for name in measure.settings},
+    }
+    if "extractor" in measure.settings:
+        identity["extractor"] = _extractor_identity(subject)
+    digest = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return subject.trained.run.evaluations / "measures" / f"{measure.name}-{digest[:20]}.json"
+
+
+def _extractor_identity(subject: Subject) -> str:
+    """Return the digest of the extractor's weights, which trains it if it never was."""
+    kind, _ = parse(subject.extractor_name)
+    return f"{find(kind).title}:{subject.extractor.digest}"
+
+
+def _stored(file: Path) -> Findings | None:
+    """Return a result that was measured before; None where there is none, or none that can be read."""
+    try:
+        content = json.loads(file.read_text())
+        return Findings({name: Measurement.of(item) for name, item in content["metrics"].items()}, content["missing"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _taken(measure: Measure, subject: Subject, file: Path) -> Findings:
+    try:
+        with inference(subject.trained.model):
+            found = measure.take(subject)
+    except NotApplicable as error:
+        return Findings({}, {measure.name: str(error)})
+    make_folder(file.parent)
+    metrics = {name: item.table() for name, item in found.metrics.items()}
+    write_json(file, {"measured": now(), "metrics": metrics, "missing": dict(found.missing)})
+    return found
+
+
+# --- the whole
+
+
+def _facts(trained: "Trained") -> dict[str, Any]:
+    """Return which model was measured on what, and what its training took."""
+    run, split = trained.run, trained.dataset.test
+    provenance = run.provenance
+    return {
+        "run": str(run.path),
+        "family": run.config.family,
+        "checkpoint": trained.step,
+        "weights_sha256": trained.digest,
+        "data": {"name": trained.dataset.name, "digest": trained.dataset.digest, "split": "test", "n": len(split)},
+        "training": {
+            "seconds": provenance.get("training_seconds"),
+            "seed": run.config.train.seed,
+            "command": provenance.get("command", ""),
+            "hardware": provenance.get("hardware", {}),
+            "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        },
+    }
+
+
+def _file(trained: "Trained", settings: EvaluateConfig) -> Path:
+    """Return where an evaluation with these settings is stored."""
+    changed = sha256(json.dumps(settings.table(), sort_keys=True).encode()).hexdigest()[:8]
+    make_folder(trained.run.evaluations)
+    return trained.run.evaluations / f"step_{trained.step:08d}-{changed}.json"

@@ -1,6 +1,7 @@
 """What is looked at while a run trains: pictures from fixed noise and fixed images, validation losses, latent collapse."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
@@ -13,10 +14,13 @@ from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset
-from simulacra.engine import checkpoint
+from simulacra.engine import trackers
+from simulacra.engine.checkpoint import Checkpoint
+from simulacra.engine.tracking import Tracking, tracking
 from simulacra.engine.trainer import Trainer
 from simulacra.metrics.active_units import count_active
-from simulacra.runs.run import Run
+from simulacra.runs import settings
+from simulacra.runs.run import CONFIG, Run
 from simulacra.tasks import pictures
 
 _CHUNK, _CHUNKS = 250, 4  # validation images that are looked at while training
@@ -25,11 +29,28 @@ _COLLAPSE_AFTER = 0.5  # share of the training before which few active units are
 _COLLAPSED = 0.25  # share of active units below which a collapse is announced
 
 
-class RunObserver:
-    """Writes what training shows into the run folder, and tells the user."""
+class Bystander:
+    """Watches in the processes that neither write nor tell."""
 
-    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter) -> None:
-        self.run, self.progress, self.meter = run, progress, meter
+    def stepped(self, trainer: Trainer) -> None:
+        """Do nothing."""
+
+    def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def due(self, trainer: Trainer) -> None:
+        """Do nothing."""
+
+    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
+        """Do nothing."""
+
+
+class RunObserver:
+    """Writes what training shows into the run folder, tells the user, and hands it on to the trackers."""
+
+    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, followers: Tracking) -> None:
+        run.prepare_writing()
+        self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
         self.watched = dataset.validation if len(dataset.validation) else dataset.train
         self.collapse_announced = False
         self.seconds_shown = 0
@@ -45,9 +66,9 @@ class RunObserver:
     def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
         """Add a line to the reports, and show it."""
         speed = trainer.images / max(trainer.seconds, 1e-9)
-        self.run.reports.append(
-            {"kind": "train", **record, "seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
-        )
+        timing = {"seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
+        with self.run.saving():
+            self._report("train", {**record, **timing})
         alone = len(trainer.players) == 1
         losses = {name.split("/", 1)[1] if alone else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
         self.meter.advance(0, images=f"{speed:,.0f}/s", **losses)
@@ -55,28 +76,35 @@ class RunObserver:
     def due(self, trainer: Trainer) -> None:
         """Save pictures and validate."""
         family = trainer.evaluated
-        with stream(trainer.settings.seed, "observe"):
+        with self.run.saving(), stream(trainer.settings.seed, "observe"):
             with inference(family):
                 self._save_pictures(family, trainer)
             with evaluation(family):
                 record = self._validate(family, trainer)
-        self.run.reports.append({"kind": "validation", "step": trainer.step, **record})
+            self._report("validation", {"step": trainer.step, **record})
         self._announce_collapse(record, trainer)
         self._announce_divergence(record, trainer)
 
-    def checkpoint(self, trainer: Trainer) -> None:
+    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state in the run folder."""
-        checkpoint.write(self.run.checkpoints, trainer.step, trainer.state(), trainer.settings.keep)
+        with self.run.saving():
+            self.run.write_checkpoint(trainer.step, state, trainer.settings.keep)
+
+    def _report(self, kind: str, record: Mapping[str, Any]) -> None:
+        self.run.reports.append({"kind": kind, **record})
+        self.followers.scalars(kind, record)
 
     def _save_pictures(self, family: Family, trainer: Trainer) -> None:
         name = f"step_{trainer.step:08d}.png"
         if isinstance(family, Samples):
-            drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(trainer.device)
-            pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
+            drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(_device(family))
+            path = pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
+            self.followers.picture(trainer.step, path)
         if isinstance(family, Reconstructs):
-            shown = self.watched.head(_SHOWN // 2).images.to(trainer.device)
+            shown = self.watched.head(_SHOWN // 2).images.to(_device(family))
             pairs = pictures.paired(shown, family.reconstruct(shown), 8)
-            pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
+            path = pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
+            self.followers.picture(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
         """Return the losses of every player on validation images, with the weights that are evaluated."""
@@ -84,7 +112,7 @@ class RunObserver:
         codes: list[Tensor] = []
         images = 0
         for batch in islice(self.watched.chunks(_CHUNK), _CHUNKS):
-            batch = batch.to(trainer.device)
+            batch = batch.to(_device(family))
             images += len(batch)
             for turn in family.turns():
                 for name, value in named(turn.losses(batch)).items():
@@ -118,3 +146,14 @@ class RunObserver:
                 f"warning: the validation loss ended at {record[name]:.4g}, above the {first[name]:.4g} of the untrained model: "
                 "the training diverged. Try a lower --lr, or --clip 100"
             )
+
+
+def tracked(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextManager[Tracking]:
+    """Open the trackers that the settings name, from the step at which the trainer stands; in the first process alone."""
+    chosen = trackers.chosen(trainer.settings.track) if trainer.processes.first else ()
+    flat = settings.read(run.path / CONFIG).flat() if chosen else {}
+    return tracking(chosen, flat, run.path, trainer.step, progress)
+
+
+def _device(family: Family) -> torch.device:
+    return next(family.parameters()).device

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -16,19 +16,19 @@ import torch
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
-from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.sources import located
-from simulacra.engine import checkpoint
+from simulacra.engine import checkpoint, trackers
 from simulacra.engine.duration import Duration
-from simulacra.engine.hardware import keep_memory
+from simulacra.engine.hardware import device_of, keep_memory, precision_of
+from simulacra.engine.processes import Processes, joined
 from simulacra.engine.trainer import Trainer
 from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
 from simulacra.runs.settings import RunConfig
-from simulacra.tasks.observe import RunObserver
+from simulacra.tasks.observe import Bystander, RunObserver, tracked
 
 
 @dataclass(frozen=True)
@@ -46,34 +46,72 @@ class Outcome:
 
 
 def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
-    """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given."""
-    Run.refuse(out)
-    config = replace(config, data=located(config.data))
-    _prepare(config)
-    data = dataset or load(config.data, progress)
-    with stream(config.train.seed, "initialize"):
-        trainer = _trainer(config, data)
-        run = Run.create(out, config, provenance(data, _command()))
-        with writing(run.path):
+    """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given.
+
+    Started by torchrun, every process calls this alike; the first one alone writes and tells.
+    """
+    config = _settled(replace(config, data=located(config.data)))
+    with joined() as processes, ExitStack() as held:
+        progress = progress if processes.first else SILENT
+        processes.lead(lambda: Run.refuse(out))
+        processes.lead(lambda: trackers.require(trackers.chosen(config.train.track)))
+        data = dataset or _load(config, processes, progress)
+
+        def make() -> None:
+            run = Run.create(out, config, provenance(data, _command()) | {"processes": processes.count})
+            held.enter_context(writing(run.path))
+
+        with stream(config.train.seed, "initialize"):
+            trainer = _trainer(config, data, processes)
+            processes.lead(make)
+            return _play(Run(out), trainer, data, progress)
+
+
+def resume(
+    path: Path,
+    duration: str = "",
+    machine: Mapping[str, Any] | None = None,
+    *,
+    dataset: Dataset | None = None,
+    progress: Progress = SILENT,
+) -> Outcome:
+    """Continue a run from its newest whole checkpoint; a new `duration` lengthens or shortens it.
+
+    machine: settings of engine.settings.OF_THE_MACHINE that differ from now on.
+    """
+    run = Run.open(path)
+    changes = {**({"duration": duration} if duration else {}), **(machine or {})}
+    config = _settled(replace(run.config, train=replace(run.config.train, **changes)))
+    with joined() as processes, ExitStack() as held:
+        progress = progress if processes.first else SILENT
+        data = run.check_data(dataset or _load(config, processes, progress))
+        _check_processes(run, data, processes)
+        processes.lead(lambda: held.enter_context(writing(run.path)))
+        with stream(config.train.seed, "initialize"):
+            trainer = _trainer(config, data, processes)
+            _restore(trainer, run, progress)
+            _check_length(trainer, run, duration, progress)
+            processes.lead(lambda: _reopen(run, config, trainer))
             return _play(run, trainer, data, progress)
 
 
-def resume(path: Path, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
-    """Continue a run from its newest whole checkpoint; a new `duration` lengthens or shortens it."""
-    run = Run.open(path)
-    config = run.config
-    if duration:
-        config = replace(config, train=replace(config.train, duration=duration))
-    _prepare(config)
-    data = run.check_data(dataset or load(config.data, progress))
-    with writing(run.path), stream(config.train.seed, "initialize"):
-        trainer = _trainer(config, data)
-        _restore(trainer, run, progress)
-        _check_length(trainer, run, duration, progress)
-        config.write(run.path / CONFIG)
-        resumes = [*run.provenance.get("resumes", []), {"time": now(), "from_step": trainer.step, "command": _command()}]
-        run.update_provenance(resumes=resumes, finished=False)
-        return _play(run, trainer, data, progress)
+def _check_processes(run: Run, data: Dataset, processes: Processes) -> None:
+    """Refuse another number of processes for data whose order depends on it."""
+    last = [run.provenance, *run.provenance.get("resumes", [])][-1]
+    before = last.get("processes", 1)
+    if data.stream is not None and processes.count != before:
+        raise UsageError(
+            f"{run.path} is trained on shards by {before} processes, each with shards of its own, so that {processes.count} would "
+            f"see other images: resume it with {before}"
+        )
+
+
+def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
+    """Write down that a run goes on, and forget what it reported after the step from which it does."""
+    run.reports.forget_after(trainer.step if trainer.step else -1)
+    config.write(run.path / CONFIG)
+    again = {"time": now(), "from_step": trainer.step, "command": _command(), "processes": trainer.processes.count}
+    run.update_provenance(resumes=[*run.provenance.get("resumes", []), again], finished=False)
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -89,27 +127,40 @@ def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _prepare(config: RunConfig) -> None:
+def _settled(config: RunConfig) -> RunConfig:
+    """Prepare this process, and return the settings with the arithmetic named that `auto` means here."""
     keep_memory()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
+    precision = precision_of(config.train.precision, device_of(config.train.device))
+    named: Any = str(precision).removeprefix("torch.")
+    return replace(config, train=replace(config.train, precision=named))
 
 
-def _trainer(config: RunConfig, data: Dataset) -> Trainer:
-    feed = Batches(data.train, config.train.batch, config.train.seed, flip=config.data.flip)
-    return Trainer(config.new_family(data.spec), feed, config.train)
+def _load(config: RunConfig, processes: Processes, progress: Progress) -> Dataset:
+    """Return the data; the first process prepares them, the others then find them prepared."""
+    return processes.lead(lambda: load(config.data, progress)) or load(config.data)
+
+
+def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
+    feed = data.feed(config.train.batch, config.train.seed, config.data.flip, processes.part)
+    return Trainer(config.new_family(data.spec), feed, config.train, processes)
 
 
 def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
     if not checkpoint.paths(run.checkpoints):
         progress.say("there is no checkpoint yet: starting from the beginning, which gives the same result")
-        run.reports.forget_after(-1)
         return
-    stored, problems = checkpoint.read_newest(run.checkpoints)
+    stored, problems = run.read_checkpoint(trainer.family)
     for problem in problems:
         progress.say(f"warning: {problem}; the one before it is used")
     trainer.restore(stored)
-    run.reports.forget_after(trainer.step)
+    before = stored.facts.get("pieces", trainer.pieces)
+    if before != trainer.pieces:
+        progress.say(
+            f"note: batches were computed in {before} pieces and now are in {trainer.pieces}, each with its own noise: the run "
+            f"goes on as well, but not bit for bit as before (--accumulate {before} at the start would have kept it the same)"
+        )
 
 
 def _check_length(trainer: Trainer, run: Run, duration: str, progress: Progress) -> None:
@@ -125,11 +176,14 @@ def _check_length(trainer: Trainer, run: Run, duration: str, progress: Progress)
 def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outcome:
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
-        progress.say(f"training {name} on {data.name}: {len(data.train):,} images, {_size(trainer)}; into {run.path}")
-        with _meter(trainer, progress) as meter:
-            finished = trainer.run(RunObserver(run, data, progress, meter), stopped.is_set)
-    run.update_provenance(ended=now(), finished=finished, step=trainer.step, training_seconds=round(trainer.seconds, 3))
-    return Outcome(run, finished, trainer.step, round(trainer.seconds, 3))
+        progress.say(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
+        with tracked(run, trainer, progress) as followers, _meter(trainer, progress) as meter:
+            observer = RunObserver(run, data, progress, meter, followers) if trainer.processes.first else Bystander()
+            finished = trainer.run(observer, stopped.is_set)
+    seconds = round(trainer.seconds, 3)
+    facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
+    trainer.processes.lead(lambda: run.update_provenance(ended=now(), **facts))
+    return Outcome(run, finished, trainer.step, seconds)
 
 
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:
@@ -142,7 +196,8 @@ def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter
 def _size(trainer: Trainer) -> str:
     count = sum(parameter.numel() for parameter in trainer.family.parameters())
     kind = str(trainer.precision).removeprefix("torch.")
-    return f"{count:,} parameters, {kind} on {trainer.device.type}"
+    processes = f" in {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
+    return f"{count:,} parameters, {kind} on {trainer.device.type}{processes}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A trained model, opened from its run folder: the Python side of every command."""
 
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +25,12 @@ _AT_ONCE = 256  # images per call of the network
 class Trained:
     """A model with the weights of its newest checkpoint, ready to be used. Images are float [n c h w] in [0, 1]."""
 
-    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+    def __init__(self, run: Run, dataset: Dataset | None = None, progress: Progress = SILENT) -> None:
         self.run = run
         keep_memory()
-        self.model, self.step = run.load_family()
+        self.model, self.step, problems = run.load_family()
+        for problem in problems:
+            progress.say(f"warning: {problem}; the one of step {self.step:,} is used")
         channels_last(self.model)
         self.spec = run.spec
         if dataset is not None:
@@ -99,11 +102,25 @@ class Trained:
             row[:, latent] = center[latent] + spread[latent] * torch.linspace(-reach, reach, steps)
         return self.decode(rows.flatten(0, 1)).unflatten(0, (len(order), steps))
 
-    def evaluate(self, particles: int = 50, seed: int = 0, progress: Progress = SILENT) -> dict[str, Any]:
-        """Return the numbers of the full test set, as `simulacra evaluate --json` prints them."""
-        from simulacra.tasks.evaluate import evaluate
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 of the weights that are used, in hex: names, shapes and values."""
+        found = sha256()
+        for name, tensor in self.model.state_dict().items():
+            found.update(f"{name}{list(tensor.shape)}{tensor.dtype}".encode())
+            found.update(tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()
 
-        return evaluate(self, particles, seed, progress)
+    def evaluate(self, progress: Progress = SILENT, **settings: Any) -> dict[str, Any]:
+        """Return the numbers of the full test set, as `simulacra evaluate --json` prints them.
+
+        `settings` are those of `simulacra evaluate --help`, by name: samples=10_000, particles=50, extractor="lenet", seed=0.
+        What was measured before is not measured again. Raises UsageError, DataError.
+        """
+        from simulacra.tasks.evaluate import evaluate
+        from simulacra.tasks.settings import EvaluateConfig
+
+        return evaluate(self, EvaluateConfig.of(settings), progress)
 
     def report(self, progress: Progress = SILENT) -> Path:
         """Write `report.html` and return its path."""
@@ -121,6 +138,6 @@ class Trained:
         return images
 
 
-def open_run(path: Path | str, dataset: Dataset | None = None) -> Trained:
-    """Open a run folder; raises UsageError where it is none, SimulacraError where it holds no whole checkpoint."""
-    return Trained(Run.open(path), dataset)
+def open_run(path: Path | str, dataset: Dataset | None = None, progress: Progress = SILENT) -> Trained:
+    """Open a run folder; raises UsageError where it is none, DamagedCheckpoint where it holds no whole checkpoint."""
+    return Trained(Run.open(path), dataset, progress)

@@ -12,6 +12,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.data.places import cache_folder, data_folder, stands
 from simulacra.data.prepared import prepared_names
 from simulacra.data.settings import WITH_PATH, DataConfig
+from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
@@ -43,8 +44,15 @@ def names() -> tuple[Listing, ...]:
         Listing(name, source.summary, source.size, source.place() or "not here", name in ready)
         for name, source in sources().items()
     ]
-    rows += [Listing(path.name, "a folder of images", "", str(path), path.name in ready) for path in _own_folders()]
+    rows += [_own(path, ready) for path in _own_folders()]
     return tuple(rows)
+
+
+def _own(path: Path, ready: set[str]) -> Listing:
+    """Return the line of a folder in $SIMULACRA_DATA."""
+    if holds_shards(path):
+        return Listing(path.name, "a folder of tar shards", "", str(path), split_title(path.name, "test") in ready)
+    return Listing(path.name, "a folder of images", "", str(path), path.name in ready)
 
 
 def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
@@ -69,8 +77,8 @@ def located(config: DataConfig) -> DataConfig:
 
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
-    """Return the material at a path: NumPy files as arrays, everything else as a folder or archive of images."""
-    kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "folder"
+    """Return the material at a path: NumPy files as arrays, folders of shards, all else as a folder or archive of images."""
+    kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "shards" if holds_shards(path) else "folder"
     return sources()[kind].find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
 
 

@@ -1,18 +1,20 @@
-"""List, prepare or check data sets.
+"""List, prepare, check or pack data sets.
 
 list     what can be given as --data, where it stands and whether it is decoded already
 prepare  find, download if needed, and decode once, so that training starts at once
 check    look at every image for what would spoil training, and say what to do about it
+pack     write the images, decoded and cropped, as tar shards that training can stream
 """
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.errors import UsageError, unknown
-from simulacra.data.settings import DataConfig
+from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
 if TYPE_CHECKING:
@@ -22,19 +24,23 @@ EXAMPLES = examples(
     "simulacra data list",
     "simulacra data check ~/photos --size 64",
     "simulacra data prepare mnist",
+    "simulacra data pack ~/photos --size 64 --out ~/shards",
 )
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
-    parser.add_argument("action", metavar="ACTION", help="list, prepare or check")
+    parser.add_argument("action", metavar="ACTION", help="list, prepare, check or pack")
     parser.add_argument("name", nargs="?", metavar="DATA", help="a data set's name or a path, as for --data")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for pack: the folder of shards to make")
+    text = f"for pack: images in one shard (default: {SHARD_IMAGES})"
+    parser.add_argument("--shard-images", type=int, metavar="N", default=SHARD_IMAGES, help=text)
     add_settings(parser, "the data", DataConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
-    """Do one of the three."""
-    actions = {"list": _list, "prepare": _prepare, "check": _check}
+    """Do one of the four."""
+    actions = {"list": _list, "prepare": _prepare, "check": _check, "pack": _pack}
     if parsed.action not in actions:
         raise unknown("action", parsed.action, actions)
     return actions[parsed.action](parsed, console)
@@ -61,7 +67,7 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.data.load import load
 
     data = load(_config(parsed), console)
-    counts = {split.name: len(split) for split in data.splits}
+    counts = {**{split.name: len(split) for split in data.splits}, "train": data.training_images}
     content: dict[str, Any] = {
         "name": data.name,
         "digest": data.digest,
@@ -91,6 +97,31 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
     content = {**asdict(checkup), "sizes": sizes, "healthy": checkup.healthy}
     console.result(content, lambda: _text(checkup, sizes))
     return 0 if checkup.healthy else 1
+
+
+def _pack(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.data.shards.pack import pack
+    from simulacra.data.sources import sources
+
+    if parsed.out is None:
+        raise UsageError("no --out: name the folder of shards to make")
+    packed = pack(_config(parsed), parsed.out, parsed.shard_images, console)
+    place = f"./{parsed.out}" if str(parsed.out) in sources() else parsed.out
+
+    def text() -> str:
+        counts = [f"{sum(shard['images'] for shard in shards):,} {name}" for name, shards in packed["shards"].items()]
+        size, number = sum(map(_bytes, packed["shards"].values())), sum(map(len, packed["shards"].values()))
+        return (
+            f"packed {packed['name']} into {parsed.out}: {', '.join(counts)} images in {number:,} shards, {size / 1e6:,.1f} MB\n"
+            f"digest {packed['digest']}\nnext:  {program()} train vae --data {place}"
+        )
+
+    console.result(packed, text)
+    return 0
+
+
+def _bytes(shards: list[dict[str, int]]) -> int:
+    return sum(shard["size"] for shard in shards)
 
 
 def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:

@@ -1,35 +1,169 @@
-"""Examine this machine: processor, threads, GPU, measured speed, what is switched on and why not."""
+"""Examine this machine: processor, memory, threads, GPU, measured speed, what is switched on and why not.
+
+It ends with what to do about what it found, if anything. Speeds hold for the threads that are named beside them.
+"""
 
 import argparse
-from typing import Any
+import io
+import shutil
+import sys
+from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.console import Console
-from simulacra.interfaces.tables import table
 
-EXAMPLES = examples("simulacra doctor", "simulacra doctor --json")
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+
+    from simulacra.engine.machine import Machine
+    from simulacra.tasks.doctor import Findings
+
+EXAMPLES = examples("simulacra doctor", "simulacra doctor --threads 1", "simulacra doctor --json")
+
+_NAMES = 30  # characters of the column of names
+_WIDEST = 120  # characters of a line beyond which reading tires
+_GIB = 2**30
+_RATES = {
+    "matmul_float32_gflops": "matrix product, float32",
+    "matmul_bfloat16_gflops": "matrix product, bfloat16",
+    "convolution_gflops": "3x3 convolution, {kind}",
+    "copy_gib_per_second": "memory copy",
+}
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
-    """There are no flags."""
+    """Add the flags."""
+    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="measure on N CPU threads (default: all)")
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Examine."""
     from simulacra.tasks.doctor import examine
 
-    facts = examine()
-    console.result(facts, lambda: _text(facts))
+    found = examine(parsed.threads)
+    console.result(found.table(), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     return 0
 
 
-def _text(facts: dict[str, Any]) -> str:
-    rates = [(f"matrix product, {kind}", f"{rate:,.0f} GFLOP/s") for kind, rate in facts["matmul_gflops"].items()]
-    rows = [
-        *((name, str(value)) for name, value in facts["hardware"].items()),
-        ("torch", facts["torch"]),
-        ("device", facts["device"]),
-        *rates,
-        *facts["accelerations"].items(),
-    ]
-    return table(("fact", "value"), rows)
+def text(found: "Findings", columns: int, is_terminal: bool) -> str:
+    """Return the findings as sections of two columns, in at most so many characters a line, with colours on a terminal."""
+    from rich.console import Console as Terminal
+
+    written = io.StringIO()
+    terminal = Terminal(file=written, width=min(columns, _WIDEST), force_terminal=is_terminal, highlight=False, emoji=False)
+    for title, rows in _sections(found).items():
+        _print(terminal, title, rows)
+    if found.advice:
+        _print(terminal, "What to do", {str(number): said for number, said in enumerate(found.advice, 1)}, names=4)
+    else:
+        terminal.print("Nothing to mend.", style="bold green")
+    lines = (line.rstrip() for line in written.getvalue().splitlines())
+    return "\n".join(lines).rstrip("\n")
+
+
+def _sections(found: "Findings") -> dict[str, dict[str, str]]:
+    """Return what is shown: by title, facts by name."""
+    on = f"{found.threads} CPU thread{'s' * (found.threads > 1)}" if found.device == "cpu" else "the GPU"
+    return {
+        "Machine": {**_machine(found.machine), "GPU": _gpu(found)},
+        "PyTorch": _torch(found),
+        f"Speed on {on}": {
+            _RATES[name].format(kind=found.torch["arithmetic"]): _rate(name, value) for name, value in found.speeds.items()
+        },
+        "Accelerations": {name: f"{'on ' if item['on'] else 'off'}  {item['why']}" for name, item in found.accelerations.items()},
+        "Folders": {name: _folder(item) for name, item in found.places.items()},
+        "Optional packages": {
+            name: version or f'not here: pip install "simulacra[{name}]"' for name, version in found.extras.items()
+        },
+    }
+
+
+def _print(terminal: "Terminal", title: str, rows: dict[str, str], names: int = _NAMES) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=names)
+    grid.add_column(overflow="fold")
+    for name, value in rows.items():
+        shown = Text(value)
+        shown.highlight_regex(r"^on\b", "green")
+        shown.highlight_regex(r"^(off\b|not ).*", "dim")
+        grid.add_row(Text(f"  {name}"), shown)
+    terminal.print(Text(title, style="bold"))
+    terminal.print(grid)
+    terminal.print()
+
+
+def _machine(machine: "Machine") -> dict[str, str]:
+    cores = f"{machine.cores}" if machine.usable == machine.cores else f"{machine.cores}, {machine.usable} for this process"
+    rows = {
+        "system": machine.system,
+        "processor": machine.processor,
+        "cores": cores,
+        "instruction sets": _instructions(machine.instructions),
+        "memory": _memory(machine),
+        "load": "not known" if machine.load is None else f"{machine.load:g} processes on {machine.usable} cores, last minute",
+    }
+    if machine.quota is not None:
+        rows["limit of the container"] = f"{machine.quota:g} cores' worth of time"
+    return rows
+
+
+def _instructions(sets: dict[str, bool]) -> str:
+    has, lacks = (", ".join(name for name, value in sets.items() if value is wanted) for wanted in (True, False))
+    return "; ".join(part for part in (has, f"without {lacks}" if lacks else "") if part) or "not known"
+
+
+def _memory(machine: "Machine") -> str:
+    parts = [_size(machine.memory) if machine.memory else "not known"]
+    if machine.available is not None:
+        parts.append(f"{_size(machine.available)} available")
+    if machine.limit is not None:
+        parts.append(f"at most {_size(machine.limit)} for the container")
+    return ", ".join(parts)
+
+
+def _gpu(found: "Findings") -> str:
+    if found.gpu is None:
+        built = (
+            f"this PyTorch is built for CUDA {found.torch['cuda']}" if found.torch["cuda"] else "this PyTorch is for CPUs only"
+        )
+        return f"none: {built}"
+    gpu = found.gpu
+    several = f", the first of {gpu['count']}" if gpu["count"] > 1 else ""
+    memory = f"{_size(gpu['memory'])}, {_size(gpu['free'])} free"
+    return f"{gpu['name']}{several}: {memory}, capability {gpu['capability']}"
+
+
+def _torch(found: "Findings") -> dict[str, str]:
+    return {
+        "version": found.torch["version"],
+        "networks compute in": f"{found.torch['arithmetic']} on the {found.device.upper().replace('CUDA', 'GPU')}",
+        "threads": f"{found.threads} ({found.threads_why})",
+        "kernels": found.torch["kernels"],
+    }
+
+
+def _rate(name: str, value: float) -> str:
+    return f"{value:>7,.0f} GFLOP/s" if name.endswith("gflops") else f"{value:>7,.1f} GiB/s"
+
+
+def _folder(item: dict[str, object]) -> str:
+    if item["path"] is None:
+        return f"not set: {item['variable']} names a folder of data sets"
+    facts = ["exists" if item["exists"] else "will be made" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"]
+    facts.append("writable" if item["writable"] else "read-only")
+    if isinstance(item["free"], int):
+        facts.append(f"{_size(item['free'])} free")
+    return f"{item['path']} ({', '.join(facts)})"
+
+
+def _size(count: int) -> str:
+    return f"{count / _GIB:,.1f} GiB"
+
+
+def _threads(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of threads, such as 1")
+    return int(word)

@@ -1,40 +1,42 @@
-"""Measure a trained model on the full test set: ELBO, likelihood, reconstruction error, active units.
+"""Measure a trained model on the full test set: likelihood, reconstruction, latents, fidelity, diversity, memorization.
 
-Every number comes with its standard error over images, its sample count and its protocol, and is kept in RUN/evaluation.
+What applies depends on what the model can do. Every number comes with its error over images, its sample count and its protocol.
+Fidelity compares generated with real images in the features of a network that the toolkit trains itself, once for each data
+set ('simulacra extractor --help'). Results are kept in RUN/evaluation, and what was measured before is not measured again.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
+from simulacra.tasks.settings import EvaluateConfig
 
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
     "simulacra evaluate runs/first --particles 500",
+    "simulacra evaluate runs/first --samples 0                   # no fidelity: needs no extractor",
+    "simulacra evaluate runs/photos --extractor resnet18:cifar10-jpeg",
     "simulacra evaluate runs/first --json > numbers.json",
 )
+
+_OF_FEATURES = ("extractor", "extractor_input", "reference", "generated")  # the protocol of everything measured in features
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument(
-        "--particles", type=int, default=50, metavar="K", help="importance samples per image for the likelihood (default: 50)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of what the evaluation draws (default: 0)")
+    add_settings(parser, "the evaluation", EvaluateConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Evaluate."""
-    from simulacra.core.errors import UsageError
     from simulacra.tasks.trained import open_run
 
-    if parsed.particles < 1:
-        raise UsageError(f"particles is {parsed.particles}, expected at least 1")
-    result = open_run(parsed.run).evaluate(parsed.particles, parsed.seed, console)
+    result = open_run(parsed.run, progress=console).evaluate(console, **given(parsed, EvaluateConfig))
     console.result(result, lambda: _text(result))
     return 0
 
@@ -42,17 +44,16 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 def _text(result: dict[str, Any]) -> str:
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} test images of {data['name']}"
-    rows: list[tuple[str, ...]] = []
-    shown = ""
-    for name, item in result["metrics"].items():
-        protocol = _protocol(item["protocol"])
-        rows.append((name, _number(item), f"{item['n']:,}", "as above" if protocol == shown else protocol))
-        shown = protocol
-    missing = [f"not applicable: {name} ({reason})" for name, reason in result["not_applicable"].items()]
-    return "\n".join([title, "", table(("metric", "value", "n", "protocol"), rows), *missing])
+    rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
+    missing = [f"not measured: {name}: {reason}" for name, reason in result["not_applicable"].items()]
+    warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
+    return "\n".join(
+        [title, "", table(("metric", "value", "n", ""), rows), "", *_protocols(result["metrics"]), *missing, *warnings]
+    )
 
 
-def _number(item: dict[str, Any]) -> str:
+def number(item: Mapping[str, Any]) -> str:
+    """Return a metric's value with its error or interval."""
     if "interval" in item:
         low, high = item["interval"]
         return f"{item['value']:.5g} ({low:.5g} to {high:.5g})"
@@ -60,5 +61,28 @@ def _number(item: dict[str, Any]) -> str:
     return f"{item['value']:.5g}" if error is None else f"{item['value']:.5g} +- {error:.2g}"
 
 
-def _protocol(protocol: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in protocol.items())
+def _note(item: Mapping[str, Any]) -> str:
+    """Return what a reader must know of a number beside its error."""
+    protocol = item["protocol"]
+    notes = [f"few samples, {protocol['few_samples']}"] if "few_samples" in protocol else []
+    if "real_against_real" in protocol:
+        notes.append(f"real images reach {protocol['real_against_real']:.4g}")
+    return "; ".join(notes)
+
+
+def _protocols(metrics: Mapping[str, Any]) -> list[str]:
+    """Return how the numbers were measured, those alike together; what all numbers in features share stands first."""
+    from simulacra.metrics.catalogue import settings_of
+
+    facts = {name: settings_of(item["protocol"]) for name, item in metrics.items()}
+    common = next((own for own in facts.values() if "extractor" in own), {})
+    shared = {key: common[key] for key in _OF_FEATURES if key in common}
+    lines = [f"features: {_words(shared)}"] if shared else []
+    groups: dict[str, list[str]] = {}
+    for name, own in facts.items():
+        groups.setdefault(_words({key: value for key, value in own.items() if not key.startswith(_OF_FEATURES)}), []).append(name)
+    return lines + [f"{', '.join(names)}: {words}" for words, names in groups.items() if words]
+
+
+def _words(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())

@@ -27,7 +27,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.tasks import galleries, pictures
     from simulacra.tasks.trained import open_run
 
-    trained = open_run(parsed.run)
+    trained = open_run(parsed.run, progress=console)
     if parsed.input:
         images = images_like(parsed.input, trained.spec, parsed.count)
     else:

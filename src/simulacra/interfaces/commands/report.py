@@ -18,6 +18,6 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Report."""
     from simulacra.tasks.trained import open_run
 
-    path = open_run(parsed.run).report(console)
+    path = open_run(parsed.run, progress=console).report(console)
     console.result({"path": str(path)}, lambda: f"report: {path}")
     return 0

@@ -1,13 +1,15 @@
 """Continue an interrupted run, bit for bit, from its newest whole checkpoint.
 
---for gives the run a new length, so that a finished run can be trained further.
+--for gives the run a new length, so that a finished run can be trained further. A run may go on on another device, with
+another number of threads or, by torchrun, of processes; then it goes on as well, but not to the same bits.
 """
 
 import argparse
 from pathlib import Path
 
 from simulacra.engine.duration import FORMS
-from simulacra.interfaces.arguments import Parser, examples
+from simulacra.engine.settings import OF_THE_MACHINE, TrainConfig
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.commands.train import finish
 from simulacra.interfaces.console import Console
 
@@ -18,10 +20,13 @@ def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--for", dest="duration", default="", metavar="TEXT", help=f"a new total length, {FORMS}")
+    before = dict.fromkeys(OF_THE_MACHINE, "as before")
+    add_settings(parser, "this machine", TrainConfig, before, OF_THE_MACHINE)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Resume."""
     from simulacra.tasks.train import resume
 
-    return finish(resume(parsed.run, parsed.duration, progress=console), console)
+    changes = {name: value for name, value in given(parsed, TrainConfig).items() if name in OF_THE_MACHINE}
+    return finish(resume(parsed.run, parsed.duration, changes, progress=console), console)

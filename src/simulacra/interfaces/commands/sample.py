@@ -30,7 +30,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.tasks.pictures import save_images
     from simulacra.tasks.trained import open_run
 
-    images = open_run(parsed.run).sample(parsed.count, parsed.seed, console)
+    images = open_run(parsed.run, progress=console).sample(parsed.count, parsed.seed, console)
     path = save_images(images, parsed.out or parsed.run / "pictures" / "samples.png")
     console.result({"path": str(path), "count": len(images), "seed": parsed.seed}, lambda: f"{len(images):,} images in {path}")
     return 0

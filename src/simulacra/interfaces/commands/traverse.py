@@ -29,7 +29,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.tasks import pictures
     from simulacra.tasks.trained import open_run
 
-    trained = open_run(parsed.run)
+    trained = open_run(parsed.run, progress=console)
     count = len(trained.dataset.test)
     if not 0 <= parsed.image < count:
         raise UsageError(f"image is {parsed.image}, expected between 0 and {count - 1}, the images in the test set")

@@ -1,0 +1,151 @@
+"""What the engine's arithmetic does to the quality of a model: the same training, seed by seed, in each arithmetic.
+
+    python benchmarks/quality.py recipes/vae-mnist.toml [--limit 10000] [--for 5ep] [--seeds 8] [--threads 1]
+
+Runs of one seed share the initial weights, the order of the images and every random draw, so that differences are taken in
+pairs. Each run trains the recipe through the real engine; what is reported is the loss of the averaged weights on all validation
+images, computed in float32 with the same draws for all: nats for a VAE, mean squared error for an autoencoder. Test images are
+not touched. Before that, the gradient of the first step is compared, in which nothing has had time to grow.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from scipy import stats
+from stock import stock_transposed
+from torch import Tensor
+
+from simulacra.core.family import Family
+from simulacra.core.modes import inference
+from simulacra.core.randomness import reseed, stream
+from simulacra.data.batches import Batches
+from simulacra.data.dataset import Dataset
+from simulacra.data.load import load
+from simulacra.engine import hardware
+from simulacra.engine.trainer import Trainer
+from simulacra.networks import same
+from simulacra.runs.settings import RunConfig, read_recipe, resolve
+
+STOCK, OWN, DEFAULT = "float32, stock layers and layout", "float32", "bfloat16"
+ARITHMETICS = (STOCK, OWN, DEFAULT)
+
+
+class Silent:
+    """An observer that looks at nothing."""
+
+    def stepped(self, trainer):
+        pass
+
+    def reported(self, trainer, record):
+        pass
+
+    def due(self, trainer):
+        pass
+
+    def checkpoint(self, trainer, state):
+        pass
+
+
+@contextmanager
+def arithmetic(name: str) -> Iterator[None]:
+    """Inside, networks have PyTorch's own transposed convolution and memory layout if the name says so."""
+    if name != STOCK:
+        yield
+        return
+    untouched = mock.patch("simulacra.engine.trainer.channels_last")
+    with untouched, mock.patch.object(same, "conv_transpose2d", stock_transposed):
+        yield
+
+
+def trainer(config: RunConfig, data: Dataset, name: str, seed: int) -> Trainer:
+    """Return a training in one arithmetic; its initial weights, batches and draws depend on the seed alone."""
+    settings = replace(config.train, seed=seed, precision="bfloat16" if name == DEFAULT else "float32")
+    feed = Batches(data.train, settings.batch, seed, channels_last=name != STOCK)
+    with stream(seed, "initialize"):
+        return Trainer(config.new_family(data.spec), feed, settings)
+
+
+def first_gradient(config: RunConfig, data: Dataset, name: str) -> Tensor:
+    """Return the gradient of the first step along all parameters, as one vector."""
+    with arithmetic(name):
+        training = trainer(config, data, name, 0)
+        (turn,) = training.turns
+        reseed(0, "step", 0, 0, 0, 0)
+        with torch.autocast("cpu", training.precision, enabled=name == DEFAULT):
+            (loss,) = turn.losses(training.feed.batch(0)).values()
+        parameters = list(training.family.parameters())
+        return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss.total, parameters)])
+
+
+def trained_loss(config: RunConfig, data: Dataset, name: str, seed: int) -> float:
+    """Train, and return the validation loss of the averaged weights."""
+    with arithmetic(name):
+        training = trainer(config, data, name, seed)
+        training.run(Silent())
+    return validation_loss(training.evaluated, data)
+
+
+def validation_loss(family: Family, data: Dataset) -> float:
+    """Return the first logged part of the loss, a mean over all validation images, in float32."""
+    (turn,) = family.turns()
+    total = 0.0
+    with stream(0, "quality"), inference(family):
+        for batch in data.validation.chunks(250):
+            (loss,) = turn.losses(batch).values()
+            total += next(iter(loss.parts.values())).item() * len(batch)
+    return total / len(data.validation)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--limit", type=int, default=10_000, help="training images")
+    parser.add_argument("--for", dest="duration", default="5ep")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    parsed = parser.parse_args()
+    torch.set_num_threads(parsed.threads)
+    hardware.keep_memory()
+    config = resolve(read_recipe(parsed.recipe), {"limit": parsed.limit, "duration": parsed.duration})
+    data = load(config.data)
+    report_gradients(config, data)
+    losses: dict[str, list[float]] = {name: [] for name in ARITHMETICS}
+    for seed in range(parsed.seeds):
+        for name in ARITHMETICS:
+            losses[name].append(trained_loss(config, data, name, seed))
+            print(f"{parsed.recipe.stem}, seed {seed}, {name}: {losses[name][-1]:.6g}", file=sys.stderr, flush=True)
+    print(f"\n{parsed.recipe.stem}: {parsed.seeds} seeds, {len(data.train):,} images, {parsed.duration}\n")
+    report(losses)
+
+
+def report_gradients(config: RunConfig, data: Dataset) -> None:
+    expected = first_gradient(config, data, STOCK)
+    for name in (OWN, DEFAULT):
+        difference = (first_gradient(config, data, name) - expected).norm() / expected.norm()
+        print(f"first gradient, {name}: differs from {STOCK} by {difference:.1e} of its norm")
+
+
+def report(losses: dict[str, list[float]]) -> None:
+    print("| arithmetic | validation loss, mean over seeds (standard deviation) | minus float32, in pairs (95 % interval) |")
+    print("|---|---|---|")
+    for name, values in losses.items():
+        mean, spread = np.mean(values), np.std(values, ddof=1)
+        difference = interval(np.subtract(values, losses[OWN])) if name != OWN else ""
+        print(f"| {name} | {mean:.6g} ({spread:.2g}) | {difference} |")
+
+
+def interval(differences: np.ndarray) -> str:
+    """Return mean and 95 % interval of paired differences (Student's t)."""
+    error = differences.std(ddof=1) / np.sqrt(len(differences)) * stats.t.ppf(0.975, len(differences) - 1)
+    return f"{differences.mean():+.2g} ({differences.mean() - error:+.2g} to {differences.mean() + error:+.2g})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""From the samples of shards to pixels of one shape and class numbers."""
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulacra.core.errors import DataError
+from simulacra.core.randomness import permutation
+from simulacra.data.pixels import Refused, decode, decode_aside, fit
+from simulacra.data.prepare import SPLIT_SEED, mixed
+from simulacra.data.settings import DataConfig
+from simulacra.data.shards.count import Shard
+from simulacra.data.shards.index import Index
+from simulacra.data.shards.reading import Sample, samples
+from simulacra.data.source import Item, Pixels, Side, Skip, SplitName
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the images of some shards become arrays: shape (h, w, c) of each; size: as --size; numbers: class number by text."""
+
+    shape: tuple[int, int, int]
+    size: int
+    numbers: dict[str, int]
+
+    @staticmethod
+    def of(index: Index, config: DataConfig) -> "Form":
+        """Return the form that the settings ask for; raises DataError for mixed sizes that they leave as they are."""
+        if not index.sizes:
+            raise DataError(f"{index.folder} holds no image that can be read: fetch or make the shards again")
+        if not config.size and len(index.sizes) != 1:
+            raise mixed(index.name, index.sizes)
+        height, width = (config.size, config.size) if config.size else next(iter(index.sizes))
+        numbers = {text: number for number, text in enumerate(index.labels)}
+        return Form((height, width, config.channels or index.channels), config.size, numbers)
+
+    def pixels(self, sample: Sample, path: Path) -> Pixels:
+        """Return one image [h w c] in this shape, from any thread.
+
+        Raises Refused for an image that cannot be decoded, DataError for one of another size.
+        """
+        height, width, channels = self.shape
+        found = fit(decode_aside(sample.content, self.size), (height, width) if self.size else None, channels)
+        if found.shape != self.shape:
+            seen = f"{found.shape[1]}x{found.shape[0]}, the others {width}x{height}"
+            raise DataError(f"{path}: {sample.name} is {seen}: add --size to resize and crop them all")
+        return found
+
+    def number(self, sample: Sample, path: Path) -> int:
+        """Return the number of a sample's class, 0 where there are no classes; raises DataError for a class nobody knows."""
+        if self.numbers and sample.label not in self.numbers:
+            raise DataError(f"{path}: {sample.name} has class {sample.label!r}, of {len(self.numbers)} known: make it again")
+        return self.numbers.get(sample.label or "", 0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images `start` to `stop` of one shard, which stand in a row of images from place `at` on."""
+
+    shard: Shard
+    start: int
+    stop: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Torn:
+    """An image that cannot be decoded: its place in the row, its name with that of its shard, and the reason."""
+
+    at: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """Places for decoded images: images uint8 [n h w c], labels int64 [n]; stopped: whether nobody wants them any more."""
+
+    images: Pixels
+    labels: NDArray[np.int64]
+    stopped: Callable[[], bool]
+
+
+def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Torn]:
+    """Decode one part into its places of a row; return what could not be decoded.
+
+    Raises DataError, naming the shard, where it is gone, damaged, or does not hold as many images as it did.
+    """
+    torn: list[Torn] = []
+    path, at = folder / part.shard.file, part.at
+    for sample in samples(path, range(part.start, part.stop), part.stop - 1):
+        if row.stopped():
+            return torn
+        row.labels[at] = form.number(sample, path)
+        try:
+            row.images[at] = form.pixels(sample, path)
+        except Refused as refusal:
+            torn.append(Torn(at, f"{part.shard.file}/{sample.name}", str(refusal)))
+        at += 1
+    if at - part.at != part.stop - part.start:
+        raise DataError(
+            f"{path} ends before image {part.stop} of {part.shard.images}, which it held before: bring back the shard as it was"
+        )
+    return torn
+
+
+def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tuple[Pixels, int] | Skip]:
+    """Yield every image of some shards, in order, with the number of its class, or why it is left out."""
+    for shard in shards:
+        path = folder / shard.file
+        for sample in samples(path):
+            try:
+                found = form.pixels(sample, path), form.number(sample, path)
+            except Refused as refusal:
+                yield Skip(f"{shard.file}/{sample.name}", str(refusal))
+            else:
+                yield found
+
+
+def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:
+    """Yield the images of a split as a source does, shard by shard: all, or those whose numbers in the split are chosen.
+
+    All are told apart into training and test images; chosen ones are of one side, that of training.
+    """
+    names = dict(zip(index.labels, index.classes, strict=True))
+    side: Side = "test" if name == "test" and chosen is None else "train"
+    start = 0
+    for shard in index.splits[name]:
+        rows: Container[int] = range(shard.images)
+        last = shard.images
+        if chosen is not None:
+            held = chosen[slice(*np.searchsorted(chosen, (start, start + shard.images)))] - start
+            rows, last = set(held.tolist()), int(held.max(initial=-1))
+        start += shard.images
+        for sample in samples(index.folder / shard.file, rows, last) if last >= 0 else ():
+            yield _item(sample, side, shard.file, names, size)
+
+
+def _item(sample: Sample, side: Side, file: str, names: Mapping[str, str], size: int) -> Item | Skip:
+    name = f"{file}/{sample.name}"
+    try:
+        pixels = decode(sample.content, size)
+    except Refused as refusal:
+        return Skip(name, str(refusal))
+    label = names.get(sample.label or "")
+    return Item(name, side, label, pixels, sha256(sample.content).hexdigest())
+
+
+def choose(shards: tuple[Shard, ...], count: int, few: int = 0) -> NDArray[np.int64]:
+    """Return the numbers of `count` images at random, or of all if there are fewer, by a fixed seed: int64, ascending.
+
+    few: look for them in at most so many shards, at random, too; 0 for all.
+    """
+    counts = np.array([shard.images for shard in shards], dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    kept = np.sort(permutation(len(shards), SPLIT_SEED, "shards")[: few or None])
+    numbers = np.concatenate([np.arange(starts[at], starts[at] + counts[at]) for at in kept])
+    return np.sort(numbers[permutation(len(numbers), SPLIT_SEED, "chosen")[:count]])

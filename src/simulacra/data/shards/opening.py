@@ -1,0 +1,107 @@
+"""A folder of shards as a data set: training images streamed, bounded samples of the splits decoded as usual."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulacra.core.batch import DataSpec
+from simulacra.core.progress import Progress
+from simulacra.data.dataset import Dataset, Split
+from simulacra.data.prepare import prepare
+from simulacra.data.prepared import Skipped
+from simulacra.data.settings import DataConfig
+from simulacra.data.shards.decoding import Form, choose, items
+from simulacra.data.shards.index import NAMES, Index, split_title
+from simulacra.data.shards.streamed import Stream
+from simulacra.data.source import Item, Material, Reading, Skip, SplitName
+
+HELD = 10_000  # images of each split that are decoded into the cache, at most
+_SAMPLED = 64  # training shards that the sample of training images is taken from, at most
+
+
+def material(index: Index, config: DataConfig) -> Material:
+    """Return all images of the shards as a source's: to be checked, or decoded whole where they are few."""
+    total = sum(index.images(name) for name in NAMES)
+
+    def read() -> Iterator[Item | Skip]:
+        for name in NAMES:
+            yield from items(index, name, size=config.size)
+
+    return Material(index.name, f"shards|{index.digest}", _opened(total, read, index.notes), index.classes, index)
+
+
+def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset:
+    """Return the data set of shards; what is held of each split stands decoded in the cache.
+
+    With config.limit so many training images are decoded, too, and nothing is streamed.
+    Raises DataError for mixed sizes without --size.
+    """
+    form = Form.of(index, config)
+    height, width, channels = form.shape
+    fitted = replace(config, channels=channels)
+    known = {name: _choose(index, name, config.limit) for name in NAMES}
+    splits = {name: _split(index, name, known[name], fitted, progress) for name in NAMES}
+    train, validation, test = (splits[name][0] for name in NAMES)
+    skipped = _together([splits[name][1] for name in NAMES])
+    stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.say)
+    notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
+    spec = DataSpec(channels, height, width, index.classes)
+    return Dataset(index.name, index.digest, spec, train, validation, test, skipped, notes, stream)
+
+
+def _choose(index: Index, name: SplitName, limit: int) -> NDArray[np.int64]:
+    shards = index.splits[name]
+    if not shards:
+        return np.empty(0, dtype=np.int64)
+    if name == "train" and not limit:
+        return choose(shards, HELD, _SAMPLED)
+    return choose(shards, limit if name == "train" else HELD)
+
+
+def _split(
+    index: Index, name: SplitName, chosen: NDArray[np.int64], config: DataConfig, progress: Progress
+) -> tuple[Split, Skipped]:
+    """Return the chosen images of a split, decoded."""
+    if not len(chosen):
+        nothing = np.empty((0, *Form.of(index, config).shape), dtype=np.uint8)
+        return Split(name, nothing, np.empty(0, dtype=np.int64) if index.labels else None), Skipped()
+    key = f"shards|{index.digest}|{name}|{index.splits[name][0].file}|{len(index.splits[name])}|{len(chosen)}"
+    notes = tuple(_notes(index, name, len(chosen), config.limit))  # told when the images are decoded, and not again
+    reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size), notes)
+    prepared = prepare(Material(split_title(index.name, name), key, reading, index.classes), config, progress)
+    return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
+
+
+def _opened(
+    count: int, read: Callable[[], Iterator[Item | Skip]], notes: tuple[str, ...] = ()
+) -> Callable[[], AbstractContextManager[Reading]]:
+    @contextmanager
+    def opened() -> Iterator[Reading]:
+        yield Reading(count, read(), notes)
+
+    return opened
+
+
+def _together(parts: list[Skipped]) -> Skipped:
+    counts: dict[str, int] = {}
+    examples: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        for reason, count in part.counts.items():
+            counts[reason] = counts.get(reason, 0) + count
+            examples[reason] = (*examples.get(reason, ()), *part.examples[reason])
+    return Skipped(counts, examples)
+
+
+def _notes(index: Index, name: SplitName, held: int, limit: int) -> Iterator[str]:
+    """Yield what a user should know of one split, of which `held` images are decoded."""
+    if name == "train":
+        yield from index.notes
+        if not limit:
+            yield f"{index.images(name):,} training images are streamed from {len(index.splits[name])} shards"
+    elif held < index.images(name):
+        yield f"{held:,} of {index.images(name):,} {name} images are used, chosen by a fixed seed"
+    if name in index.held_out:
+        yield index.held_out[name]

@@ -1,0 +1,162 @@
+"""Packing: any source, decoded and cropped as for training, into tar shards of lossless PNG files and class numbers."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from io import BytesIO
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulacra.core.errors import UsageError
+from simulacra.core.files import sync_folder
+from simulacra.core.progress import SILENT, Meter, Progress
+from simulacra.data.dataset import Dataset, Split
+from simulacra.data.load import load
+from simulacra.data.prepared import Skipped
+from simulacra.data.publish import temporary_beside
+from simulacra.data.settings import SHARD_IMAGES, DataConfig
+from simulacra.data.shards.count import Shard
+from simulacra.data.shards.decoding import Form, decoded
+from simulacra.data.shards.index import FORMAT, INDEX, NAMES, Index
+from simulacra.data.shards.reading import webdataset
+from simulacra.data.source import Pixels, Skip, SplitName
+from simulacra.data.sources import locate
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
+_Labelled = tuple[Pixels, int | None]
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What is packed: for each split how many images it has and how they are read, in order, with their class numbers."""
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    counts: Mapping[SplitName, int]
+    read: Callable[[SplitName], Iterator[_Labelled]]
+
+
+def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, progress: Progress = SILENT) -> dict[str, Any]:
+    """Write the three splits that the settings give as shards of `shard_images` images; return what shards.json holds.
+
+    The folder appears whole or not at all. Raises UsageError where something stands there, or for images of 2 or 4 channels,
+    and DataError for a source that cannot be read and a disk that is full.
+    """
+    if shard_images < 1:
+        raise UsageError(f"--shard-images is {shard_images}, expected at least 1")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists already and is not empty: choose another --out")
+    webdataset("writer")
+    contents = _contents(config, progress)
+    if contents.shape[2] not in (1, 3):
+        raise UsageError(f"{contents.name} has {contents.shape[2]} channels, shards hold grey or colour pictures: use 1 or 3")
+    with temporary_beside(folder, "shards", "free some space there, or choose another --out") as temporary:
+        table = _write(contents, temporary, shard_images, progress)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+    return table
+
+
+def _contents(config: DataConfig, progress: Progress) -> _Contents:
+    index = locate(config, progress).shards
+    if index is not None and not index.few and not config.limit:
+        return _of_shards(index, config, progress)
+    return _of_splits(load(config, progress))
+
+
+def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Contents:
+    form = Form.of(index, config)
+    skipped: dict[str, list[str]] = {}
+
+    def read(name: SplitName) -> Iterator[_Labelled]:
+        for found in decoded(index.folder, form, index.splits[name]):
+            if isinstance(found, Skip):
+                skipped.setdefault(found.reason, []).append(found.name)
+            else:
+                yield found[0], found[1] if index.labels else None
+        if name == NAMES[-1] and skipped:
+            progress.say(f"{index.name}: skipped {Skipped.of(skipped).line()}")
+
+    return _Contents(index.name, form.shape, index.classes, {name: index.images(name) for name in NAMES}, read)
+
+
+def _of_splits(data: Dataset) -> _Contents:
+    splits: dict[SplitName, Split] = {split.name: split for split in data.splits}
+
+    def read(name: SplitName) -> Iterator[_Labelled]:
+        split = splits[name]
+        for row, pixels in enumerate(split.images):
+            yield pixels, None if split.labels is None else int(split.labels[row])
+
+    channels, height, width = data.spec.shape
+    counts = {name: len(split) for name, split in splits.items()}
+    return _Contents(data.name, (height, width, channels), data.spec.classes, counts, read)
+
+
+def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progress) -> dict[str, Any]:
+    """Write all shards, then the index that names them."""
+    digest = sha256(json.dumps([contents.shape, contents.classes]).encode())
+    with progress.work(f"packing {contents.name}", sum(contents.counts.values()), "images") as meter:
+        writing = _Writing(folder, shard_images, digest, meter)
+        shards = {name: [asdict(shard) for shard in writing.split(name, contents.read(name))] for name in NAMES}
+    table = {
+        "format": FORMAT,
+        "name": contents.name,
+        "shape": list(contents.shape),
+        "classes": list(contents.classes),
+        "digest": digest.hexdigest(),
+        "shards": shards,
+    }
+    (folder / INDEX).write_text(json.dumps(table, indent=1) + "\n")
+    for path in (folder / INDEX, folder):
+        sync_folder(path)
+    return table
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """Where shards go, how many images each holds, and who is told of each: the digest of all contents, and the meter."""
+
+    folder: Path
+    most: int
+    digest: "Hash"
+    meter: Meter
+
+    def split(self, name: SplitName, images: Iterator[_Labelled]) -> Iterator[Shard]:
+        """Write the images of one split; yield its shards."""
+        number = 0
+        while some := list(islice(images, 1)):
+            path = self.folder / f"{name}-{number:06d}.tar"
+            yield self._shard(path, f"{name}-{number:06d}", chain(some, islice(images, self.most - 1)))
+            number += 1
+
+    def _shard(self, path: Path, title: str, images: Iterable[_Labelled]) -> Shard:
+        """Write one shard, the same bytes for the same images."""
+        count = 0
+        with path.open("wb") as file:
+            with webdataset("writer").TarWriter(file, encoder=False, mtime=0, user="", group="") as writer:
+                for count, (pixels, label) in enumerate(images, 1):
+                    held = {} if label is None else {"cls": str(label).encode()}
+                    writer.write({"__key__": f"{title}-{count - 1:06d}", "png": _png(pixels), **held})
+                    self.digest.update(f"{title}|{count}|{label}|{sha256(pixels.tobytes()).hexdigest()}\n".encode())
+                    self.meter.advance()
+            file.flush()
+            os.fsync(file.fileno())
+        return Shard(path.name, count, path.stat().st_size)
+
+
+def _png(pixels: Pixels) -> bytes:
+    """Return an image [h w 1] or [h w 3] as a PNG file, which loses nothing."""
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)).save(file, "PNG")
+    return file.getvalue()

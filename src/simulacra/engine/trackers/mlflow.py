@@ -1,0 +1,77 @@
+"""MLflow: a SQLite store in RUN/mlflow, unless MLFLOW_TRACKING_URI names another."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_EXPERIMENT = "simulacra"
+
+
+class MLflow:
+    """Writes a run of MLflow whose id is kept in the run folder; after a resume nothing is logged twice."""
+
+    package = "mlflow"
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._run = ""
+        self._logged: dict[str, int] = {}  # the last step of each value that was logged before a resume
+        self._takes_pictures = True
+
+    def start(self, settings: Mapping[str, object], folder: Path, step: int) -> None:
+        """Open the run, a new one unless training goes on from a step."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import: else it reports its use
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table it makes
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow.tracking import MlflowClient
+
+        home = folder.absolute() / "mlflow"
+        home.mkdir(exist_ok=True)
+        own = os.environ.get("MLFLOW_TRACKING_URI")
+        self._client = MlflowClient(own or f"sqlite:///{home / 'mlflow.db'}")
+        kept = home / "run-id"
+        if step and kept.exists():
+            self._go_on(kept.read_text())
+        else:
+            self._begin(settings, folder.absolute().name, None if own else (home / "artifacts").as_uri())
+            kept.write_text(self._run)
+        stands = self._client.get_run(self._run).info.artifact_uri
+        self._takes_pictures = bool(own) or stands.startswith(home.as_uri())  # a moved folder's would go to its old place
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the values that this step has not yet."""
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        fresh = [Metric(name, value, now, step) for name, value in values.items() if step > self._logged.get(name, -1)]
+        self._client.log_batch(self._run, metrics=fresh)
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        """Store the picture under its own name, which bears its step."""
+        if self._takes_pictures:
+            self._client.log_artifact(self._run, str(path), name)
+
+    def finish(self) -> None:
+        """Close the run."""
+        self._client.set_terminated(self._run)
+
+    def _begin(self, settings: Mapping[str, object], name: str, artifacts: str | None) -> None:
+        from mlflow.entities import Param
+
+        title = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
+        known = self._client.get_experiment_by_name(title)
+        experiment = known.experiment_id if known else self._client.create_experiment(title, artifact_location=artifacts)
+        self._run = self._client.create_run(experiment, run_name=name).info.run_id
+        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in settings.items()])
+
+    def _go_on(self, run: str) -> None:
+        self._run = run
+        self._client.update_run(run, status="RUNNING")
+        for name in self._client.get_run(run).data.metrics:
+            self._logged[name] = max(point.step for point in self._client.get_metric_history(run, name))
+
+
+TRACKER = MLflow

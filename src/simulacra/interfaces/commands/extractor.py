@@ -1,0 +1,132 @@
+"""Train, list or show feature extractors, the networks through which samples are compared with real images.
+
+train  make one for a data set, once; 'evaluate' does the same when it needs one that is not there yet
+list   what can be named, and which ones stand trained in the cache
+show   what is known of one: accuracy, digest of the weights, settings, hardware
+
+An extractor turns an image into some hundred numbers that say what is on it. Distances between sets of images are measured in
+these numbers, so they mean something only beside the extractor's name and the digest of its weights, and two distances can be
+compared only if both agree. NAME is one of:
+
+  lenet, resnet18        trained on the classes of the data at hand (grey up to 32 pixels; everything else)
+  lenet:mnist            trained on another data set, for images that have no classes
+  inception:PATH         the network of the published FID, from a .safetensors file of its weights
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from simulacra.core.errors import UsageError, unknown
+from simulacra.data.settings import DataConfig
+from simulacra.engine.settings import TrainConfig
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.console import Console, program
+from simulacra.interfaces.tables import table
+
+EXAMPLES = examples(
+    "simulacra extractor list",
+    "simulacra extractor train lenet --data mnist",
+    "simulacra extractor train lenet --data mnist --seed 1",
+    "simulacra extractor train resnet18 --data cifar10-jpeg --for 2h",
+    "simulacra extractor show lenet:mnist",
+)
+
+_DATA = ("data", "path", "test_path", "size", "channels", "validation", "limit")
+_OWN = dict.fromkeys(("duration", "batch", "lr", "weight_decay"), "the extractor's own")
+_TRAINING = ("duration", "batch", "seed", "lr", "weight_decay", "ema", "precision", "device", "threads")
+
+
+def arguments(parser: Parser, words: list[str]) -> None:
+    """Add the flags."""
+    parser.add_argument("action", metavar="ACTION", help="train, list or show")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="an extractor, such as lenet, or for show lenet:mnist")
+    add_settings(parser, "the data to train on", DataConfig, only=_DATA)
+    add_settings(parser, "the training", TrainConfig, _OWN, only=_TRAINING)
+
+
+def run(parsed: argparse.Namespace, console: Console) -> int:
+    """Do one of the three."""
+    actions = {"train": _train, "list": _list, "show": _show}
+    if parsed.action not in actions:
+        raise unknown("action", parsed.action, actions)
+    return actions[parsed.action](parsed, console)
+
+
+def _train(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.data.load import load
+    from simulacra.tasks.extractors import parse
+    from simulacra.tasks.train_extractor import train_extractor, trainable
+
+    kind, source = parse(_name(parsed))
+    trainable(kind)
+    named = {"data": source} if source else {}
+    if source and "data" in parsed and parsed.data != source:
+        raise UsageError(f"two data sets are named, {source!r} and --data {parsed.data}: name one")
+    data = load(DataConfig.of({**given(parsed, DataConfig), **named}, "the flags"), console)
+    extractor = train_extractor(kind, data, given(parsed, TrainConfig), console)
+    console.result(dict(extractor.facts), lambda: f"{extractor.name}: {extractor.network.title}, sha256 {extractor.digest}")
+    return 0
+
+
+def _list(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.metrics import extractors
+    from simulacra.metrics.weights import stored_facts
+
+    kinds = {name: extractors.find(name) for name in extractors.names()}
+    stored = stored_facts()
+    content = {
+        "extractors": {
+            name: {"title": kind.title, "features": kind.dimensions, "input": kind.rule(), "what": kind.summary}
+            for name, kind in kinds.items()
+        },
+        "trained": [{**_brief(facts), "place": str(place)} for place, facts in stored],
+    }
+
+    def text() -> str:
+        rows = [(name, str(kind.dimensions), kind.rule(), kind.summary) for name, kind in kinds.items()]
+        lines = [table(("name", "features", "looks at", "what"), rows), ""]
+        if not stored:
+            return "\n".join([*lines, f"none is trained yet. Begin with:  {program()} extractor train lenet --data mnist"])
+        titles = ("trained", "seed", "test accuracy", "trained for", "sha256")
+        return "\n".join([*lines, table(titles, [_row(_brief(facts)) for _, facts in stored])])
+
+    console.result(content, text)
+    return 0
+
+
+def _show(parsed: argparse.Namespace, console: Console) -> int:
+    from simulacra.tasks.extractors import facts_of
+
+    found = facts_of(_name(parsed), getattr(parsed, "seed", None))
+    console.result(found, lambda: "\n\n".join(table(("fact", "value"), list(_flat(facts))) for facts in found))
+    return 0
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and values of nested facts, one row each."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            yield prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _name(parsed: argparse.Namespace) -> str:
+    from simulacra.metrics import extractors
+
+    if not parsed.name:
+        known = ", ".join(extractors.names())
+        raise UsageError(f"no extractor: name one ({known}), as in 'simulacra extractor {parsed.action} lenet:mnist'")
+    return str(parsed.name)
+
+
+def _brief(facts: Mapping[str, Any]) -> dict[str, Any]:
+    test = facts["accuracy"].get("test", {"value": None})
+    names = {"name": facts["name"], "seed": facts["seed"], "test_accuracy": test["value"]}
+    return {**names, "duration": facts["settings"]["duration"], "sha256": facts["sha256"]}
+
+
+def _row(brief: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracy = "none" if brief["test_accuracy"] is None else f"{100 * brief['test_accuracy']:.2f} %"
+    return (brief["name"], str(brief["seed"]), accuracy, brief["duration"], brief["sha256"][:16])

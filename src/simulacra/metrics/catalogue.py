@@ -1,0 +1,83 @@
+"""Every number by its name in JSON: what it is called, which way is better, what it tells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Better = Literal["smaller", "larger", "neither"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is said of a metric wherever it is shown."""
+
+    title: str
+    better: Better
+    meaning: str
+
+
+CATALOGUE: Mapping[str, Entry] = {
+    "frechet_distance": Entry("Fréchet distance", "smaller", "How far generated images are from real ones, in features."),
+    "frechet_floor": Entry(
+        "Fréchet floor", "neither", "What as many real training images measure: a perfect model reaches this."
+    ),
+    "frechet_ratio": Entry("Fréchet distance over floor", "smaller", "1 is as near to the test images as training images are."),
+    "kernel_distance": Entry("kernel distance", "smaller", "Like the Fréchet distance, unbiased at any number of images."),
+    "precision": Entry("precision", "larger", "Share of generated images that lie among real ones: fidelity."),
+    "recall": Entry("recall", "larger", "Share of real images that lie among generated ones: diversity."),
+    "density": Entry("density", "larger", "How many real neighbourhoods a generated image is in, over k. Real images have 1."),
+    "coverage": Entry("coverage", "larger", "Share of real images with a generated one in their neighbourhood."),
+    "cas_accuracy": Entry(
+        "classification accuracy score", "larger", "Of a classifier that has learned from generated images only."
+    ),
+    "label_agreement": Entry("label agreement", "larger", "Share of generated images in which the class asked for is seen."),
+    "modes_covered": Entry(
+        "classes reached", "larger", "Classes with a tenth of their real share, or more, among generated images."
+    ),
+    "class_kl": Entry("class KL, nats", "smaller", "How uneven the classes are among generated images, against real ones."),
+    "diversity": Entry("diversity", "larger", "Mean distance of generated images from each other, over that of real ones."),
+    "nearest_train_ratio": Entry(
+        "nearest training image, ratio",
+        "neither",
+        "Distance to the nearest training image over that of unseen real ones: 1 is usual, far below 1 copies.",
+    ),
+    "negative_elbo_nats": Entry(
+        "negative ELBO, nats per image", "smaller", "An upper bound of -log p(image): rate + distortion."
+    ),
+    "rate_nats": Entry("rate, nats per image", "neither", "What the latents say about an image: the KL divergence to the prior."),
+    "distortion_nats": Entry(
+        "distortion, nats per image", "neither", "What the latents leave open: the error of the reconstruction."
+    ),
+    "nll_nats": Entry(
+        "negative log-likelihood, nats per image", "smaller", "With many importance samples the tighter bound of -log p(image)."
+    ),
+    "bits_per_dim": Entry(
+        "bits per dimension", "smaller", "The bound for each pixel value, comparable across image sizes; raw bytes cost 8."
+    ),
+    "mse": Entry("mean squared error", "smaller", "Of reconstructed pixels in [0, 1]."),
+    "psnr_db": Entry("peak signal-to-noise ratio, dB", "larger", "Of reconstructions, mean of decibels over images."),
+    "ssim": Entry("structural similarity", "larger", "Of reconstructions; 1 is equal."),
+    "active_units": Entry(
+        "active latent units", "neither", "Latents whose code varies with the image; few of many is posterior collapse."
+    ),
+    "knn_accuracy": Entry("5-nearest-neighbour accuracy", "larger", "Of classes told by the nearest training latents."),
+    "probe_accuracy": Entry("linear probe accuracy", "larger", "Of classes told by a logistic regression on latents."),
+}
+
+OUTCOMES = frozenset(
+    {
+        "bias", "extrapolated", "same_law", "few_samples", "copies", "nearer", "with_any", "lowest_class", "converged",
+        "real_against_real", "generated_distance", "real_distance", "of",
+    }
+)  # fmt: skip
+"""What a protocol tells beside the settings: results, which differ from run to run and forbid no comparison."""
+
+
+def entry(name: str) -> Entry:
+    """Return what is said of a metric; of one that is not in the catalogue, only its name."""
+    return CATALOGUE.get(name, Entry(name.replace("_", " "), "neither", ""))
+
+
+def settings_of(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those facts of a protocol that must be equal where numbers are compared."""
+    return {name: value for name, value in protocol.items() if name not in OUTCOMES}

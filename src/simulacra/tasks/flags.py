@@ -1,0 +1,50 @@
+"""What in the numbers of a model should worry its owner, in words."""
+
+from collections.abc import Mapping
+
+from simulacra.metrics.memorization import COPY_SHARE
+from simulacra.metrics.result import Measurement
+
+_DIVERSE = 0.5  # of the real mean distance, below which images are suspiciously alike
+_COVERED = 0.1  # of what real images cover; blurred images cover little, too, without being alike
+_COPIES = 5 * COPY_SHARE  # share of images as near to a training image as the nearest hundredth of real ones
+_NEAR = 0.5  # of the usual distance to the nearest training image
+_ACTIVE = 0.25  # share of latents in use
+
+
+def flags(metrics: Mapping[str, Measurement]) -> list[str]:
+    """Return a sentence for each sign of mode collapse, memorization or posterior collapse."""
+    return [*_collapse(metrics), *_copying(metrics), *_idle(metrics)]
+
+
+def _collapse(metrics: Mapping[str, Measurement]) -> list[str]:
+    signs = []
+    if (spread := metrics.get("diversity")) and spread.bounds[1] < _DIVERSE:
+        signs.append(f"their mean distance is {spread.value:.0%} of that of real ones")
+    if cover := metrics.get("coverage"):
+        usual = cover.protocol.get("real_against_real", cover.protocol["same_law"])
+        if cover.bounds[1] < _COVERED * usual:
+            signs.append(f"they cover {cover.value:.1%} of the real ones, where training images cover {usual:.1%}")
+    if (modes := metrics.get("modes_covered")) and modes.value < modes.protocol["of"]:
+        signs.append(f"they show {modes.value:.0f} of {modes.protocol['of']} classes")
+    return [f"mode collapse: generated images are too much alike ({'; '.join(signs)})"] if signs else []
+
+
+def _copying(metrics: Mapping[str, Measurement]) -> list[str]:
+    ratio = metrics.get("nearest_train_ratio")
+    if ratio is None:
+        return []
+    copies = ratio.protocol["copies"]
+    if ratio.bounds[1] >= _NEAR and copies <= _COPIES:
+        return []
+    return [
+        f"memorization: {copies:.1%} of the generated images are as near to a training image as the nearest {COPY_SHARE:.0%} of "
+        f"unseen real ones, and the median distance is {ratio.value:.2f} of theirs. Look at the nearest neighbours in the report"
+    ]
+
+
+def _idle(metrics: Mapping[str, Measurement]) -> list[str]:
+    active = metrics.get("active_units")
+    if active is None or active.value >= _ACTIVE * active.protocol["of"]:
+        return []
+    return [f"posterior collapse: {active.value:.0f} of {active.protocol['of']} latents carry information. Try a lower --beta"]

@@ -1,0 +1,197 @@
+"""What an evaluation consists of: each measure says what it needs of a model, what it depends on, and what it costs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood
+from simulacra.core.errors import DataError, NotApplicable, UsageError
+from simulacra.core.modes import inference
+from simulacra.data.dataset import Split
+from simulacra.metrics.active_units import active_units
+from simulacra.metrics.class_histogram import class_kl, modes_covered
+from simulacra.metrics.distances import BLOCK
+from simulacra.metrics.diversity import diversity
+from simulacra.metrics.evidence import evidence
+from simulacra.metrics.frechet import REPLICATES, frechet_distance, frechet_floor
+from simulacra.metrics.kernel import SUBSETS, kernel_distance
+from simulacra.metrics.knn_accuracy import knn_accuracy
+from simulacra.metrics.memorization import memorization
+from simulacra.metrics.moments import blocked_moments
+from simulacra.metrics.neighbourhoods import neighbourhoods, with_floors
+from simulacra.metrics.nll import negative_log_likelihood
+from simulacra.metrics.probe_accuracy import probe_accuracy
+from simulacra.metrics.reconstruction import reconstruction
+from simulacra.metrics.result import Measurement
+from simulacra.tasks.subject import Subject
+
+Measured = dict[str, Measurement]
+_TRAIN_LATENTS = 20_000  # training images whose latents a classifier learns from
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a measure found: numbers, and in words why others are missing."""
+
+    metrics: Mapping[str, Measurement]
+    missing: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One piece of an evaluation. needs: a capability; settings: names of those it depends on; cost: what it takes, in words."""
+
+    name: str
+    needs: type
+    settings: tuple[str, ...]
+    cost: Callable[[Subject], str]
+    take: Callable[[Subject], Findings]
+
+
+def measures() -> tuple[Measure, ...]:
+    """Return all measures, the cheap ones first."""
+    return (
+        Measure("reconstruction", Reconstructs, (), lambda s: f"{_tests(s)} reconstructions", _reconstruction),
+        Measure("latents", Encodes, (), lambda s: f"{len(_learned(s)) + len(s.split):,} encodings", _latents),
+        Measure("bounds", ScoresLikelihood, ("seed",), lambda s: f"{_tests(s)} encodings and decodings", _bounds),
+        Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity),
+        Measure(
+            "likelihood",
+            ScoresLikelihood,
+            ("seed", "particles"),
+            lambda s: f"{_tests(s)} x {s.settings.particles} decodings",
+            _nll,
+        ),
+    )
+
+
+_FIDELITY = ("samples", "seed", "extractor", "extractor_seed")
+
+
+def _tests(subject: Subject) -> str:
+    return f"{len(subject.split):,}"
+
+
+# --- likelihood
+
+
+def _bounds(subject: Subject) -> Findings:
+    with subject.progress.work("negative ELBO", len(subject.split), "images") as meter:
+        model = cast(ScoresLikelihood, subject.trained.model)
+        return Findings(evidence(model, subject.split, subject.settings.seed, meter), {})
+
+
+def _nll(subject: Subject) -> Findings:
+    particles, seed = subject.settings.particles, subject.settings.seed
+    with subject.progress.work(f"NLL with {particles} samples", len(subject.split), "images") as meter:
+        model = cast(ScoresLikelihood, subject.trained.model)
+        return Findings({"nll_nats": negative_log_likelihood(model, subject.split, particles, seed, meter)}, {})
+
+
+# --- reconstruction and latents
+
+
+def _reconstruction(subject: Subject) -> Findings:
+    with subject.progress.work("reconstruction", len(subject.split), "images") as meter:
+        return Findings(reconstruction(cast(Reconstructs, subject.trained.model), subject.split, meter), {})
+
+
+def _learned(subject: Subject) -> Split:
+    """Return the training images whose latents a classifier learns from: the first of a shuffled split."""
+    return subject.trained.dataset.train[:_TRAIN_LATENTS]
+
+
+def _latents(subject: Subject) -> Findings:
+    model, split, classes = subject.trained.model, subject.split, len(subject.trained.spec.classes)
+    metrics: Measured = {}
+    missing = {}
+    if isinstance(model, Infers):
+        with subject.progress.work("active units", len(split), "images") as meter:
+            metrics["active_units"] = active_units(cast(Encodes, model), split, meter)
+    else:
+        missing["active_units"] = "needs Infers"
+    if classes < 2 or split.labels is None:
+        return Findings(metrics, missing | dict.fromkeys(("knn_accuracy", "probe_accuracy"), "needs data with classes"))
+    train, test = _encoded(subject, _learned(subject)), _encoded(subject, split)
+    with subject.progress.work("nearest latents", len(split), "images") as meter:
+        tries: dict[str, Callable[[], Measurement]] = {
+            "knn_accuracy": lambda: knn_accuracy(train, test, classes, meter),
+            "probe_accuracy": lambda: probe_accuracy(train, test, classes),
+        }
+        return _tried(tries, metrics, missing)
+
+
+def _encoded(subject: Subject, split: Split) -> tuple[Tensor, Any]:
+    model = cast(Encodes, subject.trained.model)
+    with inference(subject.trained.model), subject.progress.work(f"encoding {split.name} images", len(split), "images") as meter:
+        codes = []
+        for batch in split.chunks(_CHUNK):
+            codes.append(model.encode(batch.images).float())
+            meter.advance(len(batch))
+    return torch.cat(codes), split.labels
+
+
+# --- fidelity, diversity, memorization
+
+
+def _fidelity_cost(subject: Subject) -> str:
+    return f"{subject.settings.samples:,} generated images, seen through {subject.extractor_name}"
+
+
+def _fidelity(subject: Subject) -> Findings:
+    """Measure generated against test images, and, as the floor, as many training images against test images."""
+    if subject.settings.samples == 0:
+        raise NotApplicable("--samples 0 leaves it out")
+    protocol = {**subject.extractor.protocol, "reference": "test", "generated": "rounded to 256 levels"}
+    data, seed = subject.trained.dataset, subject.settings.seed
+    fakes, reals, known = subject.generated, subject.real(data.test), subject.real(data.train)
+    count, classes = len(fakes.features), len(subject.extractor.classes)
+    total = 2 * REPLICATES + SUBSETS + 5 * (count + len(reals.features))
+    with subject.progress.work("comparing features", total, "steps") as meter:
+        reference = blocked_moments(reals.features)
+        tries: dict[str, Callable[[], Measurement | Measured]] = {
+            "frechet_distance": lambda: frechet_distance(blocked_moments(fakes.features), reference, meter),
+            "frechet_floor": lambda: frechet_floor(known.features, reference, min(count, len(known.features)), seed, meter),
+            "kernel_distance": lambda: kernel_distance(fakes.features, reals.features, seed, meter),
+            "precision": lambda: with_floors(
+                neighbourhoods(fakes.features, reals.features, meter),
+                neighbourhoods(known.features[:count], reals.features, meter),
+            ),
+            "diversity": lambda: diversity(fakes.features, reals.features, meter),
+            "nearest_train_ratio": lambda: (
+                memorization(fakes.features, known.features, reals.features, seed, meter, block=BLOCK).nearest_train_ratio
+            ),
+        }
+        if fakes.predictions is not None and reals.predictions is not None:
+            seen, real = fakes.predictions, reals.predictions
+            tries["modes_covered"] = lambda: modes_covered(seen, real, classes)
+            tries["class_kl"] = lambda: class_kl(seen, real, classes)
+        found = _tried(tries, {}, {} if fakes.predictions is not None else {"class_kl": "the extractor tells no classes"})
+    metrics = dict(found.metrics)
+    if "frechet_floor" in metrics and "frechet_distance" in metrics:
+        metrics["frechet_ratio"] = _ratio(metrics["frechet_distance"], metrics["frechet_floor"])
+    return Findings({name: item.under(protocol) for name, item in metrics.items()}, found.missing)
+
+
+def _ratio(distance: Measurement, floor: Measurement) -> Measurement:
+    """Return a Fréchet distance over its floor, with the error of the distance alone."""
+    error = None if distance.standard_error is None else distance.standard_error / floor.value
+    facts = {name: distance.protocol[name] for name in ("dimensions", "reference_n")}
+    return Measurement(distance.value / floor.value, error, distance.n, {**facts, "error": "of the distance, floor given"})
+
+
+def _tried(tries: Mapping[str, Callable[[], Measurement | Measured]], metrics: Measured, missing: Mapping[str, str]) -> Findings:
+    """Take each number that can be taken; say why of the others."""
+    found, absent = dict(metrics), dict(missing)
+    for name, take in tries.items():
+        try:
+            result = take()
+        except (UsageError, DataError) as error:
+            absent[name] = str(error)
+            continue
+        found |= {name: replace(result)} if isinstance(result, Measurement) else result
+    return Findings(found, absent)

@@ -1,0 +1,108 @@
+"""What is measured: a trained model, its data, and the features of real and generated images, each computed once."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialize_tensors
+from torch import Tensor
+
+from simulacra.core.capabilities import Samples, require
+from simulacra.core.errors import NotApplicable
+from simulacra.core.files import write_bytes
+from simulacra.core.modes import inference
+from simulacra.core.progress import Progress
+from simulacra.core.randomness import noise
+from simulacra.data.dataset import Split
+from simulacra.data.places import cache_folder
+from simulacra.metrics.extractor import Embedding, Extractor
+from simulacra.tasks.extractors import default_extractor, load_extractor
+from simulacra.tasks.settings import EvaluateConfig
+
+if TYPE_CHECKING:
+    from simulacra.tasks.trained import Trained
+
+_AT_ONCE = 250  # images that are generated together
+
+
+@dataclass
+class Subject:
+    """A trained model under evaluation."""
+
+    trained: "Trained"
+    settings: EvaluateConfig
+    progress: Progress
+    _real: dict[str, Embedding] = field(default_factory=dict)
+
+    @property
+    def split(self) -> Split:
+        """The images that everything is measured on: the whole test split."""
+        return self.trained.dataset.test
+
+    @cached_property
+    def extractor_name(self) -> str:
+        """The extractor that the settings mean."""
+        chosen = self.settings.extractor
+        return default_extractor(self.trained.spec) if chosen == "auto" else chosen
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """The extractor, trained now if it never was; raises NotApplicable where there can be none."""
+        if self.extractor_name == "none":
+            raise NotApplicable("--extractor none leaves out what is measured in features")
+        return load_extractor(self.extractor_name, self.trained.dataset, self.settings.extractor_seed, self.progress)
+
+    @cached_property
+    def generated(self) -> Embedding:
+        """Features and classes of `settings.samples` generated images; images and features never all stand in memory twice."""
+        model = require(self.trained.model, Samples, "fidelity")
+        count, seed = self.settings.samples, self.settings.seed
+        found: list[Embedding] = []
+        with self.progress.work("generating", count, "images") as meter:
+            for start in range(0, count, _AT_ONCE):
+                drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
+                with inference(self.trained.model):
+                    images = levels(model.generate(drawn))
+                found.append(self.extractor.embed(images, meter))
+        return _joined(found)
+
+    def real(self, split: Split) -> Embedding:
+        """Return features and classes of a split; they are kept in the cache."""
+        if split.name not in self._real:
+            self._real[split.name] = self._embedded(split)
+        return self._real[split.name]
+
+    def _embedded(self, split: Split) -> Embedding:
+        identity = (
+            f"{self.extractor.digest}|{self.trained.dataset.digest}|{split.name}|{len(split)}|{self.extractor.network.rule()}"
+        )
+        path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
+        try:
+            tensors = parse_tensors(path.read_bytes())
+            return Embedding(tensors["features"], tensors.get("predictions"))
+        except (OSError, SafetensorError, KeyError):
+            pass
+        with self.progress.work(f"features of {split.name} images", len(split), "images") as meter:
+            found = self.extractor.embed(split, meter)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, serialize_tensors(_named(found)))
+        return found
+
+
+def levels(images: Tensor) -> Tensor:
+    """Return images in [0, 1] rounded to 256 levels, as a file would hold them, which is how real ones come."""
+    return (images.float().clamp(0, 1) * 255).round() / 255
+
+
+def _joined(found: list[Embedding]) -> Embedding:
+    predictions = [item.predictions for item in found if item.predictions is not None]
+    return Embedding(torch.cat([item.features for item in found]), torch.cat(predictions) if predictions else None)
+
+
+def _named(found: Embedding) -> dict[str, Any]:
+    tensors = {"features": found.features, "predictions": found.predictions}
+    return {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}
