@@ -15,7 +15,7 @@ _FIRST, _SECOND, _STEP = "exp_avg", "exp_avg_sq", "step"
 class Adam:
     """Adam (Kingma & Ba 2014) or, with decoupled weight decay, AdamW (Loshchilov & Hutter 2017), by PyTorch's fused kernels.
 
-    To the bit what `torch.optim.Adam(fused=True)` gives, without what it brings: a compiler that takes 70 MiB and a second to load.
+    To the bit what `torch.optim.Adam(fused=True)` gives, without its compiler, which takes 70 MiB and a second to load.
     state: of each parameter that has moved, its moments and its number of steps.
     """
 
