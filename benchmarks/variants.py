@@ -21,6 +21,7 @@ from simulacra.engine.settings import TrainConfig
 from simulacra.engine.tracking import Tracking
 from simulacra.engine.trainer import Trainer
 from simulacra.networks import same
+from simulacra.runs.provenance import provenance
 from simulacra.runs.run import Run
 from simulacra.runs.settings import resolve
 from simulacra.tasks.observe import RunObserver
@@ -106,7 +107,7 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, name: str) -> None:
     config = resolve({"family": name}, settings)
     trainer = Trainer(family, Batches(data.train, watch.batch, 0), config.train)
     with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
-        run = Run.create(Path(folder) / "run", config, {})
+        run = Run.create(Path(folder) / "run", config, provenance(data, "a benchmark"))
         trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
 
 
