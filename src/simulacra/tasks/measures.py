@@ -32,7 +32,7 @@ from simulacra.metrics.result import Measurement
 from simulacra.tasks.subject import Subject
 
 Measured = dict[str, Measurement]
-_TRAIN_LATENTS = 20_000  # training images whose latents a classifier learns from
+_TRAIN_LATENTS = 60_000  # training images, at most, whose latents a classifier learns from
 _CHUNK = 500
 
 
