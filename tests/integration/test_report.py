@@ -19,10 +19,10 @@ import simulacra
 from simulacra.core.capabilities import Samples
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
+from simulacra.metrics.result import Measurement
 from simulacra.tasks import trained as trained_module
 from simulacra.tasks.curves import plots
 from simulacra.tasks.figures import gallery
-from simulacra.tasks.report import measured
 from simulacra.tasks.trained import Trained, open_run
 
 ALWAYS = {"numbers", "curves", "settings", "provenance"}
@@ -169,7 +169,7 @@ def test_images_of_any_size_are_shown(shape, tmp_path):
 def test_numbers_stand_with_their_error_their_count_and_their_protocol(vae):
     result = vae.evaluate(particles=3, samples=0)["metrics"]["nll_nats"]
     prose = page_of(vae).prose
-    assert f"{measured(result['value'], result['standard_error'])} {result['n']} target" in prose
+    assert f"{Measurement.of(result).text} {result['n']} target" in prose
     assert "importance samples: 3" in prose
 
 

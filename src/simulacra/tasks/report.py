@@ -13,10 +13,12 @@ from simulacra.core.capabilities import Decodes
 from simulacra.core.config import options
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
+from simulacra.metrics.result import Measurement
 from simulacra.runs.run import Run
 from simulacra.runs.settings import groups
 from simulacra.tasks.curves import plots
 from simulacra.tasks.figures import gallery
+from simulacra.tasks.page import page
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -37,16 +39,8 @@ def report(trained: "Trained", progress: Progress) -> Path:
     drawn = gallery(trained, progress)
     content = {**_facts(trained), **_tables(trained.run), "parts": drawn.pictures, "problem": drawn.problem}
     path = trained.run.path / "report.html"
-    write_text(path, _page(content))
+    write_text(path, page("report.html.jinja", content))
     return path
-
-
-def _page(content: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("simulacra", "tasks")
-    place = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return place.get_template("report.html.jinja").render(content)
 
 
 # --- facts
@@ -132,20 +126,7 @@ def _evaluation(run: Run) -> dict[str, Any] | None:
 def _metric(name: str, entry: dict[str, Any]) -> tuple[str, str, str, str]:
     """Return a metric's name, value with its error, image count and protocol."""
     protocol = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in entry.get("protocol", {}).items())
-    return name, measured(entry["value"], entry.get("standard_error"), entry.get("interval")), f"{entry['n']:,}", protocol
-
-
-def measured(value: float, error: float | None, interval: Sequence[float] | None = None) -> str:
-    """Return a value with the digits that its standard error or interval leaves it.
-
-    >>> measured(98.43217, 0.2412), measured(16, None), measured(0.91, None, (0.89, 0.93))
-    ('98.43 ± 0.24', '16', '0.91 (0.89 to 0.93)')
-    """
-    if error:
-        digits = next((digits for digits in range(9) if round(error, digits) * 10**digits >= 10), 9)
-        return f"{value:,.{digits}f} ± {error:,.{digits}f}"
-    span = f" ({interval[0]:,.6g} to {interval[1]:,.6g})" if interval else ""
-    return f"{value:,.6g}{span}"
+    return name, Measurement.of(entry).text, f"{entry['n']:,}", protocol
 
 
 def _settings(run: Run) -> dict[str, list[Row]]:
