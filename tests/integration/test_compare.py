@@ -21,13 +21,18 @@ from simulacra.tasks.comparison import labels
 def made(value: float, error: float | None = None, *, interval=None, n: int = 100, metric: str = "nll_nats", **protocol) -> Any:
     """What `evaluate` returns, with one number in it."""
     return {
-        "data": {"name": "digits", "digest": "a763bf64" + 56 * "0", "split": "test", "n": 100},
+        "data": {"name": "digits", "digest": "a763bf64" + 56 * "0", "shape": [8, 8, 1], "split": "test", "n": 100},
         "metrics": {metric: Measurement(value, error, n, protocol, interval).table()},
     }
 
 
+def with_data(result=None, **facts):
+    result = result or made(1.0)
+    return {**result, "data": {**result["data"], **facts}}
+
+
 def on_data(result, name, digest):
-    return {**result, "data": {**result["data"], "name": name, "digest": digest}}
+    return with_data(result, name=name, digest=digest)
 
 
 def only(results) -> Ranking:
@@ -136,7 +141,8 @@ def test_metrics_stand_in_the_order_of_the_catalogue_and_unknown_ones_last():
         (made(1.0, importance_samples=5000), "importance samples (not stated: a / 5,000: b)"),
         (on_data(made(1.0), "mnist", "ff" * 32), "data (digits a763bf64: a / mnist ffffffff: b)"),
         (on_data(made(1.0), "digits", "ff" * 32), "data (digits a763bf64: a / digits ffffffff: b)"),
-        ({**made(1.0), "data": {**made(1.0)["data"], "split": "validation"}}, "split (test: a / validation: b)"),
+        (with_data(split="validation"), "split (test: a / validation: b)"),
+        (with_data(shape=[12, 12, 1]), "height x width x channels (8x8x1: a / 12x12x1: b)"),
     ],
 )
 def test_numbers_measured_differently_are_not_ranked_and_the_difference_is_named(other, words):
@@ -317,14 +323,14 @@ def test_the_page_shows_samples_side_by_side_and_refers_to_nothing_outside(capsy
     assert "Autoencoder does not sample" in text
 
 
-def test_runs_on_different_data_are_shown_and_not_ranked(capsys, runs, tmp_path):
+def test_runs_on_images_of_different_sizes_which_share_a_digest_are_shown_and_not_ranked(capsys, runs, tmp_path):
     settings: dict[str, Any] = {"duration": "5", "batch": 16, "features": (4, 4), "hidden": (8,), "latents": 3, "threads": 1}
     simulacra.train("vae", data="digits", size=12, out=tmp_path / "other", **settings)
     page = tmp_path / "page.html"
     code, out, _ = run(capsys, runs[0], tmp_path / "other", *SETTINGS, "--html", page)
     assert code == 0
     assert "*1" not in out
-    assert "measured differently: data (digits" in " ".join(out.split())
+    assert "measured differently: height x width x channels (8x8x1: run / 12x12x1: other)" in " ".join(out.split())
     assert page.read_text().count("Real test images of digits") == 4
     assert "The runs were trained on different data" in page.read_text()
 

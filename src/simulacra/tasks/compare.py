@@ -13,6 +13,7 @@ Result = Mapping[str, Any]  # what `evaluate` returns
 Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # setting -> value, as shown -> names of the runs that have it
 
 _DIGITS = 8  # of a digest that are shown
+_SIZE = "height x width x channels"  # which the digest of the data leaves open: it is that of the source
 _OF_EXTRACTORS = ("extractor", "extractor_name", "extractor_seed", "extractor_sha256")  # of these the digest decides
 
 
@@ -138,7 +139,7 @@ def _conditions(result: Result, item: Measurement) -> dict[str, _Condition]:
     if "extractor_sha256" in protocol:
         found["extractor"] = _Condition(protocol["extractor_sha256"], _extractor(protocol))
         protocol = {name: value for name, value in protocol.items() if name not in _OF_EXTRACTORS}
-    plain = {"split": data["split"], "n": item.n, **protocol}
+    plain = {_SIZE: _by(data["shape"]), "split": data["split"], "n": item.n, **protocol}
     return found | {name: _Condition(json.dumps(value, sort_keys=True), _shown(value)) for name, value in plain.items()}
 
 
@@ -148,10 +149,14 @@ def _extractor(protocol: Mapping[str, Any]) -> str:
 
 
 def _differences(facts: Mapping[str, Mapping[str, _Condition]]) -> Differences:
-    """Return the conditions in which runs differ. Where the data do, the data alone: the rest follows from them."""
+    """Return the conditions in which runs differ. Where the images do, these alone: the rest follows from them."""
     names = dict.fromkeys(name for own in facts.values() for name in own)
     found = {name: _by_value(name, facts) for name in names if len({own.get(name, _UNSTATED).key for own in facts.values()}) > 1}
-    return {"data": found["data"]} if "data" in found else found
+    return {name: values for name, values in found.items() if name in ("data", _SIZE)} or found
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _by_value(name: str, facts: Mapping[str, Mapping[str, _Condition]]) -> dict[str, tuple[str, ...]]:

@@ -146,9 +146,10 @@ def _percent(span: tuple[float, float, float], low: float, high: float) -> tuple
 
 def _same_data(comparison: "Comparison") -> list[list[str]]:
     """Return the names of the runs, those on the same data together."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[object, ...], list[str]] = {}
     for name, result in comparison.results.items():
-        groups.setdefault(result["data"]["digest"], []).append(name)
+        data = result["data"]
+        groups.setdefault((data["digest"], *data["shape"]), []).append(name)
     return list(groups.values())
 
 

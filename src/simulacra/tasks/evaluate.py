@@ -140,14 +140,15 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 def _facts(trained: "Trained") -> dict[str, Any]:
     """Return which model was measured on what, and what its training took."""
-    run, split = trained.run, trained.dataset.test
+    run, data = trained.run, trained.dataset
+    shape = [data.spec.height, data.spec.width, data.spec.channels]
     provenance = run.provenance
     return {
         "run": str(run.path),
         "family": run.config.family,
         "checkpoint": trained.step,
         "weights_sha256": trained.digest,
-        "data": {"name": trained.dataset.name, "digest": trained.dataset.digest, "split": "test", "n": len(split)},
+        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": "test", "n": len(data.test)},
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,
