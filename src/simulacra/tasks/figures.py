@@ -92,14 +92,14 @@ def _generated(trained: "Trained", real: Batch | None) -> tuple[Picture, ...]:
 
 def grid_size(spec: DataSpec, real: Batch | None) -> tuple[int, int]:
     """Return count and columns of the images that stand side by side, as many as there are real ones, in whole rows."""
-    columns = _columns(spec, 8)
+    columns = columns_of(spec, 8)
     count = columns**2 if real is None else min(columns**2, len(real))
     return (count // columns * columns, columns) if count >= columns else (count, count)
 
 
 def _reconstructions(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     """Return two strips, each a row of originals above a row of reconstructions."""
-    columns = min(_columns(trained.spec, 16), len(real) // 2)
+    columns = min(columns_of(trained.spec, 16), len(real) // 2)
     return tuple(
         drawing(torch.cat([shown, trained.reconstruct(shown)]), columns, f"{columns} test images, each above its reconstruction")
         for shown in real.images[: 2 * columns].split(columns)
@@ -177,7 +177,7 @@ def _spread(items: list[Path], count: int) -> list[Path]:
 # --- pictures
 
 
-def _columns(spec: DataSpec, most: int) -> int:
+def columns_of(spec: DataSpec, most: int) -> int:
     """Return how many images stand in a row of a comfortably wide grid."""
     width = pictures.enlargement(spec.height, spec.width) * spec.width + pictures.GAP
     return max(2, min(most, _COMFORTABLE // width))
