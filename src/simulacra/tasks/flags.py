@@ -12,9 +12,9 @@ _NEAR = 0.5  # of the usual distance to the nearest training image
 _ACTIVE = 0.25  # share of latents in use
 
 
-def flags(metrics: Mapping[str, Measurement]) -> list[str]:
-    """Return a sentence for each sign of mode collapse, memorization or posterior collapse."""
-    return [*_collapse(metrics), *_copying(metrics), *_idle(metrics)]
+def flags(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
+    """Return a sentence for each sign of mode collapse, memorization or posterior collapse; dimensions: values in an image."""
+    return [*_collapse(metrics), *_copying(metrics), *_idle(metrics, dimensions)]
 
 
 def _collapse(metrics: Mapping[str, Measurement]) -> list[str]:
@@ -43,8 +43,8 @@ def _copying(metrics: Mapping[str, Measurement]) -> list[str]:
     ]
 
 
-def _idle(metrics: Mapping[str, Measurement]) -> list[str]:
+def _idle(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
     active = metrics.get("active_units")
-    if active is None or active.value >= _ACTIVE * active.protocol["of"]:
+    if active is None or active.value >= _ACTIVE * min(active.protocol["of"], dimensions):
         return []
     return [f"posterior collapse: {active.value:.0f} of {active.protocol['of']} latents carry information. Try a lower --beta"]
