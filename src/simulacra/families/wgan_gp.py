@@ -14,7 +14,7 @@ from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.adversaries import Discriminator, Generator, classes_of, drawn_classes, leaky, noise_size
 from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
 from simulacra.networks.mlp import dense, mlp
-from simulacra.objectives.adversarial import verdict, wasserstein_critic_loss, wasserstein_generator_loss
+from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
 from simulacra.objectives.duel import given_labels
 from simulacra.objectives.slope import gradient_penalty
 
@@ -89,7 +89,8 @@ class WGANGP(Family, Samples):
         real, fake = self.critic(batch.images, labels), self.critic(fakes, labels)
         penalty = gradient_penalty(lambda points: self.critic(points, labels), batch.images, fakes)
         difference = wasserstein_critic_loss(real, fake)
-        parts = {"distance_estimate": -difference, "gradient_penalty": penalty, **verdict(real, fake, None)}
+        means = {"real_score": real.mean(), "fake_score": fake.mean()}
+        parts = {"distance_estimate": -difference, "gradient_penalty": penalty, **means}
         return {"critic": Loss(difference + self.config.penalty * penalty, parts)}
 
     def _generate(self, batch: Batch) -> dict[str, Loss]:
