@@ -48,9 +48,8 @@ def test_a_model_can_be_trained_on_an_array(tmp_path):
         "vae", dataset=dataset, duration="2ep", batch=16, features=(4, 4), hidden=(8,), threads=1, out=tmp_path / "run"
     )
     assert model.sample(2).shape == (2, 1, 12, 10)
-    assert simulacra.open(tmp_path / "run", dataset=dataset).evaluate(particles=2, samples=0)["metrics"]["mse"]["n"] == len(
-        dataset.test
-    )
+    found = simulacra.open(tmp_path / "run", dataset=dataset).evaluate(particles=2, samples=0)
+    assert found["metrics"]["mse"]["n"] == len(dataset.test)
 
 
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path):

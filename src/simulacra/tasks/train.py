@@ -101,8 +101,8 @@ def _check_processes(run: Run, data: Dataset, processes: Processes) -> None:
     before = last.get("processes", 1)
     if data.stream is not None and processes.count != before:
         raise UsageError(
-            f"{run.path} is trained on shards by {before} processes, each with its own, so that {processes.count} would see "
-            f"other images: resume it with {before}"
+            f"{run.path} is trained on shards by {before} processes, each with shards of its own, so that {processes.count} "
+            f"would see other images: resume it with {before}"
         )
 
 
