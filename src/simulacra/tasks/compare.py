@@ -80,7 +80,7 @@ def compare(results: Mapping[str, Result]) -> tuple[Ranking, ...]:
 
 
 def surely_better(first: Measurement, second: Measurement, better: Better) -> bool:
-    """Return whether the first number is better by more than both errors together explain (Zou & Donner 2008, eq. 6).
+    """Return whether the first number is better by more than both errors together explain (Zou & Donner 2008).
 
     The distances from either value to the end of its interval that faces the other are added in squares: for normal intervals
     that is the usual test of a difference at 5 %, and intervals that are not symmetric keep their shape.
