@@ -19,10 +19,10 @@ import simulacra
 from simulacra.core.capabilities import Samples
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
+from simulacra.metrics.result import Measurement
 from simulacra.tasks import trained as trained_module
 from simulacra.tasks.curves import plots
 from simulacra.tasks.figures import gallery
-from simulacra.tasks.report import measured
 from simulacra.tasks.trained import Trained, open_run
 
 ALWAYS = {"numbers", "curves", "settings", "provenance"}
@@ -122,7 +122,7 @@ def test_a_report_is_written_whole_again_and_again_without_a_word(vae, capfd):
 
 
 def test_a_vae_has_every_section(vae):
-    shown = {"progress", "samples", "reconstructions", "interpolations", "traversal"}
+    shown = {"progress", "samples", "neighbours", "classes", "reconstructions", "interpolations", "traversal"}
     assert page_of(vae).sections == ALWAYS | shown
 
 
@@ -131,7 +131,7 @@ def test_a_model_that_does_not_sample_has_no_samples(trained_autoencoder, tmp_pa
     model.evaluate(particles=2, samples=0)
     page = page_of(model)
     assert page.sections == ALWAYS | {"progress", "reconstructions", "interpolations", "traversal"}
-    assert "not applicable: needs ScoresLikelihood" in page.prose
+    assert "not measured: needs ScoresLikelihood" in page.prose
 
 
 def test_a_model_that_only_samples_shows_only_samples(trained_vae):
@@ -169,7 +169,7 @@ def test_images_of_any_size_are_shown(shape, tmp_path):
 def test_numbers_stand_with_their_error_their_count_and_their_protocol(vae):
     result = vae.evaluate(particles=3, samples=0)["metrics"]["nll_nats"]
     prose = page_of(vae).prose
-    assert f"{measured(result['value'], result['standard_error'])} {result['n']} target" in prose
+    assert f"{Measurement.of(result).text} \N{EM DASH} {result['n']} target" in prose
     assert "importance samples: 3" in prose
 
 

@@ -1,5 +1,6 @@
 """The Python API: what the command line does, as functions. It prints nothing unless given a `progress`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.runs.settings import read_recipe, resolve
+from simulacra.tasks.comparison import compare_runs, write
+from simulacra.tasks.settings import EvaluateConfig
 from simulacra.tasks.train import default_folder
 from simulacra.tasks.train import resume as _resume
 from simulacra.tasks.train import train as _train
 from simulacra.tasks.trained import Trained, open_run
 
-__all__ = ["SimulacraError", "UsageError", "from_array", "load_data", "open", "resume", "train"]
+__all__ = ["SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train"]
 
 
 def train(
@@ -54,6 +57,23 @@ def resume(
 def open(run: Path | str, *, dataset: Dataset | None = None) -> Trained:
     """Open a run folder; the result samples, encodes, decodes, reconstructs, interpolates, evaluates and reports."""
     return open_run(run, dataset)
+
+
+def compare(
+    runs: Sequence[Path | str | Trained],
+    *,
+    html: Path | str | None = None,
+    csv: Path | str | None = None,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Evaluate runs (folders, or what `open` returned) alike and rank their numbers, as `simulacra compare --json` prints them.
+
+    html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
+    """
+    comparison = compare_runs(runs, EvaluateConfig.of(settings), progress)
+    write(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
+    return comparison.table()
 
 
 def load_data(name: str = "digits", *, progress: Progress = SILENT, **settings: Any) -> Dataset:

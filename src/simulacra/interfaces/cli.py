@@ -22,6 +22,7 @@ _ORDER = (
     "interpolate",
     "traverse",
     "evaluate",
+    "compare",
     "report",
     "models",
     "data",

@@ -9,11 +9,12 @@ Better = Literal["smaller", "larger", "neither"]
 
 @dataclass(frozen=True)
 class Entry:
-    """What is said of a metric wherever it is shown."""
+    """What is said of a metric wherever it is shown. real: what real images have by definition, where that is not measured."""
 
     title: str
     better: Better
     meaning: str
+    real: str = ""
 
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -21,8 +22,10 @@ CATALOGUE: Mapping[str, Entry] = {
     "frechet_floor": Entry(
         "Fréchet floor", "neither", "What as many real training images measure: a perfect model reaches this."
     ),
-    "frechet_ratio": Entry("Fréchet distance over floor", "smaller", "1 is as near to the test images as training images are."),
-    "kernel_distance": Entry("kernel distance", "smaller", "Like the Fréchet distance, unbiased at any number of images."),
+    "frechet_ratio": Entry(
+        "Fréchet distance over floor", "smaller", "1 is as near to the test images as training images are.", "1"
+    ),
+    "kernel_distance": Entry("kernel distance", "smaller", "Like the Fréchet distance, unbiased at any number of images.", "0"),
     "precision": Entry("precision", "larger", "Share of generated images that lie among real ones: fidelity."),
     "recall": Entry("recall", "larger", "Share of real images that lie among generated ones: diversity."),
     "density": Entry("density", "larger", "How many real neighbourhoods a generated image is in, over k. Real images have 1."),
@@ -46,11 +49,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "entropy of the data, nats per point", "neither", "Of the known law: the least negative log-likelihood of any model."
     ),
     "class_kl": Entry("class KL, nats", "smaller", "How uneven the classes are among generated images, against real ones."),
-    "diversity": Entry("diversity", "larger", "Mean distance of generated images from each other, over that of real ones."),
+    "diversity": Entry("diversity", "larger", "Mean distance of generated images from each other, over that of real ones.", "1"),
     "nearest_train_ratio": Entry(
         "nearest training image, ratio",
         "neither",
         "Distance to the nearest training image over that of unseen real ones: 1 is usual, far below 1 copies.",
+        "1",
     ),
     "negative_elbo_nats": Entry(
         "negative ELBO, nats per image", "smaller", "An upper bound of -log p(image): rate + distortion."

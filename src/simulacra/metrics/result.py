@@ -38,9 +38,32 @@ class Measurement:
         reach = _QUANTILE * (self.standard_error or 0.0)
         return self.interval or (self.value - reach, self.value + reach)
 
+    @property
+    def text(self) -> str:
+        """The value with its error or interval, with the digits that these leave it.
+
+        >>> Measurement(98.43217, 0.2412, 9).text, Measurement(16, None, 9).text
+        ('98.43 ± 0.24', '16')
+        >>> Measurement(0.9123, None, 9, interval=(0.8931, 0.9302)).text
+        '0.912 (0.893 to 0.930)'
+        """
+        low, high = self.interval or (0.0, 0.0)
+        if low < high:
+            digits = _decimals((high - low) / 2)
+            return f"{self.value:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+        if self.standard_error:
+            digits = _decimals(self.standard_error)
+            return f"{self.value:,.{digits}f} ± {self.standard_error:,.{digits}f}"
+        return f"{self.value:,.6g}"
+
     def under(self, facts: Mapping[str, Any]) -> "Measurement":
         """Return the same number with more facts in its protocol, such as the extractor and the split."""
         return replace(self, protocol={**facts, **self.protocol})
+
+
+def _decimals(error: float) -> int:
+    """Return how many decimals show two digits of an error."""
+    return next((digits for digits in range(9) if round(error, digits) * 10**digits >= 10), 9)
 
 
 def mean_of(values: Tensor, protocol: dict[str, Any]) -> Measurement:

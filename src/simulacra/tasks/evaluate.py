@@ -23,7 +23,7 @@ from simulacra.tasks.subject import Subject
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
-_VERSION = 1  # raised when a measure changes what it measures, so that no older number is taken for a new one
+_VERSION = 2  # raised when a measure changes what it measures, so that no older number is taken for a new one
 
 
 def evaluate(trained: "Trained", settings: EvaluateConfig, progress: Progress) -> dict[str, Any]:
@@ -32,15 +32,18 @@ def evaluate(trained: "Trained", settings: EvaluateConfig, progress: Progress) -
     if len(subject.split) == 0:
         raise DataError(f"{trained.dataset.name} has no test images to measure on: train on more images, or give --test-path")
     plan, missing = _planned(subject)
-    _announce(plan, subject)
+    stored = {measure: found for measure, file in plan.items() if (found := _stored(file))}
+    _announce(plan, stored, subject)
     metrics: dict[str, Measurement] = {}
+    pictures: dict[str, Any] = {}
     for measure, file in plan.items():
-        found = _stored(file) or _taken(measure, subject, file)
+        found = stored.get(measure) or _taken(measure, subject, file)
         metrics |= found.metrics
         missing |= found.missing
+        pictures |= found.pictures
     result = {**_facts(trained), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
-    result |= {"not_applicable": missing, "warnings": flags(metrics)}
+    result |= {"not_applicable": missing, "warnings": flags(metrics, trained.spec.dimensions), "pictures": pictures}
     write_json(_file(trained, settings), result)
     return result
 
@@ -70,13 +73,11 @@ def _why_not(measure: Measure, subject: Subject) -> str:
     return why_not(subject.extractor_name, subject.trained.dataset)
 
 
-def _announce(plan: Mapping[Measure, Path], subject: Subject) -> None:
+def _announce(plan: Mapping[Measure, Path], stored: Mapping[Measure, Findings], subject: Subject) -> None:
     """Say what is going to be computed, before it is."""
-    ahead = [f"{measure.name} ({measure.cost(subject)})" for measure, file in plan.items() if not file.exists()]
-    done = [measure.name for measure, file in plan.items() if file.exists()]
-    if done:
-        subject.progress.say(f"measured before, and taken from there: {', '.join(done)}")
-    if ahead:
+    if stored:
+        subject.progress.say(f"measured before, and taken from there: {', '.join(measure.name for measure in stored)}")
+    if ahead := [f"{measure.name} ({measure.cost(subject)})" for measure in plan if measure not in stored]:
         subject.progress.say(f"to measure: {'; '.join(ahead)}")
 
 
@@ -95,8 +96,7 @@ def _cache(measure: Measure, subject: Subject) -> Path:
     }
     if "extractor" in measure.settings:
         identity["extractor"] = _extractor_identity(subject)
-    digest = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return subject.trained.run.evaluations / "measures" / f"{measure.name}-{digest[:20]}.json"
+    return subject.trained.run.evaluations / "measures" / f"{measure.name}-{_digest(identity)[:20]}.json"
 
 
 def _extractor_identity(subject: Subject) -> str:
@@ -106,10 +106,13 @@ def _extractor_identity(subject: Subject) -> str:
 
 
 def _stored(file: Path) -> Findings | None:
-    """Return a result that was measured before; None where there is none, or none that can be read."""
+    """Return a result that was measured before; None where there is none, or none that is as it was written."""
     try:
         content = json.loads(file.read_text())
-        return Findings({name: Measurement.of(item) for name, item in content["metrics"].items()}, content["missing"])
+        if content.pop("sha256") != _digest(content):
+            return None
+        metrics = {name: Measurement.of(item) for name, item in content["metrics"].items()}
+        return Findings(metrics, content["missing"], content["pictures"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -122,8 +125,14 @@ def _taken(measure: Measure, subject: Subject, file: Path) -> Findings:
         return Findings({}, {measure.name: str(error)})
     make_folder(file.parent)
     metrics = {name: item.table() for name, item in found.metrics.items()}
-    write_json(file, {"measured": now(), "metrics": metrics, "missing": dict(found.missing)})
+    content = {"measured": now(), "metrics": metrics, "missing": dict(found.missing), "pictures": dict(found.pictures)}
+    write_json(file, {**content, "sha256": _digest(content)})
     return found
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the digest of plain facts, whatever their order."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 # --- the whole
@@ -131,14 +140,15 @@ def _taken(measure: Measure, subject: Subject, file: Path) -> Findings:
 
 def _facts(trained: "Trained") -> dict[str, Any]:
     """Return which model was measured on what, and what its training took."""
-    run, split = trained.run, trained.dataset.test
+    run, data = trained.run, trained.dataset
+    shape = [data.spec.height, data.spec.width, data.spec.channels]
     provenance = run.provenance
     return {
         "run": str(run.path),
         "family": run.config.family,
         "checkpoint": trained.step,
         "weights_sha256": trained.digest,
-        "data": {"name": trained.dataset.name, "digest": trained.dataset.digest, "split": "test", "n": len(split)},
+        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": "test", "n": len(data.test)},
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,
@@ -151,6 +161,5 @@ def _facts(trained: "Trained") -> dict[str, Any]:
 
 def _file(trained: "Trained", settings: EvaluateConfig) -> Path:
     """Return where an evaluation with these settings is stored."""
-    changed = sha256(json.dumps(settings.table(), sort_keys=True).encode()).hexdigest()[:8]
     make_folder(trained.run.evaluations)
-    return trained.run.evaluations / f"step_{trained.step:08d}-{changed}.json"
+    return trained.run.evaluations / f"step_{trained.step:08d}-{_digest(settings.table())[:8]}.json"

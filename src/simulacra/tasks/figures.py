@@ -81,18 +81,18 @@ def _real_images(trained: "Trained") -> Batch:
 
 
 def _real(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
-    count, columns = _side(trained.spec, real)
-    return (_picture(real.images[:count], columns, "Real images of the test set"),)
+    count, columns = grid_size(trained.spec, real)
+    return (drawing(real.images[:count], columns, "Real images of the test set"),)
 
 
 def _generated(trained: "Trained", real: Batch | None) -> tuple[Picture, ...]:
-    count, columns = _side(trained.spec, real)
-    return (_picture(trained.sample(count), columns, "Images generated from noise"),)
+    count, columns = grid_size(trained.spec, real)
+    return (drawing(trained.sample(count), columns, "Images generated from noise"),)
 
 
-def _side(spec: DataSpec, real: Batch | None) -> tuple[int, int]:
+def grid_size(spec: DataSpec, real: Batch | None) -> tuple[int, int]:
     """Return count and columns of the images that stand side by side, as many as there are real ones, in whole rows."""
-    columns = _columns(spec, 8)
+    columns = columns_of(spec, 8)
     most = min(columns**2, pictures.enough(spec.shape))
     count = most if real is None else min(most, len(real))
     return (count // columns * columns, columns) if count >= columns else (count, count)
@@ -100,7 +100,7 @@ def _side(spec: DataSpec, real: Batch | None) -> tuple[int, int]:
 
 def _reconstructions(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     """Return two strips, each a row of originals above a row of reconstructions."""
-    columns = min(_columns(trained.spec, 16), len(real) // 2)
+    columns = min(columns_of(trained.spec, 16), len(real) // 2)
     alt = f"{columns} test images, each above its reconstruction"
     return tuple(
         _embedded(pictures.picture_of_pairs(shown, trained.reconstruct(shown), columns), alt)
@@ -116,15 +116,15 @@ def _interpolations(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     starts, ends = (real.images[list(side)] for side in zip(*pairs[:_PAIRS], strict=True))
     ways = trained.interpolate(starts, ends, _STEPS).flatten(0, 1)
     return (
-        _picture(starts, 1, "Test images to start from", _STEPS),
-        _picture(ways, _STEPS, f"{len(starts)} ways through the latent space, one in each row"),
-        _picture(ends, 1, "Test images to arrive at", _STEPS),
+        drawing(starts, 1, "Test images to start from", _STEPS),
+        drawing(ways, _STEPS, f"{len(starts)} ways through the latent space, one in each row"),
+        drawing(ends, 1, "Test images to arrive at", _STEPS),
     )
 
 
 def _traversal(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     rows = trained.traverse(real.images[0], _STEPS)[:_ROWS]
-    return (_picture(rows.flatten(0, 1), _STEPS, f"One test image while {len(rows)} of its latents are moved, one in each row"),)
+    return (drawing(rows.flatten(0, 1), _STEPS, f"One test image while {len(rows)} of its latents are moved, one in each row"),)
 
 
 _DRAWN: dict[str, tuple[tuple[type, ...], Draw]] = {
@@ -179,7 +179,7 @@ def _spread(items: list[Path], count: int) -> list[Path]:
 # --- pictures
 
 
-def _columns(spec: DataSpec, most: int) -> int:
+def columns_of(spec: DataSpec, most: int) -> int:
     """Return how many images stand in a row of a comfortably wide grid; half of all, where points make one scatter plot."""
     if pictures.are_points(spec.shape):
         return pictures.enough(spec.shape) // 2
@@ -187,7 +187,8 @@ def _columns(spec: DataSpec, most: int) -> int:
     return max(2, min(most, _COMFORTABLE // width))
 
 
-def _picture(images: Tensor, columns: int, alt: str, shares: int = 1) -> Picture:
+def drawing(images: Tensor, columns: int, alt: str, shares: int = 1) -> Picture:
+    """Return a grid of images [n c h w], or the scatter plot of points, as part of a page."""
     return _embedded(pictures.picture_of(images, columns), alt, shares=shares)
 
 

@@ -1,7 +1,7 @@
 """What an evaluation consists of: each measure says what it needs of a model, what it depends on, and what it costs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.modes import inference
+from simulacra.core.progress import Meter
 from simulacra.data.dataset import Dataset, Split
 from simulacra.data.laws import law_of, points_of
 from simulacra.metrics.active_units import active_units
@@ -18,6 +19,7 @@ from simulacra.metrics.class_histogram import class_kl, modes_covered
 from simulacra.metrics.distances import BLOCK
 from simulacra.metrics.diversity import diversity
 from simulacra.metrics.evidence import evidence
+from simulacra.metrics.extractor import Embedding
 from simulacra.metrics.frechet import REPLICATES, frechet_distance, frechet_floor
 from simulacra.metrics.kernel import SUBSETS, kernel_distance
 from simulacra.metrics.knn_accuracy import knn_accuracy
@@ -29,19 +31,23 @@ from simulacra.metrics.nll import negative_log_likelihood
 from simulacra.metrics.probe_accuracy import probe_accuracy
 from simulacra.metrics.reconstruction import reconstruction
 from simulacra.metrics.result import Measurement
+from simulacra.metrics.ssim import WINDOW
+from simulacra.tasks.exhibits import by_class, suspects
 from simulacra.tasks.subject import Subject
 
 Measured = dict[str, Measurement]
+Tries = dict[str, Callable[[], Measurement | Measured]]
 _TRAIN_LATENTS = 60_000  # training images, at most, whose latents a classifier learns from
 _CHUNK = 500
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a measure found: numbers, and in words why others are missing."""
+    """What a measure found: numbers, in words why others are missing, and which images pictures of it show (ready for JSON)."""
 
     metrics: Mapping[str, Measurement]
     missing: Mapping[str, str]
+    pictures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,9 @@ def _nll(subject: Subject) -> Findings:
 
 def _reconstruction(subject: Subject) -> Findings:
     with subject.progress.work("reconstruction", len(subject.split), "images") as meter:
-        return Findings(reconstruction(cast(Reconstructs, subject.trained.model), subject.split, meter), {})
+        metrics = reconstruction(cast(Reconstructs, subject.trained.model), subject.split, meter)
+    small = f"images are smaller than its window of {WINDOW}x{WINDOW} pixels"
+    return Findings(metrics, {} if "ssim" in metrics else {"ssim": small})
 
 
 def _learned(subject: Subject) -> Split:
@@ -126,7 +134,7 @@ def _latents(subject: Subject) -> Findings:
         return Findings(metrics, missing | dict.fromkeys(("knn_accuracy", "probe_accuracy"), "needs data with classes"))
     train, test = _encoded(subject, _learned(subject)), _encoded(subject, split)
     with subject.progress.work("nearest latents", len(split), "images") as meter:
-        tries: dict[str, Callable[[], Measurement]] = {
+        tries: Tries = {
             "knn_accuracy": lambda: knn_accuracy(train, test, classes, meter),
             "probe_accuracy": lambda: probe_accuracy(train, test, classes),
         }
@@ -170,35 +178,46 @@ def _fidelity(subject: Subject) -> Findings:
     """Measure generated against test images, and, as the floor, as many training images against test images."""
     if subject.settings.samples == 0:
         raise NotApplicable("--samples 0 leaves it out")
-    protocol = {**subject.extractor.protocol, "reference": "test", "generated": "rounded to 256 levels"}
     data, seed = subject.trained.dataset, subject.settings.seed
+    protocol = {**subject.extractor.protocol, "reference": "test", "generated": "rounded to 256 levels", "seed": seed}
     fakes, reals, known = subject.generated, subject.real(data.test), subject.real(data.train)
-    count, classes = len(fakes.features), len(subject.extractor.classes)
-    total = 2 * REPLICATES + SUBSETS + 5 * (count + len(reals.features))
-    with subject.progress.work("comparing features", total, "steps") as meter:
-        reference = blocked_moments(reals.features)
-        tries: dict[str, Callable[[], Measurement | Measured]] = {
-            "frechet_distance": lambda: frechet_distance(blocked_moments(fakes.features), reference, meter),
-            "frechet_floor": lambda: frechet_floor(known.features, reference, min(count, len(known.features)), seed, meter),
-            "kernel_distance": lambda: kernel_distance(fakes.features, reals.features, seed, meter),
-            "precision": lambda: with_floors(
-                neighbourhoods(fakes.features, reals.features, meter),
-                neighbourhoods(known.features[:count], reals.features, meter),
-            ),
-            "diversity": lambda: diversity(fakes.features, reals.features, meter),
-            "nearest_train_ratio": lambda: (
-                memorization(fakes.features, known.features, reals.features, seed, meter, block=BLOCK).nearest_train_ratio
-            ),
-        }
+    images = 4 * (len(fakes.features) + len(reals.features)) + 2 * min(len(fakes.features), len(known.features))
+    pictures: dict[str, Any] = {}
+
+    def memorized() -> Measurement:
+        found = memorization(fakes.features, known.features, reals.features, seed, meter, block=BLOCK)
+        pictures["suspects"] = {"seed": seed, **suspects(found)}
+        return found.nearest_train_ratio
+
+    with subject.progress.work("comparing features", 2 * REPLICATES + SUBSETS + images, "steps") as meter:
+        tries = _of_features(fakes, reals, known, seed, meter)
+        tries["nearest_train_ratio"] = memorized
         if fakes.predictions is not None and reals.predictions is not None:
-            seen, real = fakes.predictions, reals.predictions
-            tries["modes_covered"] = lambda: modes_covered(seen, real, classes)
-            tries["class_kl"] = lambda: class_kl(seen, real, classes)
+            seen, real, classes = fakes.predictions, reals.predictions, subject.extractor.classes
+            tries["modes_covered"] = lambda: modes_covered(seen, real, len(classes))
+            tries["class_kl"] = lambda: class_kl(seen, real, len(classes))
+            pictures["classes"] = {"seed": seed, **by_class(seen, real, classes)}
         found = _tried(tries, {}, {} if fakes.predictions is not None else {"class_kl": "the extractor tells no classes"})
     metrics = dict(found.metrics)
     if "frechet_floor" in metrics and "frechet_distance" in metrics:
         metrics["frechet_ratio"] = _ratio(metrics["frechet_distance"], metrics["frechet_floor"])
-    return Findings({name: item.under(protocol) for name, item in metrics.items()}, found.missing)
+    return Findings({name: item.under(protocol) for name, item in metrics.items()}, found.missing, pictures)
+
+
+def _of_features(fakes: Embedding, reals: Embedding, known: Embedding, seed: int, meter: Meter) -> Tries:
+    """Return what can be measured of the features of generated, test and training images."""
+    count = len(fakes.features)
+    reference = blocked_moments(reals.features)
+    return {
+        "frechet_distance": lambda: frechet_distance(blocked_moments(fakes.features), reference, meter),
+        "frechet_floor": lambda: frechet_floor(known.features, reference, min(count, len(known.features)), seed, meter),
+        "kernel_distance": lambda: kernel_distance(fakes.features, reals.features, seed, meter),
+        "precision": lambda: with_floors(
+            neighbourhoods(fakes.features, reals.features, meter),
+            neighbourhoods(known.features[:count], reals.features, meter),
+        ),
+        "diversity": lambda: diversity(fakes.features, reals.features, meter),
+    }
 
 
 def _ratio(distance: Measurement, floor: Measurement) -> Measurement:
@@ -208,7 +227,7 @@ def _ratio(distance: Measurement, floor: Measurement) -> Measurement:
     return Measurement(distance.value / floor.value, error, distance.n, {**facts, "error": "of the distance, floor given"})
 
 
-def _tried(tries: Mapping[str, Callable[[], Measurement | Measured]], metrics: Measured, missing: Mapping[str, str]) -> Findings:
+def _tried(tries: Tries, metrics: Measured, missing: Mapping[str, str]) -> Findings:
     """Take each number that can be taken; say why of the others."""
     found, absent = dict(metrics), dict(missing)
     for name, take in tries.items():

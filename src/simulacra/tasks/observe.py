@@ -127,7 +127,7 @@ class RunObserver:
         if self.collapse_announced or trainer.done < _COLLAPSE_AFTER or "active_units" not in record:
             return
         active, total = int(record["active_units"]), int(record["latent_units"])
-        if active < _COLLAPSED * total:
+        if active < _COLLAPSED * min(total, self.watched.images[0].size):
             self.collapse_announced = True
             self.progress.say(
                 f"warning: only {active} of {total} latent units are active at step {trainer.step} (posterior collapse). "

@@ -3,20 +3,22 @@
 Here the facts are gathered; the words and the looks are in `report.html.jinja`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import Decodes
+from simulacra.core.capabilities import Decodes, Samples
 from simulacra.core.config import options
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.runs.run import Run
 from simulacra.runs.settings import groups
 from simulacra.tasks.curves import plots
+from simulacra.tasks.exhibition import exhibition
 from simulacra.tasks.figures import gallery
+from simulacra.tasks.numbers import newest
+from simulacra.tasks.page import page
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -34,19 +36,14 @@ class Row:
 
 def report(trained: "Trained", progress: Progress) -> Path:
     """Write `RUN/report.html` and return its path. What a section lacks, the data or an evaluation, it says itself."""
-    drawn = gallery(trained, progress)
+    drawn, evaluation = gallery(trained, progress), newest(trained.run)
     content = {**_facts(trained), **_tables(trained.run), "parts": drawn.pictures, "problem": drawn.problem}
+    content |= {"evaluation": evaluation, "current": evaluation is not None and evaluation.checkpoint == trained.step}
+    if isinstance(trained.model, Samples):
+        content["exhibits"] = exhibition(trained, evaluation, drawn.problem)
     path = trained.run.path / "report.html"
-    write_text(path, _page(content))
+    write_text(path, page("report.html.jinja", content))
     return path
-
-
-def _page(content: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("simulacra", "tasks")
-    place = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return place.get_template("report.html.jinja").render(content)
 
 
 # --- facts
@@ -114,38 +111,7 @@ def duration(seconds: float) -> str:
 
 
 def _tables(run: Run) -> dict[str, Any]:
-    return {"evaluation": _evaluation(run), "settings": _settings(run), "provenance": _provenance(run.provenance)}
-
-
-def _evaluation(run: Run) -> dict[str, Any] | None:
-    """Return the newest evaluation that can be read, its metrics as rows; None if there is none."""
-    for path in sorted(run.evaluations.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        try:
-            content = json.loads(path.read_text())
-            rows = [_metric(name, entry) for name, entry in content["metrics"].items()]
-            return {"file": path.name, "rows": rows, **{key: content.get(key) for key in ("checkpoint", "not_applicable")}}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return None
-
-
-def _metric(name: str, entry: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Return a metric's name, value with its error, image count and protocol."""
-    protocol = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in entry.get("protocol", {}).items())
-    return name, measured(entry["value"], entry.get("standard_error"), entry.get("interval")), f"{entry['n']:,}", protocol
-
-
-def measured(value: float, error: float | None, interval: Sequence[float] | None = None) -> str:
-    """Return a value with the digits that its standard error or interval leaves it.
-
-    >>> measured(98.43217, 0.2412), measured(16, None), measured(0.91, None, (0.89, 0.93))
-    ('98.43 ± 0.24', '16', '0.91 (0.89 to 0.93)')
-    """
-    if error:
-        digits = next((digits for digits in range(9) if round(error, digits) * 10**digits >= 10), 9)
-        return f"{value:,.{digits}f} ± {error:,.{digits}f}"
-    span = f" ({interval[0]:,.6g} to {interval[1]:,.6g})" if interval else ""
-    return f"{value:,.6g}{span}"
+    return {"settings": _settings(run), "provenance": _provenance(run.provenance)}
 
 
 def _settings(run: Run) -> dict[str, list[Row]]:

@@ -19,11 +19,12 @@ from simulacra.core.progress import Progress
 from simulacra.data.sources import located
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.metrics.catalogue import entry
+from simulacra.metrics.result import Measurement
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.tasks import pictures
 from simulacra.tasks.evaluate import evaluate
 from simulacra.tasks.protocols import protocols
-from simulacra.tasks.report import duration, measured
+from simulacra.tasks.report import duration
 from simulacra.tasks.settings import EvaluateConfig
 
 if TYPE_CHECKING:
@@ -210,9 +211,10 @@ def cell(metric: Mapping[str, Any]) -> str:
     >>> cell({"value": 95.876, "standard_deviation": 0.123}), cell({"value": 8.0, "standard_deviation": 0.0})
     ('95.88 ± 0.12', '8')
     >>> cell({"value": 0.91, "interval": [0.89, 0.93]})
-    '0.91 (0.89 to 0.93)'
+    '0.910 (0.890 to 0.930)'
     """
-    return measured(metric["value"], metric.get("standard_deviation", metric.get("standard_error")), metric.get("interval"))
+    error = metric.get("standard_deviation", metric.get("standard_error"))
+    return Measurement.of({"n": 0, "protocol": {}, **metric, "standard_error": error}).text
 
 
 def _legend(rows: Sequence[Row]) -> str:

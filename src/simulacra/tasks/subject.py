@@ -1,5 +1,6 @@
 """What is measured: a trained model, its data, and the features of real and generated images, each computed once."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,9 +82,9 @@ class Subject:
         return self._real[split.name]
 
     def _embedded(self, split: Split) -> Embedding:
-        identity = (
-            f"{self.extractor.digest}|{self.trained.dataset.digest}|{split.name}|{len(split)}|{self.extractor.network.rule()}"
-        )
+        data, seen = self.trained.dataset, self.extractor
+        facts = (seen.digest, seen.network.rule(), data.digest, data.spec.shape, split.name, len(split))  # sizes share a digest
+        identity = json.dumps(facts)
         path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
         try:
             tensors = parse_tensors(path.read_bytes())

@@ -53,12 +53,10 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def number(item: Mapping[str, Any]) -> str:
-    """Return a metric's value with its error or interval."""
-    if "interval" in item:
-        low, high = item["interval"]
-        return f"{item['value']:.5g} ({low:.5g} to {high:.5g})"
-    error = item["standard_error"]
-    return f"{item['value']:.5g}" if error is None else f"{item['value']:.5g} +- {error:.2g}"
+    """Return a metric's value with its error or interval, as `Measurement.text` gives it, in letters of any terminal."""
+    from simulacra.metrics.result import Measurement
+
+    return Measurement.of(item).text.replace("±", "+-")
 
 
 def _note(item: Mapping[str, Any]) -> str:

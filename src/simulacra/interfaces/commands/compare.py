@@ -1,0 +1,131 @@
+"""Rank trained models: evaluate each on its test set with the same settings, and say where they surely differ.
+
+Two numbers are called different only where their 95 % intervals say so; others are ties. Numbers of different protocols (other
+data, another extractor, other counts) are shown and not ranked, with the setting that differs. What was measured before is not
+measured again. --html writes a page with samples of all runs side by side.
+"""
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.console import Console
+from simulacra.interfaces.tables import table
+from simulacra.tasks.settings import EvaluateConfig
+
+if TYPE_CHECKING:
+    from simulacra.tasks.compare import Place
+    from simulacra.tasks.comparison import Comparison
+
+EXAMPLES = examples(
+    "simulacra compare runs/first runs/second",
+    "simulacra compare runs/* --html comparison.html --csv comparison.csv",
+    "simulacra compare runs/first runs/second --samples 0        # no fidelity: needs no extractor",
+    "simulacra compare runs/first runs/second --json > comparison.json",
+)
+
+_WIDTH = 100  # characters of a line that a terminal shows whole
+
+
+def arguments(parser: Parser, words: list[str]) -> None:
+    """Add the flags."""
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, two or more")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line for every metric of every run")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the numbers, and pictures side by side")
+    add_settings(parser, "the evaluation", EvaluateConfig)
+
+
+def run(parsed: argparse.Namespace, console: Console) -> int:
+    """Compare."""
+    from simulacra.tasks.comparison import compare_runs, write
+
+    comparison = compare_runs(parsed.runs, EvaluateConfig.of(given(parsed, EvaluateConfig)), console)
+    written = write(comparison, parsed.csv, parsed.html, console)
+    console.result(comparison.table(), lambda: "\n".join([_text(comparison), *(f"written: {path}" for path in written)]))
+    return 0
+
+
+def _text(comparison: "Comparison") -> str:
+    letters = dict(zip(comparison.runs, map(_letter, range(len(comparison.runs))), strict=True))
+    rows = _rows(comparison, letters)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][1:]
+    titles = ("", *(_title(letter, name, width) for (name, letter), width in zip(letters.items(), widths, strict=True)))
+    legend, notes = (map(_wrapped, lines) for lines in (_legend(comparison, letters), _notes(comparison, letters)))
+    return "\n".join([*legend, "", table(titles, rows), "", *notes])
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, _WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+
+
+def _letter(index: int) -> str:
+    """Return the name of a column.
+
+    >>> _letter(0), _letter(27)
+    ('A', 'B2')
+    """
+    turn, place = divmod(index, 26)
+    return f"{chr(ord('A') + place)}{turn + 1 if turn else ''}"
+
+
+def _title(letter: str, name: str, width: int) -> str:
+    """Return the title of a column: the run's name, too, where there is room for it."""
+    whole = f"    {letter} {name}"
+    return whole if len(whole) <= width else f"    {letter}"
+
+
+def _legend(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
+    lines = []
+    for name, letter in letters.items():
+        facts = comparison.results[name]
+        data, training = facts["data"], facts["training"]
+        what = f"{facts['family']} at step {facts['checkpoint']:,}, {training['parameters']:,} parameters"
+        lines.append(f"{letter}  {name}: {what}, on the {data['n']:,} test images of {data['name']}")
+    return lines
+
+
+def _rows(comparison: "Comparison", letters: dict[str, str]) -> list[tuple[str, ...]]:
+    """Return one row for each metric, or two, with the errors in the second, where one would be wider than a terminal."""
+    cells = {ranking.metric: [_cell(ranking.of(run)) for run in letters] for ranking in comparison.rankings}
+    whole = [(metric, *(" ".join(cell).rstrip() for cell in own)) for metric, own in cells.items()]
+    if sum(max(map(len, column)) + 2 for column in zip(*whole, strict=True)) - 2 <= _WIDTH:
+        return whole
+    rows: list[tuple[str, ...]] = []
+    for metric, own in cells.items():
+        rows.append((metric, *(value for value, _ in own)))
+        if any(error for _, error in own):
+            rows.append(("", *("  " + error.strip("()").replace(" to ", "-") for _, error in own)))
+    return rows
+
+
+def _cell(place: "Place | None") -> tuple[str, str]:
+    """Return a run's number, its rank before it, and apart from both its error."""
+    if place is None:
+        return "    -", ""
+    best = "*" if place.rank == 1 else " "
+    rank = "" if place.rank is None else f"{place.rank}{'=' if place.ties else ''}"
+    value, _, error = place.measurement.text.replace("±", "+-").partition(" ")
+    return f"{best}{rank:<2} {value}", error
+
+
+def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
+    """Return what the marks mean, which numbers are not ranked and why, what is missing, and what should worry."""
+    from simulacra.tasks.compare import refusals
+
+    rankings = comparison.rankings
+    lines = ["*: the best, or not surely worse; 1, 2: place; =: a tie, the 95 % interval of some difference holds zero"]
+    if counts := [ranking.metric for ranking in rankings if ranking.exact]:
+        lines.append(f"counts without an interval, ranked as they are: {', '.join(counts)}")
+    if neutral := [ranking.metric for ranking in rankings if ranking.better == "neither" and not ranking.refused]:
+        lines.append(f"neither better nor worse: {', '.join(neutral)}")
+    lines += [f"not ranked: {', '.join(metrics)}: {why}" for why, metrics in refusals(rankings).items()]
+    missing: dict[tuple[str, str], list[str]] = {}
+    for name, letter in letters.items():
+        for fact in comparison.results[name]["not_applicable"].items():
+            missing.setdefault(fact, []).append(letter)
+    lines += [f"not measured in {', '.join(runs)}: {metric}: {reason}" for (metric, reason), runs in missing.items()]
+    for name, letter in letters.items():
+        lines += [f"warning, {letter}: {sentence}" for sentence in comparison.results[name]["warnings"]]
+    return lines
