@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: setup demo test slow kills bench check format clean
+.PHONY: setup demo test slow kills bench results check format clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,9 @@ bench: setup
 	$(BIN)/python benchmarks/training.py --peers --family vae
 	$(BIN)/python benchmarks/training.py --peers --family autoencoder
 	$(BIN)/python benchmarks/dropout.py
+
+results: setup
+	$(BIN)/python benchmarks/results.py
 
 check: setup
 	$(BIN)/ruff format --check .

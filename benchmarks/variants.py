@@ -21,6 +21,7 @@ from simulacra.engine.settings import TrainConfig
 from simulacra.engine.tracking import Tracking
 from simulacra.engine.trainer import Trainer
 from simulacra.networks import same
+from simulacra.runs.provenance import provenance
 from simulacra.runs.run import Run
 from simulacra.runs.settings import resolve
 from simulacra.tasks.observe import RunObserver
@@ -82,7 +83,7 @@ def bare(family: Family, data: Dataset, watch: Stopwatch, precision: torch.dtype
     hardware.channels_last(family)
     settings = TrainConfig(batch=watch.batch)
     (player,) = family.players().values()
-    optimizer, average = optimizers.build(player, settings), Average(family, settings.ema)
+    optimizer, average = optimizers.Adam(optimizers.parameters(player), settings), Average(family, settings.ema)
     feed = Batches(data.train, watch.batch, 0)
     (turn,) = family.turns()
     while not watch.finished:
@@ -90,7 +91,7 @@ def bare(family: Family, data: Dataset, watch: Stopwatch, precision: torch.dtype
             (loss,) = turn.losses(feed.batch(watch.done)).values()
         loss.total.backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.forget_gradients()
         average.update()
         watch.tick()
 
@@ -106,7 +107,7 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, name: str) -> None:
     config = resolve({"family": name}, settings)
     trainer = Trainer(family, Batches(data.train, watch.batch, 0), config.train)
     with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
-        run = Run.create(Path(folder) / "run", config, {})
+        run = Run.create(Path(folder) / "run", config, provenance(data, "a benchmark"))
         trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
 
 

@@ -8,7 +8,7 @@ in alternation and repeated, moves at once with three losses, and unpaired domai
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ from simulacra.engine.trainer import Trainer
 
 CLASSES = ("cat", "dog", "owl")
 SMALL = DataSpec(1, 8, 8, CLASSES)
-SHAPES = (SMALL, DataSpec(1, 28, 28, CLASSES), DataSpec(3, 97, 64, CLASSES))
+SHAPES = (SMALL, DataSpec(1, 28, 28, CLASSES), DataSpec(3, 97, 64, CLASSES), DataSpec(1, 1, 2, CLASSES))
 
 
 # --- batches
@@ -276,7 +276,7 @@ class Watched:
         turns = trainer.turns
         trainer.turns = tuple(replace(turn, losses=self._watch(index, turn)) for index, turn in enumerate(turns))
         for optimizer in trainer.optimizers.values():
-            optimizer.register_step_pre_hook(self._look)
+            optimizer.step = self._watched(optimizer.step)  # type: ignore[method-assign]
 
     def weights(self) -> dict[str, list[Tensor]]:
         """Return a copy of every player's parameters."""
@@ -301,11 +301,15 @@ class Watched:
             for name, loss in losses.items()
         }
 
-    def _look(self, *_: Any) -> None:
-        seen = self.moves[-1].seen
-        if not seen:
-            for name, items in self.trainer.parameters.items():
-                seen[name] = [None if item.grad is None else item.grad.clone() for item in items]
+    def _watched(self, step: Callable[[], None]) -> Callable[[], None]:
+        def look_and_step() -> None:
+            seen = self.moves[-1].seen
+            if not seen:
+                for name, items in self.trainer.parameters.items():
+                    seen[name] = [None if item.grad is None else item.grad.clone() for item in items]
+            step()
+
+        return look_and_step
 
 
 def trainable(player: nn.Module) -> list[nn.Parameter]:

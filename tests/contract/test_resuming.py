@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simulacra.core import capabilities
 from simulacra.core.family import Family
-from simulacra.core.modes import inference
+from simulacra.core.modes import evaluation, inference
 from simulacra.core.randomness import noise
 from simulacra.engine import checkpoint
 from simulacra.engine.checkpoint import Checkpoint
@@ -18,8 +18,9 @@ from simulacra.engine.checkpoint import Checkpoint
 def outputs(family: Family, case: Any, losses_of: Callable[..., Any]) -> dict[str, Tensor]:
     """Return all that a family computes deterministically, and its losses from a fixed stream."""
     batch = case.batch(3)
+    with evaluation(family):  # a penalty on slopes needs gradients of its own
+        found = {name: loss.total.detach() for name, loss in losses_of(family, batch).items()}
     with inference(family):
-        found = {name: loss.total for name, loss in losses_of(family, batch).items()}
         if isinstance(family, capabilities.Samples):
             found["generate"] = family.generate(noise(0, 0, 3, family.noise_shape))
         if isinstance(family, capabilities.Encodes):

@@ -12,10 +12,13 @@ import pytest
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
 from simulacra.data import download, idx, sources
+from simulacra.data.check import check
+from simulacra.data.laws import LAWS
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item
 from simulacra.data.sources import cifar10, digits, fashion_mnist, mnist
+from simulacra.data.toys import SHAPE
 
 
 @pytest.fixture
@@ -207,7 +210,8 @@ def test_the_list_says_where_each_source_stands(own, make_folder, make_picture, 
     put(own / "mnist", idx_files)
     load(DataConfig())
     rows = {row.name: row for row in sources.names()}
-    assert set(rows) == {"array", "cifar10", "digits", "fashion-mnist", "folder", "mnist", "shards", "kittens"}
+    known = {"array", "cifar10", "digits", "fashion-mnist", "folder", "grid", "mnist", "moons", "ring", "shards"}
+    assert set(rows) == known | {"kittens"}
     assert (rows["digits"].where, rows["digits"].prepared) == ("embedded", True)
     assert (rows["mnist"].where, rows["mnist"].prepared) == (str(own / "mnist"), False)
     assert rows["fashion-mnist"].where == "not here"
@@ -226,3 +230,19 @@ def test_light_modules_stay_light(statement, absent):
     check = f"{statement}; import sys; print([name for name in {absent!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "moons"])
+def test_toy_points_are_images_of_two_values_with_their_modes_as_classes(name):
+    data = load(DataConfig(data=name))
+    law = LAWS[name]
+    assert [len(split) for split in data.splits] == [45_833, 4_167, 10_000]
+    assert data.spec.shape == SHAPE
+    assert len(data.spec.classes) == len(law.shares)
+    modes, distances = law.nearest(data.test.images.reshape(-1, 2))
+    assert np.array_equal(modes, np.asarray(data.test.labels))
+    assert distances.max() < 6.5
+
+
+def test_points_are_not_taken_for_copies_of_each_other():
+    assert check(DataConfig(data="ring")).healthy

@@ -232,7 +232,7 @@ def taken(monkeypatch):
 
         return replace(measure, take=take)
 
-    monkeypatch.setattr("simulacra.tasks.evaluate.measures", lambda: tuple(noted(measure) for measure in measures()))
+    monkeypatch.setattr("simulacra.tasks.evaluate.measures", lambda data: tuple(noted(measure) for measure in measures(data)))
     return names
 
 

@@ -48,6 +48,7 @@ def test_trap_17_a_number_is_never_without_its_sample_count_and_protocol(trained
         "digest": trained_vae.dataset.digest,
         "split": "test",
         "n": len(trained_vae.dataset.test),
+        "shape": [8, 8, 1],
     }
     for name, item in result["metrics"].items():
         assert item["n"] == len(trained_vae.dataset.test), name

@@ -18,7 +18,7 @@ def draws(count: int, dimensions: int = 5, seed: int = 0) -> Tensor:
 
 
 def loops(first: np.ndarray, second: np.ndarray) -> float:
-    """Binkowski et al. 2018, eq. 4, one number after the other."""
+    """Gretton et al. 2012, eq. 3, with the kernel of Binkowski et al. 2018, one number after the other."""
 
     def cubic(x: np.ndarray, y: np.ndarray) -> float:
         total = 0.0

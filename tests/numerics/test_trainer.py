@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.engine import optimizers
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trainer import Trainer
 
@@ -69,7 +70,13 @@ def gradients_of(training: Trainer) -> list[Tensor]:
         assert weight.grad is not None
         seen.append(weight.grad.clone())
 
-    training.optimizers["only"].register_step_pre_hook(look)
+    step = training.optimizers["only"].step
+
+    def look_and_step() -> None:
+        look()
+        step()
+
+    training.optimizers["only"].step = look_and_step  # type: ignore[method-assign]
     return seen
 
 
@@ -109,6 +116,31 @@ def test_a_batch_computed_in_pieces_gives_the_gradient_and_the_losses_of_the_who
         parts.play()
     torch.testing.assert_close(torch.stack(got), torch.stack(expected), rtol=1e-4, atol=1e-6)
     assert parts.report()["only/loss"] == pytest.approx(whole.report()["only/loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_the_optimizer_gives_the_bits_of_pytorchs_fused_one_also_after_a_resume(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    settings = TrainConfig.of({"optimizer": kind, "lr": 0.01, "weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95})
+    ours, stock = (nn.Conv2d(2, 3, 3) for _ in range(2))
+    stock.load_state_dict(ours.state_dict())
+    stock_kind = torch.optim.AdamW if kind == "adamw" else torch.optim.Adam
+    expected = stock_kind(stock.parameters(), lr=0.01, betas=(0.8, 0.95), weight_decay=0.1, fused=True)
+    optimizer = optimizers.Adam(optimizers.parameters(ours), settings)
+    for step in range(6):
+        for mine, theirs in zip(ours.parameters(), stock.parameters(), strict=True):
+            mine.grad = None if step == 1 and mine.ndim == 1 else torch.randn(mine.shape, generator=generator)
+            theirs.grad = None if mine.grad is None else mine.grad.clone()
+        optimizer.rate = expected.param_groups[0]["lr"] = 0.01 / (step + 1)
+        optimizer.step()
+        expected.step()
+        if step == 3:
+            stored = optimizers.state(ours, optimizer)
+            optimizer = optimizers.Adam(optimizers.parameters(ours), settings)
+            optimizers.restore(ours, optimizer, stored)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(ours.parameters(), stock.parameters(), strict=True))
+    optimizer.forget_gradients()
+    assert all(parameter.grad is None for parameter in ours.parameters())
 
 
 def test_clipping_shortens_a_long_gradient_and_leaves_its_direction_and_short_ones_alone() -> None:

@@ -14,6 +14,9 @@ Capability = TypeVar("Capability")
 class Samples(ABC):
     """Turns noise into images."""
 
+    classes: int = 0
+    """How many classes `generate` takes labels of; 0 where labels make no difference."""
+
     @property
     @abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
@@ -21,7 +24,10 @@ class Samples(ABC):
 
     @abstractmethod
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images [b c h w] in [0, 1] from standard normal noise [b *noise_shape]."""
+        """Return images [b c h w] in [0, 1] from standard normal noise [b *noise_shape].
+
+        labels: int64 [b] below `classes`; without them the noise draws the classes, each equally often.
+        """
 
 
 class Encodes(ABC):

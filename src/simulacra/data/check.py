@@ -16,6 +16,7 @@ from simulacra.data.prepared import Skipped
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item, Reading, Skip
 from simulacra.data.sources import locate
+from simulacra.data.toys import SHAPE
 
 FEW = 500  # training images below which a generative model mostly memorizes
 UNEVEN = 10  # images of the largest class for one of the smallest
@@ -70,8 +71,7 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     findings = (
         *_skips(seen),
         *_sizes(seen, config),
-        *_ranges(seen),
-        *_copies(seen, order, train),
+        *(() if _are_points(seen) else (*_ranges(seen), *_copies(seen, order, train))),
         *_balance(seen, train),
         *(Finding("warning", "unlabelled", note, 1, (), "move all images into class folders, or none") for note in notes),
     )
@@ -168,6 +168,11 @@ def _ranges(seen: _Seen) -> Iterator[Finding]:
     if seen.grey_in_colour and len(seen.grey_in_colour) == len(seen.keys):
         count, remedy = len(seen.keys), "add --channels 1: a third of the work for the same pictures"
         yield Finding("note", "grey_in_colour", "all images are grey but stored as colour", count, (), remedy)
+
+
+def _are_points(seen: _Seen) -> bool:
+    """Return whether all images have two values: such are equal by chance, and no copies."""
+    return set(seen.sizes) == {SHAPE[1:]}
 
 
 def _copies(seen: _Seen, order: np.ndarray, train: int) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ class Trainer:
         self.players = self.family.players()
         self.turns = self.family.turns()
         self.parameters = {name: optimizers.parameters(player) for name, player in self.players.items()}
-        self.optimizers = {name: optimizers.build(player, settings) for name, player in self.players.items()}
+        self.optimizers = {name: optimizers.Adam(own, settings) for name, own in self.parameters.items()}
         self.window = Window(processes)
         self.step = 0
         self.seconds = 0.0
@@ -113,11 +113,10 @@ class Trainer:
         next_checkpoint = self._next_checkpoint()
         if self.step == 0:
             self._look(observer)
-        halted = self._agree(clock, stopped)
-        while self.done < 1 and not halted:
+        while not self._agree(clock, stopped) and self.done < 1:
             before = self._snapshot()
             self.play()
-            halted = self._agree(clock, stopped)
+            self._agree(clock, stopped)  # on the time, which what follows depends on
             observer.stepped(self)
             if self.step % self.settings.log_every == 0 or self.done >= 1:
                 observer.reported(self, self.report())
@@ -134,7 +133,7 @@ class Trainer:
         self.family.train()
         rate = self.settings.lr * factor(self._share(self.step + 0.5), self.settings.warmup, self.settings.schedule)
         for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = rate
+            optimizer.rate = rate
         number = self.step * self.batches_per_step
         for index, turn in enumerate(self.turns):
             for repeat in range(turn.repeats):
@@ -149,7 +148,7 @@ class Trainer:
         """Return the losses since the last report, with where training stands, and begin a new window."""
         means = self.window.means()
         self.window = Window(self.processes)
-        rate = next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        rate = next(iter(self.optimizers.values())).rate
         return {"step": self.step, "images": self.images, "epochs": round(self.epochs, 4), "lr": rate, **means}
 
     def _move(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> dict[str, Loss]:
@@ -160,7 +159,7 @@ class Trainer:
             if self.settings.clip:
                 nn.utils.clip_grad_norm_(self.parameters[player], self.settings.clip)
             self.optimizers[player].step()
-            self.optimizers[player].zero_grad(set_to_none=True)
+            self.optimizers[player].forget_gradients()
         return pieces[0] if len(pieces) == 1 else _mean(pieces)
 
     def _differentiate(self, turn: Turn, batch: Batch, position: tuple[int, int, int]) -> dict[str, Loss]:

@@ -37,6 +37,17 @@ CATALOGUE: Mapping[str, Entry] = {
     "modes_covered": Entry(
         "classes reached", "larger", "Classes with a tenth of their real share, or more, among generated images."
     ),
+    "high_quality_share": Entry(
+        "high-quality share", "larger", "Share of generated points within 3 standard deviations of a mode of the known law."
+    ),
+    "cross_entropy_nats": Entry(
+        "cross-entropy, nats per point",
+        "neither",
+        "-log p of generated points under the known law. Above the entropy: improbable places; below: too narrow.",
+    ),
+    "entropy_nats": Entry(
+        "entropy of the data, nats per point", "neither", "Of the known law: the least negative log-likelihood of any model."
+    ),
     "class_kl": Entry("class KL, nats", "smaller", "How uneven the classes are among generated images, against real ones."),
     "diversity": Entry("diversity", "larger", "Mean distance of generated images from each other, over that of real ones.", "1"),
     "nearest_train_ratio": Entry(

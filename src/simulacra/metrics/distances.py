@@ -64,7 +64,7 @@ def squares(queries: Cloud, references: Cloud) -> Tensor:
 def rounding(queries: Cloud, references: Cloud) -> Tensor:
     """Return a bound [n] of the error of `squares` for every query of this block: u (sqrt(d) + 8) (|x|^2 + |y|^2).
 
-    With the unit roundoff u. The error of a product of length d grows like the root of d (Higham & Mary 2019, theorem 3.1); the
+    With the unit roundoff u. The error of a product of length d grows like the root of d (Higham & Mary 2019, section 3); the
     rest is for moving the points and for the sum.
     """
     dimensions = queries.points.shape[1]

@@ -57,8 +57,8 @@ def discrepancy(first: Tensor, second: Tensor) -> float:
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    base = x @ y.T / x.shape[1] + 1
-    return base * base * base  # 20 times as fast as a power
+    base = (x @ y.T).div_(x.shape[1]).add_(1)
+    return (base * base).mul_(base)  # many times as fast as a power
 
 
 def _off_diagonal_mean(kernel: Tensor) -> float:

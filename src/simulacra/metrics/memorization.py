@@ -42,8 +42,8 @@ def memorization(
     About 1 where the model is as far from its training images as new real images are; far below 1 where it copies; above 1 where
     its images are unlike any real one. Few copies among many images do not move a median: the protocol gives `copies`, the
     share of generated images as near as the nearest 1 % of held-out ones (0.01 is expected of real images), and `nearer`, the
-    probability that a generated image is nearer than a held-out one (0.5 is expected; the statistic of Meehan et al. 2020,
-    section 3, without its cells). The interval is the percentile bootstrap's (Efron 1979) over generated and held-out images,
+    probability that a generated image is nearer than a held-out one (0.5 is expected; the statistic of Meehan et al. 2020
+    without its cells). The interval is the percentile bootstrap's (Efron 1979) over generated and held-out images,
     with the training images as they are; 10,000 resamples of distances, seeded. The meter counts generated and held-out images.
     Raises UsageError below 100 generated or held-out images, DataError where held-out images are training images.
     """

@@ -30,7 +30,7 @@ class Moments:
         return self.scatter / max(self.count - 1, 1)
 
     def merged(self, other: "Moments") -> "Moments":
-        """Return the moments of both sets together (Chan, Golub & LeVeque 1983, eq. 1.5, for vectors)."""
+        """Return the moments of both sets together (Chan, Golub & LeVeque 1983, for vectors)."""
         if self.count == 0:
             return other
         count = self.count + other.count

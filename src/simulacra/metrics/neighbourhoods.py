@@ -20,7 +20,7 @@ _USUAL = 10_000
 def neighbourhoods(
     generated: Features, reference: Features, meter: Meter, *, neighbours: int = NEIGHBOURS, block: int = BLOCK
 ) -> dict[str, Measurement]:
-    """Measure precision, recall (Kynkaanniemi et al. 2019, eq. 1-3), density and coverage (Naeem et al. 2020, eq. 3-4).
+    """Measure precision, recall (Kynkaanniemi et al. 2019, eq. 1-2), density and coverage (Naeem et al. 2020, section 3).
 
     The ball of an image reaches to its k-th nearest neighbour of its own kind, itself not counted, and is closed.
 

@@ -43,7 +43,7 @@ def evaluate(trained: "Trained", settings: EvaluateConfig, progress: Progress) -
         pictures |= found.pictures
     result = {**_facts(trained), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
-    result |= {"not_applicable": missing, "warnings": flags(metrics), "pictures": pictures}
+    result |= {"not_applicable": missing, "warnings": flags(metrics, trained.spec.dimensions), "pictures": pictures}
     write_json(_file(trained, settings), result)
     return result
 
@@ -52,7 +52,7 @@ def _planned(subject: Subject) -> tuple[dict[Measure, Path], dict[str, str]]:
     """Return the measures that apply with the file of each one's result, and why the others do not apply."""
     plan: dict[Measure, Path] = {}
     missing: dict[str, str] = {}
-    for measure in measures():
+    for measure in measures(subject.trained.dataset):
         reason = _why_not(measure, subject)
         if reason:
             missing[measure.name] = reason
@@ -64,10 +64,10 @@ def _planned(subject: Subject) -> tuple[dict[Measure, Path], dict[str, str]]:
 def _why_not(measure: Measure, subject: Subject) -> str:
     if not isinstance(subject.trained.model, measure.needs):
         return f"needs {measure.needs.__name__}"
+    if "samples" in measure.settings and subject.settings.samples == 0:
+        return "--samples 0 leaves it out"
     if "extractor" not in measure.settings:
         return ""
-    if subject.settings.samples == 0:
-        return "--samples 0 leaves it out"
     if subject.extractor_name == "none":
         return "--extractor none leaves it out"
     return why_not(subject.extractor_name, subject.trained.dataset)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
 _SNAPSHOTS = 9  # moments of the training that are shown
+_FRAMES = 6  # share of the width of a scatter plot in a film
 _SNAPSHOT_COLUMNS = 8  # images in a row of a snapshot, as the observer saves it
 _PAIRS, _STEPS = 6, 11  # interpolations, and images on the way
 _ROWS = 10  # latents that are traversed
@@ -70,11 +70,11 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
 
 
 def _real_images(trained: "Trained") -> Batch:
-    """Return up to 64 test images; raises SimulacraError where they cannot be had, or are others than at the training."""
+    """Return test images for a picture; raises SimulacraError where they cannot be had, or are others than at the training."""
     data = trained.run.check_data(trained.dataset)
     if min(len(data.test), len(data.validation)) < 2:
         raise SimulacraError(f"there are only {len(data.test)} images for testing and {len(data.validation)} for validation")
-    return data.test.head(64)
+    return data.test.head(pictures.enough(trained.spec.shape))
 
 
 # --- what is drawn from test images
@@ -93,15 +93,17 @@ def _generated(trained: "Trained", real: Batch | None) -> tuple[Picture, ...]:
 def grid_size(spec: DataSpec, real: Batch | None) -> tuple[int, int]:
     """Return count and columns of the images that stand side by side, as many as there are real ones, in whole rows."""
     columns = columns_of(spec, 8)
-    count = columns**2 if real is None else min(columns**2, len(real))
+    most = min(columns**2, pictures.enough(spec.shape))
+    count = most if real is None else min(most, len(real))
     return (count // columns * columns, columns) if count >= columns else (count, count)
 
 
 def _reconstructions(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     """Return two strips, each a row of originals above a row of reconstructions."""
     columns = min(columns_of(trained.spec, 16), len(real) // 2)
+    alt = f"{columns} test images, each above its reconstruction"
     return tuple(
-        drawing(torch.cat([shown, trained.reconstruct(shown)]), columns, f"{columns} test images, each above its reconstruction")
+        _embedded(pictures.picture_of_pairs(shown, trained.reconstruct(shown), columns), alt)
         for shown in real.images[: 2 * columns].split(columns)
     )
 
@@ -149,12 +151,12 @@ def _films(trained: "Trained") -> dict[str, tuple[Picture, ...]]:
 
 def _film(folder: Path, row: int, spec: DataSpec) -> list[Picture]:
     """Return one row of the snapshots in a folder, at moments from the first to the last; unreadable ones are left out."""
-    frames = []
+    frames, shares = [], _FRAMES if pictures.are_points(spec.shape) else 1
     for path in _spread(sorted(folder.glob("step_*.png")), _SNAPSHOTS):
         try:
             step = f"step {int(path.stem.removeprefix('step_')):,}"
             with Image.open(path) as picture:
-                frames.append(_embedded(_cropped(picture, row, spec), f"Snapshot at {step}", step))
+                frames.append(_embedded(_cropped(picture, row, spec), f"Snapshot at {step}", step, shares))
         except (OSError, ValueError, SyntaxError):  # a foreign name, or a broken file as Pillow reports it
             continue
     return frames
@@ -162,7 +164,7 @@ def _film(folder: Path, row: int, spec: DataSpec) -> list[Picture]:
 
 def _cropped(picture: Image.Image, row: int, spec: DataSpec) -> Image.Image:
     """Return a row of a grid."""
-    height = pictures.enlargement(spec.height, spec.width) * spec.height
+    height = pictures.row_height(spec.height, spec.width)
     top = row * (height + pictures.GAP)
     return picture.crop((0, top, picture.width, min(top + height, picture.height)))
 
@@ -178,14 +180,16 @@ def _spread(items: list[Path], count: int) -> list[Path]:
 
 
 def columns_of(spec: DataSpec, most: int) -> int:
-    """Return how many images stand in a row of a comfortably wide grid."""
+    """Return how many images stand in a row of a comfortably wide grid; half of all, where points make one scatter plot."""
+    if pictures.are_points(spec.shape):
+        return pictures.enough(spec.shape) // 2
     width = pictures.enlargement(spec.height, spec.width) * spec.width + pictures.GAP
     return max(2, min(most, _COMFORTABLE // width))
 
 
 def drawing(images: Tensor, columns: int, alt: str, shares: int = 1) -> Picture:
-    """Return a grid of images [n c h w] as part of a page."""
-    return _embedded(pictures.grid(images, columns), alt, shares=shares)
+    """Return a grid of images [n c h w], or the scatter plot of points, as part of a page."""
+    return _embedded(pictures.picture_of(images, columns), alt, shares=shares)
 
 
 def _embedded(picture: Image.Image, alt: str, label: str = "", shares: int = 1) -> Picture:

@@ -12,9 +12,12 @@ _NEAR = 0.5  # of the usual distance to the nearest training image
 _ACTIVE = 0.25  # share of latents in use
 
 
-def flags(metrics: Mapping[str, Measurement]) -> list[str]:
-    """Return a sentence for each sign of mode collapse, memorization or posterior collapse."""
-    return [*_collapse(metrics), *_copying(metrics), *_idle(metrics)]
+def flags(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
+    """Return a sentence for each sign of mode collapse, missing modes, memorization or posterior collapse.
+
+    dimensions: values in an image, of which no more latents than these can be of use.
+    """
+    return [*_collapse(metrics), *_missing(metrics), *_copying(metrics), *_idle(metrics, dimensions)]
 
 
 def _collapse(metrics: Mapping[str, Measurement]) -> list[str]:
@@ -25,9 +28,18 @@ def _collapse(metrics: Mapping[str, Measurement]) -> list[str]:
         usual = cover.protocol.get("real_against_real", cover.protocol["same_law"])
         if cover.bounds[1] < _COVERED * usual:
             signs.append(f"they cover {cover.value:.1%} of the real ones, where training images cover {usual:.1%}")
-    if (modes := metrics.get("modes_covered")) and modes.value < modes.protocol["of"]:
+    if (modes := metrics.get("modes_covered")) and "law" not in modes.protocol and modes.value < modes.protocol["of"]:
         signs.append(f"they show {modes.value:.0f} of {modes.protocol['of']} classes")
     return [f"mode collapse: generated images are too much alike ({'; '.join(signs)})"] if signs else []
+
+
+def _missing(metrics: Mapping[str, Measurement]) -> list[str]:
+    """Say which share of the modes of a known law is reached, whether the points are too much alike or lie between the modes."""
+    modes, near = metrics.get("modes_covered"), metrics.get("high_quality_share")
+    if modes is None or near is None or modes.value == modes.protocol["of"]:
+        return []
+    where = f"{near.value:.1%} of them lie near one, of the law's own points {near.protocol['same_law']:.1%}"
+    return [f"missing modes: generated points reach {modes.value:.0f} of {modes.protocol['of']} modes ({where})"]
 
 
 def _copying(metrics: Mapping[str, Measurement]) -> list[str]:
@@ -43,8 +55,8 @@ def _copying(metrics: Mapping[str, Measurement]) -> list[str]:
     ]
 
 
-def _idle(metrics: Mapping[str, Measurement]) -> list[str]:
+def _idle(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
     active = metrics.get("active_units")
-    if active is None or active.value >= _ACTIVE * active.protocol["of"]:
+    if active is None or active.value >= _ACTIVE * min(active.protocol["of"], dimensions):
         return []
     return [f"posterior collapse: {active.value:.0f} of {active.protocol['of']} latents carry information. Try a lower --beta"]

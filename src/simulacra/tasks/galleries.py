@@ -8,7 +8,6 @@ from torch import Tensor
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
-from simulacra.tasks.pictures import paired
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -20,11 +19,6 @@ def test_images(trained: "Trained", count: int, seed: int) -> Tensor:
     if not 1 <= count <= len(split):
         raise UsageError(f"count is {count}, expected between 1 and {len(split)}, the images in the test set")
     return split.batch(permutation(len(split), seed, "shown")[:count]).images
-
-
-def originals_and_reconstructions(trained: "Trained", images: Tensor, columns: int = 8) -> Tensor:
-    """Return rows of originals, each above the row of their reconstructions, for a grid of `columns`."""
-    return paired(images, trained.reconstruct(images), columns)
 
 
 def interpolations(

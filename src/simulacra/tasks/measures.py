@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,8 @@ from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, 
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.modes import inference
 from simulacra.core.progress import Meter
-from simulacra.data.dataset import Split
+from simulacra.data.dataset import Dataset, Split
+from simulacra.data.laws import law_of, points_of
 from simulacra.metrics.active_units import active_units
 from simulacra.metrics.class_histogram import class_kl, modes_covered
 from simulacra.metrics.distances import BLOCK
@@ -21,6 +23,7 @@ from simulacra.metrics.extractor import Embedding
 from simulacra.metrics.frechet import REPLICATES, frechet_distance, frechet_floor
 from simulacra.metrics.kernel import SUBSETS, kernel_distance
 from simulacra.metrics.knn_accuracy import knn_accuracy
+from simulacra.metrics.known_law import known_law
 from simulacra.metrics.memorization import memorization
 from simulacra.metrics.moments import blocked_moments
 from simulacra.metrics.neighbourhoods import neighbourhoods, with_floors
@@ -34,7 +37,7 @@ from simulacra.tasks.subject import Subject
 
 Measured = dict[str, Measurement]
 Tries = dict[str, Callable[[], Measurement | Measured]]
-_TRAIN_LATENTS = 20_000  # training images whose latents a classifier learns from
+_TRAIN_LATENTS = 60_000  # training images, at most, whose latents a classifier learns from
 _CHUNK = 500
 
 
@@ -58,13 +61,18 @@ class Measure:
     take: Callable[[Subject], Findings]
 
 
-def measures() -> tuple[Measure, ...]:
-    """Return all measures, the cheap ones first."""
+def measures(data: Dataset) -> tuple[Measure, ...]:
+    """Return all measures of models of these data, the cheap ones first.
+
+    Generated points are compared with their law where it is known, and all else with real images, in features.
+    """
     return (
         Measure("reconstruction", Reconstructs, (), lambda s: f"{_tests(s)} reconstructions", _reconstruction),
         Measure("latents", Encodes, (), lambda s: f"{len(_learned(s)) + len(s.split):,} encodings", _latents),
         Measure("bounds", ScoresLikelihood, ("seed",), lambda s: f"{_tests(s)} encodings and decodings", _bounds),
-        Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity),
+        Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity)
+        if law_of(data) is None
+        else Measure("modes", Samples, ("samples", "seed"), lambda s: f"{s.settings.samples:,} generated points", _modes),
         Measure(
             "likelihood",
             ScoresLikelihood,
@@ -141,6 +149,22 @@ def _encoded(subject: Subject, split: Split) -> tuple[Tensor, Any]:
             codes.append(model.encode(batch.images).float())
             meter.advance(len(batch))
     return torch.cat(codes), split.labels
+
+
+# --- points of a known law
+
+
+def _modes(subject: Subject) -> Findings:
+    law = law_of(subject.trained.dataset)
+    if law is None:
+        raise NotApplicable("needs data whose law is known")
+    with subject.progress.work("generating", subject.settings.samples, "points") as meter:
+        generated = []
+        for images in subject.images():
+            generated.append(points_of(images))
+            meter.advance(len(images))
+    real = subject.split.images.reshape(-1, 2)
+    return _tried({"modes_covered": lambda: known_law(np.concatenate(generated), real, law)}, {}, {})
 
 
 # --- fidelity, diversity, memorization

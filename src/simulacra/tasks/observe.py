@@ -24,7 +24,6 @@ from simulacra.runs.run import CONFIG, Run
 from simulacra.tasks import pictures
 
 _CHUNK, _CHUNKS = 250, 4  # validation images that are looked at while training
-_SHOWN = 64
 _COLLAPSE_AFTER = 0.5  # share of the training before which few active units are usual
 _COLLAPSED = 0.25  # share of active units below which a collapse is announced
 
@@ -95,15 +94,15 @@ class RunObserver:
         self.followers.scalars(kind, record)
 
     def _save_pictures(self, family: Family, trainer: Trainer) -> None:
-        name = f"step_{trainer.step:08d}.png"
+        name, shown = f"step_{trainer.step:08d}.png", pictures.enough(self.run.spec.shape)
         if isinstance(family, Samples):
-            drawn = noise(trainer.settings.seed, 0, _SHOWN, family.noise_shape).to(_device(family))
-            path = pictures.save(pictures.grid(family.generate(drawn), 8), self.run.samples / name)
+            drawn = noise(trainer.settings.seed, 0, shown, family.noise_shape).to(_device(family))
+            path = pictures.save(pictures.picture_of(family.generate(drawn), 8), self.run.samples / name)
             self.followers.picture(trainer.step, path)
         if isinstance(family, Reconstructs):
-            shown = self.watched.head(_SHOWN // 2).images.to(_device(family))
-            pairs = pictures.paired(shown, family.reconstruct(shown), 8)
-            path = pictures.save(pictures.grid(pairs, 8), self.run.path / "reconstructions" / name)
+            originals = self.watched.head(shown // 2).images.to(_device(family))
+            pairs = pictures.picture_of_pairs(originals, family.reconstruct(originals), 8)
+            path = pictures.save(pairs, self.run.path / "reconstructions" / name)
             self.followers.picture(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
@@ -128,7 +127,7 @@ class RunObserver:
         if self.collapse_announced or trainer.done < _COLLAPSE_AFTER or "active_units" not in record:
             return
         active, total = int(record["active_units"]), int(record["latent_units"])
-        if active < _COLLAPSED * total:
+        if active < _COLLAPSED * min(total, self.watched.images[0].size):
             self.collapse_announced = True
             self.progress.say(
                 f"warning: only {active} of {total} latent units are active at step {trainer.step} (posterior collapse). "

@@ -1,4 +1,4 @@
-"""Images as pictures: grids, strips, files."""
+"""Images as pictures: grids, strips, files; points of the plane, which are images of two values, as scatter plots."""
 
 import io
 from collections.abc import Sequence
@@ -11,9 +11,59 @@ from torch import Tensor
 
 from simulacra.core.errors import UsageError
 from simulacra.core.files import unwritable, write_bytes
+from simulacra.data.laws import points_of
+from simulacra.data.toys import SHAPE
 
 _SMALLEST_SIDE = 56  # a picture whose images are smaller than this is enlarged by a whole factor
 GAP = 2  # grey pixels between images
+_LEVELS = 256
+_MANY_IMAGES, _MANY_POINTS = 64, 2000  # that make a picture
+_FAINTEST = 0.35  # ink of a lonely point; the most frequent ones are black
+_FRAME = 200  # grey level of the line about a scatter plot
+
+
+def are_points(shape: Sequence[int]) -> bool:
+    """Return whether images of this shape [c h w] are points of the plane, of which one says nothing."""
+    return tuple(shape) == SHAPE
+
+
+def enough(shape: Sequence[int]) -> int:
+    """Return how many images of a shape [c h w] make a picture of the whole."""
+    return _MANY_POINTS if are_points(shape) else _MANY_IMAGES
+
+
+def picture_of(images: Tensor, columns: int) -> Image.Image:
+    """Return images [n c h w] in [0, 1] as a grid of `columns`, or, if they are points, as one scatter plot."""
+    return scatter(images) if are_points(images.shape[1:]) else grid(images, columns)
+
+
+def picture_of_pairs(above: Tensor, below: Tensor, columns: int) -> Image.Image:
+    """Return two sets of images [n c h w] in rows, each above its counterpart; of points, one scatter plot above the other."""
+    if not are_points(above.shape[1:]):
+        return grid(paired(above, below, columns), columns)
+    upper, lower = np.asarray(scatter(above)), np.asarray(scatter(below))
+    return Image.fromarray(np.concatenate([upper, np.full((GAP, upper.shape[1]), 255, np.uint8), lower]))
+
+
+def row_height(height: int, width: int) -> int:
+    """Return the height in pixels of a row of a picture of images: of a grid without the gap, or of a scatter plot."""
+    return 2 * _LEVELS if are_points((1, height, width)) else enlargement(height, width) * height
+
+
+def scatter(images: Tensor) -> Image.Image:
+    """Return points [n 1 1 2] in [0, 1] on the square of their 256 x 256 levels, x to the right and y up, two pixels a level.
+
+    Ink grows with the logarithm of how many points a level and its four neighbours hold, so that a lonely one is seen, too.
+    """
+    points = points_of(images).astype(np.int64)
+    held = np.zeros((_LEVELS + 2, _LEVELS + 2))
+    for right, up in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+        np.add.at(held, (_LEVELS - points[:, 1] + up, points[:, 0] + 1 + right), 1)
+    held = held[1:-1, 1:-1]
+    ink = np.where(held > 0, _FAINTEST + (1 - _FAINTEST) * np.log1p(held) / max(np.log1p(held.max()), 1), 0)
+    pixels = np.rint(255 * (1 - ink)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    pixels[[0, -1]], pixels[:, [0, -1]] = _FRAME, _FRAME
+    return Image.fromarray(pixels)
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
@@ -71,7 +121,7 @@ def save_images(images: Tensor, path: Path, labels: Sequence[int] | None = None)
     """Write images [n c h w] in [0, 1] by the ending of `path`: .png a grid, .npz an array, else a folder of PNG files."""
     ending = path.suffix.lower()
     if ending == ".png":
-        return save(grid(images, columns=max(1, round(len(images) ** 0.5))), path)
+        return save(picture_of(images, columns=max(1, round(len(images) ** 0.5))), path)
     if ending == ".npz":
         return _save_arrays(images, path, labels)
     _refuse_ending(path, {""})

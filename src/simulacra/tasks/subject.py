@@ -1,6 +1,7 @@
 """What is measured: a trained model, its data, and the features of real and generated images, each computed once."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -60,16 +61,19 @@ class Subject:
     @cached_property
     def generated(self) -> Embedding:
         """Features and classes of `settings.samples` generated images; images and features never all stand in memory twice."""
+        extractor = self.extractor
+        with self.progress.work("generating", self.settings.samples, "images") as meter:
+            return _joined([extractor.embed(images, meter) for images in self.images()])
+
+    def images(self) -> Iterator[Tensor]:
+        """Yield `settings.samples` generated images, some at once, in 256 levels."""
         model = require(self.trained.model, Samples, "fidelity")
         count, seed = self.settings.samples, self.settings.seed
-        found: list[Embedding] = []
-        with self.progress.work("generating", count, "images") as meter:
-            for start in range(0, count, _AT_ONCE):
-                drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
-                with inference(self.trained.model):
-                    images = levels(model.generate(drawn))
-                found.append(self.extractor.embed(images, meter))
-        return _joined(found)
+        for start in range(0, count, _AT_ONCE):
+            drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
+            with inference(self.trained.model):
+                images = levels(model.generate(drawn))
+            yield images
 
     def real(self, split: Split) -> Embedding:
         """Return features and classes of a split; they are kept in the cache."""

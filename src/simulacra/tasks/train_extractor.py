@@ -191,6 +191,7 @@ def _words(seconds: float) -> str:
 def _keep(trainer: Trainer, state: checkpoint.Checkpoint, folder: Path) -> None:
     """Store the state of a training that is not done, to go on from there."""
     if trainer.done < 1:
+        folder.mkdir(parents=True, exist_ok=True)
         checkpoint.write(folder, trainer.step, state, keep=1)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, of, require
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.modes import inference
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
@@ -46,16 +46,21 @@ class Trained:
         """What the model can do."""
         return of(type(self.model))
 
-    def sample(self, count: int = 64, seed: int = 0, progress: Progress = SILENT) -> Tensor:
-        """Return `count` new images; image k of a seed is the same whatever the count."""
+    def sample(self, count: int = 64, seed: int = 0, progress: Progress = SILENT, *, label: str | None = None) -> Tensor:
+        """Return `count` new images; image k of a seed is the same whatever the count.
+
+        label: the class they shall all show, by its name; without it a conditional model draws a class for each image.
+        """
         model = require(self.model, Samples, "sampling")
+        number = None if label is None else self._class(model, label)
         if count < 1:
             raise UsageError(f"count is {count}, expected at least 1")
         images = []
         with inference(self.model), progress.work("sampling", count, "images") as meter:
             for start in range(0, count, _AT_ONCE):
                 drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
-                images.append(model.generate(drawn))
+                labels = None if number is None else torch.full((len(drawn),), number)
+                images.append(model.generate(drawn, labels))
                 meter.advance(len(drawn))
         return torch.cat(images)
 
@@ -131,6 +136,14 @@ class Trained:
     def _in_pieces(self, function: Any, inputs: Tensor) -> Tensor:
         with inference(self.model):
             return torch.cat([function(piece) for piece in inputs.split(_AT_ONCE)])
+
+    def _class(self, model: Samples, label: str) -> int:
+        if not model.classes:
+            name = type(self.model).__name__
+            raise NotApplicable(f"a label is not applicable to this {name}: it tells no classes apart (see --conditional)")
+        if label not in self.spec.classes:
+            raise unknown("class", label, self.spec.classes)
+        return self.spec.classes.index(label)
 
     def _checked(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1:] != self.spec.shape:

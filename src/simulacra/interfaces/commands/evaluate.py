@@ -23,8 +23,6 @@ EXAMPLES = examples(
     "simulacra evaluate runs/first --json > numbers.json",
 )
 
-_OF_FEATURES = ("extractor", "extractor_input", "reference", "generated")  # the protocol of everything measured in features
-
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
@@ -42,13 +40,15 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _text(result: dict[str, Any]) -> str:
+    from simulacra.tasks.protocols import protocols
+
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} test images of {data['name']}"
     rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
     missing = [f"not measured: {name}: {reason}" for name, reason in result["not_applicable"].items()]
     warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
     return "\n".join(
-        [title, "", table(("metric", "value", "n", ""), rows), "", *_protocols(result["metrics"]), *missing, *warnings]
+        [title, "", table(("metric", "value", "n", ""), rows), "", *protocols(result["metrics"]), *missing, *warnings]
     )
 
 
@@ -65,22 +65,6 @@ def _note(item: Mapping[str, Any]) -> str:
     notes = [f"few samples, {protocol['few_samples']}"] if "few_samples" in protocol else []
     if "real_against_real" in protocol:
         notes.append(f"real images reach {protocol['real_against_real']:.4g}")
+    elif "same_law" in protocol:
+        notes.append(f"a perfect model reaches {protocol['same_law']:.4g}")
     return "; ".join(notes)
-
-
-def _protocols(metrics: Mapping[str, Any]) -> list[str]:
-    """Return how the numbers were measured, those alike together; what all numbers in features share stands first."""
-    from simulacra.metrics.catalogue import settings_of
-
-    facts = {name: settings_of(item["protocol"]) for name, item in metrics.items()}
-    common = next((own for own in facts.values() if "extractor" in own), {})
-    shared = {key: common[key] for key in _OF_FEATURES if key in common}
-    lines = [f"features: {_words(shared)}"] if shared else []
-    groups: dict[str, list[str]] = {}
-    for name, own in facts.items():
-        groups.setdefault(_words({key: value for key, value in own.items() if not key.startswith(_OF_FEATURES)}), []).append(name)
-    return lines + [f"{', '.join(names)}: {words}" for words, names in groups.items() if words]
-
-
-def _words(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())

@@ -32,7 +32,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     if parsed.steps < 2:
         raise UsageError(f"steps is {parsed.steps}, expected at least 2: the two ends")
     images = galleries.interpolations(open_run(parsed.run, progress=console), parsed.rows, parsed.steps, parsed.seed, parsed.path)
-    path = pictures.save(pictures.grid(images, parsed.steps), parsed.out or parsed.run / "pictures" / "interpolations.png")
+    path = pictures.save(pictures.picture_of(images, parsed.steps), parsed.out or parsed.run / "pictures" / "interpolations.png")
     content = {"path": str(path), "rows": parsed.rows, "steps": parsed.steps}
     console.result(content, lambda: f"{parsed.rows} interpolations in {path}")
     return 0

@@ -32,9 +32,10 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
         images = images_like(parsed.input, trained.spec, parsed.count)
     else:
         images = galleries.test_images(trained, parsed.count, parsed.seed)
-    picture = pictures.grid(galleries.originals_and_reconstructions(trained, images), 8)
+    reconstructed = trained.reconstruct(images)
+    picture = pictures.picture_of_pairs(images, reconstructed, 8)
     path = pictures.save(picture, parsed.out or parsed.run / "pictures" / "reconstructions.png")
-    error = float(((trained.reconstruct(images) - images) ** 2).mean())
+    error = float(((reconstructed - images) ** 2).mean())
     content = {"path": str(path), "count": len(images), "mse": error}
     console.result(content, lambda: f"{len(images)} originals, each above its reconstruction, in {path} (their mse: {error:.4g})")
     return 0

@@ -14,6 +14,7 @@ EXAMPLES = examples(
     "simulacra sample runs/first",
     "simulacra sample runs/first --count 1000 --seed 7 --out samples.npz",
     "simulacra sample runs/first --count 100 --out samples/",
+    "simulacra sample runs/conditional --label 7",
 )
 
 
@@ -22,6 +23,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to make (default: 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--label", metavar="CLASS", help="the class to show, of a conditional model (default: all, by chance)")
     parser.add_argument("--out", type=Path, metavar="PATH", help="where to (default: RUN/pictures/samples.png)")
 
 
@@ -30,7 +32,8 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.tasks.pictures import save_images
     from simulacra.tasks.trained import open_run
 
-    images = open_run(parsed.run, progress=console).sample(parsed.count, parsed.seed, console)
+    images = open_run(parsed.run, progress=console).sample(parsed.count, parsed.seed, console, label=parsed.label)
     path = save_images(images, parsed.out or parsed.run / "pictures" / "samples.png")
-    console.result({"path": str(path), "count": len(images), "seed": parsed.seed}, lambda: f"{len(images):,} images in {path}")
+    content = {"path": str(path), "count": len(images), "seed": parsed.seed, "label": parsed.label}
+    console.result(content, lambda: f"{len(images):,} images in {path}")
     return 0

@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"steps is {parsed.steps}, expected at least 2: the two ends")
     image = trained.dataset.test.batch(np.array([parsed.image])).images[0]
     images = trained.traverse(image, parsed.steps, parsed.reach)
-    picture = pictures.grid(images.flatten(0, 1), parsed.steps)
+    picture = pictures.picture_of(images.flatten(0, 1), parsed.steps)
     path = pictures.save(picture, parsed.out or parsed.run / "pictures" / "traversal.png")
     console.result({"path": str(path), "latents": len(images)}, lambda: f"{len(images)} latents, one a row, in {path}")
     return 0

@@ -1,0 +1,111 @@
+"""Wasserstein GANs whose critic's slope is drawn to 1 by a gradient penalty (Arjovsky et al. 2017; Gulrajani et al. 2017)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.capabilities import Samples
+from simulacra.core.config import Config, option
+from simulacra.core.family import Family, Loss, Turn
+from simulacra.networks.adversaries import Discriminator, Generator, classes_of, drawn_classes, leaky, noise_size
+from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
+from simulacra.networks.mlp import dense, mlp
+from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
+from simulacra.objectives.duel import given_labels
+from simulacra.objectives.slope import gradient_penalty
+
+
+@dataclass(frozen=True)
+class WGANGPConfig(Config):
+    """Settings of a WGAN-GP."""
+
+    network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
+    noise: int = option(100, "dimensions of the noise", low=1)
+    features: tuple[int, ...] = option((64, 128), "conv: feature maps after each halving (reversed in the generator)", low=1)
+    hidden: tuple[int, ...] = option((256, 256), "dense: widths of the generator's layers (mirrored in the critic)", low=1)
+    norm: Literal["none", "layer"] = option("none", "conv: normalization of the critic; never over the batch")
+    critic_steps: int = option(5, "moves of the critic for one of the generator", low=1)
+    penalty: float = option(10.0, "weight of the gradient penalty, lambda", low=0)
+    conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
+
+
+class WGANGP(Family, Samples):
+    """A critic that estimates how far generated images are from real ones, and a generator that closes the distance."""
+
+    Config = WGANGPConfig
+    summary = "a critic of bounded slope estimates the distance to real images; a generator closes it"
+    paper = "Gulrajani et al. 2017; Arjovsky et al. 2017"
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense"}}
+    defaults: ClassVar[Mapping[str, object]] = {
+        "lr": 1e-4,
+        "beta1": 0.0,
+        "beta2": 0.9,
+        "batch": 64,
+        "schedule": "constant",
+        "precision": "float32",
+    }
+
+    def __init__(self, config: WGANGPConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes_of(data, config.conditional)
+        inputs = config.noise + self.classes
+        if config.network == "conv":
+            layers = generator_layers(data, inputs, config.features)
+            body, features = discriminator_body(data, data.channels, config.features, config.norm)
+        else:
+            top = ([inputs, *config.hidden])[-1]
+            layers = nn.Sequential(mlp(inputs, config.hidden), dense(top, data.dimensions), nn.Unflatten(1, data.shape))
+            body, features = _dense_critic(data.dimensions, config.hidden[::-1])
+        self.generator = Generator(layers, self.classes)
+        self.critic = Discriminator(body, dense(features, 1), self.classes)
+
+    def players(self) -> dict[str, nn.Module]:
+        """Return the critic and the generator."""
+        return {"critic": self.critic, "generator": self.generator}
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Return the critic's moves, each on a fresh batch, then the generator's (Gulrajani et al. 2017, algorithm 1)."""
+        return (Turn(self._criticize, repeats=self.config.critic_steps), Turn(self._generate))
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise of one image."""
+        return (noise_size(self.config.noise, self.classes),)
+
+    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images [b c h w] in [0, 1]."""
+        images: Tensor = self.generator(*drawn_classes(noise, labels, self.classes))
+        return images
+
+    def _criticize(self, batch: Batch) -> dict[str, Loss]:
+        """Minus the estimated distance, plus lambda times the penalty (Gulrajani et al. 2017, eq. 3)."""
+        labels = given_labels(batch, self.config.conditional)
+        with torch.no_grad():  # the generator needs no graph here
+            fakes = self._fakes(batch, labels)
+        real, fake = self.critic(batch.images, labels), self.critic(fakes, labels)
+        penalty = gradient_penalty(lambda points: self.critic(points, labels), batch.images, fakes)
+        difference = wasserstein_critic_loss(real, fake)
+        means = {"real_score": real.mean(), "fake_score": fake.mean()}
+        parts = {"distance_estimate": -difference, "gradient_penalty": penalty, **means}
+        return {"critic": Loss(difference + self.config.penalty * penalty, parts)}
+
+    def _generate(self, batch: Batch) -> dict[str, Loss]:
+        labels = given_labels(batch, self.config.conditional)
+        return {"generator": Loss(wasserstein_generator_loss(self.critic(self._fakes(batch, labels), labels)))}
+
+    def _fakes(self, batch: Batch, labels: Tensor | None) -> Tensor:
+        images: Tensor = self.generator(torch.randn(len(batch), self.config.noise, device=batch.images.device), labels)
+        return images
+
+
+def _dense_critic(inputs: int, hidden: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+    """Return layers from images to features [b f], and f."""
+    layers: list[nn.Module] = [Centered(), nn.Flatten()]
+    for outputs in hidden:
+        layers += [dense(inputs, outputs), leaky()]
+        inputs = outputs
+    return nn.Sequential(*layers), inputs
