@@ -67,7 +67,7 @@ def vae(trained_vae, tmp_path):
 
 
 def copied(model: Trained, folder) -> Trained:
-    shutil.copytree(model.run.path, folder / "run", ignore=shutil.ignore_patterns("step_*.json"))
+    shutil.copytree(model.run.path, folder / "run", ignore=shutil.ignore_patterns("evaluation"))
     return open_run(folder / "run", dataset=model.dataset)
 
 
