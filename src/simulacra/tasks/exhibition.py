@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
 _SUSPECTS = 12  # in a row, of which there are two
+_NOTHING = "the evaluation compares nothing in features"  # as of points, which are compared with their law
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def exhibition(trained: "Trained", evaluation: Evaluation | None, problem: str) 
         pictures, ratios = _neighbours(trained, found["suspects"])
         shown |= {"neighbours": pictures, "ratios": ratios}
     else:
-        shown["no_neighbours"] = missing.get("nearest_train_ratio", missing.get("fidelity", "the evaluation names none"))
+        shown["no_neighbours"] = missing.get("nearest_train_ratio", missing.get("fidelity", _NOTHING))
     if "classes" in found:
         rows = _classes(trained, found["classes"])
         shown |= {"classes": rows, "more_classes": found["classes"]["of"] - len(rows)}
     else:
-        shown["no_classes"] = missing.get("class_kl", missing.get("fidelity", "the evaluation names none"))
+        shown["no_classes"] = missing.get("class_kl", missing.get("fidelity", _NOTHING))
     return Exhibition(**shown)
 
 
