@@ -29,7 +29,10 @@ slow: setup
 bench: setup
 	$(BIN)/python benchmarks/training.py --peers --family vae
 	$(BIN)/python benchmarks/training.py --peers --family autoencoder
+	$(BIN)/python benchmarks/overhead.py --family vae
+	$(BIN)/python benchmarks/overhead.py --family autoencoder
 	$(BIN)/python benchmarks/dropout.py
+	$(BIN)/python benchmarks/metrics.py
 
 results: setup
 	$(BIN)/python benchmarks/results.py
