@@ -42,15 +42,16 @@ COLUMNS = (
 """Metrics that have a column where some row has them; all of them stand in the JSON file."""
 
 _ARROWS = {"smaller": " ↓", "larger": " ↑", "neither": ""}
-_NOT_WHAT = ("train.seed", "train.track")  # settings in which runs of one row may differ
+_NOT_WHAT = {"train.seed", "train.track", *(f"train.{name}" for name in OF_THE_MACHINE)}  # in which runs of one row may differ
 _WIDE, _ACROSS = 1040, 16  # pixels, and images, in a row of a picture
 
 
 def results(runs: Sequence["Trained"], page: Path, recipes: Path, settings: EvaluateConfig, progress: Progress) -> list[Row]:
     """Evaluate runs, write their rows into the page and into the JSON file beside it, and return all rows of the page.
 
-    Runs whose settings differ in nothing but the seed are one row; its name is that of the recipe in the folder `recipes` that
-    they follow, else that of their folder. Raises UsageError for a page without the two marks, and for rows of one name.
+    Runs whose settings differ in nothing but the seed, and in where they were computed, are one row; its name is that of the
+    recipe in the folder `recipes` that they follow, else that of their folder. Raises UsageError for a page without the two
+    marks, and for rows of one name.
     """
     text = _text(page)
     rows = _stored(page)
@@ -93,9 +94,7 @@ def follows(config: RunConfig, recipe: Path) -> bool:
     stated = resolve(read_recipe(recipe), {}, str(recipe))
     if stated.family != config.family:
         return False
-    free = {*_NOT_WHAT, *(f"train.{name}" for name in OF_THE_MACHINE)}
-    if stated.train.precision == "auto":
-        free.add("train.precision")
+    free = _NOT_WHAT | ({"train.precision"} if stated.train.precision == "auto" else set())
     theirs, ours = replace(stated, data=located(stated.data)).flat(), config.flat()
     return all(ours[name] == value for name, value in theirs.items() if name not in free)
 
@@ -124,15 +123,16 @@ def row(runs: Sequence["Trained"], found: Sequence[Mapping[str, Any]]) -> Row:
     """Return what stands in a row: the numbers of all seeds as one, and what their training took."""
     first = runs[0].run.provenance
     training = [result["training"] for result in found]
+    machine = _machine(training[0]["hardware"])
     return {
         "family": found[0]["family"],
         "data": found[0]["data"],
         "seeds": [facts["seed"] for facts in training],
         "metrics": across([result["metrics"] for result in found]),
-        "training_seconds": fmean(facts["seconds"] for facts in training),
+        "training_seconds": fmean(facts["seconds"] for facts in training if _machine(facts["hardware"]) == machine),
         "steps": found[0]["checkpoint"],
         "parameters": training[0]["parameters"],
-        "hardware": sorted({_machine(facts["hardware"]) for facts in training}),
+        "hardware": machine,
         "precision": runs[0].run.config.train.precision,
         "versions": {"torch": first.get("versions", {}).get("torch", ""), "commit": first.get("commit", "")},
         "command": re.sub(r"^__main__\.py\b", "simulacra", training[0]["command"]),
@@ -196,7 +196,7 @@ def _table(rows: Sequence[Row]) -> str:
     for held in rows:
         name = f"[{held['name']}]({held['recipe']})" if held["recipe"] else held["name"]
         numbers = [cell(held["metrics"][column]) if column in held["metrics"] else "" for column in shown]
-        facts = [duration(held["training_seconds"]), f"{held['parameters']:,}", "; ".join(held["hardware"])]
+        facts = [duration(held["training_seconds"]), f"{held['parameters']:,}", held["hardware"]]
         lines.append(_cells([name, held["data"]["name"], str(len(held["seeds"])), *numbers, *facts]))
     return "\n".join(lines)
 
@@ -220,7 +220,7 @@ def cell(metric: Mapping[str, Any]) -> str:
 def _legend(rows: Sequence[Row]) -> str:
     """Return what the signs of the table mean, for those that stand in it."""
     several, single = (any((len(held["seeds"]) > 1) is many for held in rows) for many in (True, False))
-    lines = ["Training is the mean over seeds." if several else ""]
+    lines = ["Training is the mean over the seeds that ran on the hardware named, the first at least." if several else ""]
     lines += ["Where a row has several seeds, a number is their mean, and after ± stands their standard deviation."] * several
     lines += ["Where it has one, after ± stands the standard error over images, or in brackets the 95 % interval."] * single
     return " ".join(["↓: smaller is better, ↑: larger.", *filter(None, lines)])
