@@ -64,6 +64,8 @@ def _planned(subject: Subject) -> tuple[dict[Measure, Path], dict[str, str]]:
 def _why_not(measure: Measure, subject: Subject) -> str:
     if not isinstance(subject.trained.model, measure.needs):
         return f"needs {measure.needs.__name__}"
+    if reason := measure.refused(subject):
+        return reason
     if "samples" in measure.settings and subject.settings.samples == 0:
         return "--samples 0 leaves it out"
     if "extractor" not in measure.settings:

@@ -24,6 +24,7 @@ from simulacra.metrics.frechet import REPLICATES, frechet_distance, frechet_floo
 from simulacra.metrics.kernel import SUBSETS, kernel_distance
 from simulacra.metrics.knn_accuracy import knn_accuracy
 from simulacra.metrics.known_law import known_law
+from simulacra.metrics.label_agreement import label_agreement
 from simulacra.metrics.memorization import memorization
 from simulacra.metrics.moments import blocked_moments
 from simulacra.metrics.neighbourhoods import neighbourhoods, with_floors
@@ -32,7 +33,9 @@ from simulacra.metrics.probe_accuracy import probe_accuracy
 from simulacra.metrics.reconstruction import reconstruction
 from simulacra.metrics.result import Measurement
 from simulacra.metrics.ssim import WINDOW
+from simulacra.tasks.classifier_accuracy import classifier_accuracy
 from simulacra.tasks.exhibits import by_class, suspects
+from simulacra.tasks.extractors import default_extractor
 from simulacra.tasks.subject import Subject
 
 Measured = dict[str, Measurement]
@@ -52,13 +55,18 @@ class Findings:
 
 @dataclass(frozen=True)
 class Measure:
-    """One piece of an evaluation. needs: a capability; settings: names of those it depends on; cost: what it takes, in words."""
+    """One piece of an evaluation.
+
+    needs: a capability; settings: names of those it depends on; cost: what it takes, in words; refused: why it does not apply to
+    a model that has the capability, in words, or nothing.
+    """
 
     name: str
     needs: type
     settings: tuple[str, ...]
     cost: Callable[[Subject], str]
     take: Callable[[Subject], Findings]
+    refused: Callable[[Subject], str] = lambda subject: ""
 
 
 def measures(data: Dataset) -> tuple[Measure, ...]:
@@ -73,6 +81,8 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
         Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity)
         if law_of(data) is None
         else Measure("modes", Samples, ("samples", "seed"), lambda s: f"{s.settings.samples:,} generated points", _modes),
+        Measure("agreement", Samples, _FIDELITY, _fidelity_cost, _agreement, _unconditional),
+        Measure("cas", Samples, ("samples", "seed", "cas"), _cas_cost, _cas, _no_cas),
         Measure(
             "likelihood",
             ScoresLikelihood,
@@ -165,6 +175,46 @@ def _modes(subject: Subject) -> Findings:
             meter.advance(len(images))
     real = subject.split.images.reshape(-1, 2)
     return _tried({"modes_covered": lambda: known_law(np.concatenate(generated), real, law)}, {}, {})
+
+
+# --- classes on request
+
+
+def _unconditional(subject: Subject) -> str:
+    return "" if subject.classes else "the model draws no class on request (see --conditional of 'simulacra train')"
+
+
+def _no_cas(subject: Subject) -> str:
+    return _unconditional(subject) or ("" if subject.settings.cas else "add --cas: it trains a classifier, which takes minutes")
+
+
+def _cas_cost(subject: Subject) -> str:
+    return f"training a {default_extractor(subject.trained.spec)} on {subject.settings.samples:,} generated images"
+
+
+def _agreement(subject: Subject) -> Findings:
+    """Measure whether the extractor sees the classes that were asked for, as many images of each."""
+    seen = subject.extractor
+    if seen.classes != subject.trained.spec.classes:
+        return Findings({}, {"label_agreement": f"{seen.name} tells other classes than those of the data"})
+    asked, predicted = [], []
+    with subject.progress.work("generating by class", subject.settings.samples, "images") as meter:
+        for images, labels in subject.labelled_images():
+            asked.append(labels)
+            predicted.append(seen.predictions(images))
+            meter.advance(len(images))
+    measured = label_agreement(torch.cat(asked), torch.cat(predicted), subject.classes)
+    facts = {**seen.protocol, "generated": "rounded to 256 levels", "asked": "all classes equally", "seed": subject.settings.seed}
+    return Findings({"label_agreement": measured.under(facts)}, {})
+
+
+def _cas(subject: Subject) -> Findings:
+    made = list(subject.labelled_images())
+    images, labels = (torch.cat([pair[side] for pair in made]) for side in (0, 1))
+    kind, seed = default_extractor(subject.trained.spec), subject.settings.seed
+    with torch.inference_mode(False):
+        measured = classifier_accuracy(images, labels, subject.split, kind, overrides={"seed": seed}, progress=subject.progress)
+    return Findings({"cas_accuracy": measured.under({"asked": "all classes equally"})}, {})
 
 
 # --- fidelity, diversity, memorization

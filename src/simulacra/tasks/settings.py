@@ -15,4 +15,5 @@ class EvaluateConfig(Config):
         "auto", "features for fidelity: lenet, resnet18, lenet:mnist (trained on other data), inception:PATH; auto; none"
     )
     extractor_seed: int = option(0, "seed of the extractor's training", low=0)
+    cas: bool = option(False, "conditional models: train a classifier on generated images only, which takes minutes")
     seed: int = option(0, "seed of what the evaluation draws", low=0)

@@ -65,15 +65,34 @@ class Subject:
         with self.progress.work("generating", self.settings.samples, "images") as meter:
             return _joined([extractor.embed(images, meter) for images in self.images()])
 
+    @property
+    def classes(self) -> int:
+        """Number of classes that the model draws on request; 0 if it draws none."""
+        model = self.trained.model
+        return model.classes if isinstance(model, Samples) else 0
+
     def images(self) -> Iterator[Tensor]:
         """Yield `settings.samples` generated images, some at once, in 256 levels."""
+        for drawn, _ in self._noises():
+            yield self._generated(drawn, None)
+
+    def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield as many images of a conditional model with the classes asked for: class k mod K for image k."""
+        for drawn, first in self._noises():
+            labels = torch.arange(first, first + len(drawn)) % self.classes
+            yield self._generated(drawn, labels), labels
+
+    def _noises(self) -> Iterator[tuple[Tensor, int]]:
+        """Yield noise of all images, some at once, with the number of the first of them."""
         model = require(self.trained.model, Samples, "fidelity")
         count, seed = self.settings.samples, self.settings.seed
         for start in range(0, count, _AT_ONCE):
-            drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
-            with inference(self.trained.model):
-                images = levels(model.generate(drawn))
-            yield images
+            yield noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape), start
+
+    def _generated(self, drawn: Tensor, labels: Tensor | None) -> Tensor:
+        model = require(self.trained.model, Samples, "fidelity")
+        with inference(self.trained.model):
+            return levels(model.generate(drawn, labels))
 
     def real(self, split: Split) -> Embedding:
         """Return features and classes of a split; they are kept in the cache."""

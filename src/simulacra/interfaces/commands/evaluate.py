@@ -48,7 +48,16 @@ def _text(result: dict[str, Any]) -> str:
     missing = [f"not measured: {name}: {reason}" for name, reason in result["not_applicable"].items()]
     warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
     return "\n".join(
-        [title, "", table(("metric", "value", "n", ""), rows), "", *protocols(result["metrics"]), *missing, *warnings]
+        [
+            title,
+            "",
+            table(("metric", "value", "n", ""), rows),
+            "",
+            *protocols(result["metrics"]),
+            *_few(result["metrics"]),
+            *missing,
+            *warnings,
+        ]
     )
 
 
@@ -62,9 +71,15 @@ def number(item: Mapping[str, Any]) -> str:
 def _note(item: Mapping[str, Any]) -> str:
     """Return what a reader must know of a number beside its error."""
     protocol = item["protocol"]
-    notes = [f"few samples, {protocol['few_samples']}"] if "few_samples" in protocol else []
+    notes = ["few samples, see below"] if "few_samples" in protocol else []
     if "real_against_real" in protocol:
         notes.append(f"real images reach {protocol['real_against_real']:.4g}")
     elif "same_law" in protocol:
         notes.append(f"a perfect model reaches {protocol['same_law']:.4g}")
     return "; ".join(notes)
+
+
+def _few(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what comes of too few samples, for each number that has."""
+    counts = {name: item["protocol"].get("few_samples") for name, item in metrics.items()}
+    return [f"few samples: {name}: {words}" for name, words in counts.items() if words]
