@@ -70,7 +70,7 @@ def test_modes_are_counted_without_an_extractor(numbers):
 
 
 def test_a_collapse_is_announced(vae, monkeypatch):
-    monkeypatch.setattr(type(vae.model), "generate", lambda self, noise: self.decode(0 * noise))
+    monkeypatch.setattr(type(vae.model), "generate", lambda self, noise, labels=None: self.decode(0 * noise))
     numbers = vae.evaluate(samples=2000, seed=1)
     assert numbers["metrics"]["modes_covered"]["value"] <= 1
     (warning,) = (warning for warning in numbers["warnings"] if "modes" in warning)
