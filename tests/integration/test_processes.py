@@ -51,7 +51,10 @@ def test_two_processes_follow_one_with_the_same_batch_and_each_draws_its_own_noi
 
 
 def test_split_players_follow_whole_ones_and_their_checkpoints_serve_both() -> None:
-    together_check("split_players_follow_whole_ones_and_resume_as_either")
+    together_check(
+        "split_players_follow_whole_ones_and_resume_as_either",
+        "a_parameter_outside_of_networks_gets_the_same_gradient_when_the_rest_is_split",
+    )
 
 
 def test_the_first_process_alone_writes_and_a_killed_one_ends_all_and_resume_works(tmp_path: Path) -> None:
@@ -120,7 +123,7 @@ def test_pieces_are_shared_evenly_or_refused_with_the_numbers() -> None:
 def test_alone_exchanges_are_plain_computations() -> None:
     values = torch.tensor([0.1, 2.0])
     assert torch.equal(ALONE.mean(values), values.double())
-    ALONE.add([values])
+    ALONE.average([values])
     assert values.tolist() == torch.tensor([0.1, 2.0]).tolist()
     assert ALONE.highest(3.0, 1.0) == [3.0, 1.0]
     assert ALONE.lead(lambda: 5) == 5

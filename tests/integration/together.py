@@ -9,7 +9,7 @@ from tests.integration.games import Duel, Exchange, Trio, feed_for
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
-from simulacra.core.family import Family
+from simulacra.core.family import Family, Loss
 from simulacra.engine import checkpoint, sharding
 from simulacra.engine.processes import ALONE, Processes, joined
 from simulacra.engine.settings import TrainConfig
@@ -24,6 +24,22 @@ class Calm(Duel):
     def __init__(self):
         super().__init__()
         self.generator[1] = nn.Identity()
+
+
+class Tuned(Trio):
+    """One player with a parameter outside of all networks, which sharding leaves whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(2.0))
+
+    def players(self):
+        return {"all": self}
+
+    def losses(self, batch):
+        losses = super().losses(batch)
+        total = sum(loss.total for loss in losses.values()) + (self.offset - batch.images.mean()).square()
+        return {"all": Loss(total)}
 
 
 class Part:
@@ -86,6 +102,31 @@ def clipping_sees_the_whole_gradient(processes: Processes) -> None:
     for shard in (False, True):
         together = trainer(Trio, processes, clip=0.01, shard=shard)
         assert_close(played(trainer(Trio, accumulate=2, clip=0.01)), played(together))
+
+
+def a_parameter_outside_of_networks_gets_the_same_gradient_when_the_rest_is_split(processes: Processes) -> None:
+    for accumulate in (2, 4):
+        expected = gradient_of_offset(trainer(Tuned, accumulate=accumulate))
+        for shard in (False, True):
+            found = gradient_of_offset(trainer(Tuned, processes, accumulate=accumulate, shard=shard))
+            assert torch.allclose(found, expected, rtol=1e-5), (accumulate, shard, found, expected)
+
+
+def gradient_of_offset(training: Trainer) -> Tensor:
+    """Return what the optimizer sees in the first step."""
+    seen: list[Tensor] = []
+    optimizer = training.optimizers["all"]
+    step = optimizer.step
+
+    def look_and_step() -> None:
+        assert isinstance(training.family, Tuned)
+        assert training.family.offset.grad is not None
+        seen.append(training.family.offset.grad.clone())
+        step()
+
+    optimizer.step = look_and_step  # type: ignore[method-assign]
+    training.play()
+    return seen[0]
 
 
 def noise_differs_and_weights_agree(processes: Processes) -> None:

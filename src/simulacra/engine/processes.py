@@ -63,13 +63,13 @@ class Processes:
         """Return the mean over processes: float64, the shape of `values`; equal values stay exactly what they are."""
         return self._reduced(values.to(torch.float64, copy=True)) / self.count
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one type by their sums over processes, in one exchange."""
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one type by their means over processes, in one exchange."""
         if self.count == 1 or not tensors:
             return
-        sums = self._reduced(torch.cat([tensor.reshape(-1) for tensor in tensors]))
-        for tensor, total in zip(tensors, sums.split([tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(total.view(tensor.shape))
+        means = self._reduced(torch.cat([tensor.reshape(-1) for tensor in tensors])) / self.count
+        for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view(tensor.shape))
 
     def highest(self, *values: float) -> list[float]:
         """Return each value's maximum over processes, exchanged through main memory."""

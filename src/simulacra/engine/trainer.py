@@ -155,7 +155,7 @@ class Trainer:
         """Give every moving player its gradient, then let all of them move; return the losses, averaged over the pieces."""
         pieces = [self._differentiate(turn, piece, (*position, index)) for index, piece in self._pieces(batch)]
         for player in pieces[0]:
-            self.processes.add(self._own_gradients(player))
+            self.processes.average(self._own_gradients(player))
             if self.settings.clip:
                 nn.utils.clip_grad_norm_(self.parameters[player], self.settings.clip)
             self.optimizers[player].step()
@@ -172,16 +172,18 @@ class Trainer:
         return losses
 
     def _backward(self, player: str, total: Tensor, *, retain_graph: bool) -> None:
+        """Add to a player's gradients those of its loss, the mean over this process's pieces."""
+        part = total / len(self.share)
         if not self.settings.shard:
-            torch.autograd.backward(total / self.pieces, inputs=self.parameters[player], retain_graph=retain_graph)
+            torch.autograd.backward(part, inputs=self.parameters[player], retain_graph=retain_graph)
             return
-        # A split player's graph does not begin at its parameters, and it averages over processes by itself.
+        # A split player's graph does not begin at its parameters.
         others = [parameter for name, own in self.parameters.items() if name != player for parameter in own]
         with sharding.gradients_kept(others):
-            torch.autograd.backward(total / len(self.share), retain_graph=retain_graph)
+            torch.autograd.backward(part, retain_graph=retain_graph)
 
     def _own_gradients(self, player: str) -> list[Tensor]:
-        """Return the gradients that the processes have yet to add up."""
+        """Return the gradients that the processes have yet to average; those of split parameters are averaged already."""
         gradients = [parameter.grad for parameter in self.parameters[player] if parameter.grad is not None]
         return sharding.unsplit(gradients)
 
