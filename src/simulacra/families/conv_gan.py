@@ -4,25 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from simulacra.core.batch import DataSpec
-from simulacra.core.capabilities import Samples
 from simulacra.core.config import option
-from simulacra.core.family import Family, Turn
 from simulacra.networks.adversaries import (
     Discriminator,
+    Generates,
     Generator,
     classes_of,
-    drawn_classes,
     leaky,
-    noise_size,
     spectrally_normalized,
 )
 from simulacra.networks.dropout import Dropout
 from simulacra.networks.mlp import dense
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
-from simulacra.objectives.duel import Duel, DuelConfig
+from simulacra.objectives.duel import DuelConfig, Dueling
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,11 @@ class ConvGANConfig(DuelConfig):
     dropout: float = option(0.4, "share of the discriminator's features that are dropped", low=0, high=0.9)
 
 
-class ConvGAN(Family, Samples):
+class ConvGAN(Dueling, Generates):
     """Two halvings of the image, two doublings of a small one; dropout keeps the discriminator from learning by heart."""
 
     Config = ConvGANConfig
+    config: ConvGANConfig
     summary = "two convolutional networks without batch norm, the discriminator with dropout"
     paper = "Goodfellow et al. 2014"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}}
@@ -46,7 +44,7 @@ class ConvGAN(Family, Samples):
 
     def __init__(self, config: ConvGANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.classes = config, classes_of(data, config.conditional)
+        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
         sizes = _sizes(data)
         self.generator = Generator(_generator_layers(config, data, config.noise + self.classes, sizes), self.classes)
         maps = config.discriminator_features
@@ -57,24 +55,6 @@ class ConvGAN(Family, Samples):
         self.discriminator: nn.Module = Discriminator(body, head, self.classes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)
-
-    def players(self) -> dict[str, nn.Module]:
-        """Return the discriminator and the generator."""
-        return {"discriminator": self.discriminator, "generator": self.generator}
-
-    def turns(self) -> tuple[Turn, ...]:
-        """Return the discriminator's turn, then the generator's."""
-        return Duel(self.generator, self.discriminator, self.config, self.config.noise).turns()
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise of one image."""
-        return (noise_size(self.config.noise, self.classes),)
-
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images [b c h w] in [0, 1]."""
-        images: Tensor = self.generator(*drawn_classes(noise, labels, self.classes))
-        return images
 
 
 def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes: list[tuple[int, int]]) -> nn.Sequential:

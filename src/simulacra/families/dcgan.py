@@ -4,23 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from simulacra.core.batch import DataSpec
-from simulacra.core.capabilities import Samples
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.core.family import Family, Turn
 from simulacra.networks.adversaries import (
     Discriminator,
+    Generates,
     Generator,
     classes_of,
-    drawn_classes,
-    noise_size,
     spectrally_normalized,
 )
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
-from simulacra.objectives.duel import Duel, DuelConfig
+from simulacra.objectives.duel import DuelConfig, Dueling
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class DCGANConfig(DuelConfig):
             raise UsageError(f"{name} needs a discriminator without batch norm, which {why}: add --no-batch-norm")
 
 
-class DCGAN(Family, Samples):
+class DCGAN(Dueling, Generates):
     """A generator of transposed convolutions, a discriminator of strided ones, batch norm in both."""
 
     Config = DCGANConfig
@@ -57,7 +54,7 @@ class DCGAN(Family, Samples):
 
     def __init__(self, config: DCGANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.classes = config, classes_of(data, config.conditional)
+        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
         self.generator = Generator(generator_layers(data, config.noise + self.classes, config.features), self.classes)
         norm: Norm = "batch" if config.batch_norm else "none"
         body, features = discriminator_body(data, data.channels * config.pack, config.features, norm)
@@ -66,21 +63,3 @@ class DCGAN(Family, Samples):
         self.discriminator: nn.Module = Discriminator(body, head, self.classes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)
-
-    def players(self) -> dict[str, nn.Module]:
-        """Return the discriminator and the generator."""
-        return {"discriminator": self.discriminator, "generator": self.generator}
-
-    def turns(self) -> tuple[Turn, ...]:
-        """Return the discriminator's turn, then the generator's."""
-        return Duel(self.generator, self.discriminator, self.config, self.config.noise).turns()
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise of one image."""
-        return (noise_size(self.config.noise, self.classes),)
-
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images [b c h w] in [0, 1]."""
-        images: Tensor = self.generator(*drawn_classes(noise, labels, self.classes))
-        return images

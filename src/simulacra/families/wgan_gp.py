@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Samples
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.adversaries import Discriminator, Generator, classes_of, drawn_classes, leaky, noise_size
+from simulacra.networks.adversaries import Discriminator, Generates, Generator, classes_of, leaky
 from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
 from simulacra.networks.mlp import dense, mlp
 from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
@@ -33,7 +32,7 @@ class WGANGPConfig(Config):
     conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
 
 
-class WGANGP(Family, Samples):
+class WGANGP(Family, Generates):
     """A critic that estimates how far generated images are from real ones, and a generator that closes the distance."""
 
     Config = WGANGPConfig
@@ -51,7 +50,7 @@ class WGANGP(Family, Samples):
 
     def __init__(self, config: WGANGPConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.classes = config, classes_of(data, config.conditional)
+        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
         inputs = config.noise + self.classes
         if config.network == "conv":
             layers = generator_layers(data, inputs, config.features)
@@ -70,16 +69,6 @@ class WGANGP(Family, Samples):
     def turns(self) -> tuple[Turn, ...]:
         """Return the critic's moves, each on a fresh batch, then the generator's (Gulrajani et al. 2017, algorithm 1)."""
         return (Turn(self._criticize, repeats=self.config.critic_steps), Turn(self._generate))
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise of one image."""
-        return (noise_size(self.config.noise, self.classes),)
-
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images [b c h w] in [0, 1]."""
-        images: Tensor = self.generator(*drawn_classes(noise, labels, self.classes))
-        return images
 
     def _criticize(self, batch: Batch) -> dict[str, Loss]:
         """Minus the estimated distance, plus lambda times the penalty (Gulrajani et al. 2017, eq. 3)."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
 
 _SLOPE = 0.2  # of LeakyReLU below zero (Radford et al. 2015, section 3)
@@ -78,6 +79,24 @@ def drawn_classes(noise: Tensor, labels: Tensor | None, classes: int) -> tuple[T
     if labels is None:
         labels = (torch.special.ndtr(noise[:, -1].float()) * classes).long().clamp_max(classes - 1)
     return noise[:, :-1], labels
+
+
+class Generates(Samples):
+    """Turns noise into images, of the classes asked for or drawn by the noise itself."""
+
+    generator: nn.Module
+    noise: int
+    """Dimensions of the generator's noise."""
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise of one image."""
+        return (noise_size(self.noise, self.classes),)
+
+    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images [b c h w] in [0, 1]."""
+        images: Tensor = self.generator(*drawn_classes(noise, labels, self.classes))
+        return images
 
 
 def leaky() -> nn.LeakyReLU:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
-from simulacra.core.family import Loss, Turn
+from simulacra.core.family import Family, Loss, Turn
 from simulacra.objectives.adversarial import CRITERIA, verdict
 from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse
 from simulacra.objectives.slope import zero_centered_penalty
@@ -105,6 +105,24 @@ class Duel:
     def _fakes(self, batch: Batch, labels: Tensor | None) -> Tensor:
         images: Tensor = self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), labels)
         return images
+
+
+class Dueling(Family):
+    """A family of two networks that play a duel; its constructor makes them."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    config: DuelConfig
+    noise: int
+    """Dimensions of the generator's noise."""
+
+    def players(self) -> dict[str, nn.Module]:
+        """Return the discriminator and the generator."""
+        return {"discriminator": self.discriminator, "generator": self.generator}
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Return the discriminator's turn, then the generator's."""
+        return Duel(self.generator, self.discriminator, self.config, self.noise).turns()
 
 
 def given_labels(batch: Batch, conditional: bool) -> Tensor | None:
