@@ -7,6 +7,27 @@ from simulacra.core.errors import UsageError
 
 SHARD_IMAGES = 1000  # in one tar shard, unless asked otherwise
 WITH_PATH = ("folder", "array", "shards")
+LOOKS = ("coloured", "edges", "inverted", "thick")
+
+
+def parted(name: str) -> tuple[str, str]:
+    """Return the data set of a name and the look that it is seen through, empty for none.
+
+    >>> parted("fashion-mnist-thick"), parted("fashion-mnist")
+    (('fashion-mnist', 'thick'), ('fashion-mnist', ''))
+    """
+    source, _, look = name.rpartition("-")
+    return (source, look) if source and look in LOOKS else (name, "")
+
+
+def source_of(name: str) -> str:
+    """Return the data set of a name without any looks.
+
+    >>> source_of("mnist-thick-inverted"), source_of("mnist")
+    ('mnist', 'mnist')
+    """
+    source, look = parted(name)
+    return source_of(source) if look else source
 
 
 @dataclass(frozen=True)
@@ -16,7 +37,8 @@ class DataConfig(Config):
     data: str = option(
         "digits",
         "a data set's name (see `simulacra data list`), a path to a folder, tar or zip archive of images, to a .npy/.npz file or "
-        "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA",
+        "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA; with -coloured, -edges, -inverted or -thick "
+        "behind it the same images through that look",
     )
     path: str = option("", "for --data folder, array or shards: the folder, archive or .npy/.npz file")
     test_path: str = option("", "separate test images, in the same form as --path; without them a tenth is carved out")
@@ -30,7 +52,8 @@ class DataConfig(Config):
         """Raise UsageError where the settings contradict each other."""
         if self.channels == 2:
             raise UsageError("channels is 2, expected 0 (as they are), 1 (grey) or 3 (colour)")
-        if self.path and self.data not in WITH_PATH:
+        with_path = source_of(self.data) in WITH_PATH
+        if self.path and not with_path:
             raise UsageError(f"--path is for --data folder, array or shards, not for --data {self.data}: add --data folder")
-        if self.data in WITH_PATH and not self.path:
+        if with_path and not self.path:
             raise UsageError(f"--data {self.data} needs --path: the place of the images; a folder of that name is ./{self.data}")

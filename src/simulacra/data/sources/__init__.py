@@ -9,9 +9,10 @@ from typing import Any
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
+from simulacra.data.looks import LOOKS, seen
 from simulacra.data.places import cache_folder, data_folder, stands
 from simulacra.data.prepared import prepared_names
-from simulacra.data.settings import WITH_PATH, DataConfig
+from simulacra.data.settings import WITH_PATH, DataConfig, parted, source_of
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
 
@@ -38,13 +39,20 @@ def sources() -> dict[str, Source]:
 
 
 def names() -> tuple[Listing, ...]:
-    """Return what can be given as --data: every source, then the folders in $SIMULACRA_DATA. Light: reads no images."""
+    """Return what can be given as --data: every source, the folders in $SIMULACRA_DATA, and what looks may be put behind a name.
+
+    Light: reads no images.
+    """
     ready = prepared_names()
     rows = [
         Listing(name, source.summary, source.size, source.place() or "not here", name in ready)
         for name, source in sources().items()
     ]
     rows += [_own(path, ready) for path in _own_folders()]
+    rows += [
+        Listing(f"NAME-{name}", look.summary, "as NAME", "made from NAME", any(parted(title)[1] == name for title in ready))
+        for name, look in LOOKS.items()
+    ]
     return tuple(rows)
 
 
@@ -64,13 +72,17 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
         if config.test_path and config.data not in WITH_PATH:
             raise UsageError(f"--test-path is for images of your own: {config.data} has its own test images")
         return sources()[config.data].find(config, progress)
+    source, look = parted(config.data)
+    if look and (source in sources() or not _found(config.data)):
+        return seen(locate(replace(config, data=source), progress), look, config)
     return at_path(_path(config.data), config, progress)
 
 
 def located(config: DataConfig) -> DataConfig:
     """Return the settings with whole paths, which hold from any folder; names stay names."""
     given = {name: getattr(config, name) for name in ("path", "test_path")}
-    if config.data not in sources() and stands(Path(config.data).expanduser()):
+    source = source_of(config.data)
+    if source not in sources() and any(stands(Path(name).expanduser()) for name in (config.data, source)):
         given["data"] = config.data
     whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in given.items() if place}
     return replace(config, **whole)
@@ -82,14 +94,22 @@ def at_path(path: Path, config: DataConfig | None = None, progress: Progress = S
     return sources()[kind].find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
 
 
-def _path(name: str) -> Path:
+def _found(name: str) -> Path | None:
+    """Return the place of this name, as a path or in $SIMULACRA_DATA, where there is one."""
     own = data_folder()
     candidates = [Path(name).expanduser(), *([own / name] if own else [])] if name else []
-    if found := next((path for path in candidates if stands(path)), None):
+    return next((path for path in candidates if stands(path)), None)
+
+
+def _path(name: str) -> Path:
+    if found := _found(name):
         return found
     if "/" in name or "\\" in name or Path(name).suffix:
         raise DataError(f"no such file or folder, or it may not be read: {name}: check the path, or see `simulacra data list`")
-    raise unknown("data set (and no such folder here)", name, [*sources(), *(path.name for path in _own_folders())])
+    known, source = [*sources(), *(path.name for path in _own_folders())], name.rpartition("-")[0]
+    if source in known:
+        known += [f"{source}-{look}" for look in LOOKS]
+    raise unknown("data set (and no such folder here)", name, known)
 
 
 def _own_folders() -> list[Path]:
