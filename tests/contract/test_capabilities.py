@@ -10,6 +10,7 @@ from simulacra.core import capabilities
 from simulacra.core.errors import NotApplicable
 from simulacra.core.modes import inference
 from simulacra.core.randomness import noise
+from simulacra.tasks.latents import linear, spherical
 
 
 def assert_images(images: Tensor, case: Any, count: int) -> None:
@@ -56,6 +57,21 @@ def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampl
     with inference(family):
         together, alone = family.generate(drawn), family.generate(drawn[2:3])
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_case: Any) -> None:
+    family = sampling_case.new()
+    start, end = noise(0, 0, 4, family.noise_shape).unflatten(0, (2, 2))
+    labels = torch.tensor([2, 1])
+    for path in (linear, spherical):
+        points = path(start.flatten(1), end.flatten(1), 4).unflatten(2, family.noise_shape)
+        assert torch.equal(points[0], start)
+        assert torch.equal(points[-1], end)
+        with inference(family):
+            images = family.generate(points.flatten(0, 1), labels.repeat(4))
+            ends = torch.cat([family.generate(start, labels), family.generate(end, labels)])
+        assert_images(images, sampling_case, 8)
+        torch.testing.assert_close(torch.cat([images[:2], images[-2:]]), ends, rtol=1e-4, atol=1e-5)
 
 
 # --- Encodes, Decodes, Reconstructs

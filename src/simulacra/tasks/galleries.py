@@ -1,11 +1,13 @@
-"""Pictures of what a model does with the images of the test set."""
+"""Pictures of what a model does with the images of the test set, and of the ways between images."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from torch import Tensor
 
-from simulacra.core.errors import UsageError
+from simulacra.core.capabilities import Decodes, Encodes, Samples
+from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
 
@@ -21,12 +23,45 @@ def test_images(trained: "Trained", count: int, seed: int) -> Tensor:
     return split.batch(permutation(len(split), seed, "shown")[:count]).images
 
 
-def interpolations(
-    trained: "Trained", rows: int, steps: int, seed: int, path: Literal["auto", "linear", "spherical"] = "auto"
-) -> Tensor:
-    """Return images [rows * steps c h w]: each row goes from one test image to another, of another class where there are any."""
-    first, last = _pairs(trained.dataset.test, rows, seed)
-    return trained.interpolate(first, last, steps, path).flatten(0, 1)
+@dataclass(frozen=True)
+class Ways:
+    """Which ways are shown, one a row. between: test images or noise, None for images where the model encodes them."""
+
+    rows: int = 8
+    steps: int = 11
+    seed: int = 0
+    path: Literal["auto", "linear", "spherical"] = "auto"
+    between: Literal["images", "noise"] | None = None
+    label: str | None = None
+
+
+def interpolations(trained: "Trained", ways: Ways) -> tuple[Tensor, Literal["images", "noise"]]:
+    """Return images [rows * steps c h w], each row a way, and between what.
+
+    Between test images of different classes, where there are any, or between images that the model makes of noise.
+    Raises UsageError for numbers and labels that make no sense, NotApplicable where the model cannot do it.
+    """
+    if ways.steps < 2:
+        raise UsageError(f"steps is {ways.steps}, expected at least 2: the two ends")
+    between = ways.between or ("images" if _codes(trained) else "noise")
+    if between == "noise":
+        images = trained.interpolate_noise(ways.rows, ways.steps, ways.seed, ways.path, label=ways.label)
+        return images.flatten(0, 1), between
+    if not _codes(trained) and isinstance(trained.model, Samples):
+        name = type(trained.model).__name__
+        raise NotApplicable(
+            f"interpolation between images is not applicable to {name}: it needs Encodes and Decodes. Use --between noise"
+        )
+    if ways.label is not None:
+        raise UsageError(
+            f"--label {ways.label} is for ways between noise, and test images have classes of their own: leave it out"
+        )
+    first, last = _pairs(trained.dataset.test, ways.rows, ways.seed)
+    return trained.interpolate(first, last, ways.steps, ways.path).flatten(0, 1), between
+
+
+def _codes(trained: "Trained") -> bool:
+    return isinstance(trained.model, Encodes) and isinstance(trained.model, Decodes)
 
 
 def _pairs(split: Split, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ def linear(start: Tensor, end: Tensor, steps: int) -> Tensor:
 
 
 def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Return `steps` points on the great-circle arc between vectors [b d], ends included: [steps b d].
+    """Return `steps` points on the great-circle arc between vectors [b d], ends included: [steps b d]. The ends are exact.
 
     Directions follow Shoemake (1985), norms change linearly: two vectors of one norm stay on their sphere. Gaussian latents
     live near a sphere of radius sqrt(d), which a straight line leaves. Parallel vectors are joined by the straight line.
@@ -25,7 +25,8 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     sine = torch.sin(angle)
     arc = (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / sine
     points = arc * torch.lerp(norms[0], norms[1], share)
-    return torch.where(sine > 1e-4, points, linear(start, end, steps))
+    inner = (share > 0) & (share < 1) & (sine > 1e-4)
+    return torch.where(inner, points, linear(start, end, steps))
 
 
 def _shares(vectors: Tensor, steps: int) -> Tensor:

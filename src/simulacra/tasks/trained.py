@@ -84,7 +84,7 @@ class Trained:
     def interpolate(
         self, start: Tensor, end: Tensor, steps: int = 11, path: Literal["auto", "linear", "spherical"] = "auto"
     ) -> Tensor:
-        """Return images [n steps c h w] from `start` to `end`, both [n c h w].
+        """Return images [n steps c h w] from images `start` to `end`, both [n c h w], of a model that encodes and decodes.
 
         The latents move along a line or an arc; `auto` takes the arc where the prior is Gaussian. The ends are the
         reconstructions of the images.
@@ -93,6 +93,31 @@ class Trained:
         along = paths.path_for(path, model.prior)
         points = along(self.encode(start), self.encode(end), steps).transpose(0, 1)
         return self.decode(points.flatten(0, 1)).unflatten(0, (len(start), steps))
+
+    def interpolate_noise(
+        self,
+        rows: int = 8,
+        steps: int = 11,
+        seed: int = 0,
+        path: Literal["auto", "linear", "spherical"] = "auto",
+        *,
+        label: str | None = None,
+    ) -> Tensor:
+        """Return images [rows steps c h w] of a model that samples: row k goes from image 2k of the seed to image 2k + 1.
+
+        The noise moves along a line or an arc; `auto` takes the arc, since the noise is Gaussian. Throughout a row a conditional
+        model shows one class, so that nothing but the noise moves: that of `label`, or in row k class k, and so on in turn.
+        """
+        model = require(self.model, Samples, "interpolation between noise")
+        number = None if label is None else self._class(model, label)
+        if rows < 1:
+            raise UsageError(f"rows is {rows}, expected at least 1")
+        drawn = noise(seed, 0, 2 * rows, model.noise_shape).flatten(1)
+        points = paths.path_for(path, "standard normal")(drawn[::2], drawn[1::2], steps).unflatten(2, model.noise_shape)
+        classes = torch.arange(rows) % model.classes if number is None and model.classes else torch.full((rows,), number or 0)
+        with inference(self.model):
+            made = [model.generate(points[step], classes if model.classes else None) for step in range(steps)]
+        return torch.stack(made, 1)
 
     def traverse(self, image: Tensor, steps: int = 11, reach: float = 3.0) -> Tensor:
         """Return images [d steps c h w]: one row for each latent, moved by +-`reach` of its standard deviations over the data.
