@@ -125,6 +125,20 @@ class ScoresLikelihood(ABC):
         """Return log p of observations, estimated with exactly `particles` importance samples each."""
 
 
+class Translates(ABC):
+    """Turns images of one of its two domains into images of the other."""
+
+    domains: ClassVar[tuple[str, ...]]
+    """Names of the two domains, which are those of the family."""
+
+    @abstractmethod
+    def translate(self, images: Tensor, to: str) -> Tensor:
+        """Return images [b c' h' w'] in [0, 1] of the domain `to` from images [b c h w] in [0, 1] of the other, deterministically.
+
+        Channels and size are those of each domain; image k depends on image k alone.
+        """
+
+
 def require(model: object, capability: type[Capability], task: str) -> Capability:
     """Return the model as the capability, or raise NotApplicable."""
     if isinstance(model, capability):
@@ -137,4 +151,4 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
-ALL: tuple[type, ...] = (Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelihood)
+ALL: tuple[type, ...] = (Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelihood, Translates)
