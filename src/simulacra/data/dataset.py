@@ -96,6 +96,11 @@ def to_floats(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
     return images.float().div_(255)  # two passes, but faster than one true division of bytes; 255 becomes 1.0 exactly
 
 
+def levels(images: Tensor) -> Tensor:
+    """Return images in [0, 1] rounded to 256 levels, as a file would hold them, which is how real ones come."""
+    return (images.float().clamp(0, 1) * 255).round() / 255
+
+
 def split(
     images: Pixels, labels: NDArray[np.int64] | None, train: int, validation: float, limit: int = 0
 ) -> tuple[Split, Split, Split]:

@@ -19,7 +19,7 @@ from simulacra.core.files import write_bytes
 from simulacra.core.modes import inference
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
-from simulacra.data.dataset import Split
+from simulacra.data.dataset import Split, levels
 from simulacra.data.places import cache_folder
 from simulacra.metrics.extractor import Embedding, Extractor
 from simulacra.tasks.extractors import default_extractor, load_extractor
@@ -115,11 +115,6 @@ class Subject:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, serialize_tensors(_named(found)))
         return found
-
-
-def levels(images: Tensor) -> Tensor:
-    """Return images in [0, 1] rounded to 256 levels, as a file would hold them, which is how real ones come."""
-    return (images.float().clamp(0, 1) * 255).round() / 255
 
 
 def _joined(found: list[Embedding]) -> Embedding:
