@@ -5,17 +5,18 @@ import pkgutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.places import cache_folder, data_folder, stands
 from simulacra.data.prepared import prepared_names
-from simulacra.data.settings import WITH_PATH, DataConfig
+from simulacra.data.settings import WITH_PATH, DataConfig, DomainsConfig
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
+Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,15 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
     return at_path(_path(config.data), config, progress)
 
 
-def located(config: DataConfig) -> DataConfig:
+def located(config: Settings) -> Settings:
     """Return the settings with whole paths, which hold from any folder; names stay names."""
-    given = {name: getattr(config, name) for name in ("path", "test_path")}
-    if config.data not in sources() and stands(Path(config.data).expanduser()):
-        given["data"] = config.data
-    whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in given.items() if place}
+    if isinstance(config, DomainsConfig):
+        paths, named = dict[str, str](), config.named
+    else:
+        paths, named = {"path": config.path, "test_path": config.test_path}, {"data": config.data}
+    given = {name: place for name, place in named.items() if place and place not in sources()}
+    paths |= {name: place for name, place in given.items() if stands(Path(place).expanduser())}
+    whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in paths.items() if place}
     return replace(config, **whole)
 
 

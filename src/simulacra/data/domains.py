@@ -1,0 +1,42 @@
+"""Several unpaired sources as one data set: nothing says which image of one corresponds to which of another."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+from simulacra.core.batch import DataSpec
+from simulacra.core.errors import UsageError
+from simulacra.core.feed import Unpaired
+from simulacra.core.randomness import derive
+from simulacra.data.dataset import Dataset
+
+
+def together(domains: Mapping[str, Dataset]) -> Dataset:
+    """Return data sets by domain name as one, whose own splits are those of the first; its digest covers all.
+
+    Raises UsageError for a data set that is streamed.
+    """
+    for name, dataset in domains.items():
+        if dataset.stream is not None:
+            raise UsageError(
+                f"domain {name} is {dataset.name}, too many images to be held, and domains are not streamed: add --limit "
+                f"{len(dataset.train)} to train on a fixed sample of so many"
+            )
+    first = next(iter(domains.values()))
+    return replace(
+        first,
+        name=" and ".join(dataset.name for dataset in domains.values()),
+        digest=sha256("|".join(f"{name}:{dataset.digest}" for name, dataset in domains.items()).encode()).hexdigest(),
+        spec=_spec({name: dataset.spec for name, dataset in domains.items()}),
+        notes=tuple(f"{name}: {note}" for name, dataset in domains.items() for note in dataset.notes),
+        domains=dict(domains),
+    )
+
+
+def feed(domains: Mapping[str, Dataset], batch: int, seed: int, flip: bool, part: tuple[int, int]) -> Unpaired:
+    """Return batches of all domains, each in an order of its own, also where two are the same images."""
+    return Unpaired({name: dataset.feed(batch, derive(seed, "domain", name), flip, part) for name, dataset in domains.items()})
+
+
+def _spec(domains: Mapping[str, DataSpec]) -> DataSpec:
+    return replace(next(iter(domains.values())), domains=dict(domains))
