@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 
 from simulacra import families
@@ -19,11 +20,12 @@ from simulacra.core import capabilities
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, FamilyFactory, Loss, Turn
+from simulacra.core.feed import Feed, Unpaired
 from simulacra.core.randomness import generator, reseed, stream
-from simulacra.engine.feed import Feed, Unpaired
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trainer import Trainer
 
+LARGE = 10_000_000  # parameters
 CLASSES = ("cat", "dog", "owl")
 SMALL = DataSpec(1, 8, 8, CLASSES)
 SHAPES = (SMALL, DataSpec(1, 28, 28, CLASSES), DataSpec(3, 97, 64, CLASSES), DataSpec(1, 1, 2, CLASSES))
@@ -246,7 +248,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give every test the cases that its argument names."""
     for name, cases in KINDS.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, cases(), ids=str)
+            metafunc.parametrize(name, [_parameter(case) for case in cases()])
+
+
+def _parameter(case: Case) -> ParameterSet:
+    """Return a case as the parameter of a test, which is slow where the networks are large."""
+    with torch.device("meta"):
+        size = sum(parameter.numel() for parameter in case.new().parameters())
+    return pytest.param(case, id=str(case), marks=[pytest.mark.slow] if size > LARGE else [])
 
 
 # --- watching a game

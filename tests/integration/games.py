@@ -9,8 +9,8 @@ from torch import nn
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.feed import Unpaired
 from simulacra.core.randomness import generator
-from simulacra.engine.feed import Unpaired
 
 SPEC = DataSpec(1, 4, 4)
 

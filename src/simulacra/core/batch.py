@@ -9,12 +9,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a family must know of its data: shape and classes, never the pixels."""
+    """What a family must know of its data: shape and classes, never the pixels.
+
+    domains: the same of each of several unpaired sources, by domain name; then the shape and classes are the first domain's.
+    """
 
     channels: int
     height: int
     width: int
     classes: tuple[str, ...] = ()
+    domains: Mapping[str, "DataSpec"] = field(default_factory=dict, hash=False)
+
+    def domain(self, name: str) -> "DataSpec":
+        """Return what is known of one domain: all there is, where no domains are told apart."""
+        return self.domains.get(name, self)
 
     @property
     def shape(self) -> tuple[int, int, int]:

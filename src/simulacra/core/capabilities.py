@@ -133,9 +133,9 @@ class Translates(ABC):
 
     @abstractmethod
     def translate(self, images: Tensor, to: str) -> Tensor:
-        """Return images [b c' h' w'] in [0, 1] of the domain `to` from images [b c h w] in [0, 1] of the other, deterministically.
+        """Return images [b c' h' w'] in [0, 1] of the domain `to` from images [b c h w] in [0, 1] of the other, always the same.
 
-        Channels and size are those of each domain; image k depends on image k alone.
+        Channels and size are each domain's own. A translation depends on its own image alone.
         """
 
 

@@ -1,6 +1,6 @@
 """Images ready for use: three splits of uint8 arrays, and what is known of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from simulacra.data.prepared import Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
+    from simulacra.core.feed import Unpaired
     from simulacra.data.batches import Batches
     from simulacra.data.shards.streamed import Stream, Streamed
 
@@ -54,6 +55,8 @@ class Dataset:
     """Images in three splits. digest: sha256 of the contents, in hex; notes: what a user should know of the whole.
 
     stream: all training images, where they are too many to be held; then the split `train` is a sample of them to look at.
+    domains: the data sets of several unpaired sources, by domain name; their name, digest and notes are of all, the
+    rest is the first domain's.
     """
 
     name: str
@@ -65,20 +68,28 @@ class Dataset:
     skipped: Skipped = field(default_factory=Skipped)
     notes: tuple[str, ...] = ()
     stream: "Stream | None" = None
+    domains: "Mapping[str, Dataset]" = field(default_factory=dict)
+
+    def __getitem__(self, domain: str) -> "Dataset":
+        """Return the data set of one domain."""
+        return self.domains[domain]
 
     @property
     def training_images(self) -> int:
         """Number of images that are trained on."""
         return len(self.train) if self.stream is None else len(self.stream)
 
-    def feed(self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)) -> "Batches | Streamed":
+    def feed(self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)) -> "Batches | Streamed | Unpaired":
         """Return the batches to train on, `batch` images each, of which the slice of `part`, (rank, count), is served.
 
         Raises UsageError for a batch that is larger than the data or cannot be shared equally.
         """
-        from simulacra.data.batches import Batches  # here, since both are made of splits
+        from simulacra.data import domains  # here, since all of these are made of splits
+        from simulacra.data.batches import Batches
         from simulacra.data.shards.streamed import Streamed
 
+        if self.domains:
+            return domains.feed(self.domains, batch, seed, flip, part)
         if self.stream is not None:
             return Streamed(self.stream, batch, seed, flip, part)
         return Batches(self.train, batch, seed, flip, part)

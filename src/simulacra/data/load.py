@@ -13,9 +13,10 @@ from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.arrays import Layout, class_names, to_labels, to_uint8
 from simulacra.data.dataset import Dataset, split, to_floats
+from simulacra.data.domains import shared_out, together
 from simulacra.data.pixels import SUFFIXES, Refused, fit
 from simulacra.data.prepare import arrange, prepare
-from simulacra.data.settings import DataConfig
+from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.source import Item, Pixels, Skip
 from simulacra.data.sources import at_path, locate
@@ -24,11 +25,15 @@ from simulacra.data.sources.folder import read_picture
 Images = np.ndarray | Tensor
 
 
-def load(config: DataConfig, progress: Progress = SILENT) -> Dataset:
+def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dataset:
     """Return the data set that the settings name: found, downloaded and decoded as far as that has not been done before.
 
     Raises UsageError for unknown names and contradictions, DataError for what cannot be found, read or trusted.
     """
+    if isinstance(config, DomainsConfig):
+        chosen = {name: config.domain(name) for name in config.named}  # all, before the first is prepared
+        loaded = {name: load(one, progress) for name, one in chosen.items()}
+        return together(shared_out(loaded) if config.disjoint else loaded)
     material = locate(config, progress)
     if material.shards is not None and not material.shards.few:
         return open_shards(material.shards, config, progress)

@@ -4,17 +4,22 @@ import math
 from typing import Literal
 
 
-def factor(done: float, warmup: float, schedule: Literal["constant", "cosine"]) -> float:
+def factor(done: float, warmup: float, schedule: Literal["constant", "cosine", "linear"]) -> float:
     """Return the multiple of the peak learning rate at the share `done` of the training, in [0, 1].
 
-    Linear from 0 over the share `warmup`, then constant or half a cosine down to 0 (Loshchilov & Hutter 2016, eq. 5).
+    Linear from 0 over the share `warmup`, then constant, or half a cosine down to 0 (Loshchilov & Hutter 2016, eq. 5), or
+    `linear`: constant for half of the training, then along a line down to 0 (Zhu et al. 2017, section 4).
 
     >>> [round(factor(done, 0.1, "cosine"), 3) for done in (0.05, 0.1, 0.55, 1.0)]
     [0.5, 1.0, 0.5, 0.0]
+    >>> [round(factor(done, 0.1, "linear"), 3) for done in (0.05, 0.1, 0.5, 0.75, 1.0)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
     """
     if done < warmup:
         return done / warmup
     if schedule == "constant":
         return 1.0
+    if schedule == "linear":
+        return min(1.0, 2 * (1 - done))
     rest = min(1.0, (done - warmup) / max(1e-12, 1 - warmup))
     return 0.5 * (1 + math.cos(math.pi * rest))

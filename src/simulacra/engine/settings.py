@@ -25,7 +25,9 @@ class TrainConfig(Config):
     beta1: float = option(0.9, "Adam's decay of the mean gradient", low=0, high=1)
     beta2: float = option(0.999, "Adam's decay of the squared gradient", low=0, high=1)
     weight_decay: float = option(0.0, "weight decay (decoupled with adamw)", low=0)
-    schedule: Literal["constant", "cosine"] = option("cosine", "learning rate after the warm-up: constant, or cosine to zero")
+    schedule: Literal["constant", "cosine", "linear"] = option(
+        "cosine", "learning rate after the warm-up: constant, cosine to zero, or linear to zero in the second half"
+    )
     warmup: float = option(0.02, "share of the training in which the learning rate rises from zero", low=0, high=1)
     clip: float = option(0.0, "largest gradient norm of a player; 0 leaves gradients as they are", low=0)
     ema: float = option(0.999, "decay of the weight average that is evaluated; 0 evaluates the last weights", low=0, high=1)

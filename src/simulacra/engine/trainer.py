@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.feed import Feed
 from simulacra.core.randomness import reseed
 from simulacra.engine import optimizers, sharding
 from simulacra.engine.average import Average
@@ -25,7 +26,6 @@ from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.compilation import compile_networks
 from simulacra.engine.diagnosis import first_non_finite
 from simulacra.engine.duration import Duration
-from simulacra.engine.feed import Feed
 from simulacra.engine.hardware import channels_last, device_of, precision_of
 from simulacra.engine.processes import ALONE, Processes
 from simulacra.engine.reports import Window, non_finite

@@ -1,4 +1,4 @@
-"""How well images of one domain become images of another: nearness to the known answer, classes that survive, and the way back."""
+"""How well images become images of another domain: nearness to the known answer, classes that survive, and the way back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -97,9 +97,8 @@ def _look(model: Translates, direction: Direction, images: Tensor, start: int, v
 def _measured(direction: Direction, values: _Values) -> dict[str, Measurement]:
     start, to = direction.start, direction.to
     way = {"from": start, "to": to}
-    found = {
-        f"cycle_mse_{start}": mean_of(torch.cat(values.errors), {"pixels": "in [0, 1]", "way": f"{start} to {to} to {start}"})
-    }
+    cycle = {"pixels": "in [0, 1]", "way": f"{start} to {to} to {start}"}
+    found = {f"cycle_mse_{start}": mean_of(torch.cat(values.errors), cycle)}
     if values.ratios:
         found[f"translation_psnr_db_to_{to}"] = psnr_db(torch.cat(values.ratios)).under(way)
     if values.told:

@@ -16,7 +16,6 @@ from simulacra.engine import hardware
 
 def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
     """Return commit, versions, data, command, hardware and time, ready for JSON."""
-    spec = dataset.spec
     return {
         "started": now(),
         "command": command,
@@ -28,18 +27,26 @@ def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
             "numpy": np.__version__,
         },
         "hardware": hardware.describe(),
-        "data": {
-            "name": dataset.name,
-            "digest": dataset.digest,
-            "channels": spec.channels,
-            "height": spec.height,
-            "width": spec.width,
-            "classes": list(spec.classes),
-            "train": dataset.training_images,
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-        },
+        "data": _data(dataset),
     }
+
+
+def _data(dataset: Dataset) -> dict[str, Any]:
+    """Return what is known of the data; of several domains, the shape and counts of the first, and all of each by its name."""
+    spec = dataset.spec
+    facts = {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "channels": spec.channels,
+        "height": spec.height,
+        "width": spec.width,
+        "classes": list(spec.classes),
+        "train": dataset.training_images,
+        "validation": len(dataset.validation),
+        "test": len(dataset.test),
+    }
+    domains = {name: _data(domain) for name, domain in dataset.domains.items()}
+    return facts | ({"domains": domains} if domains else {})
 
 
 def now() -> str:

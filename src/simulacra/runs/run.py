@@ -93,7 +93,7 @@ class Run:
     @property
     def spec(self) -> DataSpec:
         """Shape and classes of the training data."""
-        return _spec(self.provenance)
+        return _spec(self.provenance["data"])
 
     def make_folders(self, parents: bool = False) -> None:
         """Make the folders of a run that are missing in it; raises Unwritable."""
@@ -157,12 +157,17 @@ class Run:
     def check_data(self, data: Dataset) -> Dataset:
         """Return the data if they are those of the training; raises UsageError otherwise."""
         before = self.provenance["data"]
+        for name in before.get("domains", {}).keys() & data.domains.keys():
+            self._require_same(before["domains"][name], data[name], f" as domain {name}")
+        self._require_same(before, data)
+        return data
+
+    def _require_same(self, before: dict[str, Any], data: Dataset, role: str = "") -> None:
         if data.digest != before["digest"]:
             raise UsageError(
-                f"{self.path} was trained on {before['name']} with digest {before['digest'][:12]}, and {data.name} has "
+                f"{self.path} was trained on {before['name']}{role} with digest {before['digest'][:12]}, and {data.name} has "
                 f"{data.digest[:12]}: bring those data back, or give them as dataset= in Python"
             )
-        return data
 
     def update_provenance(self, **facts: Any) -> None:
         """Add facts to the provenance."""
@@ -179,17 +184,23 @@ def _is_unmade(path: Path) -> bool:
     return all(item.name in ours or item.name.endswith(".tmp") for item in path.iterdir())
 
 
-def _spec(provenance: dict[str, Any]) -> DataSpec:
-    data = provenance["data"]
-    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]))
+def _spec(data: dict[str, Any]) -> DataSpec:
+    domains = {name: _spec(domain) for name, domain in data.get("domains", {}).items()}
+    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains)
 
 
 def _require_whole(provenance: dict[str, Any]) -> None:
     """Raise ValueError, TypeError or KeyError unless what is read of a provenance stands in it."""
-    shape, data = _spec(provenance).shape, provenance["data"]
+    _require_whole_data(provenance["data"])
+    if not isinstance(provenance.get("resumes", []), list):
+        raise TypeError("its resumes are not a list")
+
+
+def _require_whole_data(data: dict[str, Any]) -> None:
+    shape = _spec(data).shape
     if not all(type(number) is int and number > 0 for number in shape):
         raise ValueError(f"its images have the shape {shape}")
     if not (isinstance(data["digest"], str) and isinstance(data["name"], str)):
         raise TypeError("the name or the digest of its data is not a text")
-    if not isinstance(provenance.get("resumes", []), list):
-        raise TypeError("its resumes are not a list")
+    for domain in data.get("domains", {}).values():
+        _require_whole_data(domain)

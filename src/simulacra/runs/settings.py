@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from simulacra.core.config import Config, options
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, FamilyFactory
 from simulacra.core.files import write_text
-from simulacra.data.settings import DataConfig
+from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
 
 _TABLES = ("data", "model", "train")
@@ -27,7 +27,7 @@ class RunConfig:
     """The resolved settings of a run."""
 
     family: str
-    data: DataConfig
+    data: DataConfig | DomainsConfig
     model: Config
     train: TrainConfig
 
@@ -52,7 +52,18 @@ class RunConfig:
 
 def groups(family: str) -> dict[str, type[Config]]:
     """Return the classes of settings of a family's run, by TOML table."""
-    return {"data": DataConfig, "model": families.find(family).Config, "train": TrainConfig}
+    found = families.find(family)
+    return {"data": settings_of(found.domains), "model": found.Config, "train": TrainConfig}
+
+
+def require_sources(family: str, given: Collection[str]) -> None:
+    """Raise UsageError where names of settings give one source to a family of two domains, or two to any other."""
+    domains = families.find(family).domains
+    flags = {setting.name: setting.flag for kind in (DataConfig, DomainsConfig) for setting in options(kind)}
+    own = {setting.name for setting in options(settings_of(domains))}
+    if wrong := sorted((flags.keys() - own).intersection(given)):
+        wanted = "two sources: give --data.a and --data.b" if domains else "one source: give --data"
+        raise UsageError(f"{family} learns from {wanted}, not --{flags[wrong[0]]}")
 
 
 def read(path: Path) -> RunConfig:
@@ -94,10 +105,11 @@ def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: s
     kinds = groups(name)
     for table in _TABLES:
         values[table].update(recipe.get(table, {}))
+    require_sources(name, {*values["data"], *overrides})
     for key, value in overrides.items():
         if key != "preset":
             values[_table_of(key, kinds)][key] = value
-    data = DataConfig.of(values["data"], f"[data] of {where}")
+    data = settings_of(family.domains).of(values["data"], f"[data] of {where}")
     model = family.Config.of(values["model"], f"[model] of {where}")
     return RunConfig(name, data, model, TrainConfig.of(values["train"], f"[train] of {where}"))
 

@@ -1,6 +1,7 @@
 """What is looked at while a run trains: pictures from fixed noise and fixed images, validation losses, latent collapse."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
@@ -8,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples
 from simulacra.core.family import Family, named
 from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
-from simulacra.data.dataset import Dataset
+from simulacra.data.dataset import Dataset, Split
 from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.tracking import Tracking, tracking
@@ -23,7 +25,8 @@ from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
 from simulacra.tasks import pictures
 
-_CHUNK, _CHUNKS = 250, 4  # validation images that are looked at while training
+_LOOKED_AT, _CHUNK = 1000, 250  # validation images that are looked at while training, and at once; fewer where they are large:
+_PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
 _COLLAPSE_AFTER = 0.5  # share of the training before which few active units are usual
 _COLLAPSED = 0.25  # share of active units below which a collapse is announced
 
@@ -50,7 +53,8 @@ class RunObserver:
     def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, followers: Tracking) -> None:
         run.prepare_writing()
         self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
-        self.watched = dataset.validation if len(dataset.validation) else dataset.train
+        self.watched = _watched(dataset)
+        self.domains = {name: _watched(domain) for name, domain in dataset.domains.items()}
         self.collapse_announced = False
         self.seconds_shown = 0
 
@@ -110,7 +114,7 @@ class RunObserver:
         sums: dict[str, float] = {}
         codes: list[Tensor] = []
         images = 0
-        for batch in islice(self.watched.chunks(_CHUNK), _CHUNKS):
+        for batch in self._batches():
             batch = batch.to(_device(family))
             images += len(batch)
             for turn in family.turns():
@@ -122,6 +126,17 @@ class RunObserver:
         if codes:
             record |= {"active_units": count_active(torch.cat(codes)), "latent_units": codes[0].shape[1]}
         return record
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield images that are held out for validation, of all domains side by side where there are several."""
+        pixels = max(math.prod(split.images.shape[1:3]) for split in (self.watched, *self.domains.values()))
+        size = max(1, min(_CHUNK, _CHUNK_PIXELS // pixels))
+        count = -(-min(_LOOKED_AT, _PIXELS // pixels) // size) or 1
+        if not self.domains:
+            yield from islice(self.watched.chunks(size), count)
+            return
+        for batches in islice(zip(*(split.chunks(size) for split in self.domains.values()), strict=False), count):
+            yield Batch(batches[0].images, batches[0].labels, dict(zip(self.domains, batches, strict=True)))
 
     def _announce_collapse(self, record: Mapping[str, float], trainer: Trainer) -> None:
         if self.collapse_announced or trainer.done < _COLLAPSE_AFTER or "active_units" not in record:
@@ -152,6 +167,10 @@ def tracked(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextMa
     chosen = trackers.chosen(trainer.settings.track) if trainer.processes.first else ()
     flat = settings.read(run.path / CONFIG).flat() if chosen else {}
     return tracking(chosen, flat, run.path, trainer.step, progress)
+
+
+def _watched(dataset: Dataset) -> Split:
+    return dataset.validation if len(dataset.validation) else dataset.train
 
 
 def _device(family: Family) -> torch.device:

@@ -116,7 +116,7 @@ def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
 
 def default_folder(config: RunConfig) -> Path:
     """Return the first folder runs/FAMILY-DATA-N that does not exist."""
-    name = f"{config.family}-{Path(config.data.path or config.data.data).stem}"
+    name = f"{config.family}-{config.data.title}"
     number = 1
     while Path("runs", f"{name}-{number}").exists():
         number += 1

@@ -5,18 +5,19 @@ import pkgutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.looks import LOOKS, seen
 from simulacra.data.places import cache_folder, data_folder, stands
 from simulacra.data.prepared import prepared_names
-from simulacra.data.settings import WITH_PATH, DataConfig, parted, source_of
+from simulacra.data.settings import WITH_PATH, DataConfig, DomainsConfig, parted, source_of
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
+Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,21 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
     return at_path(_path(config.data), config, progress)
 
 
-def located(config: DataConfig) -> DataConfig:
+def located(config: Settings) -> Settings:
     """Return the settings with whole paths, which hold from any folder; names stay names."""
-    given = {name: getattr(config, name) for name in ("path", "test_path")}
-    source = source_of(config.data)
-    if source not in sources() and any(stands(Path(name).expanduser()) for name in (config.data, source)):
-        given["data"] = config.data
-    whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in given.items() if place}
+    if isinstance(config, DomainsConfig):
+        paths, named = dict[str, str](), config.named
+    else:
+        paths, named = {"path": config.path, "test_path": config.test_path}, {"data": config.data}
+    paths |= {name: place for name, place in named.items() if _is_place(place)}
+    whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in paths.items() if place}
     return replace(config, **whole)
+
+
+def _is_place(name: str) -> bool:
+    """Return whether a name is no source's but a path on which something stands, perhaps with a look behind it."""
+    source = source_of(name)
+    return bool(name) and source not in sources() and any(stands(Path(text).expanduser()) for text in (name, source))
 
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:

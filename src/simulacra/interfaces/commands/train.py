@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra import families
+from simulacra.core.config import options
 from simulacra.core.errors import UsageError
-from simulacra.data.settings import DataConfig
+from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
@@ -23,6 +24,7 @@ EXAMPLES = examples(
     "simulacra train vae --data digits --for 200ep --out runs/first",
     "simulacra train vae --recipe recipes/vae-mnist.toml --out runs/vae-mnist",
     "simulacra train autoencoder --data ~/photos --size 64 --for 10min",
+    "simulacra train cyclegan --data.a ~/summer --data.b ~/winter --size 64 --for 1h",
 )
 
 
@@ -34,12 +36,14 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/FAMILY-DATA-N)")
     name = _family_in(words)
     defaults: dict[str, object] = {}
+    data: type[DataConfig] | type[DomainsConfig] = DataConfig
     if name:
         family = families.find(name)
-        defaults = dict(family.defaults)
+        _check_sources(name, words)
+        defaults, data = dict(family.defaults), settings_of(family.domains)
         parser.add_argument("--preset", metavar="NAME", help=f"a named architecture: {', '.join(family.presets) or 'none'}")
         add_settings(parser, f"the model ({name})", family.Config)
-    add_settings(parser, "the data", DataConfig)
+    add_settings(parser, "the data", data)
     add_settings(parser, "the training", TrainConfig, defaults)
 
 
@@ -88,6 +92,15 @@ def _family_in(words: list[str]) -> str:
     if misplaced := set(words) & set(families.names()):
         raise UsageError(f"the family comes first: simulacra train {min(misplaced)} ...")
     return ""
+
+
+def _check_sources(family: str, words: list[str]) -> None:
+    """Raise UsageError for flags of one source where the family learns from two, or the reverse."""
+    from simulacra.runs.settings import require_sources
+
+    flags = {word.split("=")[0] for word in words}
+    names = {setting.name for kind in (DataConfig, DomainsConfig) for setting in options(kind) if f"--{setting.flag}" in flags}
+    require_sources(family, names)
 
 
 def _recipe(parsed: argparse.Namespace, read_recipe: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the trainer gets its batches from: batch number i is a function of (seed, i)."""
+"""Where training gets its batches from: batch number i is a function of (seed, i)."""
 
 from collections.abc import Mapping
 from typing import Protocol

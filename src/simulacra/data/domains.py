@@ -1,0 +1,54 @@
+"""Several unpaired sources as one data set: nothing says which image of one corresponds to which of another."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+from simulacra.core.batch import DataSpec
+from simulacra.core.errors import UsageError
+from simulacra.core.feed import Unpaired
+from simulacra.core.randomness import derive
+from simulacra.data.dataset import Dataset, Split
+
+
+def together(domains: Mapping[str, Dataset]) -> Dataset:
+    """Return data sets by domain name as one, whose own splits are those of the first; its digest covers all.
+
+    Raises UsageError for a data set that is streamed.
+    """
+    for name, dataset in domains.items():
+        if dataset.stream is not None:
+            raise UsageError(
+                f"domain {name} is {dataset.name}, too many images to be held, and domains are not streamed: add --limit "
+                f"{len(dataset.train)} to train on a fixed sample of so many"
+            )
+    first = next(iter(domains.values()))
+    return replace(
+        first,
+        name=" and ".join(dataset.name for dataset in domains.values()),
+        digest=sha256("|".join(f"{name}:{dataset.digest}" for name, dataset in domains.items()).encode()).hexdigest(),
+        spec=_spec({name: dataset.spec for name, dataset in domains.items()}),
+        notes=tuple(f"{name}: {note}" for name, dataset in domains.items() for note in dataset.notes),
+        domains=dict(domains),
+    )
+
+
+def shared_out(domains: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Return data sets whose training images are cut in equal parts, of which the first domain keeps the first, and so on.
+
+    Looks of one source have its order, so that no image is then trained on in two domains. Other splits stay whole.
+    """
+    return {name: replace(data, train=_part(data.train, at, len(domains))) for at, (name, data) in enumerate(domains.items())}
+
+
+def _part(split: Split, at: int, count: int) -> Split:
+    return split[slice(at * len(split) // count, (at + 1) * len(split) // count)]
+
+
+def feed(domains: Mapping[str, Dataset], batch: int, seed: int, flip: bool, part: tuple[int, int]) -> Unpaired:
+    """Return batches of all domains, each in an order of its own, also where two are the same images."""
+    return Unpaired({name: dataset.feed(batch, derive(seed, "domain", name), flip, part) for name, dataset in domains.items()})
+
+
+def _spec(domains: Mapping[str, DataSpec]) -> DataSpec:
+    return replace(next(iter(domains.values())), domains=dict(domains))
