@@ -1,6 +1,7 @@
 """The door to data: by settings, or from arrays in memory."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from simulacra.data.pixels import SUFFIXES, Refused, fit
 from simulacra.data.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
-from simulacra.data.source import Item, Pixels, Skip
+from simulacra.data.source import Item, Pixels, Reading, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
 
@@ -84,31 +85,40 @@ def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
     """
     taken: list[Pixels] = []
     reasons: list[str] = []
-    for item in _items(path):
-        try:
-            taken.append(_fitted(item, spec))
-        except Refused as refusal:
-            reasons.append(f"{item.name}: {refusal}")
-        if len(taken) == count:
-            break
+    with reading(path) as found:
+        for item in found.items:
+            try:
+                taken.append(fitted(item, spec))
+            except Refused as refusal:
+                reasons.append(f"{item.name}: {refusal}")
+            if len(taken) == count:
+                break
     if not taken:
         seen = f" ({len(reasons)} files skipped, such as {reasons[0]})" if reasons else ""
         raise DataError(f"{path} holds no image that can be used{seen}: give a picture, or a folder or archive of pictures")
     return to_floats(torch.from_numpy(np.stack(taken)))
 
 
-def _fitted(item: Item | Skip, spec: DataSpec) -> Pixels:
+def is_picture(path: Path) -> bool:
+    """Return whether a path is that of a single picture file."""
+    return path.is_file() and path.suffix.lower() in SUFFIXES
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reading]:
+    """Open a picture file, folder, archive or array file for reading image by image; raises DataError where that cannot be."""
+    if is_picture(path):
+        yield Reading(1, [read_picture(path)])
+        return
+    with at_path(path).open() as found:
+        yield found
+
+
+def fitted(item: Item | Skip, spec: DataSpec) -> Pixels:
+    """Return the pixels of an image in the shape of `spec`, uint8 [h w c]; raises Refused with the reason if that cannot be."""
     if isinstance(item, Skip):
         raise Refused(item.reason)
     return fit(item.pixels, (spec.height, spec.width), spec.channels)
-
-
-def _items(path: Path) -> Iterator[Item | Skip]:
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
-        yield read_picture(path)
-    else:
-        with at_path(path).open() as reading:
-            yield from reading.items
 
 
 def _checked(images: Images, labels: Images | None, where: str) -> tuple[Pixels, np.ndarray | None]:

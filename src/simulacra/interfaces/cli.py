@@ -21,6 +21,7 @@ _ORDER = (
     "reconstruct",
     "interpolate",
     "traverse",
+    "translate",
     "evaluate",
     "compare",
     "report",

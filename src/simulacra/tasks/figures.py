@@ -4,16 +4,18 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples
+from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError
+from simulacra.core.modes import inference
 from simulacra.core.progress import Progress
 from simulacra.tasks import pictures
+from simulacra.tasks.translation import there_and_back
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -72,8 +74,9 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
 def _real_images(trained: "Trained") -> Batch:
     """Return test images for a picture; raises SimulacraError where they cannot be had, or are others than at the training."""
     data = trained.run.check_data(trained.dataset)
-    if min(len(data.test), len(data.validation)) < 2:
-        raise SimulacraError(f"there are only {len(data.test)} images for testing and {len(data.validation)} for validation")
+    for held in (data, *data.domains.values()):
+        if min(len(held.test), len(held.validation)) < 2:
+            raise SimulacraError(f"there are only {len(held.test)} images for testing and {len(held.validation)} for validation")
     return data.test.head(pictures.enough(trained.spec.shape))
 
 
@@ -127,11 +130,33 @@ def _traversal(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     return (drawing(rows.flatten(0, 1), _STEPS, f"One test image while {len(rows)} of its latents are moved, one in each row"),)
 
 
+def _translations(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
+    """Return for each direction a strip of images, their translations, and what these return to."""
+    model, strips = cast(Translates, trained.model), []
+    for to in model.domains:
+        source = trained.source_of(to)
+        images = trained.dataset[source].test.head(columns_of(_joint(trained.spec), 16))
+        with inference(trained.model):
+            rows = there_and_back(model, images.images, to)
+        alt = f"Test images of {source}, their translations to {to}, and what these return to"
+        label = f"{source} → {to} → {source}"
+        strips.append(_embedded(pictures.picture_of_rows(rows, len(images)), alt, label))
+    return tuple(strips)
+
+
+def _joint(spec: DataSpec) -> DataSpec:
+    """Return the shape of images that hold those of every domain."""
+    shapes = [domain.shape for domain in (spec, *spec.domains.values())]
+    channels, height, width = (max(side) for side in zip(*shapes, strict=True))
+    return DataSpec(channels, height, width)
+
+
 _DRAWN: dict[str, tuple[tuple[type, ...], Draw]] = {
     "real": ((Samples,), _real),
     "reconstructions": ((Reconstructs,), _reconstructions),
     "interpolations": ((Encodes, Decodes), _interpolations),
     "traversal": ((Encodes, Decodes), _traversal),
+    "translations": ((Translates,), _translations),
 }
 
 
@@ -146,6 +171,11 @@ def _films(trained: "Trained") -> dict[str, tuple[Picture, ...]]:
         folder = run.path / "reconstructions"
         originals = [replace(frame, label="original", alt="Originals") for frame in _film(folder, 0, trained.spec)[-1:]]
         films["reconstruction_film"] = (*originals, *_film(folder, 1, trained.spec))
+    if isinstance(trained.model, Translates):
+        for to in trained.model.domains:
+            folder, spec = run.path / "translations" / f"to_{to}", _joint(trained.spec)
+            originals = [replace(frame, label="original", alt="Originals") for frame in _film(folder, 0, spec)[-1:]]
+            films[f"translation_film_{to}"] = (*originals, *_film(folder, 1, spec))
     return films
 
 

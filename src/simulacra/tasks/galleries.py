@@ -10,6 +10,7 @@ from simulacra.core.capabilities import Decodes, Encodes, Samples
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
+from simulacra.tasks.translation import Journey
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
 
 def test_images(trained: "Trained", count: int, seed: int) -> Tensor:
     """Return `count` images [n c h w] of the test set, chosen by the seed."""
-    split = trained.dataset.test
+    return _chosen(trained.dataset.test, count, seed)
+
+
+def journey(trained: "Trained", to: str, count: int, seed: int) -> Journey:
+    """Return `count` test images, chosen by the seed, their translations into the domain `to`, and what these return to."""
+    source = trained.source_of(to)
+    images = _chosen(trained.dataset[source].test, count, seed)
+    there = trained.translate(images, to)
+    return images, there, trained.translate(there, source)
+
+
+def _chosen(split: Split, count: int, seed: int) -> Tensor:
     if not 1 <= count <= len(split):
         raise UsageError(f"count is {count}, expected between 1 and {len(split)}, the images in the test set")
     return split.batch(permutation(len(split), seed, "shown")[:count]).images

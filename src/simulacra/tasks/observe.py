@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples
+from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, Translates
 from simulacra.core.family import Family, named
 from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
@@ -24,6 +24,7 @@ from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
 from simulacra.tasks import pictures
+from simulacra.tasks.translation import source_of, there_and_back
 
 _LOOKED_AT, _CHUNK = 1000, 250  # validation images that are looked at while training, and at once; fewer where they are large:
 _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
@@ -108,6 +109,18 @@ class RunObserver:
             pairs = pictures.picture_of_pairs(originals, family.reconstruct(originals), 8)
             path = pictures.save(pairs, self.run.path / "reconstructions" / name)
             self.followers.picture(trainer.step, path)
+        if isinstance(family, Translates):
+            for to in family.domains:
+                self._save_journey(family, to, trainer)
+
+    def _save_journey(self, family: Translates, to: str, trainer: Trainer) -> None:
+        """Save images, their translations, and what these are translated back to, row above row."""
+        source = source_of(family, to)
+        images = self.domains[source].head(pictures.enough(self.run.spec.domain(source).shape) // 4).images
+        rows = there_and_back(family, images.to(_device(trainer.evaluated)), to)
+        folder = self.run.path / "translations" / f"to_{to}"
+        path = pictures.save(pictures.picture_of_rows(rows, 8), folder / f"step_{trainer.step:08d}.png")
+        self.followers.picture(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
         """Return the losses of every player on validation images, with the weights that are evaluated."""

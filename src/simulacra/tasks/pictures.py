@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -39,10 +40,19 @@ def picture_of(images: Tensor, columns: int) -> Image.Image:
 
 def picture_of_pairs(above: Tensor, below: Tensor, columns: int) -> Image.Image:
     """Return two sets of images [n c h w] in rows, each above its counterpart; of points, one scatter plot above the other."""
-    if not are_points(above.shape[1:]):
-        return grid(paired(above, below, columns), columns)
-    upper, lower = np.asarray(scatter(above)), np.asarray(scatter(below))
-    return Image.fromarray(np.concatenate([upper, np.full((GAP, upper.shape[1]), 255, np.uint8), lower]))
+    return picture_of_rows((above, below), columns)
+
+
+def picture_of_rows(sets: Sequence[Tensor], columns: int) -> Image.Image:
+    """Return sets of as many images [n c h w] in rows, each image above its counterparts; of points, scatter plots.
+
+    Sets may differ in channels and size: grey images are shown among colours, small ones enlarged to the size of the largest.
+    """
+    if not all(are_points(images.shape[1:]) for images in sets):
+        return grid(stacked(alike(sets), columns), columns)
+    plots = [np.asarray(scatter(images)) for images in sets]
+    gap = np.full((GAP, plots[0].shape[1]), 255, np.uint8)
+    return Image.fromarray(np.concatenate([part for plot in plots for part in (plot, gap)][:-1]))
 
 
 def row_height(height: int, width: int) -> int:
@@ -93,13 +103,25 @@ def enlargement(height: int, width: int) -> int:
     return max(1, -(-_SMALLEST_SIDE // min(height, width)))
 
 
-def paired(above: Tensor, below: Tensor, columns: int) -> Tensor:
-    """Return two sets of images [n c h w] for a grid of `columns`: rows of the first, each above its counterpart.
+def alike(sets: Sequence[Tensor]) -> list[Tensor]:
+    """Return sets of images [n c h w] with the channels and the size of the largest among them."""
+    channels, height, width = (max(images.shape[axis] for images in sets) for axis in (1, 2, 3))
+    return [_as_large(images, channels, (height, width)) for images in sets]
+
+
+def _as_large(images: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
+    if images.shape[2:] != size:
+        images = F.interpolate(images, size, mode="nearest-exact")
+    return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
+
+
+def stacked(sets: Sequence[Tensor], columns: int) -> Tensor:
+    """Return sets of images [n c h w] for a grid of `columns`: rows of the first, each above its counterparts.
 
     Rows that are too short are filled with white.
     """
-    rows = [row for pair in zip(above.split(columns), below.split(columns), strict=True) for row in pair]
-    return torch.cat([torch.cat([row, torch.ones(columns - len(row), *row.shape[1:])]) for row in rows])
+    rows = [row for group in zip(*(images.split(columns) for images in sets), strict=True) for row in group]
+    return torch.cat([torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])]) for row in rows])
 
 
 def png(picture: Image.Image) -> bytes:
@@ -127,9 +149,15 @@ def save_images(images: Tensor, path: Path, labels: Sequence[int] | None = None)
     _refuse_ending(path, {""})
     make_folder(path)
     digits = len(str(max(len(images) - 1, 1)))
-    for index, pixels in enumerate(to_bytes(images)):
-        write_bytes(path / f"{index:0{digits}d}.png", png(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)))
+    for index, image in enumerate(images):
+        save_image(image, path / f"{index:0{digits}d}.png")
     return path
+
+
+def save_image(image: Tensor, path: Path) -> Path:
+    """Write one image [c h w] in [0, 1] as a PNG file of its own size; folders are made."""
+    (pixels,) = to_bytes(image[None])
+    return save(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), path)
 
 
 def _refuse_ending(path: Path, allowed: set[str]) -> None:

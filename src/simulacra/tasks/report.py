@@ -61,6 +61,7 @@ def _facts(trained: "Trained") -> dict[str, Any]:
         "can": trained.capabilities,
         "prior": model.prior if isinstance(model, Decodes) else "none",
         "players": len(model.players()),
+        "domains": model.domains,
         "data": run.provenance["data"],
         "step": trained.step,
         "finished": run.provenance.get("finished"),
@@ -131,7 +132,12 @@ def _provenance(provenance: dict[str, Any]) -> dict[str, list[Row]]:
     """Return the provenance as tables: its groups, and before them what stands alone."""
     alone = [Row(name, _text(value)) for name, value in provenance.items() if not isinstance(value, dict)]
     nested = {name: value for name, value in provenance.items() if isinstance(value, dict)}
-    return {"run": alone} | {name: [Row(key, _text(value)) for key, value in group.items()] for name, group in nested.items()}
+    nested |= {f"domain {name}": facts for name, facts in nested["data"].get("domains", {}).items()}
+    return {"run": alone} | {name: _plain(group) for name, group in nested.items()}
+
+
+def _plain(group: dict[str, Any]) -> list[Row]:
+    return [Row(key, _text(value)) for key, value in group.items() if not isinstance(value, dict)]
 
 
 def _text(value: object) -> str:

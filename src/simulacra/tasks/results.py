@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import Reconstructs, Samples
+from simulacra.core.capabilities import Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
@@ -23,6 +23,7 @@ from simulacra.metrics.result import Measurement
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.tasks import pictures
 from simulacra.tasks.evaluate import evaluate
+from simulacra.tasks.galleries import journey
 from simulacra.tasks.protocols import protocols
 from simulacra.tasks.report import duration
 from simulacra.tasks.settings import EvaluateConfig
@@ -172,6 +173,8 @@ def _draw(trained: "Trained", name: str, page: Path) -> str:
     elif isinstance(trained.model, Reconstructs):
         shown = trained.dataset.test.head(count // 2).images
         picture = pictures.picture_of_pairs(shown, trained.reconstruct(shown), columns)
+    elif isinstance(trained.model, Translates):
+        picture = pictures.picture_of_rows(journey(trained, trained.model.domains[1], columns, seed=0), columns)
     else:
         return ""
     place = Path("pictures", f"results-{name}.png")

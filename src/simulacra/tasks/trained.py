@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, of, require
+from simulacra.core.batch import DataSpec
+from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, Translates, of, require
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.modes import inference
 from simulacra.core.progress import SILENT, Progress
@@ -18,6 +19,7 @@ from simulacra.data.load import load
 from simulacra.engine.hardware import channels_last, keep_memory
 from simulacra.runs.run import Run
 from simulacra.tasks import latents as paths
+from simulacra.tasks.translation import source_of, translated
 
 _AT_ONCE = 256  # images per call of the network
 
@@ -80,6 +82,17 @@ class Trained:
         """Return the model's version of images."""
         model = require(self.model, Reconstructs, "reconstruction")
         return self._in_pieces(model.reconstruct, self._checked(images))
+
+    def source_of(self, to: str) -> str:
+        """Return the domain whose images `translate` makes into images of the domain `to`; raises UsageError, NotApplicable."""
+        return source_of(require(self.model, Translates, "translation"), to)
+
+    def translate(self, images: Tensor, to: str) -> Tensor:
+        """Return images of the domain `to` from images [n c h w] of the other domain, each in the shape of its own."""
+        model = require(self.model, Translates, "translation")
+        images = self._checked(images, self.spec.domain(self.source_of(to)))
+        with inference(self.model):
+            return translated(model, images, to)
 
     def interpolate(
         self, start: Tensor, end: Tensor, steps: int = 11, path: Literal["auto", "linear", "spherical"] = "auto"
@@ -170,9 +183,10 @@ class Trained:
             raise unknown("class", label, self.spec.classes)
         return self.spec.classes.index(label)
 
-    def _checked(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or images.shape[1:] != self.spec.shape:
-            raise UsageError(f"images have shape {tuple(images.shape)}, expected [n {' '.join(map(str, self.spec.shape))}]")
+    def _checked(self, images: Tensor, spec: DataSpec | None = None) -> Tensor:
+        expected = (spec or self.spec).shape
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise UsageError(f"images have shape {tuple(images.shape)}, expected [n {' '.join(map(str, expected))}]")
         return images
 
 
