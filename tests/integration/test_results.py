@@ -13,6 +13,7 @@ from PIL import Image
 
 import simulacra
 from simulacra.core.errors import SimulacraError, UsageError
+from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT
 from simulacra.interfaces.cli import main
 from simulacra.tasks.results import BEGIN, END, across, follows, grouped, results
@@ -150,6 +151,15 @@ def test_one_seed_has_errors_over_images(seeds, page, recipes):
     text = page.read_text()
     assert "the standard error over images" in text
     assert "standard deviation" not in text
+
+
+def test_translations_stand_in_a_table_of_their_own(seeds, page, recipes):
+    (held,) = made(seeds[:1], page, recipes)
+    errors = {"cycle_mse_a": {**held["metrics"]["mse"], "value": 0.5}}
+    write_json(page.with_suffix(".json"), [held, {**held, "name": "translator", "metrics": errors}])
+    made(seeds[:1], page, recipes)
+    heads = [line for line in page.read_text().splitlines() if line.startswith("| recipe")]
+    assert ["from a to b and back" in head for head in heads] == [False, True]
 
 
 def test_making_the_page_again_changes_no_byte(seeds, page, recipes):

@@ -15,7 +15,7 @@ from simulacra.data.dataset import Split
 from simulacra.data.looks import known_answer
 from simulacra.metrics.psnr import BEST
 from simulacra.metrics.result import Measurement, wilson
-from simulacra.metrics.translation import Direction, translation
+from simulacra.metrics.translation import Direction, cycle, nearness, survival
 
 Map = Callable[[Tensor], Tensor]
 
@@ -60,7 +60,7 @@ def seen(split: Split, look: str) -> Split:
 
 
 def measured(model: Maps, direction: Direction, meter: Meter) -> dict[str, Measurement]:
-    return translation(model, direction, meter)
+    return nearness(model, direction, meter) | cycle(model, direction, meter)
 
 
 def test_a_perfect_translator_reaches_the_best_and_one_that_does_nothing_what_images_have_as_they_are(meter: Meter) -> None:
@@ -92,8 +92,8 @@ def test_a_judge_counts_the_classes_that_survive_with_an_interval(meter: Meter) 
     images = split_of()
     assert images.labels is not None
     images.labels[:90] = 1 - images.labels[:90]  # the judge is wrong about 15 % of the images themselves
-    back = Direction("b", "a", seen(images, "inverted"), images, is_bright)
-    found = measured(Maps(invert, invert), back, meter)
+    found = survival(Maps(invert, invert), Direction("b", "a", seen(images, "inverted")), is_bright, images[60:], meter)
+    assert found["translation_accuracy_to_a"].protocol["real_against_real"] == pytest.approx(1 - 30 / 540)
     for name, share in (("translation_accuracy_to_a", 0.85), ("untranslated_accuracy_to_a", 0.15)):
         assert found[name].value == pytest.approx(share)
         assert found[name].interval == pytest.approx(wilson(share, len(images)))
@@ -116,9 +116,12 @@ def test_translations_are_measured_as_a_file_would_hold_them(meter: Meter) -> No
     assert measured(outside, Direction("a", "b", images, white), meter)["translation_psnr_db_to_b"].value == BEST
 
 
-def test_missing_answers_and_labels_are_refused() -> None:
+def test_missing_answers_and_labels_are_refused(meter: Meter) -> None:
     images = split_of()
     with pytest.raises(UsageError, match="600 images have 5 answers: give one for each"):
         Direction("a", "b", images, images[:5])
-    with pytest.raises(UsageError, match="the images of domain a have no labels, which a judge needs"):
-        Direction("a", "b", Split("test", images.images), None, is_bright)
+    unlabelled = Direction("a", "b", Split("test", images.images))
+    with pytest.raises(UsageError, match="the images of domain a have no labels"):
+        survival(Maps(unchanged, unchanged), unlabelled, is_bright, images, meter)
+    with pytest.raises(UsageError, match="no answers are known from a to b"):
+        nearness(Maps(unchanged, unchanged), unlabelled, meter)

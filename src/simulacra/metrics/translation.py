@@ -1,9 +1,10 @@
 """How well images become images of another domain: nearness to the known answer, classes that survive, and the way back."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,9 @@ from simulacra.data.dataset import Split, levels
 from simulacra.metrics.psnr import psnr, psnr_db
 from simulacra.metrics.result import Measurement, fraction_of, mean_of
 
-_CHUNK = 250
+_PIXELS = 250 * 32**2  # that are translated together
 _ROUNDED = {"translated": "rounded to 256 levels"}
+_AS_THEY_ARE = {"translated": "not at all"}
 
 Judge = Callable[[Tensor], Tensor]
 """From images [b c h w] in [0, 1] of a domain to their classes, int64 [b]."""
@@ -23,90 +25,107 @@ Judge = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction of translation, and what is known of it.
-
-    images: of the domain `start`; answers: images of the domain `to`, what each of them should become, or None; judge: tells the
-    classes of images of `to`, by the numbers that the labels of `images` have, or None.
-    """
+    """One direction of translation: images of the domain `start`, and what each should become in the domain `to`, where known."""
 
     start: str
     to: str
     images: Split
     answers: Split | None = None
-    judge: Judge | None = None
 
     def __post_init__(self) -> None:
-        """Raise UsageError where answers or labels are missing or too many."""
+        """Raise UsageError unless there are no answers, or one for each image."""
         if self.answers is not None and len(self.answers) != len(self.images):
             raise UsageError(f"{len(self.images):,} images have {len(self.answers):,} answers: give one for each")
-        if self.judge is not None and self.images.labels is None:
-            raise UsageError(f"the images of domain {self.start} have no labels, which a judge needs: leave the judge out")
+
+    def pieces(self) -> Iterator[Split]:
+        """Yield the images, few enough at once to be translated together."""
+        yield from _cut(self.images, self.images)
+
+    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images with their answers, float [b c h w] in [0, 1], in the same pieces."""
+        for piece, answers in zip(self.pieces(), _cut(self.answers or self.images, self.images), strict=True):
+            yield _floats(piece), _floats(answers)
 
 
-@dataclass
-class _Values:
-    """What is found of each image, piece by piece."""
+def cycle(model: Translates, direction: Direction, meter: Meter) -> dict[str, Measurement]:
+    """Measure cycle_mse_START, there and back: squared difference of pixels in [0, 1], mean over an image, then over all.
 
-    ratios: list[Tensor] = field(default_factory=list)
-    as_they_are: list[Tensor] = field(default_factory=list)
-    told: list[Tensor] = field(default_factory=list)
-    told_as_they_are: list[Tensor] = field(default_factory=list)
-    errors: list[Tensor] = field(default_factory=list)
-
-
-def translation(model: Translates, direction: Direction, meter: Meter) -> dict[str, Measurement]:
-    """Measure the translation of every image of a direction, once there and once back.
-
-    With `start` and `to` the names of the domains, and translations rounded to 256 levels, as files would hold them:
-
-    - translation_psnr_db_to_TO: peak signal-to-noise ratio to the known answers, mean of decibels over images. Larger is better.
-    - translation_accuracy_to_TO: share of translations in which the judge sees the label of the image. Larger is better.
-    - cycle_mse_START: squared difference of pixels in [0, 1] between an image and its translation there and back (the cycle
-      consistency of Zhu et al. 2017, eq. 2, there with absolute values), mean over pixels, then over images. Smaller is better;
-      it says nothing of the way there, since a model that does nothing reaches 0.
-    - untranslated_psnr_db_to_TO, untranslated_accuracy_to_TO: the same of the images as they are. A translation that is no better
-      has achieved nothing. The ratio is left out where the domains differ in shape.
-
-    Errors and intervals cover the images, not the trainings of model and judge.
+    (The consistency of Zhu et al. 2017, eq. 2, who take absolute values.) Smaller is better; 0 for a model that does nothing, so
+    that it counts only beside the numbers of the way there. In between, images are rounded to 256 levels, as files would hold
+    them: what is hidden in less than a level (Chu et al. 2017) does not come back.
     """
-    values = _Values()
-    start = 0
-    for batch in direction.images.chunks(_CHUNK):
-        _look(model, direction, batch.images, start, values)
-        start += len(batch)
-        meter.advance(len(batch))
-    return _measured(direction, values)
+    errors = []
+    for piece in direction.pieces():
+        images = _floats(piece)
+        returned = model.translate(levels(model.translate(images, direction.to)), direction.start)
+        errors.append((levels(returned) - images).square().flatten(1).mean(1))
+        meter.advance(len(piece))
+    way = f"{direction.start} to {direction.to} to {direction.start}"
+    return {f"cycle_mse_{direction.start}": mean_of(torch.cat(errors), {"pixels": "in [0, 1]", "way": way, **_ROUNDED})}
 
 
-def _look(model: Translates, direction: Direction, images: Tensor, start: int, values: _Values) -> None:
-    """Note what is found of the images [b c h w] that begin at `start`."""
-    rows = slice(start, start + len(images))
-    made = levels(model.translate(images, direction.to))
-    values.errors.append((model.translate(made, direction.start) - images).square().flatten(1).mean(1))
-    if direction.answers is not None:
-        (answers,) = (batch.images for batch in direction.answers[rows].chunks(len(images)))
-        values.ratios.append(psnr(made, answers))
+def nearness(model: Translates, direction: Direction, meter: Meter) -> dict[str, Measurement]:
+    """Measure translation_psnr_db_to_TO: peak signal-to-noise ratio of translations to the known answers. Larger is better.
+
+    Mean of decibels over images, as `psnr_db`. Where the domains have one shape, untranslated_psnr_db_to_TO is that of the images
+    as they are. Raises UsageError where no answers are known.
+    """
+    if direction.answers is None:
+        raise UsageError(f"no answers are known from {direction.start} to {direction.to}")
+    ratios, as_they_are = [], []
+    for images, answers in direction.pairs():
+        ratios.append(psnr(levels(model.translate(images, direction.to)), answers))
         if images.shape == answers.shape:
-            values.as_they_are.append(psnr(images, answers))
-    if direction.judge is not None and direction.images.labels is not None:
-        labels = torch.from_numpy(direction.images.labels[rows])
-        values.told.append(direction.judge(made) == labels)
-        values.told_as_they_are.append(direction.judge(images) == labels)
-
-
-def _measured(direction: Direction, values: _Values) -> dict[str, Measurement]:
-    start, to = direction.start, direction.to
-    way = {"from": start, "to": to}
-    cycle = {"pixels": "in [0, 1]", "way": f"{start} to {to} to {start}"}
-    found = {f"cycle_mse_{start}": mean_of(torch.cat(values.errors), cycle)}
-    if values.ratios:
-        found[f"translation_psnr_db_to_{to}"] = psnr_db(torch.cat(values.ratios)).under(way)
-    if values.told:
-        found[f"translation_accuracy_to_{to}"] = fraction_of(torch.cat(values.told), way)
-    found = {name: item.under(_ROUNDED) for name, item in found.items()}
-    plain: dict[str, Any] = {**way, "translated": "not at all"}
-    if values.as_they_are:
-        found[f"untranslated_psnr_db_to_{to}"] = psnr_db(torch.cat(values.as_they_are)).under(plain)
-    if values.told_as_they_are:
-        found[f"untranslated_accuracy_to_{to}"] = fraction_of(torch.cat(values.told_as_they_are), plain)
+            as_they_are.append(psnr(images, answers))
+        meter.advance(len(images))
+    found = {f"translation_psnr_db_to_{direction.to}": psnr_db(torch.cat(ratios)).under(_way(direction, _ROUNDED))}
+    if as_they_are:
+        plain = psnr_db(torch.cat(as_they_are)).under(_way(direction, _AS_THEY_ARE))
+        found[f"untranslated_psnr_db_to_{direction.to}"] = plain
     return found
+
+
+def survival(model: Translates, direction: Direction, judge: Judge, real: Split, meter: Meter) -> dict[str, Measurement]:
+    """Measure translation_accuracy_to_TO: share of translations in which a judge of the domain sees the image's own class.
+
+    In [0, 1], larger is better; untranslated_accuracy_to_TO is that of the images as they are, shown to the same judge. The
+    judge's own errors count as the model's: real images of the domain TO reach `real_against_real` (in the protocol). Intervals
+    cover the images. Raises UsageError for images without labels.
+    """
+    told, as_they_are = [], []
+    for images, labels in _labelled(direction.images, direction.start):
+        told.append(judge(levels(model.translate(images, direction.to))) == labels)
+        as_they_are.append(judge(images) == labels)
+        meter.advance(len(images))
+    ceiling = []
+    for images, labels in _labelled(real, direction.to):
+        ceiling.append(judge(images) == labels)
+        meter.advance(len(images))
+    reached = {"real_against_real": torch.cat(ceiling).double().mean().item()}
+    return {
+        f"translation_accuracy_to_{direction.to}": fraction_of(torch.cat(told), _way(direction, _ROUNDED) | reached),
+        f"untranslated_accuracy_to_{direction.to}": fraction_of(torch.cat(as_they_are), _way(direction, _AS_THEY_ARE)),
+    }
+
+
+def _cut(split: Split, like: Split) -> Iterator[Split]:
+    """Yield a split in pieces of so many images as of `like` are translated together."""
+    height, width = like.images.shape[1:3]
+    size = max(1, _PIXELS // (height * width))
+    yield from (split[start : start + size] for start in range(0, len(split), size))
+
+
+def _labelled(split: Split, domain: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images with their labels, few enough at once to be translated together."""
+    if split.labels is None:
+        raise UsageError(f"the images of domain {domain} have no labels: nobody can say which class should survive")
+    for piece in _cut(split, split):
+        yield _floats(piece), torch.from_numpy(np.array(piece.labels))
+
+
+def _floats(piece: Split) -> Tensor:
+    return piece.head(len(piece)).images
+
+
+def _way(direction: Direction, translated: dict[str, str]) -> dict[str, Any]:
+    return {"from": direction.start, "to": direction.to, **translated}

@@ -10,10 +10,9 @@ from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.files import write_json
 from simulacra.core.modes import inference
 from simulacra.core.progress import Progress
-from simulacra.metrics.extractors import find
 from simulacra.metrics.result import Measurement
 from simulacra.runs.provenance import now
-from simulacra.tasks.extractors import parse, why_not
+from simulacra.tasks.extractors import why_not
 from simulacra.tasks.flags import flags
 from simulacra.tasks.measures import Findings, Measure, measures
 from simulacra.tasks.pictures import make_folder
@@ -97,14 +96,13 @@ def _cache(measure: Measure, subject: Subject) -> Path:
         **{name: settings[name] for name in measure.settings},
     }
     if "extractor" in measure.settings:
-        identity["extractor"] = _extractor_identity(subject)
+        identity["extractor"] = _extractor_identity(measure, subject)
     return subject.trained.run.evaluations / "measures" / f"{measure.name}-{_digest(identity)[:20]}.json"
 
 
-def _extractor_identity(subject: Subject) -> str:
-    """Return the digest of the extractor's weights, which trains it if it never was."""
-    kind, _ = parse(subject.extractor_name)
-    return f"{find(kind).title}:{subject.extractor.digest}"
+def _extractor_identity(measure: Measure, subject: Subject) -> str:
+    """Return the digests of the weights of the extractors that a measure sees through, which trains those that never were."""
+    return " ".join(f"{extractor.network.title}:{extractor.digest}" for extractor in measure.extractors(subject))
 
 
 def _stored(file: Path) -> Findings | None:

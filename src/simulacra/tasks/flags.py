@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from simulacra.metrics.catalogue import entry
 from simulacra.metrics.memorization import COPY_SHARE
 from simulacra.metrics.result import Measurement
 
@@ -13,11 +14,11 @@ _ACTIVE = 0.25  # share of latents in use
 
 
 def flags(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
-    """Return a sentence for each sign of mode collapse, missing modes, memorization or posterior collapse.
+    """Return a sentence for each sign of mode collapse, missing modes, memorization, posterior collapse or idle translation.
 
     dimensions: values in an image, of which no more latents than these can be of use.
     """
-    return [*_collapse(metrics), *_missing(metrics), *_copying(metrics), *_idle(metrics, dimensions)]
+    return [*_collapse(metrics), *_missing(metrics), *_copying(metrics), *_idle(metrics, dimensions), *_untranslated(metrics)]
 
 
 def _collapse(metrics: Mapping[str, Measurement]) -> list[str]:
@@ -60,3 +61,14 @@ def _idle(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
     if active is None or active.value >= _ACTIVE * min(active.protocol["of"], dimensions):
         return []
     return [f"posterior collapse: {active.value:.0f} of {active.protocol['of']} latents carry information. Try a lower --beta"]
+
+
+def _untranslated(metrics: Mapping[str, Measurement]) -> list[str]:
+    """Say which translations are surely worse than none at all."""
+    found = []
+    for name, item in metrics.items():
+        plain = metrics.get(f"un{name.replace('translation', 'translated', 1)}")
+        if plain is not None and item.bounds[1] < plain.bounds[0]:
+            numbers = f"{entry(name).title}: {item.value:.4g} against {plain.value:.4g}"
+            found.append(f"idle translation: images that nobody translated do better ({numbers})")
+    return found

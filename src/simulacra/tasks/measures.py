@@ -1,6 +1,6 @@
 """What an evaluation consists of: each measure says what it needs of a model, what it depends on, and what it costs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood
+from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood, Translates
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.modes import inference
 from simulacra.core.progress import Meter
@@ -19,7 +19,7 @@ from simulacra.metrics.class_histogram import class_kl, modes_covered
 from simulacra.metrics.distances import BLOCK
 from simulacra.metrics.diversity import diversity
 from simulacra.metrics.evidence import evidence
-from simulacra.metrics.extractor import Embedding
+from simulacra.metrics.extractor import Embedding, Extractor
 from simulacra.metrics.frechet import REPLICATES, frechet_distance, frechet_floor
 from simulacra.metrics.kernel import SUBSETS, kernel_distance
 from simulacra.metrics.knn_accuracy import knn_accuracy
@@ -37,6 +37,7 @@ from simulacra.tasks.classifier_accuracy import classifier_accuracy
 from simulacra.tasks.exhibits import by_class, suspects
 from simulacra.tasks.extractors import default_extractor
 from simulacra.tasks.subject import Subject
+from simulacra.tasks.translation_quality import judges, nearness_and_cycle, surviving_classes, why_not_judged
 
 Measured = dict[str, Measurement]
 Tries = dict[str, Callable[[], Measurement | Measured]]
@@ -58,7 +59,7 @@ class Measure:
     """One piece of an evaluation.
 
     needs: a capability; settings: names of those it depends on; cost: what it takes, in words; refused: why it does not apply to
-    a model that has the capability, in words, or nothing.
+    a model that has the capability, in words, or nothing; extractors: those that see the images, where `extractor` is a setting.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Measure:
     cost: Callable[[Subject], str]
     take: Callable[[Subject], Findings]
     refused: Callable[[Subject], str] = lambda subject: ""
+    extractors: Callable[[Subject], Sequence[Extractor]] = lambda subject: (subject.extractor,)
 
 
 def measures(data: Dataset) -> tuple[Measure, ...]:
@@ -78,6 +80,8 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
         Measure("reconstruction", Reconstructs, (), lambda s: f"{_tests(s)} reconstructions", _reconstruction),
         Measure("latents", Encodes, (), lambda s: f"{len(_learned(s)) + len(s.split):,} encodings", _latents),
         Measure("bounds", ScoresLikelihood, ("seed",), lambda s: f"{_tests(s)} encodings and decodings", _bounds),
+        Measure("translation", Translates, (), lambda s: f"{_tests(s)} translations and back, each way", _translation),
+        Measure("classes", Translates, _JUDGED, lambda s: f"{_tests(s)} translations", _classes, why_not_judged, judges),
         Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity)
         if law_of(data) is None
         else Measure("modes", Samples, ("samples", "seed"), lambda s: f"{s.settings.samples:,} generated points", _modes),
@@ -94,6 +98,7 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
 
 
 _FIDELITY = ("samples", "seed", "extractor", "extractor_seed")
+_JUDGED = ("extractor", "extractor_seed")
 
 
 def _tests(subject: Subject) -> str:
@@ -175,6 +180,17 @@ def _modes(subject: Subject) -> Findings:
             meter.advance(len(images))
     real = subject.split.images.reshape(-1, 2)
     return _tried({"modes_covered": lambda: known_law(np.concatenate(generated), real, law)}, {}, {})
+
+
+# --- translation
+
+
+def _translation(subject: Subject) -> Findings:
+    return Findings(*nearness_and_cycle(subject))
+
+
+def _classes(subject: Subject) -> Findings:
+    return Findings(*surviving_classes(subject))
 
 
 # --- classes on request

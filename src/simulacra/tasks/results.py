@@ -35,10 +35,15 @@ Row = dict[str, Any]
 
 BEGIN = "<!-- begin results: 'simulacra results' replaces all that stands between this line and the next of its kind -->"
 END = "<!-- end results -->"
+TRANSLATION = (
+    "translation_psnr_db_to_b", "untranslated_psnr_db_to_b", "translation_psnr_db_to_a", "untranslated_psnr_db_to_a",
+    "translation_accuracy_to_b", "untranslated_accuracy_to_b", "translation_accuracy_to_a", "untranslated_accuracy_to_a",
+    "cycle_mse_a", "cycle_mse_b",
+)  # fmt: skip
 COLUMNS = (
     "negative_elbo_nats", "nll_nats", "entropy_nats", "bits_per_dim", "mse", "ssim", "frechet_distance", "frechet_floor",
     "kernel_distance", "precision", "recall", "coverage", "modes_covered", "high_quality_share", "nearest_train_ratio",
-    "active_units", "knn_accuracy",
+    "active_units", "knn_accuracy", *TRANSLATION,
 )  # fmt: skip
 """Metrics that have a column where some row has them; all of them stand in the JSON file."""
 
@@ -187,8 +192,10 @@ def _draw(trained: "Trained", name: str, page: Path) -> str:
 
 def _block(rows: Sequence[Row]) -> str:
     """Return the Markdown between the marks."""
-    parts = [_table(rows), _legend(rows), *(_section(held) for held in rows)]
-    return "\n\n".join(parts)
+    translating = [held for held in rows if not held["metrics"].keys().isdisjoint(TRANSLATION)]
+    others = [held for held in rows if held not in translating]
+    tables = [_table(group) for group in (others, translating) if group]  # apart, since they share no column
+    return "\n\n".join([*tables, _legend(rows), *(_section(held) for held in rows)])
 
 
 def _table(rows: Sequence[Row]) -> str:
