@@ -235,6 +235,7 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
     "reconstructing_case": lambda: able(capabilities.Reconstructs),
     "inferring_case": lambda: able(capabilities.Infers),
     "scoring_case": lambda: able(capabilities.ScoresLikelihood),
+    "translating_case": lambda: able(capabilities.Translates),
     "small_scoring_case": lambda: tuple(case for case in able(capabilities.ScoresLikelihood) if case.spec is SMALL),
 }
 

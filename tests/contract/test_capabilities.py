@@ -209,6 +209,19 @@ def test_the_target_is_said_in_words(scoring_case: Any) -> None:
     assert family.nats_to_discrete is None or family.nats_to_discrete >= 0
 
 
+# --- Translates
+
+
+def test_translations_have_the_shape_and_range_of_images_and_depend_on_their_own_image_alone(translating_case: Any) -> None:
+    family, images = translating_case.new().train(), translating_case.batch(3).images
+    assert len(family.domains) == 2
+    with inference(family):
+        for to in family.domains:
+            translated = twice(lambda to=to: family.translate(images, to))
+            assert_images(translated, translating_case, 3)
+            torch.testing.assert_close(family.translate(images[1:2], to), translated[1:2], rtol=1e-4, atol=1e-5)
+
+
 # --- all of them
 
 
@@ -229,6 +242,8 @@ def test_looking_changes_neither_weights_nor_buffers_nor_modes(small_case: Any) 
             family.reconstruct(images)
         if isinstance(family, capabilities.ScoresLikelihood):
             family.log_likelihood(family.observe(images), 2)
+        if isinstance(family, capabilities.Translates):
+            family.translate(images, family.domains[0])
     assert [module.training for module in family.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in family.state_dict().items())
 

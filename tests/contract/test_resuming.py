@@ -30,6 +30,8 @@ def outputs(family: Family, case: Any, losses_of: Callable[..., Any]) -> dict[st
             found["decode"] = family.decode(torch.ones(3, family.latents))
         if isinstance(family, capabilities.Reconstructs):
             found["reconstruct"] = family.reconstruct(batch.images)
+        if isinstance(family, capabilities.Translates):
+            found |= {to: family.translate(batch.images, to) for to in family.domains}
     return found
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulacra import families
 from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
-from simulacra.data.settings import DataConfig
+from simulacra.data.settings import settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.runs.settings import RunConfig, read, resolve
 
@@ -154,7 +154,8 @@ def changed(kind: type[Config]) -> Config:
 def test_the_settings_of_a_run_survive_their_toml_file(name: str, tmp_path: Path) -> None:
     family = families.find(name)
     for number, model in enumerate((family.Config(), changed(family.Config), *map(family.Config.of, family.presets.values()))):
-        config = RunConfig(name, DataConfig(validation=0.1), model, TrainConfig(lr=3e-3, duration="2min", seed=7))
+        data = settings_of(family.domains).of({"validation": 0.1})
+        config = RunConfig(name, data, model, TrainConfig(lr=3e-3, duration="2min", seed=7))
         config.write(tmp_path / f"{number}.toml")
         assert read(tmp_path / f"{number}.toml") == config
 

@@ -19,7 +19,8 @@ def factor(done: float, warmup: float, schedule: Literal["constant", "cosine", "
         return done / warmup
     if schedule == "constant":
         return 1.0
+    start = warmup if schedule == "cosine" else max(warmup, 0.5)
+    rest = min(1.0, max(0.0, done - start) / max(1e-12, 1 - start))
     if schedule == "linear":
-        return min(1.0, 2 * (1 - done))
-    rest = min(1.0, (done - warmup) / max(1e-12, 1 - warmup))
+        return 1 - rest
     return 0.5 * (1 + math.cos(math.pi * rest))

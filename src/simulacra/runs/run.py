@@ -85,7 +85,7 @@ class Run:
             _require_whole(content)
         except OSError as error:
             raise SimulacraError(f"{self.path / PROVENANCE} cannot be read: {error.strerror or error}") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else error
             raise SimulacraError(f"{self.path / PROVENANCE} is damaged: {what}. Bring back a whole copy") from error
         return content
@@ -185,7 +185,7 @@ def _is_unmade(path: Path) -> bool:
 
 
 def _spec(data: dict[str, Any]) -> DataSpec:
-    domains = {name: _spec(domain) for name, domain in data.get("domains", {}).items()}
+    domains = {name: _spec(domain) for name, domain in data["domains"].items()} if "domains" in data else {}
     return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains)
 
 
