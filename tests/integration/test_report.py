@@ -142,9 +142,21 @@ def test_a_model_that_only_samples_shows_only_samples(trained_vae):
             return torch.zeros(len(noise), 1, 8, 8)
 
     model = SimpleNamespace(
-        model=Sampler(), run=trained_vae.run, spec=trained_vae.spec, dataset=trained_vae.dataset, sample=trained_vae.sample
+        model=Sampler(),
+        run=trained_vae.run,
+        spec=trained_vae.spec,
+        dataset=trained_vae.dataset,
+        sample=trained_vae.sample,
+        interpolate_noise=trained_vae.interpolate_noise,
     )
-    assert set(gallery(cast(Any, model), SILENT).pictures) == {"real", "generated", "sample_film"}
+    assert set(gallery(cast(Any, model), SILENT).pictures) == {"real", "generated", "sample_film", "noise_ways"}
+
+
+def test_a_gan_shows_ways_between_noises(tmp_path):
+    quick: dict[str, Any] = {"duration": "3", "batch": 32, "threads": 1, "snapshots": 1, "hidden": (16,)}
+    page = page_of(simulacra.train("gan", data="digits", out=tmp_path / "gan", **quick))
+    assert "interpolations" in page.sections
+    assert "6 ways between images generated from noise, one in each row" in page.text
 
 
 def test_real_and_generated_stand_side_by_side_in_equal_number(vae):

@@ -67,6 +67,7 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
             problem = str(error)
         if isinstance(model, Samples):
             shown["generated"] = _generated(trained, real)
+            shown |= {} if "interpolations" in wanted else {"noise_ways": _noise_ways(trained)}
         meter.advance()
     return Gallery(shown, problem)
 
@@ -123,6 +124,11 @@ def _interpolations(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
         drawing(ways, _STEPS, f"{len(starts)} ways through the latent space, one in each row"),
         drawing(ends, 1, "Test images to arrive at", _STEPS),
     )
+
+
+def _noise_ways(trained: "Trained") -> tuple[Picture, ...]:
+    ways = trained.interpolate_noise(_PAIRS, _STEPS).flatten(0, 1)
+    return (drawing(ways, _STEPS, f"{_PAIRS} ways between images generated from noise, one in each row"),)
 
 
 def _traversal(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
