@@ -14,7 +14,7 @@ from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.adversaries import Discriminator
 from simulacra.networks.coders import Trunk, decoder, encoder
-from simulacra.networks.dcgan import discriminator_body
+from simulacra.networks.dcgan import Norm, discriminator_body
 from simulacra.networks.mlp import dense
 from simulacra.objectives.adversarial import CRITERIA, verdict
 from simulacra.objectives.divergence import kl_to_standard_normal
@@ -31,6 +31,7 @@ class VAEGANConfig(Config):
     features: tuple[int, ...] = option((32, 64), "encoder and decoder: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers", low=1)
     judge_features: tuple[int, ...] = option((64, 128), "discriminator: feature maps after each halving of the image", low=1)
+    batch_norm: bool = option(False, "discriminator: batch norm over real images and fakes together, but for the first layer")
     layer: int = option(1, "the discriminator's layer in which images are compared, counted from 1", low=1)
     gamma: float = option(0.1, "decoder: weight of likeness against being believed", low=0)
     beta: float = option(1.0, "encoder: weight of the KL term against likeness", low=0)
@@ -49,6 +50,10 @@ class VAEGANConfig(Config):
             )
         if self.smoothing and not CRITERIA[self.loss].smooths:
             raise UsageError(f"smoothing is {self.smoothing}, and the {self.loss} loss has no targets to smooth: leave it at 0")
+        if self.batch_norm and self.r1:
+            raise UsageError(
+                "r1 needs a discriminator without batch norm, which mixes the images of a batch: leave one of them out"
+            )
 
 
 class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
@@ -73,7 +78,8 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
         heads = {"mean": dense(features, config.latents), "log_var": dense(features, config.latents)}
         self.encoder = nn.ModuleDict({"body": body, **heads})
         self.decoder = decoder(data, trunk, config.latents, data.channels)
-        judge, judged = discriminator_body(data, data.channels, config.judge_features, "none")
+        norm: Norm = "batch" if config.batch_norm else "none"
+        judge, judged = discriminator_body(data, data.channels, config.judge_features, norm)
         self.discriminator = Discriminator(judge, dense(judged, 1))
 
     # --- training
