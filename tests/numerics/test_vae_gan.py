@@ -36,9 +36,20 @@ def played(family: VAEGAN) -> dict[str, Loss]:
 
 def test_unlikeness_is_minus_the_log_density_of_a_unit_gaussian_up_to_its_constant() -> None:
     real, fake = torch.randn(2, 5, 7, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    exact = -gaussian(fake, torch.zeros((), dtype=torch.float64), real)
+    scale = real.var((0, 2, 3), unbiased=False).mean().sqrt()
+    exact = -gaussian(fake / scale, torch.zeros((), dtype=torch.float64), real / scale)
     constant = 0.5 * 7 * 9 * math.log(2 * math.pi)
     torch.testing.assert_close(unlikeness(real, fake).double(), exact - constant, rtol=1e-5, atol=1e-4)
+
+
+def test_unlikeness_knows_no_scale() -> None:
+    # the discriminator is free to choose that of its features
+    real, fake = torch.randn(2, 5, 7, 3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(unlikeness(real, fake), unlikeness(1e-3 * real, 1e-3 * fake))
+
+
+def test_images_that_all_look_the_same_are_not_unlike_themselves() -> None:
+    assert not unlikeness(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 4, 4)).any()
 
 
 def test_every_player_lowers_the_loss_of_algorithm_1() -> None:
@@ -60,7 +71,7 @@ def test_the_losses_are_those_of_networks_applied_one_by_one() -> None:
     fakes = 0.5 * (torch.nn.functional.softplus(judge(rebuilt)).mean() + torch.nn.functional.softplus(judge(sampled)).mean())
     torch.testing.assert_close(losses["discriminator"].total, torch.nn.functional.softplus(-judge(x)).mean() + fakes)
     seen = judge.body[:4]  # what scales images, and the first layer
-    expected = 0.5 * ((seen(x) - seen(rebuilt)) ** 2).flatten(1).sum(1).mean()
+    expected = unlikeness(seen(x), seen(rebuilt)).mean()
     torch.testing.assert_close(losses["encoder"].parts["unlikeness_nats"], expected)
 
 

@@ -20,6 +20,7 @@ from simulacra.objectives.adversarial import CRITERIA, verdict
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.slope import zero_centered_penalty
 
+_LEAST_VARIANCE = 1e-12  # of features: below it all real images look the same
 _LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
 
 
@@ -33,7 +34,7 @@ class VAEGANConfig(Config):
     judge_features: tuple[int, ...] = option((64, 128), "discriminator: feature maps after each halving of the image", low=1)
     batch_norm: bool = option(False, "discriminator: batch norm over real images and fakes together, but for the first layer")
     layer: int = option(1, "the discriminator's layer in which images are compared, counted from 1", low=1)
-    gamma: float = option(0.1, "decoder: weight of likeness against being believed", low=0)
+    gamma: float = option(0.02, "decoder: weight of likeness against being believed", low=0)
     beta: float = option(1.0, "encoder: weight of the KL term against likeness", low=0)
     loss: Literal["non-saturating", "saturating", "hinge", "least-squares"] = option(
         "non-saturating", "what decoder and discriminator play for; saturating is the game as the paper writes it"
@@ -162,8 +163,11 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
 
 
 def unlikeness(real: Tensor, fake: Tensor) -> Tensor:
-    """Return half the squared distance [b] of features [b ...], summed over features.
+    """Return half the squared distance [b] of features [b c h w], summed over features, in units of their own variance.
 
-    Up to a constant, minus the log-density in nats of real features under N(those of the fake, 1) (Larsen et al. 2015, eq. 8).
+    Up to a constant that is minus the log-density in nats of real features under N(those of the fake, 1) (Larsen et al. 2015, eq. 8),
+    after both are divided by one number: the root of the variance of the real ones over batch and pixels, averaged over channels.
     """
-    return 0.5 * (real.float() - fake.float()).square().flatten(1).sum(1)
+    real, fake = real.float(), fake.float()
+    variance = real.detach().var((0, 2, 3), unbiased=False).mean().clamp_min(_LEAST_VARIANCE)
+    return 0.5 * (real - fake).square().flatten(1).sum(1) / variance
