@@ -2,8 +2,16 @@
 
 import torch.nn.functional as F
 
+from simulacra.networks import dropout, same
+
 
 def stock_transposed(features, weight, bias, stride, crop):
     """PyTorch's own transposed convolution, with the signature of `simulacra.networks.adjoint.conv_transpose2d`."""
     (top, height), (left, width) = crop
     return F.conv_transpose2d(features, weight, bias, stride)[..., top : top + height, left : left + width]
+
+
+def stock_layers() -> None:
+    """Put PyTorch's own layers in the place of the toolkit's, for all networks that are used from now on."""
+    same.conv_transpose2d = stock_transposed
+    dropout.Dropout.forward = lambda self, values: F.dropout(values, self.p, self.training)

@@ -1,5 +1,6 @@
 """What the rounds of a benchmark say, as Markdown. Ratios are taken within a round; stated are their median and range."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def _row(variant: str, rounds: Rounds, arithmetic: str, reference: Reference) ->
         f"{speed:,.0f}",
         span(ratios(rounds, variant, reference.usual)),
         span(ratios(rounds, reference.engine, variant)),
-        f"{100 * fraction:.0f} % ({arithmetic})",
+        f"{100 * fraction:.0f} % ({arithmetic})" if not math.isnan(fraction) else "-",
         f"{_median(rounds, variant, 'above_start_mib'):,.0f}",
         f"{_median(rounds, variant, 'peak_mib'):,.0f}",
     ]

@@ -1,6 +1,6 @@
 """Training speed and memory of the real engine against the usual loop, a bare loop with the same arithmetic, and peers.
 
-    python benchmarks/training.py [--family vae] [--peers] [--batch 128] [--rounds 5] [--steps 150] [--threads 0]
+    python benchmarks/training.py [--family vae] [--preset NAME] [--peers] [--batch 128] [--rounds 5] [--steps 150] [--threads 0]
 
 Every measurement is a process of its own; the variants take turns (A B C A B C), so that a noisy machine harms all alike, and a
 matrix product is timed in every round. Data are random bytes, 28x28x1, the same number for all: speed only. The first 20 steps of
@@ -32,8 +32,7 @@ from simulacra.engine import hardware
 from simulacra.tasks import speeds
 
 SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py"}
-DEFAULT = str(variants.DEFAULT).removeprefix("torch.")
-ARITHMETIC = dict.fromkeys((*variants.VARIANTS, *SCRIPTS), "float32") | {variants.BARE: DEFAULT, variants.ENGINE: DEFAULT}
+GOES_WITH_PEERS = ("vae", "autoencoder")
 _MATRIX = "matrix product"
 
 
@@ -61,6 +60,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", default="vae")
+    parser.add_argument("--preset", default="", help="one of the family's presets")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=150)
@@ -70,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parsed = parser.parse_args()
     parsed.threads = parsed.threads or torch.get_num_threads()
     parsed.images = 15_000 // parsed.batch * parsed.batch  # whole batches, so that no variant has a short one
-    if parsed.peers and parsed.family not in ("vae", "autoencoder"):
+    if parsed.peers and (parsed.family not in GOES_WITH_PEERS or parsed.preset):
         parser.error(f"--peers goes with --family vae or autoencoder, not with {parsed.family!r}: leave --peers out")
     return parsed
 
@@ -80,7 +80,11 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
     if parsed.variant == _MATRIX:
         device = torch.device("cpu")
         return {str(kind).removeprefix("torch."): speeds.matmul(device, kind) for kind in (torch.float32, torch.bfloat16)}
-    return variants.measure(parsed.variant, parsed.family, parsed.batch, parsed.steps, parsed.images)
+    return variants.measure(parsed.variant, case(parsed), parsed.batch, parsed.steps, parsed.images)
+
+
+def case(parsed: argparse.Namespace) -> variants.Case:
+    return variants.Case(parsed.family, parsed.preset)
 
 
 def our_command(variant: str, parsed: argparse.Namespace) -> list[str]:
@@ -89,7 +93,7 @@ def our_command(variant: str, parsed: argparse.Namespace) -> list[str]:
 
 def shared(parsed: argparse.Namespace, *, own: bool = False) -> list[str]:
     """Return the arguments that say what is measured; ours derive the number of images from the batch."""
-    names = ("family", "batch", "steps", "threads", *(() if own else ("images",)))
+    names = ("family", "batch", "steps", "threads", *(("preset",) if own else ("images",)))
     return [word for name in names for word in (f"--{name}", str(getattr(parsed, name)))]
 
 
@@ -103,14 +107,17 @@ def run(command: list[str]) -> dict[str, float]:
 
 
 def report(rounds: Rounds, rates: list[dict[str, float]], parsed: argparse.Namespace) -> None:
-    work = variants.flops_per_image(parsed.family, parsed.batch)
+    work = variants.flops_per_image(case(parsed), parsed.batch)
+    ours = str(variants.precision_of(case(parsed))).removeprefix("torch.")
+    arithmetic = dict.fromkeys(rounds, "float32") | {variants.BARE: ours, variants.ENGINE: ours}
     machine = ", ".join(f"{name} {value}" for name, value in hardware.describe().items())
     best = {kind: max(rate[kind] for rate in rates) for kind in rates[0]}
     products = ", ".join(f"{kind} {rate:.0f}" for kind, rate in best.items())
-    print(f"{parsed.family}, batch {parsed.batch}, {parsed.steps} steps, {parsed.rounds} rounds")
+    name = " ".join((parsed.family, parsed.preset)).strip()
+    print(f"{name}, batch {parsed.batch}, {parsed.steps} steps, {parsed.rounds} rounds")
     print(f"{machine}; torch {torch.__version__}")
-    print(f"{work / 1e6:.1f} MFLOP per image in training; matrix products at best, GFLOP/s: {products}\n")
-    print(table(rounds, ARITHMETIC, Reference(variants.USUAL, variants.ENGINE, work, best)))
+    print(f"{work / 1e6:.1f} MFLOP per image and step; matrix products at best, GFLOP/s: {products}\n")
+    print(table(rounds, arithmetic, Reference(variants.USUAL, variants.ENGINE, work, best)))
     overheads = [100 * (ratio - 1) for ratio in ratios(rounds, variants.BARE, variants.ENGINE)]
     print(f"\nThe engine's overhead over the bare loop: {span(overheads, '.1f')} %")
     for peer in (name for name in SCRIPTS if name in rounds):

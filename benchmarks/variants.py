@@ -1,67 +1,117 @@
 """The variants of training that are measured: the usual loop, a bare loop with the engine's arithmetic, and the engine."""
 
+import math
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from peers.stopwatch import WARM, Stopwatch, random_images
-from stock import stock_transposed
+from stock import stock_layers
+from torch.utils.flop_counter import FlopCounterMode
 
 from simulacra import families
 from simulacra.core.batch import Batch
-from simulacra.core.family import Family
+from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.progress import SILENT
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
 from simulacra.engine.average import Average
+from simulacra.engine.feed import Feed, Unpaired
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.tracking import Tracking
 from simulacra.engine.trainer import Trainer
-from simulacra.networks import same
 from simulacra.runs.provenance import provenance
 from simulacra.runs.run import Run
-from simulacra.runs.settings import resolve
+from simulacra.runs.settings import RunConfig, resolve
 from simulacra.tasks.observe import RunObserver
 
 USUAL, BARE_FLOAT32, BARE, ENGINE = "usual loop", "bare loop, float32", "bare loop", "engine"
 VARIANTS = (USUAL, BARE_FLOAT32, BARE, ENGINE)
-DEFAULT = hardware.precision_of("auto", torch.device("cpu"))  # the engine's arithmetic on this machine
+CHANNELS_LAST_FROM = 4  # images in a batch
 
 
-def measure(variant: str, name: str, batch: int, steps: int, images: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Case:
+    """What is trained: a family in a preset, on random images, or on two sets of them where it has two domains."""
+
+    name: str
+    preset: str = ""
+
+    @property
+    def overrides(self) -> dict[str, object]:
+        return {"preset": self.preset} if self.preset else {}
+
+    def config(self, **settings: object) -> RunConfig:
+        return resolve({"family": self.name}, {**self.overrides, **settings})
+
+    def family(self, data: Dataset) -> Family:
+        domains = families.find(self.name).domains
+        spec = replace(data.spec, domains=dict.fromkeys(domains, data.spec)) if domains else data.spec
+        return self.config().new_family(spec)
+
+    def feed(self, family: Family, data: Dataset, batch: int):
+        if not family.domains:
+            return Batches(data.train, batch, 0)
+        return Unpaired({domain: Batches(data.train, batch, seed) for seed, domain in enumerate(family.domains)})
+
+
+def measure(variant: str, case: Case, batch: int, steps: int, images: int) -> dict[str, float]:
     """Measure one variant in this process."""
     watch = Stopwatch(batch, steps)
     data = from_array(random_images(images + 2), test_images=random_images(1), validation=1 / (images + 2), name="random")
     torch.manual_seed(0)
-    family_class = families.find(name)
-    family: Family = family_class(family_class.Config(), data.spec)
+    family = case.family(data)
     if variant == USUAL:
         usual(family, data, watch)
     elif variant == ENGINE:
-        engine(family, data, watch, name)
+        engine(family, data, watch, case)
     else:
-        bare(family, data, watch, torch.float32 if variant == BARE_FLOAT32 else DEFAULT)
+        bare(family, case.feed(family, data, batch), watch, torch.float32 if variant == BARE_FLOAT32 else precision_of(case))
     return watch.result()
 
 
+def precision_of(case: Case) -> torch.dtype:
+    """Return the engine's arithmetic for a family on this machine."""
+    return hardware.precision_of(case.config().train.precision, torch.device("cpu"))
+
+
 def usual(family: Family, data: Dataset, watch: Stopwatch) -> None:
-    """DataLoader, per-image conversion, stock layers, eager float32, Adam; the loss is read at every step."""
-    same.conv_transpose2d = stock_transposed
+    """DataLoader, per-image conversion, stock layers, eager float32, an Adam a player; losses are read at every step.
+
+    Each player's loss runs backward through all that made it, the other players' weights included, as loops commonly have it.
+    """
+    stock_layers()
     loader = torch.utils.data.DataLoader(Images(data), watch.batch, shuffle=True, drop_last=True)
-    optimizer = torch.optim.Adam(family.parameters(), 1e-3)
+    optimizers_of = {name: torch.optim.Adam(player.parameters(), 1e-3) for name, player in family.players().items()}
     while True:
         for images in loader:
-            (loss,) = family.turns()[0].losses(Batch(images)).values()
-            optimizer.zero_grad()
-            loss.total.backward()
-            optimizer.step()
-            loss.total.item()
+            batch = Batch(images, None, dict.fromkeys(family.domains, Batch(images)))
+            for turn in moves(family):
+                losses = turn.losses(batch)
+                for left, (name, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
+                    optimizers_of[name].zero_grad()
+                    torch.autograd.backward(loss.total, **inputs(family, name, losses), retain_graph=left > 0)
+                for name, loss in losses.items():
+                    optimizers_of[name].step()
+                    loss.total.item()
             watch.tick()
             if watch.finished:
                 return
+
+
+def moves(family: Family) -> list[Turn]:
+    """Return the turns of one step, each as often as it is played."""
+    return [turn for turn in family.turns() for _ in range(turn.repeats)]
+
+
+def inputs(family: Family, name: str, losses: Mapping[str, Loss]) -> dict[str, object]:
+    """Several losses of one graph are differentiated along their own player's weights, in every loop."""
+    return {"inputs": list(family.players()[name].parameters())} if len(losses) > 1 else {}
 
 
 class Images(torch.utils.data.Dataset):
@@ -77,26 +127,30 @@ class Images(torch.utils.data.Dataset):
         return torch.from_numpy(np.asarray(self.split.images[index], np.float32).transpose(2, 0, 1) / 255)
 
 
-def bare(family: Family, data: Dataset, watch: Stopwatch, precision: torch.dtype) -> None:
+def bare(family: Family, feed: Feed, watch: Stopwatch, precision: torch.dtype) -> None:
     """The recipe of the engine without the engine: bytes gathered at once, fast layout, autocast, fused Adam, averaging."""
     hardware.keep_memory()
-    hardware.channels_last(family)
+    if watch.batch >= CHANNELS_LAST_FROM:
+        hardware.channels_last(family)
     settings = TrainConfig(batch=watch.batch)
-    (player,) = family.players().values()
-    optimizer, average = optimizers.Adam(optimizers.parameters(player), settings), Average(family, settings.ema)
-    feed = Batches(data.train, watch.batch, 0)
-    (turn,) = family.turns()
+    parameters = {name: optimizers.parameters(player) for name, player in family.players().items()}
+    adams = {name: optimizers.Adam(own, settings) for name, own in parameters.items()}
+    average = Average(family, settings.ema)
+    numbers = iter(range(10**9))
     while not watch.finished:
-        with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
-            (loss,) = turn.losses(feed.batch(watch.done)).values()
-        loss.total.backward()
-        optimizer.step()
-        optimizer.forget_gradients()
+        for turn in moves(family):
+            with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
+                losses = turn.losses(feed.batch(next(numbers)))
+            for left, (name, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
+                torch.autograd.backward(loss.total, inputs=parameters[name], retain_graph=left > 0)
+            for name in losses:
+                adams[name].step()
+                adams[name].forget_gradients()
         average.update()
         watch.tick()
 
 
-def engine(family: Family, data: Dataset, watch: Stopwatch, name: str) -> None:
+def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case) -> None:
     """The trainer with its reports and averaging, as `simulacra train` runs it, and a checkpoint half-way through the timing.
 
     By default there is one every two minutes, so that its cost is overstated here.
@@ -104,8 +158,8 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, name: str) -> None:
     hardware.keep_memory()
     half, duration = WARM + watch.steps // 2, WARM + watch.steps
     settings = {"batch": watch.batch, "duration": str(duration), "snapshots": 1, "checkpoint_every": str(half), "device": "cpu"}
-    config = resolve({"family": name}, settings)
-    trainer = Trainer(family, Batches(data.train, watch.batch, 0), config.train)
+    config = case.config(**settings)
+    trainer = Trainer(family, case.feed(family, data, watch.batch), config.train)
     with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
         run = Run.create(Path(folder) / "run", config, provenance(data, "a benchmark"))
         trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
@@ -131,15 +185,32 @@ class Clocked:
         self.observer.checkpoint(trainer, state)
 
 
-def flops_per_image(name: str, batch: int) -> float:
-    """Return the floating-point operations of forward and backward, counted once over the stock layers."""
-    from torch.utils.flop_counter import FlopCounterMode
+def flops_per_image(case: Case, batch: int) -> float:
+    """Return the floating-point operations of one step per image of a batch, counted over the stock layers.
 
-    same.conv_transpose2d = stock_transposed
+    Counted are every turn's forward pass once, and a backward pass for each player along its own weights alone. NaN for games
+    with a penalty on slopes, whose gradient within a loss PyTorch's counter does not follow.
+    """
+    stock_layers()
     data = from_array(random_images(batch), validation=0.0, name="random")
-    family_class = families.find(name)
-    family: Family = family_class(family_class.Config(), data.spec)
+    family = case.family(data)
+    images = data.train.head(batch)
+    given = Batch(images.images, None, dict.fromkeys(family.domains, images))
+    total = 0
+    if getattr(family.config, "penalty", 0) or getattr(family.config, "r1", 0):
+        return math.nan
+    for turn in moves(family):
+        forward = flops(lambda turn=turn: turn.losses(given))
+        total += forward
+        for name in turn.losses(given):
+            for other, player in family.players().items():
+                player.requires_grad_(other == name)
+            total += flops(lambda turn=turn, name=name: turn.losses(given)[name].total.backward()) - forward
+            family.requires_grad_(True)
+    return total / len(images)
+
+
+def flops(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
-        (loss,) = family.turns()[0].losses(data.train.head(batch)).values()
-        loss.total.backward()
-    return counter.get_total_flops() / len(data.train.head(batch))
+        work()
+    return counter.get_total_flops()
