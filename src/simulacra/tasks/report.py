@@ -19,6 +19,7 @@ from simulacra.tasks.exhibition import exhibition
 from simulacra.tasks.figures import gallery
 from simulacra.tasks.numbers import newest
 from simulacra.tasks.page import page
+from simulacra.tasks.watch import standing
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -67,6 +68,7 @@ def _facts(trained: "Trained") -> dict[str, Any]:
         "averaged": run.config.train.ema > 0,
         "facts": _key_facts(trained, [record for record in records if record.get("kind") == "train"]),
         "plots": plots(records),
+        "troubles": standing(run).troubles,
     }
 
 
