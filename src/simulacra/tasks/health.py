@@ -108,7 +108,7 @@ def _alike(course: Course) -> Trouble | None:
     return _trouble(
         "mode collapse",
         spell or _last_spell(looks, lambda look: look["diversity"] < _NEVER, stuck),
-        lambda look: f"generated images differ from each other by {look['diversity']:.1%} of what real ones do",
+        lambda spell: f"generated images differ from each other by {_lowest(spell, 'diversity')} of what real ones do",
         _against_collapse(course),
     )
 
@@ -122,7 +122,7 @@ def _repeated(course: Course) -> Trouble | None:
     return _trouble(
         "repeated images",
         _last_spell(course.looks[1:], repeated),
-        lambda look: f"generated images lie {look['distinctness']:.1%} as far from the nearest other one as real ones do",
+        lambda spell: f"generated images lie {_lowest(spell, 'distinctness')} as far from the nearest other one as real ones do",
         _against_collapse(course),
     )
 
@@ -133,7 +133,7 @@ def _missing(course: Course) -> Trouble | None:
     return _trouble(
         "missing modes",
         _last_spell(late, lambda look: look.get("modes_covered", 1) < _REACHED * look.get("modes", 1)),
-        lambda look: f"generated points reach {look['modes_covered']} of {look['modes']} modes",
+        lambda spell: f"generated points reach {spell[-1]['modes_covered']} of {spell[-1]['modes']} modes",
         _against_collapse(course),
     )
 
@@ -144,7 +144,7 @@ def _ahead(course: Course) -> Trouble | None:
         trouble = _trouble(
             "overwhelming discriminator",
             _last_spell(course.steps, _overwhelming(name.removesuffix("real_accuracy")), course.is_long),
-            lambda line: "it is hardly ever wrong and sure of it, so that it shows the generator no way",
+            lambda spell: "it is hardly ever wrong and sure of it, so that it shows the generator no way",
             _against_lead(course),
         )
         if trouble:
@@ -172,7 +172,7 @@ def _idle(course: Course) -> Trouble | None:
     return _trouble(
         "posterior collapse",
         _last_spell(course.looks[1:], idle, lambda spell: course.is_late(spell[-1])),
-        lambda look: f"only {look['active_units']} of {look['latent_units']} latent units are active",
+        lambda spell: f"only {spell[-1]['active_units']} of {spell[-1]['latent_units']} latent units are active",
         "a lower --beta, fewer --latents, or a longer training",
     )
 
@@ -187,7 +187,7 @@ def _diverged(course: Course) -> Trouble | None:
     return _trouble(
         "divergence",
         spell,
-        lambda look: f"the validation loss ended at {look[name]:.4g}, above the {first:.4g} of the untrained model",
+        lambda spell: f"the validation loss ended at {spell[-1][name]:.4g}, above the {first:.4g} of the untrained model",
         "a lower --lr, or --clip 100",
     )
 
@@ -224,12 +224,16 @@ def _names(lines: Sequence[Record], ending: str) -> list[str]:
 # --- words
 
 
-def _trouble(name: str, spell: Spell | None, what: Callable[[Record], str], remedy: str) -> Trouble | None:
+def _trouble(name: str, spell: Spell | None, what: Callable[[Sequence[Record]], str], remedy: str) -> Trouble | None:
     if spell is None:
         return None
     since: int = spell.lines[0]["step"]
     when = f"since step {since:,}" if spell.over is None else f"from step {since:,} to {spell.over:,}"
-    return Trouble(name, since, f"{name} {when}: {what(spell.lines[-1])}. Try {remedy}")
+    return Trouble(name, since, f"{name} {when}: {what(spell.lines)}. Try {remedy}")
+
+
+def _lowest(spell: Sequence[Record], name: str) -> str:
+    return f"{min(look[name] for look in spell):.1%}"
 
 
 def _against_collapse(course: Course) -> str:

@@ -22,11 +22,14 @@ def enough(dimensions: int) -> int:
 def varied(family: Samples, real: Tensor, law: Law | None, seed: int) -> dict[str, float]:
     """Return diversity and distinctness of generated images against real ones [n c h w], and the modes that points reach.
 
-    Nothing where there are fewer than 10 real images. The family is in evaluation mode, and real images are on its device.
+    The first two are left out where there are fewer than 10 real images, all where generated ones are not finite. The family is
+    in evaluation mode, and real images are on its device.
     """
     count = max(len(real), _POINTS) if law else len(real)
     drawn = noise(seed, 0, count, family.noise_shape).to(real.device)
     images = torch.cat([family.generate(part).float() for part in drawn.split(_AT_ONCE)])
+    if not images.isfinite().all():
+        return {}
     found = variety(images[: len(real)], real) if len(real) >= LEAST else {}
     if law:
         found |= {"modes_covered": modes_covered(points_of(images), law).value, "modes": len(law.shares)}
