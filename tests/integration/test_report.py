@@ -103,7 +103,7 @@ def test_every_picture_is_a_whole_png_with_its_size_and_a_description(vae):
 
 def test_curves_are_well_formed_drawings(vae):
     drawings = re.findall(r"<svg viewBox=.*?</svg>\s*</svg>", page_of(vae).text, re.DOTALL)
-    assert len(drawings) == 4
+    assert len(drawings) == 5
     for drawing in drawings:
         paths = [element.get("d") for element in ElementTree.fromstring(drawing).iter("path")]
         assert paths

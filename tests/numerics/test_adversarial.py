@@ -107,6 +107,25 @@ def test_the_verdict_counts_right_answers_on_either_side_of_the_boundary() -> No
     assert set(verdict(torch.zeros(1), torch.zeros(1), None)) == {"real_logit", "fake_logit"}
 
 
+def test_saturation_is_the_share_of_fakes_that_the_discriminator_is_certain_of() -> None:
+    fake = torch.tensor([-9.0, -4.7, -4.5, 3.0])  # D is 0.01 at a logit of -log 99 = -4.595
+    minimax, hinge = CRITERIA["saturating"], CRITERIA["hinge"]
+    assert verdict(fake, fake, minimax.boundary, minimax.certain)["saturation"] == 0.5
+    assert verdict(fake, fake, hinge.boundary, hinge.certain)["saturation"] == 0.75
+    assert CRITERIA["least-squares"].certain is None
+
+
+def test_a_certain_discriminator_teaches_the_minimax_generator_a_hundredth_of_the_other() -> None:
+    certain = CRITERIA["saturating"].certain
+    slopes = []
+    for name in ("saturating", "non-saturating"):
+        logit = torch.tensor([certain], requires_grad=True)
+        CRITERIA[name].generator(logit).backward()
+        assert logit.grad is not None
+        slopes.append(logit.grad.item())
+    assert slopes == pytest.approx([-0.01, -0.99], rel=1e-4)
+
+
 # --- slopes
 
 

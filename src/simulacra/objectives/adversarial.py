@@ -4,6 +4,7 @@
 holds to be real. Every loss is a float32 scalar, a mean over images, and is to be lowered.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -63,27 +64,37 @@ class Criterion:
     """A pair of losses.
 
     boundary: the logit above which an image is held to be real, None where the loss sets none; smooths: whether the target of
-    real images can be lowered.
+    real images can be lowered; certain: the logit below which a fake is told for certain, None where the loss has no such thing.
     """
 
     discriminator: Callable[[Tensor, Tensor, float], Tensor]
     generator: Callable[[Tensor], Tensor]
     boundary: float | None
     smooths: bool
+    certain: float | None
 
+
+_HUNDREDTH = -math.log(99)  # the logit at which D is 0.01, and the slope of log(1 - D) a hundredth of that of log D
 
 CRITERIA: Mapping[str, Criterion] = {
-    "non-saturating": Criterion(minimax_discriminator_loss, non_saturating_generator_loss, 0.0, True),
-    "saturating": Criterion(minimax_discriminator_loss, saturating_generator_loss, 0.0, True),
-    "hinge": Criterion(hinge_discriminator_loss, wasserstein_generator_loss, 0.0, False),
-    "least-squares": Criterion(least_squares_discriminator_loss, least_squares_generator_loss, 0.5, True),
-    "wasserstein": Criterion(wasserstein_critic_loss, wasserstein_generator_loss, None, False),
+    "non-saturating": Criterion(minimax_discriminator_loss, non_saturating_generator_loss, 0.0, True, _HUNDREDTH),
+    "saturating": Criterion(minimax_discriminator_loss, saturating_generator_loss, 0.0, True, _HUNDREDTH),
+    "hinge": Criterion(hinge_discriminator_loss, wasserstein_generator_loss, 0.0, False, -1.0),
+    "least-squares": Criterion(least_squares_discriminator_loss, least_squares_generator_loss, 0.5, True, None),
+    "wasserstein": Criterion(wasserstein_critic_loss, wasserstein_generator_loss, None, False, None),
 }
 
 
-def verdict(real: Tensor, fake: Tensor, boundary: float | None) -> dict[str, Tensor]:
-    """Return what is logged of a discriminator: its mean logits and, where there is a boundary, its share of right answers."""
+def verdict(real: Tensor, fake: Tensor, boundary: float | None, certain: float | None = None) -> dict[str, Tensor]:
+    """Return what is logged of a discriminator: its mean logits and, where there is a boundary, its share of right answers.
+
+    saturation: the share of fakes below `certain`. Of the minimax game these are the ones with D below 0.01, from which
+    log(1 - D) teaches a generator nothing (Goodfellow et al. 2014, section 3; Arjovsky & Bottou 2017, theorem 2.4); of the hinge,
+    those beyond the margin, from which the discriminator learns nothing more.
+    """
     parts = {"real_logit": real.mean(), "fake_logit": fake.mean()}
     if boundary is not None:
         parts |= {"real_accuracy": (real > boundary).float().mean(), "fake_accuracy": (fake < boundary).float().mean()}
+    if certain is not None:
+        parts["saturation"] = (fake < certain).float().mean()
     return parts

@@ -86,7 +86,7 @@ class Duel:
         seen = self._seen(batch.images)
         real = self._judge(seen, labels)
         total = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary)
+        parts = verdict(real, fake, criterion.boundary, criterion.certain)
         if self.config.r1:
             parts["r1"] = zero_centered_penalty(lambda points: self._judge(points, labels), seen)
             total = total + self.config.r1 * parts["r1"]

@@ -78,12 +78,15 @@ class Plot:
 
 
 def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
-    """Return what the reports of a run show: losses and parts by unit, the learning rate, the active latent units."""
+    """Return what the reports of a run show: losses and parts by unit, variety, the learning rate, active latent units."""
     losses = _losses(records)
     groups: dict[str, list[Series]] = {}
     for name, series in losses.items():
         groups.setdefault(_unit(name), []).append(series)
     drawn = [plot(unit, group) for unit, group in sorted(groups.items(), key=lambda item: _ORDER.get(item[0], 2))]
+    varied = [Series(name, validation=_points(records, "validation", name)) for name in ("diversity", "distinctness")]
+    modes = Series("reached", validation=_points(records, "validation", "modes_covered"))
+    drawn += [plot("diversity", varied, from_zero=True), plot("modes reached", [modes], from_zero=True)]
     rate = Series("learning rate", train=_points(records, "train", "lr"))
     units = Series("active", train=_points(records, "validation", "active_units"))
     limit = Series("all", train=_points(records, "validation", "latent_units"))
@@ -120,13 +123,13 @@ def short(value: float) -> str:
 
 
 _ORDER = {"nats per image": 0, "loss": 1}
+_UNITS = {"_nats": "nats per image", "_db": "decibels", "_accuracy": "right answers", "_logit": "logit", "_score": "score"}
 
 
 def _unit(name: str) -> str:
     """Return the unit of `player/part`, which its name ends with, or the part's name where it has none."""
     part = name.split("/", 1)[1]
-    units = {"_nats": "nats per image", "_db": "decibels"}
-    return next((unit for ending, unit in units.items() if part.endswith(ending)), part.replace("_", " "))
+    return next((unit for ending, unit in _UNITS.items() if part.endswith(ending)), part.replace("_", " "))
 
 
 def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
@@ -140,7 +143,8 @@ def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
 
 def _words(name: str, one_player: bool) -> str:
     player, part = name.split("/", 1)
-    words = part.removesuffix("_nats").removesuffix("_db").replace("_", " ").replace("elbo", "ELBO").replace("iwae", "IWAE")
+    ending = next((ending for ending in _UNITS if part.endswith(ending)), "")
+    words = part.removesuffix(ending).replace("_", " ").replace("elbo", "ELBO").replace("iwae", "IWAE")
     return words if one_player else f"{player}: {words}"
 
 

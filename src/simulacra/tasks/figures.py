@@ -15,6 +15,7 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.modes import inference
 from simulacra.core.progress import Progress
 from simulacra.tasks import pictures
+from simulacra.tasks.film import spread, step_of
 from simulacra.tasks.translation import there_and_back
 
 if TYPE_CHECKING:
@@ -188,9 +189,9 @@ def _films(trained: "Trained") -> dict[str, tuple[Picture, ...]]:
 def _film(folder: Path, row: int, spec: DataSpec) -> list[Picture]:
     """Return one row of the snapshots in a folder, at moments from the first to the last; unreadable ones are left out."""
     frames, shares = [], _FRAMES if pictures.are_points(spec.shape) else 1
-    for path in _spread(sorted(folder.glob("step_*.png")), _SNAPSHOTS):
+    for path in spread(sorted(folder.glob("step_*.png")), _SNAPSHOTS):
         try:
-            step = f"step {int(path.stem.removeprefix('step_')):,}"
+            step = step_of(path)
             with Image.open(path) as picture:
                 frames.append(_embedded(_cropped(picture, row, spec), f"Snapshot at {step}", step, shares))
         except (OSError, ValueError, SyntaxError):  # a foreign name, or a broken file as Pillow reports it
@@ -203,13 +204,6 @@ def _cropped(picture: Image.Image, row: int, spec: DataSpec) -> Image.Image:
     height = pictures.row_height(spec.height, spec.width)
     top = row * (height + pictures.GAP)
     return picture.crop((0, top, picture.width, min(top + height, picture.height)))
-
-
-def _spread(items: list[Path], count: int) -> list[Path]:
-    """Return at most `count` items at even distances, the first and the last among them."""
-    if len(items) <= count:
-        return items
-    return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
 
 
 # --- pictures

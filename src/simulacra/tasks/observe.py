@@ -1,4 +1,4 @@
-"""What is looked at while a run trains: pictures from fixed noise and fixed images, validation losses, latent collapse."""
+"""What is looked at while a run trains: pictures from fixed noise and fixed images, validation losses, variety, troubles."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset, Split
+from simulacra.data.laws import law_of
 from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.tracking import Tracking, tracking
@@ -23,13 +24,12 @@ from simulacra.engine.trainer import Trainer
 from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
-from simulacra.tasks import pictures
+from simulacra.tasks import pictures, variety
+from simulacra.tasks.health import Course, troubles
 from simulacra.tasks.translation import source_of, there_and_back
 
 _LOOKED_AT, _CHUNK = 1000, 250  # validation images that are looked at while training, and at once; fewer where they are large:
 _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
-_COLLAPSE_AFTER = 0.5  # share of the training before which few active units are usual
-_COLLAPSED = 0.25  # share of active units below which a collapse is announced
 
 
 class Bystander:
@@ -56,7 +56,9 @@ class RunObserver:
         self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
         self.watched = _watched(dataset)
         self.domains = {name: _watched(domain) for name, domain in dataset.domains.items()}
-        self.collapse_announced = False
+        self.law = law_of(dataset)
+        self.varied: dict[str, str] = {}  # as the last look found it
+        self.warned: set[str] = set()
         self.seconds_shown = 0
 
     def stepped(self, trainer: Trainer) -> None:
@@ -75,7 +77,7 @@ class RunObserver:
             self._report("train", {**record, **timing})
         alone = len(trainer.players) == 1
         losses = {name.split("/", 1)[1] if alone else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
-        self.meter.advance(0, images=f"{speed:,.0f}/s", **losses)
+        self.meter.advance(0, images=f"{speed:,.0f}/s", **self.varied, **losses)
 
     def due(self, trainer: Trainer) -> None:
         """Save pictures and validate."""
@@ -85,9 +87,10 @@ class RunObserver:
                 self._save_pictures(family, trainer)
             with evaluation(family):
                 record = self._validate(family, trainer)
+            with inference(family):
+                record |= self._variety(family, trainer)
             self._report("validation", {"step": trainer.step, **record})
-        self._announce_collapse(record, trainer)
-        self._announce_divergence(record, trainer)
+        self._warn(trainer)
 
     def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state in the run folder."""
@@ -151,28 +154,21 @@ class RunObserver:
         for batches in islice(zip(*(split.chunks(size) for split in self.domains.values()), strict=False), count):
             yield Batch(batches[0].images, batches[0].labels, dict(zip(self.domains, batches, strict=True)))
 
-    def _announce_collapse(self, record: Mapping[str, float], trainer: Trainer) -> None:
-        if self.collapse_announced or trainer.done < _COLLAPSE_AFTER or "active_units" not in record:
-            return
-        active, total = int(record["active_units"]), int(record["latent_units"])
-        if active < _COLLAPSED * min(total, self.watched.images[0].size):
-            self.collapse_announced = True
-            self.progress.say(
-                f"warning: only {active} of {total} latent units are active at step {trainer.step} (posterior collapse). "
-                "Try a lower --beta, fewer --latents, or a longer training"
-            )
+    def _variety(self, family: Family, trainer: Trainer) -> dict[str, float]:
+        """Return how varied generated images are, against validation images."""
+        if not isinstance(family, Samples):
+            return {}
+        real = self.watched.head(variety.enough(self.run.spec.dimensions)).images.to(_device(family))
+        found = variety.varied(family, real, self.law, trainer.settings.seed)
+        self.varied = {"diversity": f"{found['diversity']:.2f}"} if "diversity" in found else {}
+        return found
 
-    def _announce_divergence(self, record: Mapping[str, float], trainer: Trainer) -> None:
-        """Warn at the end if a lone player's loss stands above where it began."""
-        if trainer.done < 1 or len(trainer.players) != 1:
-            return
-        name = f"{next(iter(trainer.players))}/loss"
-        first = next((line for line in self.run.reports.read() if line["kind"] == "validation"), record)
-        if record[name] > first[name]:
-            self.progress.say(
-                f"warning: the validation loss ended at {record[name]:.4g}, above the {first[name]:.4g} of the untrained model: "
-                "the training diverged. Try a lower --lr, or --clip 100"
-            )
+    def _warn(self, trainer: Trainer) -> None:
+        """Say what goes wrong, each kind of trouble once."""
+        for trouble in troubles(Course.of(self.run, trainer.done)):
+            if trouble.name not in self.warned:
+                self.warned.add(trouble.name)
+                self.progress.say(f"warning: {trouble.message}")
 
 
 def tracked(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextManager[Tracking]:

@@ -17,8 +17,10 @@ from simulacra.runs.settings import groups
 from simulacra.tasks.curves import plots
 from simulacra.tasks.exhibition import exhibition
 from simulacra.tasks.figures import gallery
+from simulacra.tasks.film import film
 from simulacra.tasks.numbers import newest
 from simulacra.tasks.page import page
+from simulacra.tasks.watch import standing
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
@@ -41,6 +43,7 @@ def report(trained: "Trained", progress: Progress) -> Path:
     content |= {"evaluation": evaluation, "current": evaluation is not None and evaluation.checkpoint == trained.step}
     if isinstance(trained.model, Samples):
         content["exhibits"] = exhibition(trained, evaluation, drawn.problem)
+        content["animation"] = film(trained.run)
     path = trained.run.path / "report.html"
     write_text(path, page("report.html.jinja", content))
     return path
@@ -68,6 +71,7 @@ def _facts(trained: "Trained") -> dict[str, Any]:
         "averaged": run.config.train.ema > 0,
         "facts": _key_facts(trained, [record for record in records if record.get("kind") == "train"]),
         "plots": plots(records),
+        "troubles": standing(run).troubles,
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
@@ -28,6 +29,7 @@ from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
 from simulacra.runs.settings import RunConfig
+from simulacra.tasks.film import film
 from simulacra.tasks.observe import Bystander, RunObserver, tracked
 
 
@@ -183,7 +185,14 @@ def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outc
     seconds = round(trainer.seconds, 3)
     facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
     trainer.processes.lead(lambda: run.update_provenance(ended=now(), **facts))
+    if finished and isinstance(trainer.family, Samples):
+        trainer.processes.lead(lambda: _make_film(run))
     return Outcome(run, finished, trainer.step, seconds)
+
+
+def _make_film(run: Run) -> None:
+    with run.saving():
+        film(run)
 
 
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:

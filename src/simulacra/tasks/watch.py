@@ -8,11 +8,15 @@ from typing import Any
 from simulacra.engine.duration import Duration
 from simulacra.runs.lock import is_written
 from simulacra.runs.run import Run
+from simulacra.tasks.health import Course, Trouble, troubles
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run stands. state: training, finished or stopped; losses by `player/part`, as last reported."""
+    """Where a run stands. state: training, finished or stopped; losses by `player/part`, as last reported.
+
+    varied: diversity and distinctness of what it generates, at the last look.
+    """
 
     state: str
     step: int
@@ -22,6 +26,8 @@ class Standing:
     share: float | None
     losses: dict[str, float]
     validation: dict[str, float]
+    varied: dict[str, float]
+    troubles: tuple[Trouble, ...]
 
 
 def standing(run: Run) -> Standing:
@@ -30,15 +36,18 @@ def standing(run: Run) -> Standing:
     train, validation = _last(records, "train"), _last(records, "validation")
     finished = bool(run.read_provenance().get("finished"))
     state = "training" if is_written(run.path) else "finished" if finished else "stopped"
+    share = 1.0 if finished and state == "finished" else _share(run, train)
     return Standing(
         state,
         int(train.get("step", 0)),
         float(train.get("epochs", 0.0)),
         float(train.get("seconds", 0.0)),
         float(train.get("images_per_second", 0.0)),
-        1.0 if finished and state == "finished" else _share(run, train),
+        share,
         _losses(train),
         _losses(validation),
+        {name: validation[name] for name in ("diversity", "distinctness") if name in validation},
+        troubles(Course.of(run, share or 0.0)),
     )
 
 

@@ -7,6 +7,7 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import Parser, examples
@@ -37,22 +38,35 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
         now = standing(opened)
         console.result(asdict(now), lambda: "")
         return 0
-    last = watch(opened, parsed.every, _show)
+    last = watch(opened, parsed.every, _Screen().show)
     if sys.stdout.isatty():
         print()
     return 0 if last.state == "finished" else 1
 
 
-def _show(now: "Standing") -> None:
-    """Show a standing: in place on a terminal, as a line elsewhere."""
-    from shutil import get_terminal_size
+class _Screen:
+    """Shows a standing in place on a terminal, as a line elsewhere; and what goes wrong, each trouble once."""
 
-    line = _line(now)
-    if not sys.stdout.isatty():
-        print(line, flush=True)
-        return
-    width = get_terminal_size().columns - 1
-    print("\r" + line[:width].ljust(width), end="", flush=True)
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def show(self, now: "Standing") -> None:
+        """Show a standing."""
+        for trouble in now.troubles:
+            if trouble.name not in self._told:
+                self._told.add(trouble.name)
+                _print_over(f"warning: {trouble.message}")
+        if sys.stdout.isatty():
+            width = get_terminal_size().columns - 1
+            print("\r" + _line(now)[:width].ljust(width), end="", flush=True)
+        else:
+            print(_line(now), flush=True)
+
+
+def _print_over(line: str) -> None:
+    """Print a line in the place of the one that is shown in place."""
+    width = get_terminal_size().columns - 1 if sys.stdout.isatty() else 0
+    print(("\r" if width else "") + line.ljust(width), flush=True)
 
 
 def _line(now: "Standing") -> str:
@@ -60,6 +74,6 @@ def _line(now: "Standing") -> str:
     left = ""
     if now.share and now.state == "training":
         left = f", about {now.seconds * (1 - now.share) / now.share:,.0f} s left"
-    losses = ", ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in (now.varied | now.losses).items())
     speed = f", {now.images_per_second:,.0f} images/s" if now.images_per_second else ""
     return f"{now.state}:{done} step {now.step:,}, {now.epochs:.2f} epochs{speed}{left}" + (f"; {losses}" if losses else "")
