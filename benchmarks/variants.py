@@ -15,13 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from simulacra import families
 from simulacra.core.batch import Batch
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.feed import Feed, Unpaired
 from simulacra.core.progress import SILENT
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
 from simulacra.engine.average import Average
-from simulacra.engine.feed import Feed, Unpaired
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.tracking import Tracking
 from simulacra.engine.trainer import Trainer
