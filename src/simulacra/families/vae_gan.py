@@ -165,8 +165,8 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
 def unlikeness(real: Tensor, fake: Tensor) -> Tensor:
     """Return half the squared distance [b] of features [b c h w], summed over features, in units of their own variance.
 
-    Up to a constant, minus the log-density in nats of real features under N(those of the fake, 1) (Larsen et al. 2015, eq. 8), after
-    both are divided by one number: the root of the variance of the real ones over batch and pixels, averaged over channels.
+    Up to a constant, minus the log-density in nats of real features under N(those of the fake, 1) (Larsen et al. 2015, eq. 8),
+    all divided by one number before: the root of the variance of the real ones over batch and pixels, averaged over channels.
     """
     real, fake = real.float(), fake.float()
     variance = real.detach().var((0, 2, 3), unbiased=False).mean().clamp_min(_LEAST_VARIANCE)

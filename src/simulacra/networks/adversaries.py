@@ -37,7 +37,7 @@ class Discriminator(nn.Module):
     channels mean, and the paper finds projection better than them.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Linear, classes: int = 0) -> None:
+    def __init__(self, body: nn.Sequential, head: nn.Linear, classes: int = 0) -> None:
         super().__init__()
         self.body, self.head = body, head
         self.classes = nn.Embedding(classes, head.in_features) if classes else None
