@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simulacra.core.errors import SimulacraError, UsageError
-    from simulacra.interfaces.api import compare, from_array, load_data, open, resume, train
+    from simulacra.interfaces.api import compare, from_array, load_data, open, resume, train, unpaired
 
-__all__ = ["SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train"]
+__all__ = ["SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train", "unpaired"]
 
 
 def __getattr__(name: str) -> Any:

@@ -230,6 +230,14 @@ def test_a_model_without_domains_does_not_translate(capsys, trained_vae):
     assert "translation is not applicable to VAE: it needs Translates" in err
 
 
+@pytest.mark.parametrize("name", ["cyclegan", "vae"])
+def test_data_sets_with_the_wrong_domains_are_refused(tmp_path, name):
+    dataset = colours() if name == "cyclegan" else simulacra.unpaired(a=colours(), b=colours())
+    with pytest.raises(UsageError, match=f"{name} needs images with the domains"):
+        simulacra.train(name, dataset=dataset, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_python_trains_on_two_names(tmp_path):
     settings: dict[str, Any] = {**TINY, "duration": "1", "batch": 2, "threads": 1}
     trained = simulacra.train("cyclegan", a="digits", b="digits", out=tmp_path / "run", **settings)

@@ -7,6 +7,7 @@ from typing import Any
 from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
+from simulacra.data.domains import together
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE
@@ -18,7 +19,7 @@ from simulacra.tasks.train import resume as _resume
 from simulacra.tasks.train import train as _train
 from simulacra.tasks.trained import Trained, open_run
 
-__all__ = ["SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train"]
+__all__ = ["SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train", "unpaired"]
 
 
 def train(
@@ -74,6 +75,11 @@ def compare(
     comparison = compare_runs(runs, EvaluateConfig.of(settings), progress)
     write(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
     return comparison.table()
+
+
+def unpaired(*, a: Dataset, b: Dataset) -> Dataset:
+    """Return two data sets as the domains of one, for families that translate; raises UsageError for one that is streamed."""
+    return together({"a": a, "b": b})
 
 
 def load_data(name: str = "digits", *, progress: Progress = SILENT, **settings: Any) -> Dataset:

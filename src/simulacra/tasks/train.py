@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from simulacra import families
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
@@ -143,6 +144,10 @@ def _load(config: RunConfig, processes: Processes, progress: Progress) -> Datase
 
 
 def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
+    if (wanted := families.find(config.family).domains) != tuple(data.domains):
+        held = f"those of {data.name} have {' and '.join(data.domains) or 'none'}"
+        remedy = "give dataset=simulacra.unpaired(a=..., b=...)" if wanted else "give the data set of one"
+        raise UsageError(f"{config.family} needs images with the domains {' and '.join(wanted) or 'none'}, and {held}: {remedy}")
     feed = data.feed(config.train.batch, config.train.seed, config.data.flip, processes.part)
     return Trainer(config.new_family(data.spec), feed, config.train, processes)
 
