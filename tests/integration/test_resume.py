@@ -198,7 +198,7 @@ def test_every_kind_of_harm_to_a_checkpoint_is_noticed(tmp_path, harm):
 
 def test_no_file_of_a_run_is_a_pickle(straight):
     suffixes = {path.suffix for path in Path(straight).rglob("*") if path.is_file() and path.name != ".lock"}
-    assert suffixes <= {".toml", ".json", ".jsonl", ".png", ".safetensors", ".html"}
+    assert suffixes <= {".toml", ".json", ".jsonl", ".png", ".gif", ".safetensors", ".html"}
 
 
 def test_watch_tells_where_a_run_stands_from_its_folder_alone(straight, tmp_path, capsys):
