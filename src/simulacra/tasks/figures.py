@@ -140,7 +140,7 @@ def _traversal(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
 def _translations(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     """Return for each direction a strip of images, their translations, and what these return to."""
     model, strips = cast(Translates, trained.model), []
-    for to in model.domains:
+    for to in reversed(model.domains):  # the way out from the first domain comes first
         source = trained.source_of(to)
         images = trained.dataset[source].test.head(columns_of(_joint(trained.spec), 16))
         with inference(trained.model):
