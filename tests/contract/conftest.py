@@ -26,6 +26,7 @@ from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trainer import Trainer
 
 LARGE = 10_000_000  # parameters
+MANY = 28 * 28  # pixel values that a network is shown step after step
 CLASSES = ("cat", "dog", "owl")
 SMALL = DataSpec(1, 8, 8, CLASSES)
 SHAPES = (SMALL, DataSpec(1, 28, 28, CLASSES), DataSpec(3, 97, 64, CLASSES), DataSpec(1, 1, 2, CLASSES))
@@ -73,8 +74,9 @@ class Case:
 
     @property
     def config(self) -> Config:
-        """The settings of the preset."""
-        return self.kind.Config.of(self.kind.presets.get(self.preset, {}))
+        """The settings of the preset; where noise is refined to images step by step, in few steps."""
+        few = {"sampling_steps": 3} if issubclass(self.kind, capabilities.Refines) else {}
+        return self.kind.Config.of({**self.kind.presets.get(self.preset, {}), **few})
 
     def new(self, seed: int = 0) -> Family:
         """Return the family with the fresh weights of a seed; the caller's generator is left alone."""
@@ -229,6 +231,9 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
     "family_case": lambda: tuple(Case(kind, name) for name, kind in FAMILIES),
     "solo_case": lambda: tuple(case for case in BY_PRESET if len(case.new().players()) == 1),
     "sampling_case": lambda: able(capabilities.Samples),
+    "refining_case": lambda: able(capabilities.Refines),
+    "restoring_case": lambda: able(capabilities.Restores),
+    "inverting_case": lambda: able(capabilities.Inverts),
     "encoding_case": lambda: able(capabilities.Encodes),
     "decoding_case": lambda: able(capabilities.Decodes),
     "coding_case": lambda: able(capabilities.Encodes, capabilities.Decodes),
@@ -253,10 +258,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _parameter(case: Case) -> ParameterSet:
-    """Return a case as the parameter of a test, which is slow where the networks are large."""
+    """Return a case as the parameter of a test: slow where networks are large, or where large images take many steps."""
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in case.new().parameters())
-    return pytest.param(case, id=str(case), marks=[pytest.mark.slow] if size > LARGE else [])
+    often = issubclass(case.kind, capabilities.Refines)
+    slow = size > (LARGE // 10 if often else LARGE) or (often and case.spec.dimensions > MANY)
+    return pytest.param(case, id=str(case), marks=[pytest.mark.slow] if slow else [])
 
 
 # --- watching a game

@@ -1,5 +1,6 @@
 """What a family says it can do, it does: shapes, ranges, determinism, and nothing changed by looking."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core import capabilities
-from simulacra.core.errors import NotApplicable
+from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.modes import inference
 from simulacra.core.randomness import noise
 from simulacra.tasks.latents import linear, spherical
@@ -72,6 +73,81 @@ def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_c
             ends = torch.cat([family.generate(start, labels), family.generate(end, labels)])
         assert_images(images, sampling_case, 8)
         torch.testing.assert_close(torch.cat([images[:2], images[-2:]]), ends, rtol=1e-4, atol=1e-5)
+
+
+# --- Refines
+
+
+def test_images_are_refined_by_every_sampler_in_any_number_of_steps(refining_case: Any) -> None:
+    family = refining_case.new()
+    drawn, labels = noise(0, 0, 3, family.noise_shape), torch.tensor([0, 1, 2])
+    with inference(family):
+        for name in family.samplers:
+            for steps in (1, 2):
+                plan, calls = capabilities.Plan(name, steps), Counter[str]()
+                images = twice(lambda plan=plan, calls=calls: family.refine(drawn, labels, plan, lambda: calls.update("n")))
+                assert_images(images, refining_case, 3)
+                assert calls["n"] == 2 * family.evaluations(plan)
+                alone = family.refine(drawn[1:2], labels[1:2], plan, lambda: None)
+                torch.testing.assert_close(alone, images[1:2], rtol=1e-4, atol=1e-4)
+
+
+def test_generating_follows_the_familys_own_plan(refining_case: Any) -> None:
+    family = refining_case.new()
+    drawn = noise(0, 0, 2, family.noise_shape)
+    assert family.plan.sampler in family.samplers
+    with inference(family):
+        assert torch.equal(family.generate(drawn), family.refine(drawn, None, family.plan, lambda: None))
+
+
+def test_plans_that_cannot_be_followed_are_refused(refining_case: Any) -> None:
+    family = refining_case.new()
+    drawn = noise(0, 0, 1, family.noise_shape)
+    wrong = {"unknown sampler 'none'": ("none", 2), "steps is 0, expected at least 1": (family.samplers[0], 0)}
+    for message, (name, steps) in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            family.refine(drawn, None, capabilities.Plan(name, steps), lambda: None)
+
+
+def test_the_way_to_noise_and_the_way_back_begin_and_end_where_they_should(refining_case: Any) -> None:
+    family, images = refining_case.new(), refining_case.batch(2).images
+    drawn = noise(0, 0, 2, family.noise_shape)
+    with inference(family):
+        drowned, emerging = family.drown(images, drawn, 4), family.emerge(drawn, None, 4)
+        assert torch.equal(emerging[-1], family.generate(drawn))
+    assert torch.equal(drowned[0], images)
+    for moment in (*drowned, *emerging):
+        assert_images(moment, refining_case, 2)
+
+
+# --- Restores
+
+
+def test_what_is_known_of_an_image_stays_and_the_rest_is_made_of_noise(restoring_case: Any) -> None:
+    family, images = restoring_case.new(), restoring_case.batch(3).images
+    known = torch.zeros(images.shape[2:], dtype=torch.bool)
+    known[:, : images.shape[3] // 2] = True
+    first, second = (noise(seed, 0, 3, family.noise_shape) for seed in (0, 1))
+    with inference(family):
+        restored = twice(family.restore, images, known, first)
+        assert_images(restored, restoring_case, 3)
+        torch.testing.assert_close(restored[:, :, known], images[:, :, known], rtol=0, atol=1e-5)
+        assert not torch.equal(restored, family.restore(images, known, second))
+        torch.testing.assert_close(family.restore(images[1:2], known, first[1:2]), restored[1:2], rtol=1e-4, atol=1e-4)
+
+
+# --- Inverts
+
+
+def test_the_latents_of_images_give_the_images_back(inverting_case: Any) -> None:
+    family, images = inverting_case.new().eval(), inverting_case.batch(3).images
+    with inference(family):
+        latents = twice(family.invert, images)
+        returned = family.revert(latents)
+    assert latents.dim() == 2
+    assert latents.isfinite().all()
+    assert_images(returned, inverting_case, 3)
+    torch.testing.assert_close(returned, images, rtol=0, atol=0.02)
 
 
 # --- Encodes, Decodes, Reconstructs

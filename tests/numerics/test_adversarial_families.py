@@ -17,7 +17,7 @@ from simulacra.families.conv_gan import ConvGAN
 from simulacra.families.dcgan import DCGAN
 from simulacra.families.gan import GAN
 from simulacra.families.wgan_gp import WGANGP
-from simulacra.networks.adversaries import drawn_classes
+from simulacra.networks.classes import drawn_classes
 from simulacra.objectives.duel import DuelConfig, packed
 
 CLASSES = ("cat", "dog", "owl")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulacra.core.randomness import derive, generator, noise, permutation, reseed, stream
+from simulacra.core.randomness import Streams, derive, generator, noise, permutation, reseed, stream
 
 seeds = st.integers(0, 2**63 - 1)
 
@@ -81,3 +81,17 @@ def test_permutations_of_two_epochs_differ_and_ignore_the_global_generator() -> 
     torch.manual_seed(2)
     assert np.array_equal(first, permutation(100, 0, "epoch", 0))
     assert not np.array_equal(first, permutation(100, 0, "epoch", 1))
+
+
+def test_the_stream_of_an_image_is_a_function_of_its_first_noise_alone() -> None:
+    first = noise(0, 0, 4, (3,))
+    together, alone = Streams(first), Streams(first[2:3])
+    for shape in ((2, 2), (5,)):
+        drawn = together.draw(*shape)
+        assert torch.equal(drawn[2:3], alone.draw(*shape))
+        assert drawn.shape == (4, *shape)
+        assert len({row.numpy().tobytes() for row in drawn}) == 4
+    assert not torch.equal(together.draw(3), together.draw(3))
+    many = Streams(noise(1, 0, 500, (3,))).draw(200)  # 100,000 numbers: mean within 5.5 / sqrt(n), false positives below 1e-7
+    assert abs(many.mean()) < 5.5 / 100_000**0.5
+    assert abs(many.var() - 1) < 5.5 * (2 / 100_000) ** 0.5

@@ -81,8 +81,7 @@ def test_a_deterministic_sampler_returns_along_the_same_levels(name: str) -> Non
     errors_found = []
     for steps in (50, 100):
         levels = between(LINEAR, 1.0, 0.05, steps)
-        back = Level(levels.time.flip(0), levels.alpha.flip(0), levels.sigma.flip(0))
-        noisy = walk(Mixture().denoise, images, back, nothing)
+        noisy = walk(Mixture().denoise, images, levels.reversed(), nothing)
         errors_found.append((walk(Mixture().denoise, noisy, levels, nothing) - images).abs().max().item())
     assert errors_found[1] < {1: 0.06, 2: 0.003}[order]
     assert errors_found[0] / errors_found[1] > 0.85 * 2**order

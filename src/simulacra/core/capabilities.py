@@ -1,6 +1,7 @@
 """What a model can do, stated in its class header; tasks, metrics and tests ask for nothing else."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
@@ -28,6 +29,78 @@ class Samples(ABC):
 
         labels: int64 [b] below `classes`; without them the noise draws the classes, each equally often.
         """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How noise becomes an image step by step.
+
+    sampler: its name; steps: how many; guidance: how decidedly of the class asked for, 1 as learned, more exaggerates it;
+    eta: the share of fresh noise in each step, of samplers that take one.
+    """
+
+    sampler: str
+    steps: int
+    guidance: float = 1.0
+    eta: float = 0.0
+
+
+class Refines(Samples):
+    """Turns noise into images step by step, by a plan of its own or by another at each call."""
+
+    samplers: ClassVar[tuple[str, ...]]
+    """Names of the samplers that a plan may name."""
+
+    @property
+    @abstractmethod
+    def plan(self) -> Plan:
+        """The plan that `generate` follows."""
+
+    @abstractmethod
+    def check(self, plan: Plan) -> None:
+        """Raise UsageError for a plan that the model cannot follow."""
+
+    @abstractmethod
+    def evaluations(self, plan: Plan) -> int:
+        """Return how often the network sees each image, counting one with and one without its class as two."""
+
+    @abstractmethod
+    def refine(self, noise: Tensor, labels: Tensor | None, plan: Plan, advance: Callable[[], None]) -> Tensor:
+        """Return what `generate` does, by another plan; `advance` is called after each evaluation of the network.
+
+        Fresh noise is drawn from a stream that belongs to the image's own `noise`. Raises UsageError for a plan it cannot follow.
+        """
+
+    @abstractmethod
+    def drown(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
+        """Return images [b c h w] on their way to noise: [moments b c h w] in [0, 1], the images themselves first, noise last."""
+
+    @abstractmethod
+    def emerge(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
+        """Return what `generate` sees on its way: [moments b c h w] in [0, 1], noise first, the images that it returns last."""
+
+
+class Restores(Samples):
+    """Fills in what is missing of images, with what it makes of noise."""
+
+    @abstractmethod
+    def restore(self, images: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+        """Return images [b c h w] in [0, 1]: those given where `known`, bool [h w], is true, and made of noise elsewhere.
+
+        noise: [b *noise_shape], as `generate` takes it; another noise may give another filling.
+        """
+
+
+class Inverts(ABC):
+    """Finds the noise of images, as no encoder does: by many steps of the network, and in as many dimensions as an image has."""
+
+    @abstractmethod
+    def invert(self, images: Tensor) -> Tensor:
+        """Return latents [b d], about standard normal, of images [b c h w] in [0, 1], deterministically."""
+
+    @abstractmethod
+    def revert(self, latents: Tensor) -> Tensor:
+        """Return the images [b c h w] in [0, 1] that latents [b d] belong to, deterministically; of no class in particular."""
 
 
 class Encodes(ABC):
@@ -125,6 +198,38 @@ class ScoresLikelihood(ABC):
         """Return log p of observations, estimated with exactly `particles` importance samples each."""
 
 
+@dataclass(frozen=True)
+class StepCosts:
+    """What it costs to send images of 256 levels noise level by noise level, in nats: a bound of -log p, taken apart.
+
+    prior, decoder: [b], of the noisiest and of the least noisy level; steps: [b k], each the cost of one step between levels,
+    of k steps that were drawn; times: [b k] in [0, 1], where on the way these lie; count: how many steps there are.
+    """
+
+    prior: Tensor
+    decoder: Tensor
+    steps: Tensor
+    times: Tensor
+    count: int
+
+    @property
+    def total(self) -> Tensor:
+        """The bound [b] in nats per image, estimated without bias by the steps that were drawn."""
+        return self.prior + self.decoder + self.count * self.steps.mean(1)
+
+
+class ScoresSteps(ABC):
+    """Says how probable an image of 256 levels is, step by step or by the flow that carries it to noise."""
+
+    @abstractmethod
+    def step_costs(self, images: Tensor, draws: int) -> StepCosts:
+        """Return the terms of the variational bound of images [b c h w] in [0, 1], with exactly `draws` steps of each."""
+
+    @abstractmethod
+    def flow_log_likelihood(self, images: Tensor, probes: int) -> LogLikelihood:
+        """Return log p of images [b c h w] in [0, 1], uniformly dequantized, with exactly `probes` random directions each."""
+
+
 class Translates(ABC):
     """Turns images of one of its two domains into images of the other."""
 
@@ -151,4 +256,16 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
-ALL: tuple[type, ...] = (Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelihood, Translates)
+ALL: tuple[type, ...] = (
+    Samples,
+    Refines,
+    Restores,
+    Inverts,
+    Encodes,
+    Decodes,
+    Reconstructs,
+    Infers,
+    ScoresLikelihood,
+    ScoresSteps,
+    Translates,
+)

@@ -59,3 +59,18 @@ def noise(seed: int, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
     first, last = start // _BLOCK, (start + count - 1) // _BLOCK
     blocks = [torch.randn(_BLOCK, *shape, generator=generator(seed, "noise", block)) for block in range(first, last + 1)]
     return torch.cat(blocks)[start - first * _BLOCK :][:count] if blocks else torch.empty(0, *shape)
+
+
+class Streams:
+    """A stream of standard normal noise for each of several images, each a function of the image's own first noise alone."""
+
+    def __init__(self, first: Tensor) -> None:
+        self._like = first
+        rows = first.detach().float().cpu().flatten(1).contiguous().numpy()
+        digests = (blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rows)
+        self._generators = [generator(0, "stream", digest) for digest in digests]
+
+    def draw(self, *shape: int) -> Tensor:
+        """Return noise that was never returned before, [b *shape], on the device and in the type of the first."""
+        drawn = torch.stack([torch.randn(*shape, generator=source) for source in self._generators])
+        return drawn.to(self._like.device, self._like.dtype)

@@ -44,6 +44,10 @@ class Level:
         """Yield one level after the other."""
         return (self[index] for index in range(len(self)))
 
+    def reversed(self) -> "Level":
+        """Return the levels in the opposite order."""
+        return Level(self.time.flip(0), self.alpha.flip(0), self.sigma.flip(0))
+
     def of(self, images: Tensor) -> "Level":
         """Return the level as a factor of images [b ...]: on their device, in their type, a scalar or of shape [b 1 ...]."""
         return Level(*(over(part, images) for part in (self.time, self.alpha, self.sigma)))

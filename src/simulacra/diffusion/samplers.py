@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level
+from simulacra.diffusion.levels import Level, over
 from simulacra.diffusion.parameterizations import noise_of
 from simulacra.diffusion.schedules import Spacing
 from simulacra.diffusion.variances import learned_log_variance, posterior_variance
@@ -58,14 +58,9 @@ def ancestral(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, et
 
 
 def posterior_mean(images: Tensor, noisy: Tensor, here: Level, there: Level) -> Tensor:
-    """Return the mean of `there` given `here` and the image (Ho et al. 2020, eq. 7, for levels however far apart).
-
-    It is alpha_there * image + (a part of the noise that is known), the part being what leaves the posterior variance free.
-    """
+    """Return the mean of `there` given `here` and the image (Ho et al. 2020, eq. 7, for levels however far apart), [] or [b]."""
     known = there.sigma**2 / here.sigma**2 * here.alpha / there.alpha
-    at = there.of(noisy)
-    factor, rest = known.to(noisy), (here.alpha * known).to(noisy)
-    return factor * noisy + (at.alpha - rest) * images
+    return over(known, noisy) * noisy + over(there.alpha - here.alpha * known, noisy) * images
 
 
 def ddim(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:

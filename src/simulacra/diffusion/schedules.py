@@ -63,6 +63,15 @@ def karras(time: Tensor) -> Tensor:
 SCHEDULES: dict[str, Schedule] = {"linear": linear, "cosine": cosine, "sigmoid": sigmoid, "karras": karras}
 
 
+def stratified(count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return times in [0, 1), float64 [count]: each uniform, together evenly spread (Kingma et al. 2021, appendix I.1).
+
+    The loss of a batch varies less so than with independent times.
+    """
+    shares = torch.arange(count, dtype=torch.float64, device=device) / count
+    return (shares + torch.rand(1, dtype=torch.float64, device=device)) % 1
+
+
 # --- grids
 
 
@@ -88,15 +97,21 @@ def grid(path: Path, steps: int, spacing: Spacing) -> Level:
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}, expected at least 1")
-    shares = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
     if spacing == "time":
-        return clean(path(shares))
+        return clean(path(torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]))
+    return clean(row(path, steps, spacing))
+
+
+def row(path: Path, count: int, spacing: Spacing) -> Level:
+    """Return `count` levels from the noisiest to the least noisy of a path, both included, spaced as in a `grid`."""
+    shares = torch.linspace(0, 1, max(count, 2), dtype=torch.float64)[:count]
+    if spacing == "time":
+        return path(1 - shares)
     ends = path(torch.tensor([1.0, 0.0], dtype=torch.float64)).log_snr
-    shares = torch.linspace(0, 1, max(steps, 2), dtype=torch.float64)[:steps]
     if spacing == "log-snr":
-        return clean(path(time_of(path, torch.lerp(ends[0], ends[1], shares))))
+        return path(time_of(path, torch.lerp(ends[0], ends[1], shares)))
     noisiest, cleanest = torch.exp(-0.5 * ends / _RHO)
-    return clean(path(time_of(path, -2 * _RHO * torch.log(torch.lerp(noisiest, cleanest, shares)))))
+    return path(time_of(path, -2 * _RHO * torch.log(torch.lerp(noisiest, cleanest, shares))))
 
 
 def time_of(path: Path, log_snr: Tensor) -> Tensor:

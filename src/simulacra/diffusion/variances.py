@@ -45,7 +45,8 @@ def widest_variance(here: Level, there: Level) -> Tensor:
 def learned_log_variance(share: Tensor, here: Level, there: Level) -> Tensor:
     """Return exp's argument in Nichol & Dhariwal (2021, eq. 15): share * log(widest) + (1 - share) * log(posterior).
 
-    Interpolated in the logarithm, not linearly (trap 13). share: a network's output of any shape, nominally in [0, 1]; levels are
-    broadcast against it. `there` must have noise.
+    Interpolated in the logarithm, not linearly (trap 13). share: a network's output of any shape, nominally in [0, 1], against
+    which levels are broadcast; the result has its type. `there` must have noise.
     """
-    return share * widest_variance(here, there).log() + (1 - share) * posterior_variance(here, there).log()
+    widest, posterior = (variance(here, there).log().to(share) for variance in (widest_variance, posterior_variance))
+    return share * widest + (1 - share) * posterior

@@ -12,10 +12,10 @@ from simulacra.networks.adversaries import (
     Discriminator,
     Generates,
     Generator,
-    classes_of,
     leaky,
     spectrally_normalized,
 )
+from simulacra.networks.classes import classes_of
 from simulacra.networks.dropout import Dropout
 from simulacra.networks.mlp import dense
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved

@@ -13,9 +13,9 @@ from simulacra.networks.adversaries import (
     Discriminator,
     Generates,
     Generator,
-    classes_of,
     spectrally_normalized,
 )
+from simulacra.networks.classes import classes_of
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
 from simulacra.objectives.duel import DuelConfig, Dueling
 

@@ -12,10 +12,10 @@ from simulacra.networks.adversaries import (
     Discriminator,
     Generates,
     Generator,
-    classes_of,
     leaky,
     spectrally_normalized,
 )
+from simulacra.networks.classes import classes_of
 from simulacra.networks.mlp import dense
 from simulacra.objectives.duel import DuelConfig, Dueling
 

@@ -71,6 +71,9 @@ CATALOGUE: Mapping[str, Entry] = {
     "nll_nats": Entry(
         "negative log-likelihood, nats per image", "smaller", "With many importance samples the tighter bound of -log p(image)."
     ),
+    "flow_bits_per_dim": Entry(
+        "bits per dimension of the flow", "smaller", "Of 256 grey levels, uniformly dequantized, by the density of the flow."
+    ),
     "bits_per_dim": Entry(
         "bits per dimension", "smaller", "The bound for each pixel value, comparable across image sizes; raw bytes cost 8."
     ),

@@ -5,12 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Samples
-from simulacra.core.errors import UsageError
+from simulacra.networks.classes import drawn_classes, noise_size
 
 _SLOPE = 0.2  # of LeakyReLU below zero (Radford et al. 2015, section 3)
-_FEWEST = 2  # classes that can be told apart
 
 
 class Generator(nn.Module):
@@ -51,34 +49,6 @@ class Discriminator(nn.Module):
         if self.classes is not None:
             logits = logits + (self.classes(labels) * features).float().sum(1)
         return logits
-
-
-def classes_of(data: DataSpec, conditional: bool) -> int:
-    """Return how many classes a model tells apart, 0 if none; raises UsageError for a conditional model of unlabelled images."""
-    if not conditional:
-        return 0
-    if len(data.classes) < _FEWEST:
-        held = "one class" if data.classes else "no classes"
-        raise UsageError(f"a conditional model needs images of several classes, and these have {held}: leave --conditional out")
-    return len(data.classes)
-
-
-def noise_size(noise: int, classes: int) -> int:
-    """Return the numbers of noise that make an image: those of the generator, and one that draws the class."""
-    return noise + bool(classes)
-
-
-def drawn_classes(noise: Tensor, labels: Tensor | None, classes: int) -> tuple[Tensor, Tensor | None]:
-    """Return the generator's part of noise [b d+1] and the labels [b], where there are classes.
-
-    Labels that are not given are drawn by the last number u of the noise: class floor(classes * Phi(u)), which is uniform, and
-    a function of an image's own noise alone. Labels that are given leave the rest of the noise as it is.
-    """
-    if not classes:
-        return noise, None
-    if labels is None:
-        labels = (torch.special.ndtr(noise[:, -1].float()) * classes).long().clamp_max(classes - 1)
-    return noise[:, :-1], labels
 
 
 class Generates(Samples):

@@ -95,6 +95,8 @@ def _cache(measure: Measure, subject: Subject) -> Path:
         "test_images": len(subject.split),
         **{name: settings[name] for name in measure.settings},
     }
+    if "samples" in measure.settings and subject.manner:
+        identity["plan"] = subject.manner
     if "extractor" in measure.settings:
         identity["extractor"] = _extractor_identity(measure, subject)
     return subject.trained.run.evaluations / "measures" / f"{measure.name}-{_digest(identity)[:20]}.json"

@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, Translates
+from simulacra.core.capabilities import Decodes, Encodes, Inverts, Reconstructs, Refines, Samples, Translates
 from simulacra.core.errors import SimulacraError
 from simulacra.core.modes import inference
 from simulacra.core.progress import Progress
+from simulacra.core.randomness import noise
 from simulacra.tasks import pictures
 from simulacra.tasks.film import spread, step_of
 from simulacra.tasks.translation import there_and_back
@@ -25,6 +26,7 @@ _SNAPSHOTS = 9  # moments of the training that are shown
 _FRAMES = 6  # share of the width of a scatter plot in a film
 _SNAPSHOT_COLUMNS = 8  # images in a row of a snapshot, as the observer saves it
 _PAIRS, _STEPS = 6, 11  # interpolations, and images on the way
+_EMERGING = 4  # images whose way from noise is shown
 _ROWS = 10  # latents that are traversed
 _WIDEST = 1200  # pixels of a picture; wider ones are shrunk
 _COMFORTABLE = 1040  # pixels of a grid; wider images stand in fewer columns
@@ -56,6 +58,8 @@ def gallery(trained: "Trained", progress: Progress) -> Gallery:
     """Return all pictures of a report."""
     model = trained.model
     wanted = {name: drawn for name, (needed, drawn) in _DRAWN.items() if all(isinstance(model, kind) for kind in needed)}
+    if isinstance(model, Inverts):
+        wanted["interpolations"] = _interpolations
     shown: dict[str, tuple[Picture, ...]] = _films(trained) | dict.fromkeys(wanted, ())
     problem, real = "", None
     with progress.work("drawing the report", len(wanted) + 1, "pictures") as meter:
@@ -132,6 +136,20 @@ def _noise_ways(trained: "Trained") -> tuple[Picture, ...]:
     return (drawing(ways, _STEPS, f"{_PAIRS} ways between images generated from noise, one in each row"),)
 
 
+def _emergence(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
+    """Return two strips: a test image on its way to noise, and noise on its way to images, some at once."""
+    model = cast(Refines, trained.model)
+    moments = columns_of(trained.spec, _STEPS)
+    with inference(trained.model):
+        drawn = noise(0, 0, _EMERGING, model.noise_shape)
+        drowned = model.drown(real.images[:1], drawn[:1], moments).transpose(0, 1)
+        emerging = model.emerge(drawn, None, moments).transpose(0, 1)
+    return (
+        drawing(drowned.flatten(0, 1), moments, "A test image on its way to noise, at evenly spaced times"),
+        drawing(emerging.flatten(0, 1), moments, f"{_EMERGING} images on their way from noise, one in each row"),
+    )
+
+
 def _traversal(trained: "Trained", real: Batch) -> tuple[Picture, ...]:
     rows = trained.traverse(real.images[0], _STEPS)[:_ROWS]
     return (drawing(rows.flatten(0, 1), _STEPS, f"One test image while {len(rows)} of its latents are moved, one in each row"),)
@@ -162,6 +180,7 @@ _DRAWN: dict[str, tuple[tuple[type, ...], Draw]] = {
     "real": ((Samples,), _real),
     "reconstructions": ((Reconstructs,), _reconstructions),
     "interpolations": ((Encodes, Decodes), _interpolations),
+    "emergence": ((Refines,), _emergence),
     "traversal": ((Encodes, Decodes), _traversal),
     "translations": ((Translates,), _translations),
 }

@@ -4,21 +4,39 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Decodes, Encodes, Samples
+from simulacra.core.capabilities import Decodes, Encodes, Inverts, Samples
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
+from simulacra.tasks.restoration import known_of
 from simulacra.tasks.translation import Journey
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
 
+_UNKNOWN = 0.5  # grey of pixels that are not known
+
+
 def test_images(trained: "Trained", count: int, seed: int) -> Tensor:
     """Return `count` images [n c h w] of the test set, chosen by the seed."""
     return _chosen(trained.dataset.test, count, seed)
+
+
+def restorations(trained: "Trained", mask: str, count: int, draws: int, seed: int) -> list[Tensor]:
+    """Return rows of `count` images: test images chosen by the seed, what a mask leaves known of them, and `draws` fillings.
+
+    mask: a name or a picture (see `restoration.known_of`). Raises UsageError, NotApplicable.
+    """
+    images = test_images(trained, count, seed)
+    known = known_of(mask, trained.spec)
+    if draws < 1:
+        raise UsageError(f"draws is {draws}, expected at least 1")
+    seen = torch.where(known, images, torch.full_like(images, _UNKNOWN))
+    return [images, seen, *(trained.restore(images, known, seed + draw) for draw in range(draws))]
 
 
 def journey(trained: "Trained", to: str, count: int, seed: int) -> Journey:
@@ -73,7 +91,8 @@ def interpolations(trained: "Trained", ways: Ways) -> tuple[Tensor, Literal["ima
 
 
 def _codes(trained: "Trained") -> bool:
-    return isinstance(trained.model, Encodes) and isinstance(trained.model, Decodes)
+    model = trained.model
+    return isinstance(model, Inverts) or (isinstance(model, Encodes) and isinstance(model, Decodes))
 
 
 def _pairs(split: Split, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood, Translates
+from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood, ScoresSteps, Translates
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.modes import inference
 from simulacra.core.progress import Meter
@@ -33,6 +33,7 @@ from simulacra.metrics.probe_accuracy import probe_accuracy
 from simulacra.metrics.reconstruction import reconstruction
 from simulacra.metrics.result import Measurement
 from simulacra.metrics.ssim import WINDOW
+from simulacra.metrics.step_costs import DRAWS, flow_bits, step_costs
 from simulacra.tasks.classifier_accuracy import classifier_accuracy
 from simulacra.tasks.exhibits import by_class, suspects
 from simulacra.tasks.extractors import default_extractor
@@ -94,6 +95,8 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
             lambda s: f"{_tests(s)} x {s.settings.particles} decodings",
             _nll,
         ),
+        Measure("step costs", ScoresSteps, ("seed",), lambda s: f"{_tests(s)} x {DRAWS + 1} evaluations", _step_costs),
+        Measure("flow likelihood", ScoresSteps, ("seed", "flow_images"), _flow_cost, _flow_bits, _no_flow_bits),
     )
 
 
@@ -119,6 +122,32 @@ def _nll(subject: Subject) -> Findings:
     with subject.progress.work(f"NLL with {particles} samples", len(subject.split), "images") as meter:
         model = cast(ScoresLikelihood, subject.trained.model)
         return Findings({"nll_nats": negative_log_likelihood(model, subject.split, particles, seed, meter)}, {})
+
+
+def _step_costs(subject: Subject) -> Findings:
+    with subject.progress.work("bound, step by step", len(subject.split), "images") as meter:
+        model = cast(ScoresSteps, subject.trained.model)
+        bits, parts = step_costs(model, subject.split, subject.settings.seed, meter)
+    return Findings({"bits_per_dim": bits}, {}, {"step_costs": parts})
+
+
+def _no_flow_bits(subject: Subject) -> str:
+    return "" if subject.settings.flow_images else "add --flow-images and how many: each is followed to noise, slowly"
+
+
+def _flow_cost(subject: Subject) -> str:
+    return f"{_scored(subject):,} test images, followed to noise"
+
+
+def _scored(subject: Subject) -> int:
+    return min(subject.settings.flow_images, len(subject.split))
+
+
+def _flow_bits(subject: Subject) -> Findings:
+    count = _scored(subject)
+    with subject.progress.work("likelihood of the flow", count, "images") as meter:
+        model = cast(ScoresSteps, subject.trained.model)
+        return Findings({"flow_bits_per_dim": flow_bits(model, subject.split, count, subject.settings.seed, meter)}, {})
 
 
 # --- reconstruction and latents
@@ -221,6 +250,7 @@ def _agreement(subject: Subject) -> Findings:
             meter.advance(len(images))
     measured = label_agreement(torch.cat(asked), torch.cat(predicted), subject.classes)
     facts = {**seen.protocol, "generated": "rounded to 256 levels", "asked": "all classes equally", "seed": subject.settings.seed}
+    facts |= subject.manner
     return Findings({"label_agreement": measured.under(facts)}, {})
 
 
@@ -230,7 +260,7 @@ def _cas(subject: Subject) -> Findings:
     kind, seed = default_extractor(subject.trained.spec), subject.settings.seed
     with torch.inference_mode(False):
         measured = classifier_accuracy(images, labels, subject.split, kind, overrides={"seed": seed}, progress=subject.progress)
-    return Findings({"cas_accuracy": measured.under({"asked": "all classes equally"})}, {})
+    return Findings({"cas_accuracy": measured.under({"asked": "all classes equally", **subject.manner})}, {})
 
 
 # --- fidelity, diversity, memorization
@@ -245,7 +275,13 @@ def _fidelity(subject: Subject) -> Findings:
     if subject.settings.samples == 0:
         raise NotApplicable("--samples 0 leaves it out")
     data, seed = subject.trained.dataset, subject.settings.seed
-    protocol = {**subject.extractor.protocol, "reference": "test", "generated": "rounded to 256 levels", "seed": seed}
+    protocol = {
+        **subject.extractor.protocol,
+        "reference": "test",
+        "generated": "rounded to 256 levels",
+        "seed": seed,
+        **subject.manner,
+    }
     fakes, reals, known = subject.generated, subject.real(data.test), subject.real(data.train)
     images = 4 * (len(fakes.features) + len(reals.features)) + 2 * min(len(fakes.features), len(known.features))
     pictures: dict[str, Any] = {}

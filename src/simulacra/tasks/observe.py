@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, Translates
+from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Refines, Samples, Translates
 from simulacra.core.family import Family, named
 from simulacra.core.modes import evaluation, inference
 from simulacra.core.progress import Meter, Progress
@@ -158,7 +158,8 @@ class RunObserver:
         """Return how varied generated images are, against validation images."""
         if not isinstance(family, Samples):
             return {}
-        real = self.watched.head(variety.enough(self.run.spec.dimensions)).images.to(_device(family))
+        each = family.evaluations(family.plan) if isinstance(family, Refines) else 1
+        real = self.watched.head(variety.enough(self.run.spec.dimensions, each)).images.to(_device(family))
         found = variety.varied(family, real, self.law, trainer.settings.seed)
         self.varied = {"diversity": f"{found['diversity']:.2f}"} if "diversity" in found else {}
         return found

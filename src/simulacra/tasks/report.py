@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import Decodes, Samples
+from simulacra.core.capabilities import Decodes, Inverts, Samples
 from simulacra.core.config import options
+from simulacra.core.family import Family
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.runs.run import Run
@@ -62,7 +63,7 @@ def _facts(trained: "Trained") -> dict[str, Any]:
         "summary": model.summary,
         "paper": model.paper,
         "can": trained.capabilities,
-        "prior": model.prior if isinstance(model, Decodes) else "none",
+        "prior": _prior(model),
         "players": len(model.players()),
         "domains": model.domains,
         "data": run.provenance["data"],
@@ -73,6 +74,13 @@ def _facts(trained: "Trained") -> dict[str, Any]:
         "plots": plots(records),
         "troubles": standing(run).troubles,
     }
+
+
+def _prior(model: Family) -> str:
+    """Return what latents between images follow: the arc is for Gaussian ones."""
+    if isinstance(model, Inverts):
+        return "standard normal"
+    return model.prior if isinstance(model, Decodes) else "none"
 
 
 def _key_facts(trained: "Trained", records: Sequence[dict[str, Any]]) -> list[Row]:

@@ -16,4 +16,8 @@ class EvaluateConfig(Config):
     )
     extractor_seed: int = option(0, "seed of the extractor's training", low=0)
     cas: bool = option(False, "conditional models: train a classifier on generated images only, which takes minutes")
+    sampler: str = option("", "models that refine noise: the sampler, in place of their own")
+    steps: int = option(0, "models that refine noise: in how many steps; 0 takes their own number", low=0)
+    guidance: float = option(-1.0, "conditional ones of these: how decidedly; -1 takes their own", low=-1)
+    flow_images: int = option(0, "models that refine noise: test images to score by their flow, slowly; 0 leaves it out", low=0)
     seed: int = option(0, "seed of what the evaluation draws", low=0)

@@ -13,7 +13,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
-from simulacra.core.capabilities import Samples, require
+from simulacra.core.capabilities import Plan, Refines, Samples, require
 from simulacra.core.errors import NotApplicable
 from simulacra.core.files import write_bytes
 from simulacra.core.modes import inference
@@ -23,12 +23,13 @@ from simulacra.data.dataset import Split, levels
 from simulacra.data.places import cache_folder
 from simulacra.metrics.extractor import Embedding, Extractor
 from simulacra.tasks.extractors import default_extractor, load_extractor
+from simulacra.tasks.sampling import changed, facts
 from simulacra.tasks.settings import EvaluateConfig
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
-_AT_ONCE = 250  # images that are generated together
+_AT_ONCE, _REFINED_AT_ONCE = 250, 64  # images that are generated together
 
 
 @dataclass
@@ -65,6 +66,22 @@ class Subject:
         with self.progress.work("generating", self.settings.samples, "images") as meter:
             return _joined([extractor.embed(images, meter) for images in self.images()])
 
+    @cached_property
+    def plan(self) -> Plan | None:
+        """How a model that refines noise does so here; None for others. Raises UsageError for what it cannot do."""
+        model, settings = self.trained.model, self.settings
+        if not isinstance(model, Refines):
+            return None
+        guidance = None if settings.guidance < 0 else settings.guidance
+        plan = changed(model.plan, settings.sampler or None, settings.steps or None, guidance)
+        model.check(plan)
+        return plan
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """What the protocol of generated images says of how they were made."""
+        return {} if self.plan is None else facts(self.plan)
+
     @property
     def classes(self) -> int:
         """Number of classes that the model draws on request; 0 if it draws none."""
@@ -92,6 +109,8 @@ class Subject:
     def _generated(self, drawn: Tensor, labels: Tensor | None) -> Tensor:
         model = require(self.trained.model, Samples, "fidelity")
         with inference(self.trained.model):
+            if isinstance(model, Refines) and self.plan is not None:
+                return levels(torch.cat(_refined(model, drawn, labels, self.plan)))
             return levels(model.generate(drawn, labels))
 
     def real(self, split: Split) -> Embedding:
@@ -115,6 +134,13 @@ class Subject:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, serialize_tensors(_named(found)))
         return found
+
+
+def _refined(model: Refines, drawn: Tensor, labels: Tensor | None, plan: Plan) -> list[Tensor]:
+    """Return images of noise, some at once."""
+    parts = drawn.split(_REFINED_AT_ONCE)
+    given = [None] * len(parts) if labels is None else labels.split(_REFINED_AT_ONCE)
+    return [model.refine(part, asked, plan, lambda: None) for part, asked in zip(parts, given, strict=True)]
 
 
 def _joined(found: list[Embedding]) -> Embedding:

@@ -9,7 +9,19 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Reconstructs, Samples, Translates, of, require
+from simulacra.core.capabilities import (
+    Decodes,
+    Encodes,
+    Inverts,
+    Plan,
+    Reconstructs,
+    Refines,
+    Restores,
+    Samples,
+    Translates,
+    of,
+    require,
+)
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.modes import inference
 from simulacra.core.progress import SILENT, Progress
@@ -19,6 +31,7 @@ from simulacra.data.load import load
 from simulacra.engine.hardware import channels_last, keep_memory
 from simulacra.runs.run import Run
 from simulacra.tasks import latents as paths
+from simulacra.tasks.sampling import Order, changed, sampled
 from simulacra.tasks.translation import source_of, translated
 
 _AT_ONCE = 256  # images per call of the network
@@ -48,23 +61,49 @@ class Trained:
         """What the model can do."""
         return of(type(self.model))
 
-    def sample(self, count: int = 64, seed: int = 0, progress: Progress = SILENT, *, label: str | None = None) -> Tensor:
+    def sample(
+        self,
+        count: int = 64,
+        seed: int = 0,
+        progress: Progress = SILENT,
+        *,
+        label: str | None = None,
+        plan: Plan | None = None,
+    ) -> Tensor:
         """Return `count` new images; image k of a seed is the same whatever the count.
 
         label: the class they shall all show, by its name; without it a conditional model draws a class for each image.
+        plan: of a model that refines noise step by step, how (see `plan`); without it as its settings say.
         """
         model = require(self.model, Samples, "sampling")
         number = None if label is None else self._class(model, label)
         if count < 1:
             raise UsageError(f"count is {count}, expected at least 1")
-        images = []
-        with inference(self.model), progress.work("sampling", count, "images") as meter:
-            for start in range(0, count, _AT_ONCE):
-                drawn = noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape)
-                labels = None if number is None else torch.full((len(drawn),), number)
-                images.append(model.generate(drawn, labels))
-                meter.advance(len(drawn))
-        return torch.cat(images)
+        with inference(self.model):
+            return sampled(model, Order(count, seed, number, plan), progress)
+
+    def plan(self, sampler: str | None = None, steps: int | None = None, guidance: float | None = None) -> Plan:
+        """Return how a model that refines noise step by step does so: as its settings say, but for what is given."""
+        return changed(require(self.model, Refines, "a choice of sampler, steps or guidance").plan, sampler, steps, guidance)
+
+    def restore(self, images: Tensor, known: Tensor, seed: int = 0) -> Tensor:
+        """Return images [n c h w], filled in where `known`, bool [h w], is false; image k of a seed is always the same."""
+        model = require(self.model, Restores, "restoration")
+        if known.shape != images.shape[2:] or known.dtype != torch.bool:
+            raise UsageError(f"known is {known.dtype} {tuple(known.shape)}, expected bool {tuple(images.shape[2:])}")
+        drawn = noise(seed, 0, len(images), model.noise_shape)
+        pairs = zip(self._checked(images).split(_AT_ONCE), drawn.split(_AT_ONCE), strict=True)
+        with inference(self.model):
+            return torch.cat([model.restore(some, known, of_some) for some, of_some in pairs])
+
+    def invert(self, images: Tensor) -> Tensor:
+        """Return the latents [n d] that `revert` makes these images of."""
+        model = require(self.model, Inverts, "inversion")
+        return self._in_pieces(model.invert, self._checked(images))
+
+    def revert(self, latents: Tensor) -> Tensor:
+        """Return the images of latents [n d] that `invert` found."""
+        return self._in_pieces(require(self.model, Inverts, "inversion").revert, latents)
 
     def encode(self, images: Tensor) -> Tensor:
         """Return latents [n d]."""
@@ -97,15 +136,17 @@ class Trained:
     def interpolate(
         self, start: Tensor, end: Tensor, steps: int = 11, path: Literal["auto", "linear", "spherical"] = "auto"
     ) -> Tensor:
-        """Return images [n steps c h w] from images `start` to `end`, both [n c h w], of a model that encodes and decodes.
+        """Return images [n steps c h w] from images `start` to `end`, both [n c h w], of a model that has codes for images.
 
         The latents move along a line or an arc; `auto` takes the arc where the prior is Gaussian. The ends are the
         reconstructions of the images.
         """
-        model = require(self.model, Decodes, "interpolation")
-        along = paths.path_for(path, model.prior)
-        points = along(self.encode(start), self.encode(end), steps).transpose(0, 1)
-        return self.decode(points.flatten(0, 1)).unflatten(0, (len(start), steps))
+        if isinstance(self.model, Inverts):
+            encode, decode, prior = self.invert, self.revert, "standard normal"
+        else:
+            encode, decode, prior = self.encode, self.decode, require(self.model, Decodes, "interpolation").prior
+        points = paths.path_for(path, prior)(encode(start), encode(end), steps).transpose(0, 1)
+        return decode(points.flatten(0, 1)).unflatten(0, (len(start), steps))
 
     def interpolate_noise(
         self,

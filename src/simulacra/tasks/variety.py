@@ -10,13 +10,14 @@ from simulacra.metrics.known_law import modes_covered
 from simulacra.metrics.variety import LEAST, variety
 
 _IMAGES, _VALUES = 256, 2**23  # images that are drawn at a look, at most, and pixel values of them all
+_EVALUATIONS = 64 * 20  # of the network for them all, at most
 _POINTS = 2500  # points that are drawn to count modes: a hundred for each of 25
 _AT_ONCE = 256  # images that are made together
 
 
-def enough(dimensions: int) -> int:
-    """Return how many images of so many values are looked at."""
-    return max(LEAST, min(_IMAGES, _VALUES // dimensions))
+def enough(dimensions: int, evaluations: int = 1) -> int:
+    """Return how many images of so many values are looked at, fewer where each takes many evaluations of the network."""
+    return max(LEAST, min(_IMAGES, _VALUES // dimensions, _EVALUATIONS // evaluations))
 
 
 def varied(family: Samples, real: Tensor, law: Law | None, seed: int) -> dict[str, float]:

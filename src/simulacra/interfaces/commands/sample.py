@@ -2,6 +2,9 @@
 
 The ending of --out decides the form: .png is one grid, .npz an array `images` (uint8, n x h x w x c), anything else a folder
 of PNG files. Image k of a seed is the same however many are made.
+
+Models that refine noise step by step, as diffusion does, take --sampler, --steps and --guidance; without them they do as their
+settings say.
 """
 
 import argparse
@@ -15,6 +18,8 @@ EXAMPLES = examples(
     "simulacra sample runs/first --count 1000 --seed 7 --out samples.npz",
     "simulacra sample runs/first --count 100 --out samples/",
     "simulacra sample runs/conditional --label 7",
+    "simulacra sample runs/diffusion --sampler ddim --steps 50",
+    "simulacra sample runs/diffusion --label 7 --guidance 2",
 )
 
 
@@ -24,16 +29,25 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("--count", type=int, default=64, metavar="N", help="images to make (default: 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
     parser.add_argument("--label", metavar="CLASS", help="the class to show, of a conditional model (default: all, by chance)")
+    parser.add_argument("--sampler", metavar="NAME", help="how noise is refined: dpm-solver, ddim, heun, euler or ancestral")
+    parser.add_argument("--steps", type=int, metavar="N", help="in how many steps")
+    parser.add_argument("--guidance", type=float, metavar="W", help="how decidedly images show their class; 1 as learned")
     parser.add_argument("--out", type=Path, metavar="PATH", help="where to (default: RUN/pictures/samples.png)")
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Sample."""
     from simulacra.tasks.pictures import save_images
+    from simulacra.tasks.sampling import facts
     from simulacra.tasks.trained import open_run
 
-    images = open_run(parsed.run, progress=console).sample(parsed.count, parsed.seed, console, label=parsed.label)
+    trained = open_run(parsed.run, progress=console)
+    choices = (parsed.sampler, parsed.steps, parsed.guidance)
+    plan = None if choices == (None, None, None) else trained.plan(*choices)
+    images = trained.sample(parsed.count, parsed.seed, console, label=parsed.label, plan=plan)
     path = save_images(images, parsed.out or parsed.run / "pictures" / "samples.png")
     content = {"path": str(path), "count": len(images), "seed": parsed.seed, "label": parsed.label}
+    if plan is not None:
+        content |= facts(plan)
     console.result(content, lambda: f"{len(images):,} images in {path}")
     return 0
