@@ -108,7 +108,7 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1).mean()
         unlike = unlikeness(low[: len(images)], low[len(images) : 2 * len(images)]).mean()
         judging = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary)
+        parts = verdict(real, fake, criterion.boundary, criterion.certain)
         if self.config.r1:
             parts["r1"] = zero_centered_penalty(self.discriminator, images)
             judging = judging + self.config.r1 * parts["r1"]
