@@ -32,7 +32,7 @@ class VAEGANConfig(Config):
     features: tuple[int, ...] = option((32, 64), "encoder and decoder: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers", low=1)
     judge_features: tuple[int, ...] = option((64, 128), "discriminator: feature maps after each halving of the image", low=1)
-    batch_norm: bool = option(False, "discriminator: batch norm over real images and fakes together, but for the first layer")
+    batch_norm: bool = option(False, "discriminator: batch norm behind its first layer, over real images and over fakes apart")
     layer: int = option(1, "the discriminator's layer in which images are compared, counted from 1", low=1)
     gamma: float = option(0.02, "decoder: weight of likeness against being believed", low=0)
     beta: float = option(1.0, "encoder: weight of the KL term against likeness", low=0)
@@ -103,10 +103,9 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
         posterior = self.posterior(images)
         latents = posterior.mean + torch.exp(0.5 * posterior.log_var) * torch.randn_like(posterior.mean)
         fakes = self.decode(torch.cat([latents, torch.randn_like(latents)]))
-        low, logits = self._judged(torch.cat([images, fakes]))
-        real, fake = logits[: len(images)], logits[len(images) :]
+        (seen, real), (remade, fake) = self._judged(images), self._judged(fakes)
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1).mean()
-        unlike = unlikeness(low[: len(images)], low[len(images) : 2 * len(images)]).mean()
+        unlike = unlikeness(seen, remade[: len(images)]).mean()
         judging = criterion.discriminator(real, fake, self.config.smoothing)
         parts = verdict(real, fake, criterion.boundary, criterion.certain)
         if self.config.r1:
