@@ -31,11 +31,11 @@ class VAEGANConfig(Config):
     latents: int = option(16, "latent dimensions", low=1)
     features: tuple[int, ...] = option((32, 64), "encoder and decoder: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers", low=1)
-    judge_features: tuple[int, ...] = option((64, 128), "discriminator: feature maps after each halving of the image", low=1)
+    judge_features: tuple[int, ...] = option((32, 64, 128), "discriminator: feature maps after each halving of the image", low=1)
     batch_norm: bool = option(False, "discriminator: batch norm behind its first layer, over real images and over fakes apart")
     layer: int = option(1, "the discriminator's layer in which images are compared, counted from 1", low=1)
-    gamma: float = option(0.02, "decoder: weight of likeness against being believed", low=0)
-    beta: float = option(1.0, "encoder: weight of the KL term against likeness", low=0)
+    gamma: float = option(0.05, "decoder: weight of likeness against being believed", low=0)
+    beta: float = option(20.0, "encoder: weight of the KL term against likeness", low=0)
     loss: Literal["non-saturating", "saturating", "hinge", "least-squares"] = option(
         "non-saturating", "what decoder and discriminator play for; saturating is the game as the paper writes it"
     )
@@ -65,10 +65,10 @@ class VAEGAN(Family, Variational):
     paper = "Larsen et al. 2015"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "28": {},
-        "32": {"features": (32, 64, 128), "judge_features": (64, 128, 256), "latents": 64},
+        "32": {"features": (32, 64, 128), "latents": 64},
         "64": {"features": (32, 64, 128, 256), "judge_features": (32, 64, 128, 256), "latents": 128},
     }
-    defaults: ClassVar[Mapping[str, object]] = {"lr": 5e-4, "beta1": 0.5}
+    defaults: ClassVar[Mapping[str, object]] = {"lr": 1e-3, "beta1": 0.5, "batch": 64}
 
     def __init__(self, config: VAEGANConfig, data: DataSpec) -> None:
         super().__init__()
