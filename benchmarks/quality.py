@@ -4,8 +4,10 @@
 
 Runs of one seed share the initial weights, the order of the images and every random draw, so that differences are taken in
 pairs. Each run trains the recipe through the real engine; what is reported is the loss of the averaged weights on all validation
-images, computed in float32 with the same draws for all: nats for a VAE, mean squared error for an autoencoder. Test images are
-not touched. Before that, the gradient of the first step is compared, in which nothing has had time to grow.
+images, computed in float32 with the same draws for all: nats for a VAE, mean squared error for an autoencoder. The losses of a
+game say nothing of its images: there it is the Fréchet distance of 5,000 generated images to the validation images, in the
+features of the toolkit's own extractor. Test images are not touched. Before that, the gradient of the first step is compared, in
+which nothing has had time to grow.
 """
 
 import argparse
@@ -22,19 +24,26 @@ from scipy import stats
 from stock import stock_transposed
 from torch import Tensor
 
+from simulacra import families
 from simulacra.core.family import Family
 from simulacra.core.modes import inference
-from simulacra.core.randomness import reseed, stream
+from simulacra.core.progress import SILENT
+from simulacra.core.randomness import noise, reseed, stream
 from simulacra.data.batches import Batches
-from simulacra.data.dataset import Dataset
+from simulacra.data.dataset import Dataset, levels
 from simulacra.data.load import load
 from simulacra.engine import hardware
 from simulacra.engine.trainer import Trainer
+from simulacra.metrics.frechet import frechet_distance
+from simulacra.metrics.moments import blocked_moments
 from simulacra.networks import same
+from simulacra.networks.adversaries import Generates
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
+from simulacra.tasks.extractors import default_extractor, load_extractor
 
 STOCK, OWN, DEFAULT = "float32, stock layers and layout", "float32", "bfloat16"
 ARITHMETICS = (STOCK, OWN, DEFAULT)
+GENERATED = 5000  # images
 
 
 class Silent:
@@ -73,23 +82,31 @@ def trainer(config: RunConfig, data: Dataset, name: str, seed: int) -> Trainer:
 
 
 def first_gradient(config: RunConfig, data: Dataset, name: str) -> Tensor:
-    """Return the gradient of the first step along all parameters, as one vector."""
+    """Return the gradients of the first step, of every player along its own parameters, as one vector."""
     with arithmetic(name):
         training = trainer(config, data, name, 0)
-        (turn,) = training.turns
-        reseed(0, "step", 0, 0, 0, 0)
-        with torch.autocast("cpu", training.precision, enabled=name == DEFAULT):
-            (loss,) = turn.losses(training.feed.batch(0)).values()
-        parameters = list(training.family.parameters())
-        return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss.total, parameters)])
+        gradients: list[Tensor] = []
+        for index, turn in enumerate(training.turns):
+            reseed(0, "step", 0, index, 0, 0)
+            with torch.autocast("cpu", training.precision, enabled=name == DEFAULT):
+                losses = turn.losses(training.feed.batch(0))
+            for player, loss in losses.items():
+                gradients += torch.autograd.grad(loss.total, training.parameters[player], retain_graph=True)
+        return torch.cat([gradient.flatten() for gradient in gradients])
 
 
-def trained_loss(config: RunConfig, data: Dataset, name: str, seed: int) -> float:
-    """Train, and return the validation loss of the averaged weights."""
+def score(config: RunConfig, data: Dataset, name: str, seed: int) -> float:
+    """Train, and return how good the averaged weights are; less is better."""
     with arithmetic(name):
         training = trainer(config, data, name, seed)
         training.run(Silent())
+    if is_game(config):
+        return distance(training.evaluated, data)
     return validation_loss(training.evaluated, data)
+
+
+def is_game(config: RunConfig) -> bool:
+    return issubclass(families.find(config.family), Generates)
 
 
 def validation_loss(family: Family, data: Dataset) -> float:
@@ -101,6 +118,17 @@ def validation_loss(family: Family, data: Dataset) -> float:
             (loss,) = turn.losses(batch).values()
             total += next(iter(loss.parts.values())).item() * len(batch)
     return total / len(data.validation)
+
+
+def distance(family: Family, data: Dataset) -> float:
+    """Return the Fréchet distance of generated images, in 256 levels, to the validation images."""
+    extractor = load_extractor(default_extractor(data.spec), data, 0, SILENT)
+    with SILENT.work("", None, "") as meter:
+        real = extractor.embed(data.validation, meter).features
+        with inference(family):
+            made = [levels(family.generate(noise(0, at, 250, family.noise_shape))) for at in range(0, GENERATED, 250)]
+        features = torch.cat([extractor.embed(images, meter).features for images in made])
+        return frechet_distance(blocked_moments(features), blocked_moments(real), meter).value
 
 
 def main() -> None:
@@ -121,10 +149,10 @@ def main() -> None:
     losses: dict[str, list[float]] = {name: [] for name in chosen}
     for seed in range(parsed.seeds):
         for name in chosen:
-            losses[name].append(trained_loss(config, data, name, seed))
+            losses[name].append(score(config, data, name, seed))
             print(f"{parsed.recipe.stem}, seed {seed}, {name}: {losses[name][-1]:.6g}", file=sys.stderr, flush=True)
     print(f"\n{parsed.recipe.stem}: {parsed.seeds} seeds, {len(data.train):,} images, {parsed.duration}\n")
-    report(losses)
+    report(losses, "distance to validation images" if is_game(config) else "validation loss")
 
 
 def report_gradients(config: RunConfig, data: Dataset) -> None:
@@ -134,8 +162,8 @@ def report_gradients(config: RunConfig, data: Dataset) -> None:
         print(f"first gradient, {name}: differs from {STOCK} by {difference:.1e} of its norm")
 
 
-def report(losses: dict[str, list[float]]) -> None:
-    print("| arithmetic | validation loss, mean over seeds (standard deviation) | minus float32, in pairs (95 % interval) |")
+def report(losses: dict[str, list[float]], what: str) -> None:
+    print(f"| arithmetic | {what}, mean over seeds (standard deviation) | minus float32, in pairs (95 % interval) |")
     print("|---|---|---|")
     for name, values in losses.items():
         mean, spread = np.mean(values), np.std(values, ddof=1)

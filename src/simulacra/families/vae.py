@@ -9,22 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import (
-    Decodes,
-    Encodes,
-    Evidence,
-    Infers,
-    LogLikelihood,
-    Posterior,
-    Reconstructs,
-    Samples,
-    ScoresLikelihood,
-)
+from simulacra.core.capabilities import Evidence, LogLikelihood, Posterior, ScoresLikelihood
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.coders import Trunk, decoder, encoder
 from simulacra.networks.mlp import dense
+from simulacra.networks.variational import Variational, drawn, posterior_of
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import (
     importance_bound,
@@ -34,7 +25,7 @@ from simulacra.objectives.divergence import (
 )
 
 _PIXELS_AT_ONCE = 4096 * 784  # values per decoder call when many particles are scored
-_LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
+_LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: a finer one than 256 levels can show
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class VAEConfig(Config):
             raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
 
 
-class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelihood):
+class VAE(Family, Variational, ScoresLikelihood):
     """A latent-variable model p(x|z) N(z; 0, 1) with a diagonal Gaussian posterior q(z|x)."""
 
     Config = VAEConfig
@@ -84,7 +75,6 @@ class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelih
             "particles": 5,
         },
     }
-    prior = "standard normal"
 
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
@@ -103,11 +93,6 @@ class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelih
     def latents(self) -> int:
         """Latent dimensions."""
         return self.config.latents
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """The prior is the noise: [latents]."""
-        return (self.config.latents,)
 
     @property
     def beta(self) -> float:
@@ -162,24 +147,12 @@ class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelih
     def posterior(self, images: Tensor) -> Posterior:
         """Return q(z|x)."""
         features = self.encoder(images)
-        return Posterior(self.mean(features).float(), self.log_var(features).float().clamp(-_LOG_VAR, _LOG_VAR))
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Return the posterior mean."""
-        return self.posterior(images).mean
+        return posterior_of(self.mean(features), self.log_var(features))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the mean image of p(x|z)."""
         outputs = self.decoder(latents).float()
         return torch.sigmoid(outputs[:, : self.data.channels])
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """Decode the posterior mean."""
-        return self.decode(self.encode(images))
-
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Decode samples of the prior; the encoder is not used."""
-        return self.decode(noise)
 
     # --- likelihood
 
@@ -208,12 +181,12 @@ class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelih
     def _evidence(self, observed: Tensor, particles: int) -> Evidence:
         posterior = self.posterior(observed)
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1)
-        distortion = -self._log_likelihood_given(_draw(posterior, particles), observed).mean(0)
+        distortion = -self._log_likelihood_given(drawn(posterior, particles), observed).mean(0)
         return Evidence(rate, distortion)
 
     def _log_weights(self, observed: Tensor, posterior: Posterior, particles: int) -> Tensor:
         """Return log p(x|z) + log p(z) - log q(z|x) for fresh samples z of q: [k b]."""
-        latents = _draw(posterior, particles)
+        latents = drawn(posterior, particles)
         prior = standard_normal_log_density(latents)
         proposal = normal_log_density(latents, posterior.mean, posterior.log_var)
         return self._log_likelihood_given(latents, observed) + prior - proposal
@@ -230,12 +203,6 @@ class VAE(Family, Samples, Encodes, Decodes, Reconstructs, Infers, ScoresLikelih
         if self.config.likelihood == "bernoulli":
             return likelihood.bernoulli(outputs, observed)
         if self.log_sigma is not None:
-            return likelihood.gaussian(torch.sigmoid(outputs), self.log_sigma.clamp(-_LOG_VAR / 2), observed)
+            return likelihood.gaussian(torch.sigmoid(outputs), self.log_sigma.clamp(_LEAST_LOG_SIGMA), observed)
         mean, log_scale = outputs.chunk(2, dim=1)
         return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed)
-
-
-def _draw(posterior: Posterior, particles: int) -> Tensor:
-    """Return reparameterized samples mean + sigma * eps: [k b d] (Kingma & Welling 2013, section 2.4)."""
-    noise = torch.randn(particles, *posterior.mean.shape, device=posterior.mean.device)
-    return posterior.mean + torch.exp(0.5 * posterior.log_var) * noise

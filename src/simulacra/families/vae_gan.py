@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Infers, Posterior, Reconstructs, Samples
+from simulacra.core.capabilities import Posterior
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
@@ -16,12 +16,12 @@ from simulacra.networks.adversaries import Discriminator
 from simulacra.networks.coders import Trunk, decoder, encoder
 from simulacra.networks.dcgan import Norm, discriminator_body
 from simulacra.networks.mlp import dense
+from simulacra.networks.variational import Variational, drawn, posterior_of
 from simulacra.objectives.adversarial import CRITERIA, verdict
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.slope import zero_centered_penalty
 
 _LEAST_VARIANCE = 1e-12  # of features: below it all real images look the same
-_LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class VAEGANConfig(Config):
     latents: int = option(16, "latent dimensions", low=1)
     features: tuple[int, ...] = option((32, 64), "encoder and decoder: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers", low=1)
-    judge_features: tuple[int, ...] = option((64, 128), "discriminator: feature maps after each halving of the image", low=1)
-    batch_norm: bool = option(False, "discriminator: batch norm over real images and fakes together, but for the first layer")
+    judge_features: tuple[int, ...] = option((32, 64, 128), "discriminator: feature maps after each halving of the image", low=1)
+    batch_norm: bool = option(False, "discriminator: batch norm behind its first layer, over real images and over fakes apart")
     layer: int = option(1, "the discriminator's layer in which images are compared, counted from 1", low=1)
-    gamma: float = option(0.02, "decoder: weight of likeness against being believed", low=0)
-    beta: float = option(1.0, "encoder: weight of the KL term against likeness", low=0)
+    gamma: float = option(0.05, "decoder: weight of likeness against being believed", low=0)
+    beta: float = option(20.0, "encoder: weight of the KL term against likeness", low=0)
     loss: Literal["non-saturating", "saturating", "hinge", "least-squares"] = option(
         "non-saturating", "what decoder and discriminator play for; saturating is the game as the paper writes it"
     )
@@ -57,7 +57,7 @@ class VAEGANConfig(Config):
             )
 
 
-class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
+class VAEGAN(Family, Variational):
     """Encoder, decoder and discriminator: the last judges what is real, and lends its features to compare images in."""
 
     Config = VAEGANConfig
@@ -65,11 +65,10 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
     paper = "Larsen et al. 2015"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "28": {},
-        "32": {"features": (32, 64, 128), "judge_features": (64, 128, 256), "latents": 64},
+        "32": {"features": (32, 64, 128), "latents": 64},
         "64": {"features": (32, 64, 128, 256), "judge_features": (32, 64, 128, 256), "latents": 128},
     }
-    defaults: ClassVar[Mapping[str, object]] = {"lr": 5e-4, "beta1": 0.5}
-    prior = "standard normal"
+    defaults: ClassVar[Mapping[str, object]] = {"lr": 1e-3, "beta1": 0.5, "batch": 64}
 
     def __init__(self, config: VAEGANConfig, data: DataSpec) -> None:
         super().__init__()
@@ -101,14 +100,13 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
         """
         images, criterion = batch.images, CRITERIA[self.config.loss]
         posterior = self.posterior(images)
-        latents = posterior.mean + torch.exp(0.5 * posterior.log_var) * torch.randn_like(posterior.mean)
+        latents = drawn(posterior, 1)[0]
         fakes = self.decode(torch.cat([latents, torch.randn_like(latents)]))
-        low, logits = self._judged(torch.cat([images, fakes]))
-        real, fake = logits[: len(images)], logits[len(images) :]
+        (seen, real), (remade, fake) = self._judged(images), self._judged(fakes)
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1).mean()
-        unlike = unlikeness(low[: len(images)], low[len(images) : 2 * len(images)]).mean()
+        unlike = unlikeness(seen, remade[: len(images)]).mean()
         judging = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary)
+        parts = verdict(real, fake, criterion.boundary, criterion.certain)
         if self.config.r1:
             parts["r1"] = zero_centered_penalty(self.discriminator, images)
             judging = judging + self.config.r1 * parts["r1"]
@@ -134,32 +132,14 @@ class VAEGAN(Family, Samples, Encodes, Decodes, Reconstructs, Infers):
         """Latent dimensions."""
         return self.config.latents
 
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """The prior is the noise: [latents]."""
-        return (self.config.latents,)
-
     def posterior(self, images: Tensor) -> Posterior:
         """Return q(z|x)."""
         features = self.encoder["body"](images)
-        mean, log_var = self.encoder["mean"](features).float(), self.encoder["log_var"](features).float()
-        return Posterior(mean, log_var.clamp(-_LOG_VAR, _LOG_VAR))
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Return the posterior mean."""
-        return self.posterior(images).mean
+        return posterior_of(self.encoder["mean"](features), self.encoder["log_var"](features))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images."""
         return torch.sigmoid(self.decoder(latents).float())
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """Decode the posterior mean."""
-        return self.decode(self.encode(images))
-
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Decode samples of the prior; the encoder is not used."""
-        return self.decode(noise)
 
 
 def unlikeness(real: Tensor, fake: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ def finish(outcome: "Outcome", console: Console) -> int:
     def text() -> str:
         if not outcome.finished:
             return f"stopped and saved at step {outcome.step:,}. Go on with:  {program()} resume {path}"
-        pictures = f"pictures of the training: {path / 'samples'}\n" if any((path / "samples").iterdir()) else ""
+        shown = [path / name for name in ("samples", "translations", "reconstructions") if _holds_pictures(path / name)]
+        pictures = f"pictures of the training: {shown[0]}\n" if shown else ""
         return (
             f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{pictures}"
             f"next:  {program()} evaluate {path}    {program()} report {path}"
@@ -77,6 +78,10 @@ def finish(outcome: "Outcome", console: Console) -> int:
     if console.as_json and not outcome.finished:
         console.say(text())
     return 0 if outcome.finished else 1
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.rglob("*.png"))
 
 
 def _family_in(words: list[str]) -> str:
