@@ -12,7 +12,10 @@ from simulacra.core.capabilities import Plan
 from simulacra.core.errors import UsageError
 from simulacra.core.modes import inference
 from simulacra.core.randomness import noise
+from simulacra.diffusion.bounds import CHAIN, step_nats, step_shares
 from simulacra.diffusion.denoising import Denoising
+from simulacra.diffusion.levels import noised
+from simulacra.diffusion.schedules import chain
 from simulacra.families.diffusion import Diffusion, DiffusionConfig
 from simulacra.families.flow import Flow, FlowConfig
 
@@ -188,11 +191,20 @@ def test_images_cost_a_finite_number_of_bits_by_either_way(make: Any) -> None:
     assert density.nats.dtype == torch.float32
 
 
-def test_the_steps_that_are_drawn_estimate_the_whole_bound() -> None:
-    family = diffusion(features=(4,))
-    images = (IMAGES[:1] * 255).round() / 255
+@pytest.mark.parametrize("make", [diffusion, flow])
+def test_the_steps_that_are_drawn_estimate_the_whole_sum(make: Any) -> None:
+    family = make(features=(4,))
+    image = (IMAGES[:1] * 255).round() / 255
+    levels = chain(family.process.path, CHAIN)
+    shares = step_shares(levels)
+    assert shares.sum().item() == pytest.approx(1)
+    assert (shares >= 0.5 / 999 - 1e-12).all()
     with inference(family):
         torch.manual_seed(0)
-        costs = family.step_costs(images.repeat(999, 1, 1, 1), 1)  # evenly spread: every step once
-    assert len({round(time * 999) for time in costs.times.flatten().tolist()}) > 990
-    assert costs.count * costs.steps.mean().item() == pytest.approx(costs.steps.sum().item(), rel=1e-5)
+        drawn = family.step_costs(image.repeat(2000, 1, 1, 1), 1)
+        pixels = (2 * image - 1).repeat(999, 1, 1, 1)
+        here, there = levels[1:], levels[:-1]
+        noisy = noised(pixels, torch.randn_like(pixels), here)
+        whole = step_nats(family.estimate(noisy, here), pixels, noisy, here, there).sum().item()
+    # 64 pixels of noise in each of 2,000 steps: their sum varies by a few thousandths
+    assert (drawn.count * drawn.steps.mean()).item() == pytest.approx(whole, rel=0.05)

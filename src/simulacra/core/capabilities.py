@@ -202,8 +202,9 @@ class ScoresLikelihood(ABC):
 class StepCosts:
     """What it costs to send images of 256 levels noise level by noise level, in nats: a bound of -log p, taken apart.
 
-    prior, decoder: [b], of the noisiest and of the least noisy level; steps: [b k], each the cost of one step between levels,
-    of k steps that were drawn; times: [b k] in [0, 1], where on the way these lie; count: how many steps there are.
+    prior, decoder: [b], of the noisiest and of the least noisy level; steps: [b k], each an unbiased estimate of what a step
+    between levels costs on average, from k steps that were drawn; times: [b k] in [0, 1], where on the way these lie; count: how
+    many steps there are.
     """
 
     prior: Tensor

@@ -13,6 +13,7 @@ from simulacra.diffusion.variances import learned_log_variance, posterior_varian
 from simulacra.objectives.likelihood import discretized_gaussian
 
 CHAIN = 1000  # levels (Ho et al. 2020, section 4)
+_RANGE = 15.0  # of log SNRs that matter, either way
 
 
 def prior_nats(images: Tensor, level: Level) -> Tensor:
@@ -48,6 +49,16 @@ def decoder_nats(estimate: Estimate, images: Tensor, level: Level) -> Tensor:
     at = level.of(images)
     sigma = 0.5 * at.sigma / (at.alpha**2 + at.sigma**2).sqrt()  # on the scale of [0, 1]
     return -discretized_gaussian(0.5 * (estimate.image + 1), sigma.log(), 0.5 * (images + 1))
+
+
+def step_shares(levels: Level) -> Tensor:
+    """Return how often each step of a chain [n], least noisy level first, is drawn for an estimate of their sum: [n - 1], sum 1.
+
+    Half of the draws are even; the others go by how much the log SNR changes, since that is what steps cost near the image,
+    where nearly all is paid. Drawn evenly alone, sums have twice the standard error (measured on digits).
+    """
+    widths = -levels.log_snr.clamp(-_RANGE, _RANGE).diff()
+    return 0.5 * widths / widths.sum() + 0.5 / len(widths)
 
 
 def _over(level: Level, images: Tensor) -> Level:

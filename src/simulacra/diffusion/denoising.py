@@ -7,18 +7,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Inverts, LogLikelihood, Plan, Refines, Restores, ScoresSteps, StepCosts
-from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import Streams
-from simulacra.diffusion.bounds import CHAIN, decoder_nats, prior_nats, step_nats
+from simulacra.diffusion.bounds import CHAIN, decoder_nats, prior_nats, step_nats, step_shares
 from simulacra.diffusion.density import log_density
 from simulacra.diffusion.guidance import guided
 from simulacra.diffusion.inpainting import inpainting
@@ -26,46 +25,13 @@ from simulacra.diffusion.levels import Level, Path, noised, over
 from simulacra.diffusion.parameterizations import Parameterization, image_of, input_scale, output_of
 from simulacra.diffusion.samplers import SAMPLERS, Denoiser, Draw, Estimate, heun, nothing
 from simulacra.diffusion.schedules import Spacing, chain, grid, row, stratified
+from simulacra.diffusion.settings import DenoisingConfig
 from simulacra.diffusion.weights import of_output
 from simulacra.networks.classes import classes_of, drawn_classes, noise_size
-from simulacra.networks.unet import UNet, UNetShape
+from simulacra.networks.unet import UNet
 from simulacra.objectives.duel import given_labels
 
 _INVERSION = 30  # steps from image to noise and back
-
-
-@dataclass(frozen=True)
-class DenoisingConfig(Config):
-    """Settings that all denoising families share."""
-
-    features: tuple[int, ...] = option((32, 64, 64), "feature maps of the U-Net at each resolution, halved in between", low=1)
-    blocks: int = option(1, "residual blocks at each resolution", low=1)
-    attention: tuple[int, ...] = option((), "sides in pixels at which pixels attend to each other; the smallest does", low=1)
-    dropout: float = option(0.0, "dropout within the residual blocks", low=0, high=0.9)
-    resampling: Literal["conv", "pool"] = option("pool", "resolutions change by convolutions, or without parameters")
-    skips: Literal["all", "blocks"] = option("blocks", "what the way up is given: all feature maps, or those behind blocks")
-    conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
-    label_dropout: float = option(0.1, "conditional: share of images learned without their class", low=0, high=0.9)
-    sampler: Literal["dpm-solver", "ddim", "heun", "euler", "ancestral"] = option(
-        "dpm-solver", "how noise becomes images, unless 'simulacra sample' is told otherwise"
-    )
-    sampling_steps: int = option(20, "in how many steps", low=1)
-    guidance: float = option(1.0, "conditional: how decidedly images show their class; 1 as learned, more exaggerates", low=0)
-    eta: float = option(0.0, "ddim: share of fresh noise in each step", low=0, high=1)
-
-    def validate(self) -> None:
-        """Raise UsageError where settings contradict each other."""
-        if self.guidance != 1 and not self.conditional:
-            raise UsageError(f"guidance is {self.guidance}, which needs classes: add --conditional, or leave it at 1")
-        if self.conditional and self.label_dropout == 0:
-            raise UsageError("label_dropout is 0: a conditional model must learn images without their class, too, such as 0.1")
-        if self.eta and self.sampler != "ddim":
-            raise UsageError(f"eta is {self.eta}, which sampler 'ddim' takes, and {self.sampler!r} does not: leave it at 0")
-
-    @property
-    def shape(self) -> UNetShape:
-        """The shape of the network."""
-        return UNetShape(self.features, self.blocks, self.attention, self.dropout, self.resampling, self.skips)
 
 
 @dataclass(frozen=True)
@@ -278,7 +244,7 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
     # --- likelihood
 
     def step_costs(self, images: Tensor, draws: int) -> StepCosts:
-        """Return the terms of the bound of a chain of 1000 levels, for no class in particular; steps are drawn evenly spread."""
+        """Return the terms of the bound of a chain of 1000 levels, for no class in particular."""
         images = 2 * images - 1
         levels = chain(self.process.path, CHAIN)
         found = [self._drawn_step(images, levels) for _ in range(draws)]
@@ -287,11 +253,13 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
         return StepCosts(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN - 1)
 
     def _drawn_step(self, images: Tensor, levels: Level) -> tuple[Tensor, Tensor]:
-        """Return the cost of one step for each image, and its time."""
-        places = 1 + (stratified(len(images)) * (CHAIN - 1)).long()
-        here, there = levels[places], levels[places - 1]
+        """Return the cost of one step for each image, less the oftener it is drawn; and its time."""
+        shares = step_shares(levels)
+        places = torch.searchsorted(shares.cumsum(0), stratified(len(images))).clamp_max(len(shares) - 1)
+        here, there = levels[places + 1], levels[places]
         noisy = noised(images, torch.randn_like(images), here)
-        return step_nats(self.estimate(noisy, here), images, noisy, here, there), here.time.to(images)
+        cost = step_nats(self.estimate(noisy, here), images, noisy, here, there)
+        return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
 
     def _at(self, images: Tensor, level: Level) -> Estimate:
         return self.estimate(noised(images, torch.randn_like(images), level), level)

@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.diffusion.denoising import Denoising, DenoisingConfig, Process
+from simulacra.diffusion.denoising import Denoising, Process
 from simulacra.diffusion.levels import variance_preserving
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS
 from simulacra.diffusion.schedules import SCHEDULES, stratified
+from simulacra.diffusion.settings import DenoisingConfig
 from simulacra.diffusion.weights import WEIGHTS
 
 _CIFAR = {"features": (128, 256, 256, 256), "blocks": 2, "attention": (16,), "resampling": "conv", "skips": "all", "dropout": 0.1}

@@ -11,7 +11,7 @@ from simulacra.data.dataset import Split
 from simulacra.metrics.result import Measurement, mean_of
 from simulacra.objectives.likelihood import bits_per_dimension
 
-DRAWS = 8  # steps of each image that are evaluated; together those of a chunk lie evenly spread over all
+DRAWS = 8  # steps of each image that are evaluated
 BINS = 20  # pieces of the way from image to noise, over which the costs of steps are shown
 PROBES = 1  # random directions in which the flow's divergence is measured
 _CHUNK = 250
@@ -23,20 +23,20 @@ def step_costs(model: ScoresSteps, split: Split, seed: int, meter: Meter) -> tup
     Also return what it consists of, in bits per dimension: prior, decoder, and the steps of each twentieth of the way.
     """
     totals, parts = [], []
-    sums, counts = torch.zeros(BINS, dtype=torch.float64), torch.zeros(BINS, dtype=torch.float64)
+    sums, drawn = torch.zeros(BINS, dtype=torch.float64), 0
     for number, batch in enumerate(split.chunks(_CHUNK)):
         with stream(seed, "step costs", number):
             found = model.step_costs(batch.images, DRAWS)
         totals.append(found.total)
         parts.append(torch.stack([found.prior, found.decoder], 1))
         bins = (found.times.double() * BINS).long().clamp_max(BINS - 1).flatten()
-        sums.index_add_(0, bins, found.steps.double().flatten() * found.count / BINS)
-        counts.index_add_(0, bins, torch.ones_like(bins, dtype=torch.float64))
+        sums.index_add_(0, bins, found.steps.double().flatten() * found.count)
+        drawn += found.steps.numel()
         meter.advance(len(batch))
     dimensions = split.images[0].size
     bits = torch.as_tensor(bits_per_dimension(torch.cat(totals), dimensions))
     prior, decoder = torch.as_tensor(bits_per_dimension(torch.cat(parts).double().mean(0), dimensions)).tolist()
-    along = torch.as_tensor(bits_per_dimension(sums / counts.clamp_min(1), dimensions)).tolist()
+    along = torch.as_tensor(bits_per_dimension(sums / drawn, dimensions)).tolist()
     protocol = {"target": "256 grey levels", "bound": "variational, 1000 levels", "dequantization": "none", "seed": seed}
     return mean_of(bits, {**protocol, "steps_drawn": DRAWS}), {"prior": prior, "decoder": decoder, "steps": along}
 
