@@ -17,7 +17,7 @@ from simulacra.networks.coders import Trunk, decoder, encoder
 from simulacra.networks.dcgan import Norm, discriminator_body
 from simulacra.networks.mlp import dense
 from simulacra.networks.variational import Variational, drawn, posterior_of
-from simulacra.objectives.adversarial import CRITERIA, verdict
+from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.slope import zero_centered_penalty
 
@@ -49,8 +49,7 @@ class VAEGANConfig(Config):
             raise UsageError(
                 f"layer is {self.layer}, and the discriminator has {layers}: at most {layers}, or more --judge-features"
             )
-        if self.smoothing and not CRITERIA[self.loss].smooths:
-            raise UsageError(f"smoothing is {self.smoothing}, and the {self.loss} loss has no targets to smooth: leave it at 0")
+        check_smoothing(self.loss, self.smoothing)
         if self.batch_norm and self.r1:
             raise UsageError(
                 "r1 needs a discriminator without batch norm, which mixes the images of a batch: leave one of them out"

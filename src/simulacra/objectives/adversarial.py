@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from simulacra.core.errors import UsageError
+
 
 def minimax_discriminator_loss(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return -log D(real) - log(1 - D(fake)) in nats, D being the sigmoid of a logit (Goodfellow et al. 2014, eq. 1).
@@ -83,6 +85,12 @@ CRITERIA: Mapping[str, Criterion] = {
     "least-squares": Criterion(least_squares_discriminator_loss, least_squares_generator_loss, 0.5, True, None),
     "wasserstein": Criterion(wasserstein_critic_loss, wasserstein_generator_loss, None, False, None),
 }
+
+
+def check_smoothing(loss: str, smoothing: float) -> None:
+    """Raise UsageError for smoothing with a loss that has no targets to smooth."""
+    if smoothing and not CRITERIA[loss].smooths:
+        raise UsageError(f"smoothing is {smoothing}, and the {loss} loss has no targets to smooth: leave it at 0")
 
 
 def verdict(real: Tensor, fake: Tensor, boundary: float | None, certain: float | None = None) -> dict[str, Tensor]:

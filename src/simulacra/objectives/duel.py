@@ -16,7 +16,7 @@ from simulacra.core.batch import Batch
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.objectives.adversarial import CRITERIA, verdict
+from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
 from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse
 from simulacra.objectives.slope import zero_centered_penalty
 
@@ -39,8 +39,7 @@ class DuelConfig(Config):
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         parse(self.augment)
-        if self.smoothing and not CRITERIA[self.loss].smooths:
-            raise UsageError(f"smoothing is {self.smoothing}, and the {self.loss} loss has no targets to smooth: leave it at 0")
+        check_smoothing(self.loss, self.smoothing)
         if self.loss == "wasserstein" and not (self.spectral_norm or self.r1):
             raise UsageError("loss 'wasserstein' needs a discriminator of bounded slope: add --spectral-norm, or use wgan_gp")
         if self.pack > 1 and self.conditional:
