@@ -14,7 +14,15 @@ from simulacra.diffusion.schedules import SCHEDULES, stratified
 from simulacra.diffusion.settings import DenoisingConfig
 from simulacra.diffusion.weights import WEIGHTS
 
-_CIFAR = {"features": (128, 256, 256, 256), "blocks": 2, "attention": (16,), "resampling": "conv", "skips": "all", "dropout": 0.1}
+_CIFAR: dict[str, object] = {
+    "features": (128, 256, 256, 256),
+    "blocks": 2,
+    "attention": (16,),
+    "dropout": 0.1,
+    "resampling": "conv",
+    "skips": "all",
+    "group": 4,
+}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from simulacra.networks.dropout import Dropout
 from simulacra.networks.mlp import dense
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 
-_GROUP, _GROUPS = 4, 32  # channels that are normalized together, at least, and groups at most (Ho et al. 2020: 32 groups of 128)
+_GROUPS = 32  # of channels that are normalized together, at most (Ho et al. 2020: of 128 channels)
 _EPS = 1e-6  # added to a group's variance
 _TIMES = 1000.0  # times in [0, 1] are embedded as the steps 0..1000 of Ho et al.
 _SLOWEST = 10_000.0  # the longest period of the embedding (Vaswani et al. 2017, section 3.5)
@@ -30,7 +30,8 @@ class UNetShape:
     features: feature maps at each resolution, each half of the one before; blocks: residual blocks at each resolution;
     attention: shorter sides in pixels at which pixels attend to each other, besides the smallest, where they always do;
     resampling: convolutions, or pooling and repetition without parameters; skips: what is kept for the way up, all
-    feature maps, which takes one block more at each resolution there, or those behind blocks alone.
+    feature maps, which takes one block more at each resolution there, or those behind blocks alone; group: channels that are
+    normalized together, at least.
     """
 
     features: tuple[int, ...] = (128, 256, 256, 256)
@@ -39,6 +40,7 @@ class UNetShape:
     dropout: float = 0.1
     resampling: Literal["conv", "pool"] = "conv"
     skips: Literal["all", "blocks"] = "all"
+    group: int = 4
 
     def __post_init__(self) -> None:
         if not self.features:
@@ -67,7 +69,7 @@ class UNet(nn.Module):
         self.down = self._way_down(sizes, kept)
         self.middle = nn.ModuleList([self._stage(bottom, bottom, attends=attends) for attends in (True, False)])
         self.up = self._way_up(sizes, kept)
-        self.last = nn.Sequential(_norm(width), nn.SiLU(), _last(width, outputs, sizes[0]))
+        self.last = nn.Sequential(_norm(width, shape.group), nn.SiLU(), _last(width, outputs, sizes[0]))
 
     def _way_down(self, sizes: list[tuple[int, int]], kept: list[int]) -> nn.ModuleList:
         """Return the blocks and halvings, and add the widths of what they keep for the way up."""
@@ -97,7 +99,7 @@ class UNet(nn.Module):
         return nn.ModuleList(layers)
 
     def _stage(self, inputs: int, outputs: int, *, attends: bool) -> "_Stage":
-        return _Stage(inputs, outputs, self.embedding, self.shape.dropout, attends=attends)
+        return _Stage(inputs, outputs, self.embedding, self.shape, attends=attends)
 
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return [b outputs h w]; labels: int64 [b] up to `classes`, which is the same as None."""
@@ -140,13 +142,14 @@ def sinusoids(times: Tensor, width: int) -> Tensor:
 class _Stage(nn.Module):
     """A residual block told of time and class, with attention behind it or without."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float, *, attends: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, shape: UNetShape, *, attends: bool) -> None:
         super().__init__()
-        self.enter = nn.Sequential(_norm(inputs), nn.SiLU(), SameConv2d(inputs, outputs, 3))
+        self.enter = nn.Sequential(_norm(inputs, shape.group), nn.SiLU(), SameConv2d(inputs, outputs, 3))
         self.told = dense(embedding, outputs)
-        self.leave = nn.Sequential(_norm(outputs), nn.SiLU(), Dropout(dropout), _zero(SameConv2d(outputs, outputs, 3)))
+        last = _zero(SameConv2d(outputs, outputs, 3))
+        self.leave = nn.Sequential(_norm(outputs, shape.group), nn.SiLU(), Dropout(shape.dropout), last)
         self.shortcut = nn.Identity() if inputs == outputs else SameConv2d(inputs, outputs, 1)
-        self.attention = _Attention(outputs) if attends else nn.Identity()
+        self.attention = _Attention(outputs, shape.group) if attends else nn.Identity()
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """Return [b outputs h w] of features [b inputs h w] and the condition [b embedding]."""
@@ -158,9 +161,9 @@ class _Stage(nn.Module):
 class _Attention(nn.Module):
     """Each pixel adds a mean of all pixels, weighed by how they match it (Wang et al. 2018), with a single head."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, group: int) -> None:
         super().__init__()
-        self.norm = _norm(features)
+        self.norm = _norm(features, group)
         self.ask = dense(features, 3 * features)
         self.answer = _zero(dense(features, features))
 
@@ -202,8 +205,8 @@ class _Doubling(nn.Module):
         return larger
 
 
-def _norm(features: int) -> nn.GroupNorm:
-    groups = math.gcd(features, min(_GROUPS, max(1, features // _GROUP)))
+def _norm(features: int, group: int) -> nn.GroupNorm:
+    groups = math.gcd(features, min(_GROUPS, max(1, features // group)))
     return nn.GroupNorm(groups, features, eps=_EPS)
 
 
