@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
+import torch
 from torch import Tensor
 
 from simulacra.core.errors import NotApplicable
@@ -36,13 +37,15 @@ class Plan:
     """How noise becomes an image step by step.
 
     sampler: its name; steps: how many; guidance: how decidedly of the class asked for, 1 as learned, more exaggerates it;
-    eta: the share of fresh noise in each step, of samplers that take one.
+    eta: the share of fresh noise in each step, of samplers that take one; precision: the type in which the network computes,
+    all else being float32.
     """
 
     sampler: str
     steps: int
     guidance: float = 1.0
     eta: float = 0.0
+    precision: torch.dtype = torch.float32
 
 
 class Refines(Samples):

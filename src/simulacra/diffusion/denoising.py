@@ -5,7 +5,7 @@ A family says which process it is: which noise levels there are, what the networ
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -155,7 +155,7 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
         """Return images [b c h w] in [0, 1], by a plan."""
         self.check(plan)
         _, labels = drawn_classes(noise, labels, self.classes)
-        return _shown(self._walked(noise, self._denoiser(labels, plan.guidance, advance), plan))
+        return _shown(self._walked(noise, self._denoiser(labels, plan, advance), plan))
 
     def _walked(self, noise: Tensor, denoise: Denoiser, plan: Plan) -> Tensor:
         """Return images in [-1, 1] that a denoiser makes of noise [b *noise_shape]."""
@@ -169,7 +169,7 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
 
     def restore(self, images: Tensor, known: Tensor, noise: Tensor) -> Tensor:
         """Return images [b c h w] in [0, 1], given where known and made of noise elsewhere, by the plan of the settings."""
-        denoise = self._denoiser(None, 1.0, _pass)
+        denoise = self._denoiser(None, replace(self.plan, guidance=1.0), _pass)
         return _shown(self._walked(noise, inpainting(denoise, 2 * images - 1, known.float()), self.plan))
 
     def drown(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
@@ -182,7 +182,7 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
     def emerge(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
         """Return what the sampler is given at some of its steps, and what it makes: [moments b c h w] in [0, 1]."""
         _, labels = drawn_classes(noise, labels, self.classes)
-        denoise, seen = self._denoiser(labels, self.plan.guidance, _pass), list[Tensor]()
+        denoise, seen = self._denoiser(labels, self.plan, _pass), list[Tensor]()
 
         def seeing(noisy: Tensor, level: Level) -> Estimate:
             seen.append(_shown(noisy))
@@ -192,16 +192,21 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
         chosen = torch.linspace(0, len(seen), moments).round().int().tolist()
         return torch.stack([(*seen, made)[place] for place in chosen])
 
-    def _denoiser(self, labels: Tensor | None, guidance: float, advance: Callable[[], None]) -> Denoiser:
+    def _denoiser(self, labels: Tensor | None, plan: Plan, advance: Callable[[], None]) -> Denoiser:
         """Return the denoiser that samplers see: guided, its images held in [-1, 1] (as Ho et al. 2020 do)."""
+        reduced = plan.precision != torch.float32
+
+        def estimated(noisy: Tensor, level: Level, asked: Tensor | None) -> Estimate:
+            with torch.autocast(noisy.device.type, plan.precision, enabled=reduced):
+                found = self.estimate(noisy, level, asked)
+            advance()
+            return found
 
         def denoise(noisy: Tensor, level: Level) -> Estimate:
-            found = self.estimate(noisy, level, labels)
+            found = estimated(noisy, level, labels)
             image = found.image
-            advance()
-            if guidance != 1:
-                image = guided(image, self.estimate(noisy, level).image, guidance)
-                advance()
+            if plan.guidance != 1:
+                image = guided(image, estimated(noisy, level, None).image, plan.guidance)
             return Estimate(image.clamp(-1, 1), found.share)
 
         return denoise

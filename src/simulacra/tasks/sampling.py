@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,13 +13,13 @@ from simulacra.core.capabilities import Plan, Refines, Samples
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
 
-_AT_ONCE, _REFINED_AT_ONCE = 256, 64  # images per call of the network, which sees them once or many times
+_AT_ONCE, _REFINED_AT_ONCE = 256, 64  # images that the network makes at once, seeing them once or many times
 _VALUES = 2**18  # pixel values of those that are refined together, at most: they stay in the processor's caches, and in memory
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: how many images of which seed, of which class (None: any), by which plan (None: the model's own)."""
+    """What is wanted: how many images of which seed, of which class (None: any), by which plan, of a model that refines noise."""
 
     count: int
     seed: int = 0
@@ -34,10 +35,16 @@ def sampled(model: Samples, order: Order, progress: Progress) -> Tensor:
     if isinstance(model, Refines):
         return _refined(model, order, order.plan or model.plan, progress)
     with progress.work("sampling", order.count, "images") as meter:
-        return _joined(model, order, _AT_ONCE, lambda drawn, labels: _generated(model, drawn, labels, meter))
+        return _joined(model, order, lambda drawn, labels: _generated(model, drawn, labels, meter))
 
 
-def changed(plan: Plan, sampler: str | None = None, steps: int | None = None, guidance: float | None = None) -> Plan:
+def changed(
+    plan: Plan,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    precision: torch.dtype | None = None,
+) -> Plan:
     """Return a plan with what is not None replaced; another sampler has no eta."""
     if sampler is not None and sampler != plan.sampler:
         plan = replace(plan, sampler=sampler, eta=0.0)
@@ -45,24 +52,35 @@ def changed(plan: Plan, sampler: str | None = None, steps: int | None = None, gu
         plan,
         steps=plan.steps if steps is None else steps,
         guidance=plan.guidance if guidance is None else guidance,
+        precision=plan.precision if precision is None else precision,
     )
 
 
 def facts(plan: Plan) -> dict[str, str | int | float]:
     """Return what a protocol says of a plan."""
     extra = {"eta": plan.eta} if plan.eta else {}
-    return {"sampler": plan.sampler, "steps": plan.steps, "guidance": plan.guidance, **extra}
+    arithmetic = str(plan.precision).removeprefix("torch.")
+    return {"sampler": plan.sampler, "steps": plan.steps, "guidance": plan.guidance, **extra, "arithmetic": arithmetic}
+
+
+def refined(
+    model: Refines, drawn: Tensor, labels: Tensor | None, plan: Plan, advance: Callable[[int], None] = lambda images: None
+) -> Tensor:
+    """Return images of noise by a plan, as many at once as is fast; `advance` is told how many were evaluated, each time."""
+    at_once = max(1, min(_REFINED_AT_ONCE, _VALUES // math.prod(model.noise_shape)))
+    parts = drawn.split(at_once)
+    asked = [None] * len(parts) if labels is None else labels.split(at_once)
+    return torch.cat(
+        [model.refine(part, some, plan, partial(advance, len(part))) for part, some in zip(parts, asked, strict=True)]
+    )
 
 
 def _refined(model: Refines, order: Order, plan: Plan, progress: Progress) -> Tensor:
     model.check(plan)
-    at_once = max(1, min(_REFINED_AT_ONCE, _VALUES // math.prod(model.noise_shape)))
     total = model.evaluations(plan)
     with progress.work("sampling", order.count * total, "image-steps") as meter:
         pace = _Pace(meter, total)
-        return _joined(
-            model, order, at_once, lambda drawn, labels: model.refine(drawn, labels, plan, lambda: pace.step(len(drawn)))
-        )
+        return _joined(model, order, lambda drawn, labels: refined(model, drawn, labels, plan, pace.step))
 
 
 class _Pace:
@@ -79,10 +97,10 @@ class _Pace:
         self._meter.advance(images, images=f"{rate:,.3g}/s")
 
 
-def _joined(model: Samples, order: Order, at_once: int, make: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
+def _joined(model: Samples, order: Order, make: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
     images = []
-    for start in range(0, order.count, at_once):
-        drawn = noise(order.seed, start, min(at_once, order.count - start), model.noise_shape)
+    for start in range(0, order.count, _AT_ONCE):
+        drawn = noise(order.seed, start, min(_AT_ONCE, order.count - start), model.noise_shape)
         images.append(make(drawn, None if order.label is None else torch.full((len(drawn),), order.label)))
     return torch.cat(images)
 

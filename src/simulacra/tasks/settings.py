@@ -1,6 +1,7 @@
 """Settings of an evaluation."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from simulacra.core.config import Config, option
 
@@ -19,5 +20,8 @@ class EvaluateConfig(Config):
     sampler: str = option("", "models that refine noise: the sampler, in place of their own")
     steps: int = option(0, "models that refine noise: in how many steps; 0 takes their own number", low=0)
     guidance: float = option(-1.0, "conditional ones of these: how decidedly; -1 takes their own", low=-1)
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "models that refine noise: arithmetic of the network; auto takes that of the training"
+    )
     flow_images: int = option(0, "models that refine noise: test images to score by their flow, slowly; 0 leaves it out", low=0)
     seed: int = option(0, "seed of what the evaluation draws", low=0)

@@ -23,13 +23,13 @@ from simulacra.data.dataset import Split, levels
 from simulacra.data.places import cache_folder
 from simulacra.metrics.extractor import Embedding, Extractor
 from simulacra.tasks.extractors import default_extractor, load_extractor
-from simulacra.tasks.sampling import changed, facts
+from simulacra.tasks.sampling import facts, refined
 from simulacra.tasks.settings import EvaluateConfig
 
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
-_AT_ONCE, _REFINED_AT_ONCE = 250, 64  # images that are generated together
+_AT_ONCE = 250  # images that are generated together
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Subject:
         if not isinstance(model, Refines):
             return None
         guidance = None if settings.guidance < 0 else settings.guidance
-        plan = changed(model.plan, settings.sampler or None, settings.steps or None, guidance)
+        plan = self.trained.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
         model.check(plan)
         return plan
 
@@ -110,7 +110,7 @@ class Subject:
         model = require(self.trained.model, Samples, "fidelity")
         with inference(self.trained.model):
             if isinstance(model, Refines) and self.plan is not None:
-                return levels(torch.cat(_refined(model, drawn, labels, self.plan)))
+                return levels(refined(model, drawn, labels, self.plan))
             return levels(model.generate(drawn, labels))
 
     def real(self, split: Split) -> Embedding:
@@ -134,13 +134,6 @@ class Subject:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, serialize_tensors(_named(found)))
         return found
-
-
-def _refined(model: Refines, drawn: Tensor, labels: Tensor | None, plan: Plan) -> list[Tensor]:
-    """Return images of noise, some at once."""
-    parts = drawn.split(_REFINED_AT_ONCE)
-    given = [None] * len(parts) if labels is None else labels.split(_REFINED_AT_ONCE)
-    return [model.refine(part, asked, plan, lambda: None) for part, asked in zip(parts, given, strict=True)]
 
 
 def _joined(found: list[Embedding]) -> Embedding:

@@ -28,7 +28,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
-from simulacra.engine.hardware import channels_last, keep_memory
+from simulacra.engine.hardware import channels_last, keep_memory, precision_of
 from simulacra.runs.run import Run
 from simulacra.tasks import latents as paths
 from simulacra.tasks.sampling import Order, changed, sampled
@@ -79,12 +79,25 @@ class Trained:
         number = None if label is None else self._class(model, label)
         if count < 1:
             raise UsageError(f"count is {count}, expected at least 1")
+        if plan is None and isinstance(model, Refines):
+            plan = self.plan()
         with inference(self.model):
             return sampled(model, Order(count, seed, number, plan), progress)
 
-    def plan(self, sampler: str | None = None, steps: int | None = None, guidance: float | None = None) -> Plan:
-        """Return how a model that refines noise step by step does so: as its settings say, but for what is given."""
-        return changed(require(self.model, Refines, "a choice of sampler, steps or guidance").plan, sampler, steps, guidance)
+    def plan(
+        self,
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    ) -> Plan:
+        """Return how a model that refines noise step by step does so: as its settings say, but for what is given.
+
+        The network computes in the arithmetic of the training, unless another is given; all else is float32.
+        """
+        model = require(self.model, Refines, "a choice of sampler, steps, guidance or precision")
+        chosen = self.run.config.train.precision if precision == "auto" else precision
+        return changed(model.plan, sampler, steps, guidance, precision_of(chosen, torch.device("cpu")))
 
     def restore(self, images: Tensor, known: Tensor, seed: int = 0) -> Tensor:
         """Return images [n c h w], filled in where `known`, bool [h w], is false; image k of a seed is always the same."""

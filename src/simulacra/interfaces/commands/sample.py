@@ -3,8 +3,8 @@
 The ending of --out decides the form: .png is one grid, .npz an array `images` (uint8, n x h x w x c), anything else a folder
 of PNG files. Image k of a seed is the same however many are made.
 
-Models that refine noise step by step, as diffusion does, take --sampler, --steps and --guidance; without them they do as their
-settings say.
+Models that refine noise step by step, as diffusion does, take --sampler, --steps, --guidance and --precision; without them they
+do as their settings say, in the arithmetic they were trained in.
 """
 
 import argparse
@@ -32,6 +32,9 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("--sampler", metavar="NAME", help="how noise is refined: dpm-solver, ddim, heun, euler or ancestral")
     parser.add_argument("--steps", type=int, metavar="N", help="in how many steps")
     parser.add_argument("--guidance", type=float, metavar="W", help="how decidedly images show their class; 1 as learned")
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), help="arithmetic of the network that refines (default: auto)"
+    )
     parser.add_argument("--out", type=Path, metavar="PATH", help="where to (default: RUN/pictures/samples.png)")
 
 
@@ -42,8 +45,9 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.tasks.trained import open_run
 
     trained = open_run(parsed.run, progress=console)
-    choices = (parsed.sampler, parsed.steps, parsed.guidance)
-    plan = None if choices == (None, None, None) else trained.plan(*choices)
+    choices = {name: getattr(parsed, name) for name in ("sampler", "steps", "guidance", "precision")}
+    given = {name: value for name, value in choices.items() if value is not None}
+    plan = trained.plan(**given) if given else None
     images = trained.sample(parsed.count, parsed.seed, console, label=parsed.label, plan=plan)
     path = save_images(images, parsed.out or parsed.run / "pictures" / "samples.png")
     content = {"path": str(path), "count": len(images), "seed": parsed.seed, "label": parsed.label}
