@@ -9,9 +9,10 @@ each process are not timed. Reported are medians over rounds, ratios within a ro
 compiled graphs), the other the whole process with its libraries. A goal such as "0.6 of pythae's" is about the first: most of the
 second is torch itself, on both sides.
 
---peers adds pythae, and Keras with TensorFlow, each in an environment of its own that is made on first use (about 2.5 GB in
-$SIMULACRA_CACHE/benchmarks). Fraction of the peak: operations of forward and backward, times images/s, over the best
-rate of a product of large square matrices in the same arithmetic, timed once in every round as `simulacra doctor` does.
+--peers adds pythae, and Keras with TensorFlow, or for diffusion diffusers, each in an environment of its own that is made on
+first use (about 2.5 GB in $SIMULACRA_CACHE/benchmarks); all then train the peer's network. Fraction of the peak: operations of
+forward and backward, times images/s, over the best rate of a product of large square matrices in the same arithmetic, timed once
+in every round as `simulacra doctor` does.
 """
 
 import argparse
@@ -31,8 +32,8 @@ from table import Reference, Rounds, ratios, span, table
 from simulacra.engine import hardware
 from simulacra.tasks import speeds
 
-SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py"}
-GOES_WITH_PEERS = ("vae", "autoencoder")
+SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py", "diffusers": "diffusers_training.py"}
+PEERS_OF = {"vae": ("pythae", "keras"), "autoencoder": ("pythae", "keras"), "diffusion": ("diffusers",)}
 _MATRIX = "matrix product"
 
 
@@ -44,7 +45,9 @@ def main() -> None:
         return
     commands = {name: our_command(name, parsed) for name in variants.VARIANTS}
     if parsed.peers:
-        commands |= {name: [str(python_of(name)), str(PEERS / SCRIPTS[name]), *shared(parsed)] for name in SCRIPTS}
+        commands |= {
+            name: [str(python_of(name)), str(PEERS / SCRIPTS[name]), *shared(parsed)] for name in PEERS_OF[parsed.family]
+        }
     rounds: Rounds = {name: [] for name in commands}
     rates = []
     for number in range(parsed.rounds):
@@ -70,8 +73,8 @@ def arguments() -> argparse.Namespace:
     parsed = parser.parse_args()
     parsed.threads = parsed.threads or torch.get_num_threads()
     parsed.images = 15_000 // parsed.batch * parsed.batch  # whole batches, so that no variant has a short one
-    if parsed.peers and (parsed.family not in GOES_WITH_PEERS or parsed.preset):
-        parser.error(f"--peers goes with --family vae or autoencoder, not with {parsed.family!r}: leave --peers out")
+    if parsed.peers and (parsed.family not in PEERS_OF or parsed.preset):
+        parser.error(f"--peers goes with --family {', '.join(PEERS_OF)} and no preset: leave --peers out")
     return parsed
 
 
@@ -84,11 +87,12 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
 
 
 def case(parsed: argparse.Namespace) -> variants.Case:
-    return variants.Case(parsed.family, parsed.preset)
+    return variants.Case(parsed.family, parsed.preset, parsed.peers)
 
 
 def our_command(variant: str, parsed: argparse.Namespace) -> list[str]:
-    return [sys.executable, str(Path(__file__)), "--variant", variant, *shared(parsed, own=True)]
+    peers = ["--peers"] if parsed.peers else []
+    return [sys.executable, str(Path(__file__)), "--variant", variant, *peers, *shared(parsed, own=True)]
 
 
 def shared(parsed: argparse.Namespace, *, own: bool = False) -> list[str]:

@@ -33,18 +33,24 @@ from simulacra.tasks.observe import RunObserver
 USUAL, BARE_FLOAT32, BARE, ENGINE = "usual loop", "bare loop, float32", "bare loop", "engine"
 VARIANTS = (USUAL, BARE_FLOAT32, BARE, ENGINE)
 CHANNELS_LAST_FROM = 4  # images in a batch
+LIKE_PEER = {"diffusion": {"skips": "all", "resampling": "conv"}}  # what makes a network the same as the peer's
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained: a family in a preset, on random images, or on two sets of them where it has two domains."""
+    """What is trained: a family in a preset, on random images, or on two sets of them where it has two domains.
+
+    like_peer: with the peer's network where that is another one.
+    """
 
     name: str
     preset: str = ""
+    like_peer: bool = False
 
     @property
     def overrides(self) -> dict[str, object]:
-        return {"preset": self.preset} if self.preset else {}
+        preset = {"preset": self.preset} if self.preset else {}
+        return {**preset, **(LIKE_PEER.get(self.name, {}) if self.like_peer else {})}
 
     def config(self, **settings: object) -> RunConfig:
         return resolve({"family": self.name}, {**self.overrides, **settings})

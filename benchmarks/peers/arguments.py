@@ -5,7 +5,7 @@ import argparse
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--family", choices=("vae", "autoencoder"), default="vae")
+    parser.add_argument("--family", choices=("vae", "autoencoder", "diffusion"), default="vae")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--images", type=int, default=15_232, help="images in the data set")
