@@ -13,6 +13,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.networks.adjoint import conv_transpose2d
 from simulacra.networks.adversaries import leaky
 from simulacra.networks.dcgan import Centered, initialized
+from simulacra.networks.normalization import group_norm
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 
 _EPS = 1e-5  # added to a feature map's variance
@@ -29,7 +30,7 @@ class InstanceNorm(nn.Module):
         """Normalize [b c h w]."""
         if features.shape[2] * features.shape[3] == 1:
             return features
-        return torch.group_norm(features, features.shape[1], eps=_EPS)  # as the stock instance norm, several times faster
+        return group_norm(features, features.shape[1], eps=_EPS)  # as the stock instance norm, several times faster
 
 
 class MirroredConv2d(nn.Module):

@@ -15,6 +15,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.networks.dropout import Dropout
 from simulacra.networks.mlp import dense
+from simulacra.networks.normalization import GroupNorm
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 
 _GROUPS = 32  # of channels that are normalized together, at most (Ho et al. 2020: of 128 channels)
@@ -205,9 +206,9 @@ class _Doubling(nn.Module):
         return larger
 
 
-def _norm(features: int, group: int) -> nn.GroupNorm:
+def _norm(features: int, group: int) -> GroupNorm:
     groups = math.gcd(features, min(_GROUPS, max(1, features // group)))
-    return nn.GroupNorm(groups, features, eps=_EPS)
+    return GroupNorm(groups, features, eps=_EPS)
 
 
 def _last(inputs: int, outputs: int, size: tuple[int, int]) -> nn.Module:
