@@ -93,11 +93,13 @@ class Trained:
     ) -> Plan:
         """Return how a model that refines noise step by step does so: as its settings say, but for what is given.
 
-        The network computes in the arithmetic of the training, unless another is given; all else is float32.
+        The network computes in the arithmetic of the training, or in float32 where this machine would have to emulate it, unless
+        another is given; all else is float32.
         """
         model = require(self.model, Refines, "a choice of sampler, steps, guidance or precision")
-        chosen = self.run.config.train.precision if precision == "auto" else precision
-        return changed(model.plan, sampler, steps, guidance, precision_of(chosen, torch.device("cpu")))
+        full = precision == "auto" and self.run.config.train.precision == "float32"
+        chosen = precision_of("float32" if full else precision, torch.device("cpu"))
+        return changed(model.plan, sampler, steps, guidance, chosen)
 
     def restore(self, images: Tensor, known: Tensor, seed: int = 0) -> Tensor:
         """Return images [n c h w], filled in where `known`, bool [h w], is false; image k of a seed is always the same."""
