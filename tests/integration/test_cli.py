@@ -37,7 +37,7 @@ def width_of(path):
 
 
 def test_help_starts_without_heavy_imports():
-    heavy = "torch,numpy,PIL,sklearn,matplotlib,safetensors"
+    heavy = "torch,numpy,PIL,sklearn,safetensors"
     script = (
         f"import sys; from simulacra.interfaces.cli import main; main(['--help']); "
         f"print('HEAVY', [name for name in '{heavy}'.split(',') if name in sys.modules])"
