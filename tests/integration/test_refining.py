@@ -43,6 +43,8 @@ def test_sampler_steps_guidance_and_label_are_chosen_when_sampling(capsys, train
         assert "image-steps" in err
         assert "images" in err
     assert {"sampler": "dpm-solver", "steps": 3, "guidance": 3.0}.items() <= json.loads(out).items()
+    out = run(capsys, *words, "--precision", "float32", "--out", "exact.npz")[1]
+    assert json.loads(out)["arithmetic"] == "float32"
     assert len({picture.tobytes() for picture in images.values()}) == 4
 
 

@@ -144,6 +144,21 @@ def test_guidance_of_one_is_no_guidance_and_more_of_it_moves_away_from_the_uncon
     assert family.evaluations(Plan("heun", 5, 2.0)) == 18
 
 
+def test_the_precision_of_a_plan_is_that_of_the_network_and_of_nothing_else() -> None:
+    family = diffusion().eval()
+    kinds: list[torch.dtype] = []
+    family.network.first.register_forward_hook(lambda layer, given, output: kinds.append(output.dtype))
+    drawn, found = noise(0, 0, 3, family.noise_shape), {}
+    for kind in (torch.float32, torch.bfloat16):
+        kinds.clear()
+        with inference(family):
+            found[kind] = family.refine(drawn, None, Plan("heun", 4, precision=kind), lambda: None)
+        assert set(kinds) == {kind}
+        assert found[kind].dtype == torch.float32
+    torch.testing.assert_close(found[torch.bfloat16], found[torch.float32], rtol=0, atol=0.1)
+    assert not torch.equal(found[torch.bfloat16], found[torch.float32])
+
+
 def test_without_labels_the_noise_draws_the_class() -> None:
     family = diffusion(conditional=True).eval()
     drawn = noise(0, 0, 6, family.noise_shape)
