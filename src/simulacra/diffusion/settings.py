@@ -18,7 +18,7 @@ class DenoisingConfig(Config):
     dropout: float = option(0.0, "dropout within the residual blocks", low=0, high=0.9)
     resampling: Literal["conv", "pool"] = option("pool", "resolutions change by convolutions, or without parameters")
     skips: Literal["all", "blocks"] = option("blocks", "what the way up is given: all feature maps, or those behind blocks")
-    group: int = option(16, "channels normalized together, at least; processors are several times slower with fewer", low=1)
+    group: int = option(16, "channels normalized together, at least; processors are slower with fewer than 16", low=1)
     conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
     label_dropout: float = option(0.1, "conditional: share of images learned without their class", low=0, high=0.9)
     sampler: Literal["dpm-solver", "ddim", "heun", "euler", "ancestral"] = option(
