@@ -92,7 +92,8 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
 
 def report(rounds: Rounds, parsed: argparse.Namespace) -> None:
     print(f"{parsed.images} images, {parsed.batch} at once, {parsed.rounds} rounds")
-    print(f"{hardware.describe()}; torch {torch.__version__}\n")
+    machine = ", ".join(f"{name} {value}" for name, value in hardware.describe().items())
+    print(f"{machine}; torch {torch.__version__}\n")
     print("| variant | image-steps/s | images/s | ours against it | peak memory above start, MiB |\n|---|---|---|---|---|")
     for name, records in rounds.items():
         rates = [record["images_per_second"] for record in records]
