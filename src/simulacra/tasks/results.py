@@ -42,8 +42,8 @@ TRANSLATION = (
 )  # fmt: skip
 COLUMNS = (
     "negative_elbo_nats", "nll_nats", "entropy_nats", "bits_per_dim", "mse", "ssim", "frechet_distance", "frechet_floor",
-    "kernel_distance", "precision", "recall", "coverage", "modes_covered", "class_kl", "high_quality_share",
-    "nearest_train_ratio", "active_units", "knn_accuracy", *TRANSLATION,
+    "kernel_distance", "precision", "recall", "coverage", "modes_covered", "class_kl", "label_agreement", "cas_accuracy",
+    "high_quality_share", "nearest_train_ratio", "active_units", "knn_accuracy", *TRANSLATION,
 )  # fmt: skip
 """Metrics that have a column where some row has them; all of them stand in the JSON file."""
 
