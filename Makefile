@@ -40,7 +40,7 @@ bench: setup
 	$(BIN)/python benchmarks/metrics.py
 
 results: setup
-	$(BIN)/python benchmarks/results.py
+	$(BIN)/python benchmarks/results.py --cas
 
 check: setup
 	$(BIN)/ruff format --check .
