@@ -1,6 +1,6 @@
 """Sampling speed of a diffusion model in image-steps a second: images times evaluations of the network.
 
-    python benchmarks/sampling.py [--images 256] [--batch 64] [--rounds 5] [--threads 0]
+    python benchmarks/sampling.py [--images 256] [--rounds 5] [--threads 0]
 
 One U-Net for all, layer for layer (28x28, 1,062,497 parameters), untrained: speed only. Every measurement is a process of its
 own, and the variants take turns. The usual loop is our network in stock layers, float32 and PyTorch's default layout; ours are
@@ -34,6 +34,7 @@ from simulacra.tasks.sampling import Order, changed, sampled
 USUAL, FLOAT32, OURS = "usual loop", "simulacra, float32", "simulacra"
 SOLVER, CHAIN = "diffusers", "diffusers, DDPM-1000"
 STEPS, CHAIN_STEPS = 20, 1000
+AT_ONCE = 64  # images: as many as `simulacra sample` takes of this size, for diffusers too
 
 
 def main() -> None:
@@ -43,7 +44,15 @@ def main() -> None:
         print(json.dumps(measured(parsed)))
         return
     commands = {name: [sys.executable, __file__, "--variant", name, *sizes(parsed)] for name in (USUAL, FLOAT32, OURS)}
-    peer = [str(python_of("diffusers")), str(PEERS / "diffusers_sampling.py"), *sizes(parsed), "--timed", str(STEPS)]
+    peer = [
+        str(python_of("diffusers")),
+        str(PEERS / "diffusers_sampling.py"),
+        *sizes(parsed),
+        "--batch",
+        str(AT_ONCE),
+        "--timed",
+        str(STEPS),
+    ]
     commands[SOLVER] = [*peer, "--sampler", "dpm-solver", "--steps", str(STEPS)]
     commands[CHAIN] = [*peer, "--sampler", "ddpm", "--steps", str(CHAIN_STEPS)]
     rounds: Rounds = {name: [] for name in commands}
@@ -56,7 +65,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("images", 256), ("batch", 64), ("rounds", 5), ("threads", 0)):
+    for name, value in (("images", 256), ("rounds", 5), ("threads", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
@@ -65,7 +74,7 @@ def arguments() -> argparse.Namespace:
 
 
 def sizes(parsed: argparse.Namespace) -> list[str]:
-    return [word for name in ("images", "batch", "threads") for word in (f"--{name}", str(getattr(parsed, name)))]
+    return [word for name in ("images", "threads") for word in (f"--{name}", str(getattr(parsed, name)))]
 
 
 def measured(parsed: argparse.Namespace) -> dict[str, float]:
@@ -91,7 +100,7 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
 
 
 def report(rounds: Rounds, parsed: argparse.Namespace) -> None:
-    print(f"{parsed.images} images, {parsed.batch} at once, {parsed.rounds} rounds")
+    print(f"{parsed.images} images, {AT_ONCE} at once, {parsed.rounds} rounds")
     machine = ", ".join(f"{name} {value}" for name, value in hardware.describe().items())
     print(f"{machine}; torch {torch.__version__}\n")
     print("| variant | image-steps/s | images/s | ours against it | peak memory above start, MiB |\n|---|---|---|---|---|")

@@ -29,9 +29,8 @@ def main() -> None:
             walk(network, kind(), parsed.steps, parsed.timed, parsed.batch)
         seconds = time.perf_counter() - began
     rate = parsed.images // parsed.batch * parsed.batch * parsed.timed / seconds
-    print(
-        json.dumps({"images_per_second": rate, "peak_mib": memory_mib("VmHWM"), "above_start_mib": memory_mib("VmHWM") - start})
-    )
+    peak = memory_mib("VmHWM")
+    print(json.dumps({"images_per_second": rate, "peak_mib": peak, "above_start_mib": peak - start}))
 
 
 def walk(network, scheduler, steps: int, timed: int, batch: int) -> None:
