@@ -6,8 +6,9 @@ Runs of one seed share the initial weights, the order of the images and every ra
 pairs. Each run trains the recipe through the real engine; what is reported is the loss of the averaged weights on all validation
 images, computed in float32 with the same draws for all: nats for a VAE, mean squared error for an autoencoder. The losses of a
 game say nothing of its images: there it is the Fréchet distance of 5,000 generated images to the validation images, in the
-features of the toolkit's own extractor. Test images are not touched. Before that, the gradient of the first step is compared, in
-which nothing has had time to grow.
+features of the toolkit's own extractor; for translators between a source and a look of it, the mean squared error of translated
+validation images. Test images are not touched. Before that, the gradient of the first step is compared, in which nothing has had
+time to grow.
 """
 
 import argparse
@@ -26,12 +27,14 @@ from torch import Tensor
 
 from simulacra import families
 from simulacra.core.family import Family
+from simulacra.core.feed import Feed, Unpaired
 from simulacra.core.modes import inference
 from simulacra.core.progress import SILENT
-from simulacra.core.randomness import noise, reseed, stream
+from simulacra.core.randomness import derive, noise, reseed, stream
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset, levels
 from simulacra.data.load import load
+from simulacra.data.looks import look_between
 from simulacra.engine import hardware
 from simulacra.engine.trainer import Trainer
 from simulacra.metrics.frechet import frechet_distance
@@ -76,9 +79,14 @@ def arithmetic(name: str) -> Iterator[None]:
 def trainer(config: RunConfig, data: Dataset, name: str, seed: int) -> Trainer:
     """Return a training in one arithmetic; its initial weights, batches and draws depend on the seed alone."""
     settings = replace(config.train, seed=seed, precision="bfloat16" if name == DEFAULT else "float32")
-    feed = Batches(data.train, settings.batch, seed, channels_last=name != STOCK)
     with stream(seed, "initialize"):
-        return Trainer(config.new_family(data.spec), feed, settings)
+        return Trainer(config.new_family(data.spec), feed(data, settings.batch, seed, name), settings)
+
+
+def feed(data: Dataset, batch: int, seed: int, name: str) -> Feed:
+    if not data.domains:
+        return Batches(data.train, batch, seed, channels_last=name != STOCK)
+    return Unpaired({domain: feed(own, batch, derive(seed, "domain", domain), name) for domain, own in data.domains.items()})
 
 
 def first_gradient(config: RunConfig, data: Dataset, name: str) -> Tensor:
@@ -100,13 +108,15 @@ def score(config: RunConfig, data: Dataset, name: str, seed: int) -> float:
     with arithmetic(name):
         training = trainer(config, data, name, seed)
         training.run(Silent())
-    if is_game(config):
-        return distance(training.evaluated, data)
-    return validation_loss(training.evaluated, data)
+    return MEASURES[what(config)](training.evaluated, data)
 
 
-def is_game(config: RunConfig) -> bool:
-    return issubclass(families.find(config.family), Generates)
+def what(config: RunConfig) -> str:
+    """Return what is measured of a family: a name in MEASURES."""
+    family = families.find(config.family)
+    if family.domains:
+        return "error of translations of validation images"
+    return "distance to validation images" if issubclass(family, Generates) else "validation loss"
 
 
 def validation_loss(family: Family, data: Dataset) -> float:
@@ -131,6 +141,26 @@ def distance(family: Family, data: Dataset) -> float:
         return frechet_distance(blocked_moments(features), blocked_moments(real), meter).value
 
 
+def translation_error(family: Family, data: Dataset) -> float:
+    """Return the mean squared error of translations, in 256 levels, to the known answers, a mean over both directions."""
+    a, b = data.domains.values()
+    if not look_between(a, b):
+        sys.exit("the domains are not a source and a look of it: nothing is known of the right translations")
+    errors = []
+    with inference(family):
+        for pairs in zip(a.validation.chunks(250), b.validation.chunks(250), strict=True):
+            for start, answer, to in zip(pairs, reversed(pairs), ("b", "a"), strict=True):
+                errors.append((levels(family.translate(start.images, to)) - answer.images).square().mean((1, 2, 3)))
+    return torch.cat(errors).mean().item()
+
+
+MEASURES = {
+    "validation loss": validation_loss,
+    "distance to validation images": distance,
+    "error of translations of validation images": translation_error,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
@@ -152,7 +182,7 @@ def main() -> None:
             losses[name].append(score(config, data, name, seed))
             print(f"{parsed.recipe.stem}, seed {seed}, {name}: {losses[name][-1]:.6g}", file=sys.stderr, flush=True)
     print(f"\n{parsed.recipe.stem}: {parsed.seeds} seeds, {len(data.train):,} images, {parsed.duration}\n")
-    report(losses, "distance to validation images" if is_game(config) else "validation loss")
+    report(losses, what(config))
 
 
 def report_gradients(config: RunConfig, data: Dataset) -> None:

@@ -54,7 +54,9 @@ def test_settings_share_no_name_with_those_of_the_data_and_the_training(family_c
 
 
 def test_training_defaults_are_settings_of_the_engine(family_case: Any) -> None:
-    TrainConfig.of(family_case.kind.defaults)
+    defaults = family_case.kind.defaults
+    settings = TrainConfig.of(defaults)
+    assert {name: getattr(settings, name) for name in defaults} == dict(defaults)
 
 
 def test_the_family_keeps_the_settings_that_it_was_made_from(small_case: Any) -> None:
@@ -72,4 +74,5 @@ def test_presets_change_settings_and_survive_a_recipe_file(family_case: Any, tmp
 
 def test_presets_build_on_images_without_classes(family_case: Any) -> None:
     for values in family_case.kind.presets.values():
-        family_case.kind(family_case.kind.Config.of(values), DataSpec(1, 8, 8))
+        family = family_case.kind(family_case.kind.Config.of(values), DataSpec(1, 8, 8))
+        assert sum(parameter.numel() for parameter in family.parameters()) > 0
