@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from simulacra.networks import adjoint
 from simulacra.networks.adjoint import Crop, conv_transpose2d
 
 # (input channels, output channels, kernel, stride, crop of the full output): the general way and the one-channel way
@@ -20,6 +21,12 @@ SETTINGS: tuple[tuple[int, int, int, int, Crop], ...] = (
     (2, 1, 4, 1, ((1, 4), (2, 5))),
     (2, 1, 7, 1, ((0, 10), (0, 11))),
 )
+
+
+@pytest.fixture(autouse=True, params=["few", "many"])
+def either_number_of_taps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One output channel is added up in two ways, which depends on how many numbers there are: hold each to every test."""
+    monkeypatch.setattr(adjoint, "_FEW", 10**9 if request.param == "few" else 0)
 
 
 def tensors(inputs: int, outputs: int, kernel: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,7 @@ from simulacra.networks.adversaries import (
 )
 from simulacra.networks.classes import classes_of
 from simulacra.networks.dropout import Dropout
+from simulacra.networks.layout import Flatten, Unflatten
 from simulacra.networks.mlp import dense
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 from simulacra.objectives.duel import DuelConfig, Dueling
@@ -49,7 +50,7 @@ class ConvGAN(Dueling, Generates):
         self.generator = Generator(_generator_layers(config, data, config.noise + self.classes, sizes), self.classes)
         maps = config.discriminator_features
         body = nn.Sequential(
-            *_halving(data.channels * config.pack, maps, config.dropout), *_halving(maps, maps, config.dropout), nn.Flatten()
+            *_halving(data.channels * config.pack, maps, config.dropout), *_halving(maps, maps, config.dropout), Flatten()
         )
         head = dense(maps * sizes[2][0] * sizes[2][1], 1)
         self.discriminator: nn.Module = Discriminator(body, head, self.classes)
@@ -68,7 +69,7 @@ def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes:
     return nn.Sequential(
         dense(inputs, maps * sizes[2][0] * sizes[2][1]),
         leaky(),
-        nn.Unflatten(1, bottom),
+        Unflatten(1, bottom),
         SameConvTranspose2d(maps, maps, 4, 2, sizes[1]),
         leaky(),
         SameConvTranspose2d(maps, maps, 4, 2, sizes[0]),

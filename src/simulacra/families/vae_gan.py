@@ -15,6 +15,7 @@ from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.adversaries import Discriminator
 from simulacra.networks.coders import Trunk, decoder, encoder
 from simulacra.networks.dcgan import Norm, discriminator_body
+from simulacra.networks.layout import aligned, flat
 from simulacra.networks.mlp import dense
 from simulacra.networks.variational import Variational, drawn, posterior_of
 from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
@@ -122,7 +123,7 @@ class VAEGAN(Family, Variational):
         end = 1 + 3 * self.config.layer  # what scales images, then a convolution, a norm and a slope for each layer
         low = body[:end](images)
         logits: Tensor = self.discriminator.head(body[end:](low))[:, 0].float()
-        return low, logits
+        return aligned(low), logits
 
     # --- what it can do
 
@@ -149,4 +150,4 @@ def unlikeness(real: Tensor, fake: Tensor) -> Tensor:
     """
     real, fake = real.float(), fake.float()
     variance = real.detach().var((0, 2, 3), unbiased=False).mean().clamp_min(_LEAST_VARIANCE)
-    return 0.5 * (real - fake).square().flatten(1).sum(1) / variance
+    return 0.5 * flat(real - fake).square().sum(1) / variance

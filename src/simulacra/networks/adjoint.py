@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_FEW = 400_000  # numbers that one call adds up in less time than a call for each tap takes to begin
 Crop = tuple[tuple[int, int], tuple[int, int]]  # (rows, columns), each (first pixel, length) within the full output
 
 
@@ -59,13 +60,9 @@ class _ToOneChannel(torch.autograd.Function):
         batch, channels, height, width = features.shape
         kernel = weight.shape[-1]
         pixels = features.permute(0, 2, 3, 1).reshape(-1, channels)
-        taps = (weight.reshape(channels, kernel**2).t() @ pixels.t()).view(kernel, kernel, batch, height, width)
-        kind = torch.promote_types(features.dtype, torch.float32)
-        full = features.new_zeros(batch, height + kernel - 1, width + kernel - 1, dtype=kind)
-        for row in range(kernel):
-            for column in range(kernel):
-                full[:, row : row + height, column : column + width] += taps[row, column]
-        return _cropped(full[:, None], crop).contiguous()
+        taps = weight.reshape(channels, kernel**2).t() @ pixels.t()
+        full = _spread(taps.view(-1, batch, height, width), kernel)
+        return _cropped(full, crop).contiguous()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -75,6 +72,19 @@ class _ToOneChannel(torch.autograd.Function):
         settings = (None, [1, 1], [0, 0], [1, 1], True, [0, 0], 1, needs)
         to_features, to_weight, _ = torch.ops.aten.convolution_backward(full, features, weight, *settings)
         return to_features, to_weight, None
+
+
+def _spread(taps: Tensor, kernel: int) -> Tensor:
+    """Return the sums [b 1 h+k-1 w+k-1], in float32 at least, of taps [k*k b h w], each added in its place."""
+    _, batch, height, width = taps.shape
+    size, kind = (height + kernel - 1, width + kernel - 1), torch.promote_types(taps.dtype, torch.float32)
+    if taps.numel() < _FEW:
+        return F.fold(taps.to(kind).flatten(2).transpose(0, 1), size, kernel)
+    full = taps.new_zeros(batch, 1, *size, dtype=kind)
+    for place, tap in enumerate(taps):
+        row, column = divmod(place, kernel)
+        full[:, 0, row : row + height, column : column + width] += tap
+    return full
 
 
 def _cropped(full: Tensor, crop: Crop) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
+from simulacra.networks.layout import Flatten
 from simulacra.networks.mlp import dense, mlp
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 
@@ -39,7 +40,7 @@ def encoder(spec: DataSpec, trunk: Trunk) -> tuple[nn.Module, int]:
         inputs = outputs
     height, width = _sizes(spec, trunk)[-1]
     flat = inputs * height * width
-    steps += [nn.Flatten(), *mlp(flat, trunk.hidden)]
+    steps += [Flatten(), *mlp(flat, trunk.hidden)]
     return nn.Sequential(*steps), ([flat, *trunk.hidden])[-1]
 
 

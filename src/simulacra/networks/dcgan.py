@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.networks.adversaries import leaky
+from simulacra.networks.layout import Flatten, Unflatten
 from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
 
 Norm = Literal["batch", "layer", "none"]
@@ -38,7 +39,7 @@ def generator_layers(data: DataSpec, noise: int, features: Sequence[int]) -> nn.
     sizes = sizes_of(data, features)
     inputs, (height, width) = features[-1], sizes[-1]
     first = nn.Linear(noise, inputs * height * width, bias=False)
-    layers: list[nn.Module] = [first, nn.Unflatten(1, (inputs, height, width)), _normalized(inputs, "batch"), nn.ReLU()]
+    layers: list[nn.Module] = [first, Unflatten(1, (inputs, height, width)), _normalized(inputs, "batch"), nn.ReLU()]
     for outputs, size in zip(reversed(features[:-1]), reversed(sizes[1:-1]), strict=True):
         layers += [SameConvTranspose2d(inputs, outputs, 4, 2, size), _normalized(outputs, "batch"), nn.ReLU()]
         inputs = outputs
@@ -52,7 +53,7 @@ def discriminator_body(data: DataSpec, channels: int, features: Sequence[int], n
         layers += [SameConv2d(channels, outputs, 4, 2), _normalized(outputs, norm if index else "none"), leaky()]
         channels = outputs
     height, width = sizes_of(data, features)[-1]
-    return initialized(nn.Sequential(*layers, nn.Flatten())), channels * height * width
+    return initialized(nn.Sequential(*layers, Flatten())), channels * height * width
 
 
 def sizes_of(data: DataSpec, features: Sequence[int]) -> list[tuple[int, int]]:

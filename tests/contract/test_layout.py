@@ -1,0 +1,59 @@
+"""A step in channels-last memory stays in it: where two layouts meet, elementwise kernels on CPUs take twenty times as long."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from simulacra.core.batch import Batch
+from simulacra.engine.hardware import channels_last
+
+_COPIES = ("copy_", "clone", "convolution")  # these bring one layout into another, which is what they are for
+
+_PIXELS = 4  # of an image, at least
+
+
+class Meetings(TorchDispatchMode):
+    """Notes every operation that reads images in the default layout beside images of the same size in channels-last memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        layouts = {layout(value) for value in args if isinstance(value, Tensor)} - {""}
+        if len(layouts) > 1 and not any(name in str(function) for name in _COPIES):
+            self.seen.append(f"{function} on {[tuple(value.shape) for value in args if isinstance(value, Tensor)]}")
+        return function(*args, **(kwargs or {}))
+
+
+def layout(values: Tensor) -> str:
+    """Return which of both layouts values have; nothing where they have both or neither, or no pixels to speak of."""
+    if values.ndim != 4 or values[0, 0].numel() < _PIXELS:
+        return ""
+    default, last = values.is_contiguous(), values.is_contiguous(memory_format=torch.channels_last)
+    return "" if default == last else "default" if default else "channels last"
+
+
+def in_channels_last(batch: Batch) -> Batch:
+    """Return a batch as `data/batches.py` makes it."""
+    domains = {name: in_channels_last(one) for name, one in batch.domains.items()}
+    return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last), domains=domains)
+
+
+def test_no_elementwise_operation_of_a_step_reads_two_memory_layouts(case: Any) -> None:
+    family = case.new()
+    if not any(isinstance(module, nn.Conv2d) for module in family.modules()):
+        pytest.skip("this network has no convolutions")
+    channels_last(family)
+    batch = in_channels_last(case.batch())
+    with Meetings() as meetings:
+        for turn in family.turns():
+            losses = turn.losses(batch)
+            for name, loss in losses.items():
+                weights = [weight for weight in family.players()[name].parameters() if weight.requires_grad]
+                torch.autograd.grad(loss.total, weights, retain_graph=True, allow_unused=True)
+    assert not meetings.seen
