@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy import stats
 from stock import stock_transposed
-from torch import Tensor
+from torch import Tensor, nn
 
 from simulacra import families
 from simulacra.core.family import Family
@@ -39,7 +39,7 @@ from simulacra.engine import hardware
 from simulacra.engine.trainer import Trainer
 from simulacra.metrics.frechet import frechet_distance
 from simulacra.metrics.moments import blocked_moments
-from simulacra.networks import same
+from simulacra.networks import layout, same
 from simulacra.networks.adversaries import Generates
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.tasks.extractors import default_extractor, load_extractor
@@ -72,7 +72,8 @@ def arithmetic(name: str) -> Iterator[None]:
         yield
         return
     untouched = mock.patch("simulacra.engine.trainer.channels_last")
-    with untouched, mock.patch.object(same, "conv_transpose2d", stock_transposed):
+    unflattened = mock.patch.object(layout.Unflatten, "forward", nn.Unflatten.forward)
+    with untouched, unflattened, mock.patch.object(same, "conv_transpose2d", stock_transposed):
         yield
 
 

@@ -1,8 +1,9 @@
 """What the engine replaces, as PyTorch has it."""
 
 import torch.nn.functional as F
+from torch import nn
 
-from simulacra.networks import dropout, same
+from simulacra.networks import dropout, layout, same
 
 
 def stock_transposed(features, weight, bias, stride, crop):
@@ -15,3 +16,4 @@ def stock_layers() -> None:
     """Put PyTorch's own layers in the place of the toolkit's, for all networks that are used from now on."""
     same.conv_transpose2d = stock_transposed
     dropout.Dropout.forward = lambda self, values: F.dropout(values, self.p, self.training)
+    layout.Unflatten.forward = nn.Unflatten.forward
