@@ -37,6 +37,7 @@ bench: setup
 	$(BIN)/python benchmarks/overhead.py --family vae
 	$(BIN)/python benchmarks/overhead.py --family autoencoder
 	$(BIN)/python benchmarks/dropout.py
+	$(BIN)/python benchmarks/layout.py
 	$(BIN)/python benchmarks/metrics.py
 
 results: setup

@@ -1,0 +1,78 @@
+"""What it gives that a step stays in one memory layout: flattening as PyTorch has it and ours, in turns, within one process.
+
+    python benchmarks/layout.py [--family dcgan] [--preset NAME] [--batch 128] [--rounds 40] [--threads 1]
+
+Every round plays one step of the engine in either way, on the same weights. Reported is the median of the ratios within the
+rounds, and between which values the middle half of them lies.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from contextlib import AbstractContextManager, ExitStack
+from unittest import mock
+
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+import torch
+import variants
+from torch import nn
+
+from simulacra.data.load import from_array
+from simulacra.engine import hardware
+from simulacra.engine.trainer import Trainer
+from simulacra.networks import layout
+
+WARM = 2  # rounds that are not counted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="dcgan")
+    parser.add_argument("--preset", default="")
+    for name, value in (("batch", 128), ("rounds", 40), ("threads", 1)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parsed = parser.parse_args()
+    torch.set_num_threads(parsed.threads)
+    hardware.keep_memory()
+    training = in_training(variants.Case(parsed.family, parsed.preset), parsed.batch)
+    sides = {"stock": stock, "ours": ExitStack}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(WARM + parsed.rounds):
+        for name, side in sides.items():
+            times[name].append(step(training, side()))
+    ratios = [theirs / ours for theirs, ours in zip(*(times[name][WARM:] for name in ("stock", "ours")), strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(
+        f"{' '.join((parsed.family, parsed.preset)).strip()}, batch {parsed.batch}, {training.precision}; {hardware.describe()}"
+    )
+    for name, seconds in times.items():
+        print(f"{name}: {1e3 * statistics.median(seconds):.1f} ms a step")
+    print(f"ours is {middle:.2f} times as fast ({low:.2f} to {high:.2f})")
+
+
+def in_training(case: variants.Case, batch: int) -> Trainer:
+    torch.manual_seed(0)
+    data = from_array(variants.random_images(8 * batch), validation=0.0, name="random")
+    family = case.family(data)
+    return Trainer(family, case.feed(family, data, batch), case.config(batch=batch, duration="1000000", device="cpu").train)
+
+
+def stock() -> AbstractContextManager[object]:
+    """Inside, gradients behind a flattening and features behind its reverse come in the default layout."""
+    inside = ExitStack()
+    inside.enter_context(mock.patch.object(layout._Aligned, "apply", lambda features: features))
+    inside.enter_context(mock.patch.object(layout.Unflatten, "forward", nn.Unflatten.forward))
+    return inside
+
+
+def step(training: Trainer, side: AbstractContextManager[object]) -> float:
+    with side:
+        began = time.perf_counter()
+        training.play()
+        return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
