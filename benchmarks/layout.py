@@ -44,9 +44,7 @@ def main() -> None:
             times[name].append(step(training, side()))
     ratios = [theirs / ours for theirs, ours in zip(*(times[name][WARM:] for name in ("stock", "ours")), strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    print(
-        f"{' '.join((parsed.family, parsed.preset)).strip()}, batch {parsed.batch}, {training.precision}; {hardware.describe()}"
-    )
+    print(f"{parsed.family} {parsed.preset} in {training.precision}, batch {parsed.batch}; {hardware.describe()}")
     for name, seconds in times.items():
         print(f"{name}: {1e3 * statistics.median(seconds):.1f} ms a step")
     print(f"ours is {middle:.2f} times as fast ({low:.2f} to {high:.2f})")
