@@ -12,7 +12,6 @@ from simulacra.core.batch import Batch
 from simulacra.engine.hardware import channels_last
 
 _COPIES = ("copy_", "clone", "convolution")  # these bring one layout into another, which is what they are for
-
 _PIXELS = 4  # of an image, at least
 
 
