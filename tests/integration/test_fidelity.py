@@ -269,6 +269,24 @@ def test_a_changed_setting_measures_only_what_depends_on_it(model, taken, change
     assert len([line for line in progress.lines if line.startswith("to measure: ")]) == bool(again)
 
 
+def test_validation_images_are_measured_like_test_images_and_apart_from_them(model, taken):
+    of_test = model.evaluate(**QUICK)
+    taken.clear()
+    found = model.evaluate(split="validation", **QUICK)
+    assert taken == ALL
+    held_out = model.dataset.validation
+    assert (found["data"]["split"], found["data"]["n"]) == ("validation", len(held_out))
+    assert found["metrics"]["mse"]["n"] == len(held_out) != of_test["metrics"]["mse"]["n"]
+    images = held_out.batch(np.arange(len(held_out))).images
+    error = (model.reconstruct(images) - images).square().mean().item()
+    assert found["metrics"]["mse"]["value"] == pytest.approx(error, rel=1e-5)
+    protocol = found["metrics"]["frechet_distance"]["protocol"]
+    assert (protocol["reference"], protocol["reference_n"]) == ("validation", len(held_out))
+    shown = newest(model.run)
+    assert shown is not None
+    assert {number.n for number in shown.numbers if number.name == "mse"} == {of_test["metrics"]["mse"]["n"]}
+
+
 def test_other_weights_are_measured_anew(model, taken):
     model.evaluate(**QUICK)
     taken.clear()

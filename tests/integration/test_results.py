@@ -100,6 +100,12 @@ def test_a_run_that_is_not_finished_is_refused(seeds, recipes, tmp_path):
         grouped([simulacra.open(halted)], recipes)
 
 
+def test_numbers_of_validation_images_are_refused(seeds, recipes, page):
+    with pytest.raises(UsageError, match="results are of test images, and --split is validation"):
+        results(seeds, page, recipes, EvaluateConfig(split="validation"), SILENT)
+    assert not page.exists()
+
+
 # --- numbers
 
 

@@ -106,6 +106,13 @@ def test_where_answers_are_unknown_classes_are_told_both_ways(named):
     assert {"cycle_mse_a", "cycle_mse_b"} < set(metrics)
 
 
+def test_translations_of_validation_images_are_measured_on_request(named):
+    metrics, missing = taken(named("digits", "digits-inverted", split="validation"))
+    assert not missing
+    assert {item.n for item in metrics.values()} == {125}
+    assert metrics["translation_psnr_db_to_a"].value == BEST
+
+
 def test_domains_without_common_classes_are_not_judged_and_say_why(named):
     digits = load(DataConfig(data="digits"))
     unlabelled = replace(digits, spec=DataSpec(1, 8, 8), test=replace(digits.test, labels=None))

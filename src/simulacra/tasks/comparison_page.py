@@ -90,6 +90,7 @@ def _head(name: str, number: int, comparison: "Comparison") -> dict[str, Any]:
         "data": data["name"],
         "digest": data["digest"][:8],
         "n": data["n"],
+        "split": data["split"],
         "step": result["checkpoint"],
         "parameters": training["parameters"],
         "time": "" if training["seconds"] is None else duration(training["seconds"]),

@@ -22,6 +22,7 @@ from simulacra.tasks.subject import Subject
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
+_REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images"}
 _VERSION = 2  # raised when a measure changes what it measures, so that no older number is taken for a new one
 
 
@@ -29,7 +30,7 @@ def evaluate(trained: "Trained", settings: EvaluateConfig, progress: Progress) -
     """Return and store every number that applies, with what is missing and why, and what should worry the reader."""
     subject = Subject(trained, settings, progress)
     if len(subject.split) == 0:
-        raise DataError(f"{trained.dataset.name} has no test images to measure on: train on more images, or give --test-path")
+        raise DataError(f"{trained.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
     plan, missing = _planned(subject)
     stored = {measure: found for measure, file in plan.items() if (found := _stored(file))}
     _announce(plan, stored, subject)
@@ -40,7 +41,7 @@ def evaluate(trained: "Trained", settings: EvaluateConfig, progress: Progress) -
         metrics |= found.metrics
         missing |= found.missing
         pictures |= found.pictures
-    result = {**_facts(trained), "settings": settings.table(), "evaluated": now()}
+    result = {**_facts(subject), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
     result |= {"not_applicable": missing, "warnings": flags(metrics, trained.spec.dimensions), "pictures": pictures}
     write_json(_file(trained, settings), result)
@@ -92,7 +93,7 @@ def _cache(measure: Measure, subject: Subject) -> Path:
         "version": _VERSION,
         "weights": subject.trained.digest,
         "data": subject.trained.dataset.digest,
-        "test_images": len(subject.split),
+        f"{subject.settings.split}_images": len(subject.split),
         **{name: settings[name] for name in measure.settings},
     }
     if "samples" in measure.settings and subject.manner:
@@ -140,8 +141,9 @@ def _digest(content: Mapping[str, Any]) -> str:
 # --- the whole
 
 
-def _facts(trained: "Trained") -> dict[str, Any]:
+def _facts(subject: Subject) -> dict[str, Any]:
     """Return which model was measured on what, and what its training took."""
+    trained, split = subject.trained, subject.settings.split
     run, data = trained.run, trained.dataset
     shape = [data.spec.height, data.spec.width, data.spec.channels]
     provenance = run.provenance
@@ -150,7 +152,7 @@ def _facts(trained: "Trained") -> dict[str, Any]:
         "family": run.config.family,
         "checkpoint": trained.step,
         "weights_sha256": trained.digest,
-        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": "test", "n": len(data.test)},
+        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": split, "n": len(subject.split)},
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,

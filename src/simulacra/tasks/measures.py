@@ -136,7 +136,7 @@ def _no_flow_bits(subject: Subject) -> str:
 
 
 def _flow_cost(subject: Subject) -> str:
-    return f"{_scored(subject):,} test images, followed to noise"
+    return f"{_scored(subject):,} images, followed to noise"
 
 
 def _scored(subject: Subject) -> int:
@@ -271,18 +271,18 @@ def _fidelity_cost(subject: Subject) -> str:
 
 
 def _fidelity(subject: Subject) -> Findings:
-    """Measure generated against test images, and, as the floor, as many training images against test images."""
+    """Measure generated against held-out images, and, as the floor, as many training images against these."""
     if subject.settings.samples == 0:
         raise NotApplicable("--samples 0 leaves it out")
     data, seed = subject.trained.dataset, subject.settings.seed
     protocol = {
         **subject.extractor.protocol,
-        "reference": "test",
+        "reference": subject.settings.split,
         "generated": "rounded to 256 levels",
         "seed": seed,
         **subject.manner,
     }
-    fakes, reals, known = subject.generated, subject.real(data.test), subject.real(data.train)
+    fakes, reals, known = subject.generated, subject.real(subject.split), subject.real(data.train)
     images = 4 * (len(fakes.features) + len(reals.features)) + 2 * min(len(fakes.features), len(known.features))
     pictures: dict[str, Any] = {}
 
@@ -307,7 +307,7 @@ def _fidelity(subject: Subject) -> Findings:
 
 
 def _of_features(fakes: Embedding, reals: Embedding, known: Embedding, seed: int, meter: Meter) -> Tries:
-    """Return what can be measured of the features of generated, test and training images."""
+    """Return what can be measured of the features of generated, held-out and training images."""
     count = len(fakes.features)
     reference = blocked_moments(reals.features)
     return {

@@ -1,9 +1,8 @@
-"""The newest evaluation of a run as a page shows it: each number with its meaning, its error, and what real images reach."""
+"""The newest evaluation on test images as a page shows it: numbers with their meanings, errors, and what real images reach."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from simulacra.metrics.catalogue import CATALOGUE, Better, entry
@@ -44,17 +43,18 @@ class Evaluation:
 
 
 def newest(run: Run) -> Evaluation | None:
-    """Return the newest evaluation of a run that can be read; None if there is none."""
+    """Return the newest evaluation of a run on test images that can be read; None if there is none."""
     for path in sorted(run.evaluations.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
-            return _evaluation(path)
+            content = json.loads(path.read_text())
+            if content["data"]["split"] == "test":
+                return _evaluation(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return None
 
 
-def _evaluation(path: Path) -> Evaluation:
-    content = json.loads(path.read_text())
+def _evaluation(content: Mapping[str, Any]) -> Evaluation:
     metrics = {name: Measurement.of(item) for name, item in content["metrics"].items()}
     order = sorted(metrics, key=lambda name: list(CATALOGUE).index(name) if name in CATALOGUE else len(CATALOGUE))
     shown = [name for name in order if name != "frechet_floor" or "frechet_distance" not in metrics]

@@ -57,8 +57,10 @@ def results(runs: Sequence["Trained"], page: Path, recipes: Path, settings: Eval
 
     Runs whose settings differ in nothing but the seed, and in where they were computed, are one row; its name is that of the
     recipe in the folder `recipes` that they follow, else that of their folder. Raises UsageError for a page without the two
-    marks, and for rows of one name.
+    marks, for rows of one name, and for other than test images.
     """
+    if settings.split != "test":
+        raise UsageError(f"results are of test images, and --split is {settings.split}: leave it out")
     text = _text(page)
     rows = _stored(page)
     for name, group in grouped(runs, recipes).items():

@@ -10,6 +10,7 @@ from simulacra.core.config import Config, option
 class EvaluateConfig(Config):
     """What is measured, from how many images, and what is drawn for it."""
 
+    split: Literal["test", "validation"] = option("test", "images to measure on; choose settings on validation images")
     samples: int = option(10_000, "images to generate for fidelity and diversity; 0 leaves these out", low=0)
     particles: int = option(50, "importance samples per image for the likelihood", low=1)
     extractor: str = option(
@@ -23,5 +24,5 @@ class EvaluateConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "models that refine noise: arithmetic of the network; auto takes that of the training"
     )
-    flow_images: int = option(0, "models that refine noise: test images to score by their flow, slowly; 0 leaves it out", low=0)
+    flow_images: int = option(0, "models that refine noise: real images to score by their flow, slowly; 0 leaves it out", low=0)
     seed: int = option(0, "seed of what the evaluation draws", low=0)

@@ -19,7 +19,7 @@ from simulacra.core.files import write_bytes
 from simulacra.core.modes import inference
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
-from simulacra.data.dataset import Split, levels
+from simulacra.data.dataset import Dataset, Split, levels
 from simulacra.data.places import cache_folder
 from simulacra.metrics.extractor import Embedding, Extractor
 from simulacra.tasks.extractors import default_extractor, load_extractor
@@ -43,8 +43,12 @@ class Subject:
 
     @property
     def split(self) -> Split:
-        """The images that everything is measured on: the whole test split."""
-        return self.trained.dataset.test
+        """The images that everything is measured on: the whole of the split that the settings name."""
+        return self.held_out(self.trained.dataset)
+
+    def held_out(self, data: Dataset) -> Split:
+        """Return the images of a data set that are measured on."""
+        return data.validation if self.settings.split == "validation" else data.test
 
     @cached_property
     def extractor_name(self) -> str:

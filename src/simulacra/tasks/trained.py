@@ -211,9 +211,9 @@ class Trained:
         return found.hexdigest()
 
     def evaluate(self, progress: Progress = SILENT, **settings: Any) -> dict[str, Any]:
-        """Return the numbers of the full test set, as `simulacra evaluate --json` prints them.
+        """Return the numbers of all test images, or of validation images, as `simulacra evaluate --json` prints them.
 
-        `settings` are those of `simulacra evaluate --help`, by name: samples=10_000, particles=50, extractor="lenet", seed=0.
+        `settings` are those of `simulacra evaluate --help`, by name: split="test", samples=10_000, extractor="lenet", seed=0.
         What was measured before is not measured again. Raises UsageError, DataError.
         """
         from simulacra.tasks.evaluate import evaluate

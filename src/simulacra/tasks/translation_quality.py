@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 Measured = dict[str, Measurement]
 
 
-def directions(domains: Mapping[str, Dataset]) -> list[Direction]:
+def directions(subject: "Subject") -> list[Direction]:
     """Return both directions between two domains; with answers where one of them is the other seen through a look."""
+    domains = subject.trained.dataset.domains
     first, second = domains
     known = _original(domains) is not None
+    held_out = {name: subject.held_out(data) for name, data in domains.items()}
     return [
-        Direction(start, to, domains[start].test, domains[to].test if known else None)
-        for start, to in ((first, second), (second, first))
+        Direction(start, to, held_out[start], held_out[to] if known else None) for start, to in ((first, second), (second, first))
     ]
 
 
@@ -39,7 +40,7 @@ def _original(domains: Mapping[str, Dataset]) -> str | None:
 
 def nearness_and_cycle(subject: "Subject") -> tuple[Measured, dict[str, str]]:
     """Return how near translations come to the known answers, and images to themselves there and back, and what is missing."""
-    model, ways = cast(Translates, subject.trained.model), directions(subject.trained.dataset.domains)
+    model, ways = cast(Translates, subject.trained.model), directions(subject)
     metrics: Measured = {}
     total = sum(len(way.images) * (1 if way.answers is None else 2) for way in ways)
     with subject.progress.work("translating", total, "images") as meter:
@@ -60,14 +61,14 @@ def judged(subject: "Subject") -> list[Direction]:
     if why_not_judged(subject):
         return []
     original = _original(domains)
-    return [way for way in directions(domains) if original in (None, way.to)]
+    return [way for way in directions(subject) if original in (None, way.to)]
 
 
 def why_not_judged(subject: "Subject") -> str:
     """Return why nobody can say whether classes survive, or nothing."""
     domains = subject.trained.dataset.domains
     first, second = domains.values()
-    if any(data.test.labels is None or len(data.spec.classes) < 2 for data in (first, second)):
+    if any(subject.held_out(data).labels is None or len(data.spec.classes) < 2 for data in (first, second)):
         return "needs images with classes in both domains"
     if first.spec.classes != second.spec.classes:
         return f"{first.name} and {second.name} have other classes"
@@ -94,8 +95,9 @@ def surviving_classes(subject: "Subject") -> tuple[Measured, dict[str, str]]:
         if judge.classes != real.spec.classes:
             missing[f"translation_accuracy_to_{way.to}"] = f"{judge.name} tells other classes than those of {real.name}"
             continue
-        with subject.progress.work(f"classes in {way.to}", len(way.images) + len(real.test), "images") as meter:
-            found = survival(model, way, judge.predictions, real.test, meter)
+        held_out = subject.held_out(real)
+        with subject.progress.work(f"classes in {way.to}", len(way.images) + len(held_out), "images") as meter:
+            found = survival(model, way, judge.predictions, held_out, meter)
         facts = {"judge": judge.label, "judge_name": judge.name, "judge_input": judge.network.rule()}
         metrics |= {name: item.under(facts) for name, item in found.items()}
     return metrics, missing

@@ -82,7 +82,7 @@ def _legend(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
         facts = comparison.results[name]
         data, training = facts["data"], facts["training"]
         what = f"{facts['family']} at step {facts['checkpoint']:,}, {training['parameters']:,} parameters"
-        lines.append(f"{letter}  {name}: {what}, on the {data['n']:,} test images of {data['name']}")
+        lines.append(f"{letter}  {name}: {what}, on the {data['n']:,} {data['split']} images of {data['name']}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Measure a trained model on the full test set: likelihood, reconstruction, latents, fidelity, diversity, memorization.
+"""Measure a trained model on all test images: likelihood, reconstruction, latents, fidelity, diversity, memorization.
 
 What applies depends on what the model can do. Every number comes with its error over images, its sample count and its protocol.
 Fidelity compares generated with real images in the features of a network that the toolkit trains itself, once for each data
@@ -18,6 +18,7 @@ from simulacra.tasks.settings import EvaluateConfig
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
     "simulacra evaluate runs/first --particles 500",
+    "simulacra evaluate runs/first --split validation            # to choose settings by",
     "simulacra evaluate runs/first --samples 0                   # no fidelity: needs no extractor",
     "simulacra evaluate runs/photos --extractor resnet18:cifar10-jpeg",
     "simulacra evaluate runs/first --json > numbers.json",
@@ -43,7 +44,7 @@ def _text(result: dict[str, Any]) -> str:
     from simulacra.tasks.protocols import protocols
 
     data = result["data"]
-    title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} test images of {data['name']}"
+    title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
     rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
     missing = [f"not measured: {name}: {reason}" for name, reason in result["not_applicable"].items()]
     warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
