@@ -8,6 +8,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.family import Loss
 from simulacra.core.modes import inference
 from simulacra.families.cyclegan import CycleGAN, CycleGANConfig
+from simulacra.objectives.cycle import absolute_difference
 
 SPEC = DataSpec(1, 8, 8)
 TINY: dict[str, object] = {"features": 2, "blocks": 1, "halvings": 1, "critic_features": 2, "pool": 3}
@@ -48,6 +49,16 @@ def batch(a: float = 0.4, b: float = 0.6, count: int = 1) -> Batch:
 def losses(family: CycleGAN, seen: Batch) -> dict[str, Loss]:
     (turn,) = family.turns()
     return dict(turn.losses(seen))
+
+
+def test_the_difference_of_coloured_images_has_its_gradient_in_their_memory_layout() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images, others = (torch.rand(2, 3, 5, 4, generator=generator).contiguous(memory_format=torch.channels_last) for _ in range(2))
+    found = absolute_difference(images.requires_grad_(), others)
+    (gradient,) = torch.autograd.grad(found, images)
+    assert found.item() == pytest.approx(2 * (images - others).abs().double().mean().item(), rel=1e-6)
+    assert torch.equal(gradient, 2 / images.numel() * (images - others).sgn())
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_translators_loss_has_the_parts_and_weights_of_the_paper() -> None:
