@@ -22,7 +22,7 @@ from simulacra.tasks.subject import Subject
 if TYPE_CHECKING:
     from simulacra.tasks.trained import Trained
 
-_REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images"}
+_REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
 _VERSION = 2  # raised when a measure changes what it measures, so that no older number is taken for a new one
 
 
