@@ -32,6 +32,8 @@ bench: setup
 	for family in conv_gan dcgan vae_gan gan; do $(BIN)/python benchmarks/training.py --family $$family --steps 25 --rounds 3; done
 	$(BIN)/python benchmarks/training.py --family wgan_gp --preset dense --batch 64 --rounds 3
 	$(BIN)/python benchmarks/training.py --family cyclegan --preset small --batch 4 --steps 25 --rounds 3
+	for batch in 1 4; do $(BIN)/python benchmarks/training.py --family cyclegan --side 64 --channels 3 --precision auto \
+		--batch $$batch --warm 2 --steps 6 --rounds 3; done
 	$(BIN)/python benchmarks/training.py --peers --family diffusion --batch 64 --steps 60
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/overhead.py --family vae

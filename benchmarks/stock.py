@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import nn
 
-from simulacra.networks import dropout, layout, same
+from simulacra.networks import convolution, dropout, layout, same
 
 
 def stock_transposed(features, weight, bias, stride, crop):
@@ -16,4 +16,5 @@ def stock_layers() -> None:
     """Put PyTorch's own layers in the place of the toolkit's, for all networks that are used from now on."""
     same.conv_transpose2d = stock_transposed
     dropout.Dropout.forward = lambda self, values: F.dropout(values, self.p, self.training)
+    convolution._SMALL = 0
     layout.Unflatten.forward = nn.Unflatten.forward

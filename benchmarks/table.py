@@ -38,6 +38,15 @@ def ratios(rounds: Rounds, variant: str, other: str, key: str = "images_per_seco
     return [mine[key] / theirs[key] for mine, theirs in zip(rounds[variant], rounds[other], strict=True)]
 
 
+def rate(images_per_second: float) -> str:
+    """Return a speed; with two digits after the point where it is a few images a second.
+
+    >>> rate(1234.5), rate(0.581)
+    ('1,234', '0.58')
+    """
+    return f"{images_per_second:,.{0 if images_per_second >= 10 else 2}f}"
+
+
 def span(values: Sequence[float], form: str = ".2f") -> str:
     """Return median and range."""
     return f"{statistics.median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
@@ -48,7 +57,7 @@ def _row(variant: str, rounds: Rounds, arithmetic: str, reference: Reference) ->
     fraction = speed * reference.flops_per_image / (reference.gflops[arithmetic] * 1e9)
     return [
         variant,
-        f"{speed:,.0f}",
+        rate(speed),
         span(ratios(rounds, variant, reference.usual)),
         span(ratios(rounds, reference.engine, variant)),
         f"{100 * fraction:.0f} % ({arithmetic})" if not math.isnan(fraction) else "-",

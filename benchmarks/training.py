@@ -1,10 +1,12 @@
 """Training speed and memory of the real engine against the usual loop, a bare loop with the same arithmetic, and peers.
 
     python benchmarks/training.py [--family vae] [--preset NAME] [--peers] [--batch 128] [--rounds 5] [--steps 150] [--threads 0]
+                                  [--side 28] [--channels 1] [--precision NAME] [--warm 20]
 
 Every measurement is a process of its own; the variants take turns (A B C A B C), so that a noisy machine harms all alike, and a
-matrix product is timed in every round. Data are random bytes, 28x28x1, the same number for all: speed only. The first 20 steps of
-each process are not timed. Reported are medians over rounds, ratios within a round with their range, and two kinds of memory:
+matrix product is timed in every round. Data are random bytes, --side x --side x --channels, the same number for all: speed only.
+The first --warm steps of each process are not timed. --precision is that of the engine and of the bare loop, in place of the
+family's default. Reported are medians over rounds, ratios within a round with their range, and two kinds of memory:
 `above start` is the peak minus what the process held after its imports (what training takes: model, data, activations, and
 compiled graphs), the other the whole process with its libraries. A goal such as "0.6 of pythae's" is about the first: most of the
 second is torch itself, on both sides.
@@ -27,13 +29,16 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 import torch
 import variants
 from environments import PEERS, clean_environment, python_of
-from table import Reference, Rounds, ratios, span, table
+from peers.stopwatch import WARM, Stopwatch
+from table import Reference, Rounds, rate, ratios, span, table
 
 from simulacra.engine import hardware
 from simulacra.tasks import speeds
 
 SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py", "diffusers": "diffusers_training.py"}
 PEERS_OF = {"vae": ("pythae", "keras"), "autoencoder": ("pythae", "keras"), "diffusion": ("diffusers",)}
+BYTES = 15_000 * 28 * 28  # of all images
+OURS_ALONE = ("preset", "side", "channels", "precision", "warm")  # settings that peers do not take
 _MATRIX = "matrix product"
 
 
@@ -55,7 +60,7 @@ def main() -> None:
         for name, command in commands.items():
             rounds[name].append(run(command))
             print(
-                f"round {number + 1}: {name}: {rounds[name][-1]['images_per_second']:,.0f} images/s", file=sys.stderr, flush=True
+                f"round {number + 1}: {name}: {rate(rounds[name][-1]['images_per_second'])} images/s", file=sys.stderr, flush=True
             )
     report(rounds, rates, parsed)
 
@@ -69,12 +74,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0 takes all")
+    parser.add_argument("--side", type=int, default=28, help="pixels of an image's side")
+    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--precision", default="", help="of the engine and the bare loop; the family's default where not given")
+    parser.add_argument("--warm", type=int, default=WARM, help="steps before the clock starts")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     parsed.threads = parsed.threads or torch.get_num_threads()
-    parsed.images = 15_000 // parsed.batch * parsed.batch  # whole batches, so that no variant has a short one
-    if parsed.peers and (parsed.family not in PEERS_OF or parsed.preset):
-        parser.error(f"--peers goes with --family {', '.join(PEERS_OF)} and no preset: leave --peers out")
+    images = BYTES // (parsed.side**2 * parsed.channels)
+    parsed.images = max(1, images // parsed.batch) * parsed.batch  # whole batches, so that no variant has a short one
+    changed = [name for name in OURS_ALONE if getattr(parsed, name) != parser.get_default(name)]
+    if parsed.peers and (parsed.family not in PEERS_OF or changed):
+        parser.error(f"--peers goes with --family {', '.join(PEERS_OF)} and without {', '.join(OURS_ALONE)}: leave --peers out")
     return parsed
 
 
@@ -83,11 +94,11 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
     if parsed.variant == _MATRIX:
         device = torch.device("cpu")
         return {str(kind).removeprefix("torch."): speeds.matmul(device, kind) for kind in (torch.float32, torch.bfloat16)}
-    return variants.measure(parsed.variant, case(parsed), parsed.batch, parsed.steps, parsed.images)
+    return variants.measure(parsed.variant, case(parsed), Stopwatch(parsed.batch, parsed.steps, parsed.warm), parsed.images)
 
 
 def case(parsed: argparse.Namespace) -> variants.Case:
-    return variants.Case(parsed.family, parsed.preset, parsed.peers)
+    return variants.Case(parsed.family, parsed.preset, parsed.peers, parsed.side, parsed.channels, parsed.precision)
 
 
 def our_command(variant: str, parsed: argparse.Namespace) -> list[str]:
@@ -97,8 +108,8 @@ def our_command(variant: str, parsed: argparse.Namespace) -> list[str]:
 
 def shared(parsed: argparse.Namespace, *, own: bool = False) -> list[str]:
     """Return the arguments that say what is measured; ours derive the number of images from the batch."""
-    names = ("family", "batch", "steps", "threads", *(("preset",) if own else ("images",)))
-    return [word for name in names for word in (f"--{name}", str(getattr(parsed, name)))]
+    names = ("family", "batch", "steps", "threads", *(OURS_ALONE if own else ("images",)))
+    return [f"--{name}={getattr(parsed, name)}" for name in names]
 
 
 def run(command: list[str]) -> dict[str, float]:
@@ -115,10 +126,11 @@ def report(rounds: Rounds, rates: list[dict[str, float]], parsed: argparse.Names
     ours = str(variants.precision_of(case(parsed))).removeprefix("torch.")
     arithmetic = dict.fromkeys(rounds, "float32") | {variants.BARE: ours, variants.ENGINE: ours}
     machine = ", ".join(f"{name} {value}" for name, value in hardware.describe().items())
-    best = {kind: max(rate[kind] for rate in rates) for kind in rates[0]}
+    best = {kind: max(each[kind] for each in rates) for kind in rates[0]}
     products = ", ".join(f"{kind} {rate:.0f}" for kind, rate in best.items())
     name = " ".join((parsed.family, parsed.preset)).strip()
-    print(f"{name}, batch {parsed.batch}, {parsed.steps} steps, {parsed.rounds} rounds")
+    size = f"{parsed.side}x{parsed.side}x{parsed.channels}"
+    print(f"{name}, {size}, batch {parsed.batch}, {parsed.steps} steps, {parsed.rounds} rounds")
     print(f"{machine}; torch {torch.__version__}")
     print(f"{work / 1e6:.1f} MFLOP per image and step; matrix products at best, GFLOP/s: {products}\n")
     print(table(rounds, arithmetic, Reference(variants.USUAL, variants.ENGINE, work, best)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peers.stopwatch import WARM, Stopwatch, random_images
+from peers.stopwatch import Stopwatch, random_images
 from stock import stock_layers
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -40,17 +40,24 @@ LIKE_PEER = {"diffusion": {"skips": "all", "resampling": "conv"}}  # what makes 
 class Case:
     """What is trained: a family in a preset, on random images, or on two sets of them where it has two domains.
 
-    like_peer: with the peer's network where that is another one.
+    like_peer: with the peer's network where that is another one. side, channels: of the images. precision: of the engine and
+    the bare loop; empty takes the family's default.
     """
 
     name: str
     preset: str = ""
     like_peer: bool = False
+    side: int = 28
+    channels: int = 1
+    precision: str = ""
 
     @property
     def overrides(self) -> dict[str, object]:
-        preset = {"preset": self.preset} if self.preset else {}
-        return {**preset, **(LIKE_PEER.get(self.name, {}) if self.like_peer else {})}
+        given = {"preset": self.preset, "precision": self.precision}
+        return {**_said(given), **(LIKE_PEER.get(self.name, {}) if self.like_peer else {})}
+
+    def images(self, count: int) -> np.ndarray:
+        return random_images(count, self.side, self.channels)
 
     def config(self, **settings: object) -> RunConfig:
         return resolve({"family": self.name}, {**self.overrides, **settings})
@@ -66,10 +73,13 @@ class Case:
         return Unpaired({domain: Batches(data.train, batch, seed) for seed, domain in enumerate(family.domains)})
 
 
-def measure(variant: str, case: Case, batch: int, steps: int, images: int) -> dict[str, float]:
+def _said(settings: Mapping[str, str]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value}
+
+
+def measure(variant: str, case: Case, watch: Stopwatch, images: int) -> dict[str, float]:
     """Measure one variant in this process."""
-    watch = Stopwatch(batch, steps)
-    data = from_array(random_images(images + 2), test_images=random_images(1), validation=1 / (images + 2), name="random")
+    data = from_array(case.images(images + 2), test_images=case.images(1), validation=1 / (images + 2), name="random")
     torch.manual_seed(0)
     family = case.family(data)
     if variant == USUAL:
@@ -77,7 +87,8 @@ def measure(variant: str, case: Case, batch: int, steps: int, images: int) -> di
     elif variant == ENGINE:
         engine(family, data, watch, case)
     else:
-        bare(family, case.feed(family, data, batch), watch, torch.float32 if variant == BARE_FLOAT32 else precision_of(case))
+        precision = torch.float32 if variant == BARE_FLOAT32 else precision_of(case)
+        bare(family, case.feed(family, data, watch.batch), watch, precision)
     return watch.result()
 
 
@@ -162,7 +173,7 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case) -> None:
     By default there is one every two minutes, so that its cost is overstated here.
     """
     hardware.keep_memory()
-    half, duration = WARM + watch.steps // 2, WARM + watch.steps
+    half, duration = watch.warm + watch.steps // 2, watch.warm + watch.steps
     settings = {"batch": watch.batch, "duration": str(duration), "snapshots": 1, "checkpoint_every": str(half), "device": "cpu"}
     config = case.config(**settings)
     trainer = Trainer(family, case.feed(family, data, watch.batch), config.train)
@@ -198,7 +209,7 @@ def flops_per_image(case: Case, batch: int) -> float:
     with a penalty on slopes, whose gradient within a loss PyTorch's counter does not follow.
     """
     stock_layers()
-    data = from_array(random_images(batch), validation=0.0, name="random")
+    data = from_array(case.images(batch), validation=0.0, name="random")
     family = case.family(data)
     images = data.train.head(batch)
     given = Batch(images.images, None, dict.fromkeys(family.domains, images))

@@ -15,21 +15,21 @@ class Finished(Exception):
 class Stopwatch:
     """Times `steps` steps of `batch` images after the warm-up. To be made after all imports and before anything else."""
 
-    def __init__(self, batch: int, steps: int) -> None:
-        self.batch, self.steps = batch, steps
+    def __init__(self, batch: int, steps: int, warm: int = WARM) -> None:
+        self.batch, self.steps, self.warm = batch, steps, warm
         self.done, self.began, self.seconds = 0, 0.0, 0.0
         self.start_mib = memory_mib("VmRSS")
 
     @property
     def finished(self) -> bool:
-        return self.done >= WARM + self.steps
+        return self.done >= self.warm + self.steps
 
     def tick(self) -> None:
         """Note that a step is done."""
         self.done += 1
-        if self.done == WARM:
+        if self.done == self.warm:
             self.began = time.perf_counter()
-        if self.done == WARM + self.steps:
+        if self.done == self.warm + self.steps:
             self.seconds = time.perf_counter() - self.began
 
     def result(self) -> dict[str, float]:
@@ -48,6 +48,6 @@ def memory_mib(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
-def random_images(count: int) -> np.ndarray:
-    """Return random bytes [count 28 28 1]."""
-    return np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
+def random_images(count: int, side: int = 28, channels: int = 1) -> np.ndarray:
+    """Return random bytes [count side side channels]."""
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, channels), dtype=np.uint8)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from simulacra.networks.convolution import Grid, wanted, weight_gradient
+
 _FEW = 400_000  # numbers that one call adds up in less time than a call for each tap takes to begin
 Crop = tuple[tuple[int, int], tuple[int, int]]  # (rows, columns), each (first pixel, length) within the full output
 
@@ -45,8 +47,9 @@ class _Adjoint(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         features, weight = ctx.saved_tensors
         full = _uncropped(grads[0], features, weight, ctx.stride, ctx.crop)
-        to_features = F.conv2d(full, weight, stride=ctx.stride) if ctx.needs_input_grad[0] else None
-        to_weight = _weight_gradient(features, full, weight, ctx.stride) if ctx.needs_input_grad[1] else None
+        features_too, weight_too = wanted(ctx, 2)
+        to_features = F.conv2d(full, weight, stride=ctx.stride) if features_too else None
+        to_weight = weight_gradient(full, features, weight, Grid(ctx.stride)) if weight_too else None
         return to_features, to_weight, None, None
 
 
@@ -68,8 +71,7 @@ class _ToOneChannel(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         features, weight = ctx.saved_tensors
         full = _uncropped(grads[0].to(features.dtype), features, weight, 1, ctx.crop)
-        needs = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
-        settings = (None, [1, 1], [0, 0], [1, 1], True, [0, 0], 1, needs)
+        settings = (None, [1, 1], [0, 0], [1, 1], True, [0, 0], 1, [*wanted(ctx, 2), False])
         to_features, to_weight, _ = torch.ops.aten.convolution_backward(full, features, weight, *settings)
         return to_features, to_weight, None
 
@@ -99,13 +101,6 @@ def _uncropped(images: Tensor, features: Tensor, weight: Tensor, stride: int, cr
         full = (features.shape[axis] - 1) * stride + weight.shape[axis]
         pads += [first, full - first - length]
     return F.pad(images, pads) if any(pads) else images
-
-
-def _weight_gradient(features: Tensor, full: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Return the gradient of the weight of the convolution that maps `full` to the shape of `features`."""
-    settings = (None, [stride, stride], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False])
-    gradient: Tensor = torch.ops.aten.convolution_backward(features, full, weight, *settings)[1]
-    return gradient
 
 
 def _add_bias(images: Tensor, bias: Tensor) -> Tensor:

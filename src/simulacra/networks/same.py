@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulacra.networks.adjoint import conv_transpose2d
+from simulacra.networks.convolution import Grid, conv2d
 
 
 def halved(size: tuple[int, int], stride: int = 2) -> tuple[int, int]:
@@ -38,10 +39,10 @@ class SameConv2d(nn.Module):
         (kernel, _), (stride, _) = self.conv.kernel_size, self.conv.stride
         rows = same_padding(images.shape[-2], kernel, stride)
         columns = same_padding(images.shape[-1], kernel, stride)
+        assert self.conv.bias is not None
         if rows[0] == rows[1] and columns[0] == columns[1]:
-            padding = (rows[0], columns[0])
-            return F.conv2d(images, self.conv.weight, self.conv.bias, stride, padding)
-        return F.conv2d(F.pad(images, (*columns, *rows)), self.conv.weight, self.conv.bias, stride)
+            return conv2d(images, self.conv.weight, self.conv.bias, Grid(stride, (rows[0], columns[0])))
+        return conv2d(F.pad(images, (*columns, *rows)), self.conv.weight, self.conv.bias, Grid(stride))
 
 
 class SameConvTranspose2d(nn.Module):
