@@ -9,6 +9,7 @@ import simulacra
 from simulacra import families
 from simulacra.core.capabilities import ALL
 from simulacra.core.config import options
+from simulacra.core.errors import UsageError
 from simulacra.runs.settings import groups
 
 SOURCE = Path(simulacra.__file__).parent
@@ -73,6 +74,17 @@ def test_a_family_is_found_by_its_file_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
     assert "newcomer" in families.names()
     assert families.find("newcomer").__name__ == "Autoencoder"
+
+
+@pytest.mark.parametrize(
+    ("name", "added", "held"), [("without", "", "none"), ("two", "class Other(Autoencoder): pass\n", "Other")]
+)
+def test_a_file_that_is_not_one_family_is_refused_with_what_it_defines(name, added, held, tmp_path, monkeypatch):
+    source = (SOURCE / "families" / "autoencoder.py").read_text() + added if added else ""
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
+    with pytest.raises(UsageError, match=rf"{name}\.py: .* one subclass of Family, and this one defines .*{held}"):
+        families.find(name)
 
 
 def test_every_recipe_resolves():

@@ -4,7 +4,7 @@ import inspect
 import pkgutil
 from importlib import import_module
 
-from simulacra.core.errors import unknown
+from simulacra.core.errors import UsageError, unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +17,15 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> "type[Family]":
-    """Return the family of this name; raises UsageError that suggests the nearest."""
+    """Return the family of this name; raises UsageError that suggests the nearest, or says what its file lacks."""
     if name not in names():
         raise unknown("family", name, names())
     module = import_module(f"{__name__}.{name}")
     from simulacra.core.family import Family
 
     own = [item for item in vars(module).values() if inspect.isclass(item) and item.__module__ == module.__name__]
-    (family,) = [item for item in own if issubclass(item, Family)]
-    return family
+    found = [item for item in own if issubclass(item, Family)]
+    if len(found) != 1:
+        held = ", ".join(family.__name__ for family in found) or "none"
+        raise UsageError(f"{module.__file__}: a family's file defines one subclass of Family, and this one defines {held}")
+    return found[0]
