@@ -50,6 +50,7 @@ COLUMNS = (
 _ARROWS = {"smaller": " ↓", "larger": " ↑", "neither": ""}
 _NOT_WHAT = {"train.seed", "train.track", *(f"train.{name}" for name in OF_THE_MACHINE)}  # in which runs of one row may differ
 _WIDE, _ACROSS = 1040, 16  # pixels, and images, in a row of a picture
+_ROUNDING = 1e-9  # of a number: a smaller spread is that of sums in another order
 
 
 def results(runs: Sequence["Trained"], page: Path, recipes: Path, settings: EvaluateConfig, progress: Progress) -> list[Row]:
@@ -218,14 +219,18 @@ def _cells(texts: Sequence[str]) -> str:
 
 
 def cell(metric: Mapping[str, Any]) -> str:
-    """Return a number of the table with its spread over seeds, or its error over images.
+    """Return a number of the table with its spread over seeds, if it is more than float64's rounding, or its error over images.
 
     >>> cell({"value": 95.876, "standard_deviation": 0.123}), cell({"value": 8.0, "standard_deviation": 0.0})
     ('95.88 ± 0.12', '8')
     >>> cell({"value": 0.91, "interval": [0.89, 0.93]})
     '0.910 (0.890 to 0.930)'
+    >>> cell({"value": 0.2939, "standard_deviation": 9e-13})
+    '0.2939'
     """
     error = metric.get("standard_deviation", metric.get("standard_error"))
+    if error is not None and error < _ROUNDING * abs(metric["value"]):
+        error = 0.0
     return Measurement.of({"n": 0, "protocol": {}, **metric, "standard_error": error}).text
 
 
