@@ -39,7 +39,9 @@ bench: setup
 	$(BIN)/python benchmarks/overhead.py --family vae
 	$(BIN)/python benchmarks/overhead.py --family autoencoder
 	$(BIN)/python benchmarks/dropout.py
-	$(BIN)/python benchmarks/layout.py
+	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/layers.py --what gradients --preset 32
+	$(BIN)/python benchmarks/layers.py --what gradients --family vae_gan --batch 64
 	$(BIN)/python benchmarks/metrics.py
 
 results: setup

@@ -1,7 +1,9 @@
-"""What it gives that a step stays in one memory layout: flattening as PyTorch has it and ours, in turns, within one process.
+"""What a way of ours to compute a layer gives to whole steps: PyTorch's way and ours, in turns, within one process.
 
-    python benchmarks/layout.py [--family dcgan] [--preset NAME] [--batch 128] [--rounds 40] [--threads 1]
+    python benchmarks/layers.py [--what flattening] [--family dcgan] [--preset NAME] [--batch 128] [--rounds 40] [--threads 1]
 
+--what flattening: features and their gradients stay in one memory layout; products: the gradient of a weight over a small map is
+a product of matrices; asked: only those gradients of weights are computed that a pass asks for; gradients: both of these.
 Every round plays one step of the engine in either way, on the same weights. Reported is the median of the ratios within the
 rounds, and between which values the middle half of them lies.
 """
@@ -22,13 +24,14 @@ from torch import nn
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
 from simulacra.engine.trainer import Trainer
-from simulacra.networks import layout
+from simulacra.networks import adjoint, convolution, layout
 
 WARM = 2  # rounds that are not counted
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=STOCK, default="flattening")
     parser.add_argument("--family", default="dcgan")
     parser.add_argument("--preset", default="")
     for name, value in (("batch", 128), ("rounds", 40), ("threads", 1)):
@@ -37,14 +40,14 @@ def main() -> None:
     torch.set_num_threads(parsed.threads)
     hardware.keep_memory()
     training = in_training(variants.Case(parsed.family, parsed.preset), parsed.batch)
-    sides = {"stock": stock, "ours": ExitStack}
+    sides = {"stock": STOCK[parsed.what], "ours": ExitStack}
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(WARM + parsed.rounds):
         for name, side in sides.items():
             times[name].append(step(training, side()))
     ratios = [theirs / ours for theirs, ours in zip(*(times[name][WARM:] for name in ("stock", "ours")), strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    print(f"{parsed.family} {parsed.preset} in {training.precision}, batch {parsed.batch}; {hardware.describe()}")
+    print(f"{parsed.what}: {parsed.family} {parsed.preset} in {training.precision}, batch {parsed.batch}; {hardware.describe()}")
     for name, seconds in times.items():
         print(f"{name}: {1e3 * statistics.median(seconds):.1f} ms a step")
     print(f"ours is {middle:.2f} times as fast ({low:.2f} to {high:.2f})")
@@ -52,17 +55,45 @@ def main() -> None:
 
 def in_training(case: variants.Case, batch: int) -> Trainer:
     torch.manual_seed(0)
-    data = from_array(variants.random_images(8 * batch), validation=0.0, name="random")
+    data = from_array(case.images(8 * batch), validation=0.0, name="random")
     family = case.family(data)
     return Trainer(family, case.feed(family, data, batch), case.config(batch=batch, duration="1000000", device="cpu").train)
 
 
-def stock() -> AbstractContextManager[object]:
+def flattening() -> AbstractContextManager[object]:
     """Inside, gradients behind a flattening and features behind its reverse come in the default layout."""
+    return all_of(
+        mock.patch.object(layout._Aligned, "apply", lambda features: features),
+        mock.patch.object(layout.Unflatten, "forward", nn.Unflatten.forward),
+    )
+
+
+def products() -> AbstractContextManager[object]:
+    """Inside, all gradients of weights come from PyTorch's kernels."""
+    return mock.patch.object(convolution, "_SMALL", 0)
+
+
+def asked() -> AbstractContextManager[object]:
+    """Inside, our own functions compute every gradient that could be asked for."""
+    return all_of(*(mock.patch.object(module, "wanted", possible) for module in (adjoint, convolution)))
+
+
+def possible(ctx, count: int) -> list[bool]:
+    return list(ctx.needs_input_grad[:count])
+
+
+def gradients() -> AbstractContextManager[object]:
+    return all_of(products(), asked())
+
+
+def all_of(*contexts: AbstractContextManager[object]) -> AbstractContextManager[object]:
     inside = ExitStack()
-    inside.enter_context(mock.patch.object(layout._Aligned, "apply", lambda features: features))
-    inside.enter_context(mock.patch.object(layout.Unflatten, "forward", nn.Unflatten.forward))
+    for context in contexts:
+        inside.enter_context(context)
     return inside
+
+
+STOCK = {"flattening": flattening, "products": products, "asked": asked, "gradients": gradients}  # each way of PyTorch's
 
 
 def step(training: Trainer, side: AbstractContextManager[object]) -> float:
