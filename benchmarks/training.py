@@ -127,7 +127,7 @@ def report(rounds: Rounds, rates: list[dict[str, float]], parsed: argparse.Names
     arithmetic = dict.fromkeys(rounds, "float32") | {variants.BARE: ours, variants.ENGINE: ours}
     machine = ", ".join(f"{name} {value}" for name, value in hardware.describe().items())
     best = {kind: max(each[kind] for each in rates) for kind in rates[0]}
-    products = ", ".join(f"{kind} {rate:.0f}" for kind, rate in best.items())
+    products = ", ".join(f"{kind} {gflops:.0f}" for kind, gflops in best.items())
     name = " ".join((parsed.family, parsed.preset)).strip()
     size = f"{parsed.side}x{parsed.side}x{parsed.channels}"
     print(f"{name}, {size}, batch {parsed.batch}, {parsed.steps} steps, {parsed.rounds} rounds")

@@ -54,7 +54,8 @@ class Case:
     @property
     def overrides(self) -> dict[str, object]:
         given = {"preset": self.preset, "precision": self.precision}
-        return {**_said(given), **(LIKE_PEER.get(self.name, {}) if self.like_peer else {})}
+        said = {name: value for name, value in given.items() if value}
+        return {**said, **(LIKE_PEER.get(self.name, {}) if self.like_peer else {})}
 
     def images(self, count: int) -> np.ndarray:
         return random_images(count, self.side, self.channels)
@@ -71,10 +72,6 @@ class Case:
         if not family.domains:
             return Batches(data.train, batch, 0)
         return Unpaired({domain: Batches(data.train, batch, seed) for seed, domain in enumerate(family.domains)})
-
-
-def _said(settings: Mapping[str, str]) -> dict[str, object]:
-    return {name: value for name, value in settings.items() if value}
 
 
 def measure(variant: str, case: Case, watch: Stopwatch, images: int) -> dict[str, float]:
