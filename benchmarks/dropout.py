@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from simulacra.engine.hardware import keep_memory
-from simulacra.networks.dropout import Dropout
+from simulacra.networks.kernels.dropout import Dropout
 
 
 def main() -> None:

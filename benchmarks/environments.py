@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from simulacra.data.places import cache_folder
+from simulacra.data.locations import cache_folder
 
 PEERS = Path(__file__).parent / "peers"
 _READY = "ready"  # a file that says that the environment is whole

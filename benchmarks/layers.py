@@ -23,8 +23,10 @@ from torch import nn
 
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
-from simulacra.engine.trainer import Trainer
-from simulacra.networks import adjoint, convolution, layout
+from simulacra.engine.loop import Trainer
+from simulacra.networks.kernels import convolution
+from simulacra.networks.kernels import memory_layout as layout
+from simulacra.networks.kernels import transposed_convolution as adjoint
 
 WARM = 2  # rounds that are not counted
 

@@ -25,8 +25,8 @@ from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import checkpoint, hardware
+from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
-from simulacra.engine.trainer import Trainer
 
 EVERY = 120  # seconds between checkpoints, by default
 

@@ -26,23 +26,24 @@ from stock import stock_transposed
 from torch import Tensor, nn
 
 from simulacra import families
+from simulacra.core.batch_source import Feed, Unpaired
+from simulacra.core.eval_mode import inference
 from simulacra.core.family import Family
-from simulacra.core.feed import Feed, Unpaired
-from simulacra.core.modes import inference
 from simulacra.core.progress import SILENT
 from simulacra.core.randomness import derive, noise, reseed, stream
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset, levels
 from simulacra.data.load import load
-from simulacra.data.looks import look_between
+from simulacra.data.synthetic.transforms import look_between
 from simulacra.engine import hardware
-from simulacra.engine.trainer import Trainer
-from simulacra.metrics.frechet import frechet_distance
-from simulacra.metrics.moments import blocked_moments
-from simulacra.networks import layout, same
-from simulacra.networks.adversaries import Generates
+from simulacra.engine.loop import Trainer
+from simulacra.features.loading import default_extractor, load_extractor
+from simulacra.metrics.frechet_distance import frechet_distance
+from simulacra.metrics.statistics.moments import blocked_moments
+from simulacra.networks import same_padding as same
+from simulacra.networks.adversarial import Generates
+from simulacra.networks.kernels import memory_layout as layout
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
-from simulacra.tasks.extractors import default_extractor, load_extractor
 
 STOCK, OWN, DEFAULT = "float32, stock layers and layout", "float32", "bfloat16"
 ARITHMETICS = (STOCK, OWN, DEFAULT)
@@ -71,7 +72,7 @@ def arithmetic(name: str) -> Iterator[None]:
     if name != STOCK:
         yield
         return
-    untouched = mock.patch("simulacra.engine.trainer.channels_last")
+    untouched = mock.patch("simulacra.engine.loop.channels_last")
     unflattened = mock.patch.object(layout.Unflatten, "forward", nn.Unflatten.forward)
     with untouched, unflattened, mock.patch.object(same, "conv_transpose2d", stock_transposed):
         yield

@@ -4,7 +4,7 @@
 
 One run for each recipe and seed: three seeds where the recipe's header says that it trains for less than five minutes, else one.
 Runs that stand in the folder are not trained again, those that were interrupted go on. Other folders of runs in there join the
-table, too. What else is given goes to `simulacra results`.
+table, too. What else is given are settings of `simulacra evaluate`.
 """
 
 import argparse
@@ -13,10 +13,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.results_page import follows, results
+
 from simulacra.core.errors import SimulacraError
+from simulacra.interfaces.arguments import Parser, add_settings, given
+from simulacra.interfaces.console import Console
+from simulacra.metrics.settings import EvaluateConfig
+from simulacra.runs.opened import open_run
 from simulacra.runs.run import Run
 from simulacra.runs.settings import read_recipe
-from simulacra.tasks.results import follows
 
 SHORT = 300  # seconds of training up to which a recipe is run in several seeds
 SEEDS = 3
@@ -51,12 +58,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     parsed, others = parser.parse_known_args()
+    evaluation = Parser(prog="results.py")
+    add_settings(evaluation, "the evaluation", EvaluateConfig)
     try:
         for recipe in sorted(parsed.recipes.glob("*.toml")):
             for seed in seeds(recipe):
                 trained(recipe, seed, parsed.runs / f"{recipe.stem}-{seed}")
         runs = sorted(path.parent for path in parsed.runs.glob("*/config.toml"))
-        simulacra("results", *runs, "--out", parsed.out, "--recipes", parsed.recipes, *others)
+        settings = EvaluateConfig.of(given(evaluation.parse(others), EvaluateConfig))
+        console = Console()
+        results([open_run(run, progress=console) for run in runs], parsed.out, parsed.recipes, settings, console)
     except SimulacraError as error:
         sys.exit(f"error: {error}")
     except subprocess.CalledProcessError as error:

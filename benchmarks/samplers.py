@@ -18,11 +18,11 @@ from torch import Tensor
 import simulacra
 from simulacra.core.capabilities import Refines, require
 from simulacra.core.progress import SILENT
-from simulacra.metrics.frechet import frechet_distance
-from simulacra.metrics.moments import BlockedMoments, blocked_moments
-from simulacra.tasks.settings import EvaluateConfig
-from simulacra.tasks.subject import Subject
-from simulacra.tasks.trained import Trained
+from simulacra.metrics.context import Subject
+from simulacra.metrics.frechet_distance import frechet_distance
+from simulacra.metrics.settings import EvaluateConfig
+from simulacra.metrics.statistics.moments import BlockedMoments, blocked_moments
+from simulacra.runs.opened import OpenedRun
 
 PLANS = ("dpm-solver:20", "ddim:50", "ancestral:1000")
 
@@ -48,7 +48,7 @@ def main() -> None:
         print(row(one, reference), flush=True)
 
 
-def subject(trained: Trained, words: str, images: int) -> Subject:
+def subject(trained: OpenedRun, words: str, images: int) -> Subject:
     sampler, steps, guidance = [*words.split(":"), "1"][:3]
     settings = EvaluateConfig(samples=images, sampler=sampler, steps=int(steps), guidance=float(guidance))
     return Subject(trained, settings, SILENT)

@@ -23,13 +23,13 @@ from environments import PEERS, python_of
 from peers.stopwatch import memory_mib
 from stock import stock_layers
 from table import Rounds, ratios, span
-from training import run
 
-from simulacra.core.modes import inference
+from simulacra.core.eval_mode import inference
 from simulacra.core.progress import SILENT
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
-from simulacra.tasks.sampling import Order, changed, sampled
+from simulacra.runs.generation import Order, changed, sampled
+from training import run
 
 USUAL, FLOAT32, OURS = "usual loop", "simulacra, float32", "simulacra"
 SOLVER, CHAIN = "diffusers", "diffusers, DDPM-1000"

@@ -3,11 +3,13 @@
 import torch.nn.functional as F
 from torch import nn
 
-from simulacra.networks import convolution, dropout, layout, same
+from simulacra.networks import same_padding as same
+from simulacra.networks.kernels import convolution, dropout
+from simulacra.networks.kernels import memory_layout as layout
 
 
 def stock_transposed(features, weight, bias, stride, crop):
-    """PyTorch's own transposed convolution, with the signature of `simulacra.networks.adjoint.conv_transpose2d`."""
+    """PyTorch's own transposed convolution, with the signature of `conv_transpose2d`."""
     (top, height), (left, width) = crop
     return F.conv_transpose2d(features, weight, bias, stride)[..., top : top + height, left : left + width]
 

@@ -33,7 +33,7 @@ from peers.stopwatch import WARM, Stopwatch
 from table import Reference, Rounds, rate, ratios, span, table
 
 from simulacra.engine import hardware
-from simulacra.tasks import speeds
+from simulacra.engine import speed as speeds
 
 SCRIPTS = {"pythae": "pythae_vae.py", "keras": "keras_vae.py", "diffusers": "diffusers_training.py"}
 PEERS_OF = {"vae": ("pythae", "keras"), "autoencoder": ("pythae", "keras"), "diffusion": ("diffusers",)}

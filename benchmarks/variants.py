@@ -14,21 +14,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from simulacra import families
 from simulacra.core.batch import Batch
+from simulacra.core.batch_source import Feed, Unpaired
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.core.feed import Feed, Unpaired
 from simulacra.core.progress import SILENT
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
-from simulacra.engine.average import Average
+from simulacra.engine.ema import Average
+from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.tracking import Tracking
-from simulacra.engine.trainer import Trainer
 from simulacra.runs.provenance import provenance
 from simulacra.runs.run import Run
 from simulacra.runs.settings import RunConfig, resolve
-from simulacra.tasks.observe import RunObserver
+from simulacra.training.observer import RunObserver
 
 USUAL, BARE_FLOAT32, BARE, ENGINE = "usual loop", "bare loop, float32", "bare loop", "engine"
 VARIANTS = (USUAL, BARE_FLOAT32, BARE, ENGINE)
@@ -104,7 +104,7 @@ def usual(family: Family, data: Dataset, watch: Stopwatch) -> None:
     optimizers_of = {name: torch.optim.Adam(player.parameters(), 1e-3) for name, player in family.players().items()}
     while True:
         for images in loader:
-            batch = Batch(images, None, dict.fromkeys(family.domains, Batch(images)))
+            batch = Batch(images, domains=dict.fromkeys(family.domains, Batch(images)))
             for turn in moves(family):
                 losses = turn.losses(batch)
                 for left, (name, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
@@ -209,7 +209,7 @@ def flops_per_image(case: Case, batch: int) -> float:
     data = from_array(case.images(batch), validation=0.0, name="random")
     family = case.family(data)
     images = data.train.head(batch)
-    given = Batch(images.images, None, dict.fromkeys(family.domains, images))
+    given = Batch(images.images, domains=dict.fromkeys(family.domains, images))
     total = 0
     if getattr(family.config, "penalty", 0) or getattr(family.config, "r1", 0):
         return math.nan

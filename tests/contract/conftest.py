@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from simulacra import families
 from simulacra.core import capabilities
 from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.batch_source import Feed, Unpaired
+from simulacra.core.condition import Condition
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, FamilyFactory, Loss, Turn
-from simulacra.core.feed import Feed, Unpaired
 from simulacra.core.randomness import generator, reseed, stream
+from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
-from simulacra.engine.trainer import Trainer
 
 LARGE = 10_000_000  # parameters
 MANY = 28 * 28  # pixel values that a network is shown step after step
@@ -52,7 +53,7 @@ class MemoryFeed:
         smooth = nn.functional.interpolate(blocks, (self.spec.height, self.spec.width), mode="bilinear")
         noisy = (smooth + 0.1 * torch.rand(smooth.shape, generator=source)).clamp(0, 1)
         labels = torch.randint(0, max(1, len(self.spec.classes)), (self.size,), generator=source) if self.spec.classes else None
-        return Batch((noisy * 255).round() / 255, labels).to(device)
+        return Batch((noisy * 255).round() / 255, Condition(labels)).to(device)
 
 
 # --- cases

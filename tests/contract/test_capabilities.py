@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from simulacra.applications.latent_paths import linear, spherical
 from simulacra.core import capabilities
 from simulacra.core.errors import NotApplicable, UsageError
-from simulacra.core.modes import inference
+from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import noise
-from simulacra.tasks.latents import linear, spherical
 
 
 def assert_images(images: Tensor, case: Any, count: int) -> None:

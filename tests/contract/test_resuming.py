@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from simulacra.core import capabilities
+from simulacra.core.eval_mode import evaluation, inference
 from simulacra.core.family import Family
-from simulacra.core.modes import evaluation, inference
 from simulacra.core.randomness import noise
 from simulacra.engine import checkpoint
 from simulacra.engine.checkpoint import Checkpoint

@@ -21,9 +21,9 @@ import torch
 
 from simulacra.engine import checkpoint
 from simulacra.engine.reports import Reports
+from simulacra.images import grid as pictures
 from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run
-from simulacra.tasks import pictures
 
 FLAGS = (
     "train vae --data digits --features 2 --hidden 8 --latents 2 --for 24 --batch 32 --snapshots 3 --threads 1 --log-every 1 "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.harms import ALL, QUICK
-from tests.integration.test_resume import assert_same_run
+from tests.training.test_resume import assert_same_run
 
 from simulacra.interfaces.cli import main
 from simulacra.interfaces.commands import doctor

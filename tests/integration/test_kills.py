@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.test_resume import assert_same_run, losses, weights
-from tests.newcomers.__main__ import LOG_EVERY, SNAPSHOTS, STEPS
+from tests.example_family.__main__ import LOG_EVERY, SNAPSHOTS, STEPS
+from tests.training.test_resume import assert_same_run, losses, weights
 
 KILLS = int(os.environ.get("SIMULACRA_KILLS", "20"))
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from simulacra.interfaces.cli import main
-from simulacra.tasks.observe import RunObserver
+from simulacra.training.observer import RunObserver
 
 LIMIT, FIRST = 2.0, 0.8  # seconds
 FLAGS = "train vae --data digits --features 2 --hidden 8 --latents 2 --batch 32 --threads 1 --log-every 1 --device cpu"

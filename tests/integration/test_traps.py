@@ -28,7 +28,7 @@ def test_trap_1_training_and_validation_use_the_same_weights_of_the_loss(tmp_pat
 
 
 def test_trap_16_looking_at_a_model_in_training_changes_nothing():
-    from simulacra.core.modes import inference
+    from simulacra.core.eval_mode import inference
 
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5))
     model[1].eval()
@@ -83,7 +83,7 @@ def test_trap_22_fewer_images_than_a_batch_are_refused_with_the_numbers(tmp_path
 
 
 def test_trap_29_spherical_interpolation_keeps_the_norm_and_its_ends():
-    from simulacra.tasks.latents import linear, spherical
+    from simulacra.applications.latent_paths import linear, spherical
 
     start, end = torch.randn(2, 6, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     start, end = (vector / vector.norm(dim=1, keepdim=True) * 7 for vector in (start, end))

@@ -1,1 +1,1 @@
-"""What every other folder stands on: batches, families, capabilities, settings, randomness, errors."""
+"""Base types used by every other package: batches, conditions, families, capabilities, settings, random streams, errors."""

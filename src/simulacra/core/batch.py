@@ -6,12 +6,24 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from simulacra.core.condition import Condition
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One labelled property of images, such as a digit or a hue, with the names of its values."""
+
+    name: str
+    values: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a family must know of its data: shape and classes, never the pixels.
+    """What a family knows of its data: shape, classes and attributes, never the pixels.
 
-    domains: the same of each of several unpaired sources, by domain name; then the shape and classes are the first domain's.
+    classes: names of the classes; where there are several attributes, the values of the first. attributes: all labelled
+    properties, empty where there is at most one; labels are [n k] for k of them. domains: the specification of each of several
+    unpaired sources, by domain name; then shape and classes are those of the first.
     """
 
     channels: int
@@ -19,9 +31,17 @@ class DataSpec:
     width: int
     classes: tuple[str, ...] = ()
     domains: Mapping[str, "DataSpec"] = field(default_factory=dict, hash=False)
+    attributes: tuple[Attribute, ...] = ()
+
+    @property
+    def label_sizes(self) -> tuple[int, ...]:
+        """Number of values of each labelled property: one for classes, several for attributes, empty without labels."""
+        if self.attributes:
+            return tuple(len(attribute.values) for attribute in self.attributes)
+        return (len(self.classes),) if self.classes else ()
 
     def domain(self, name: str) -> "DataSpec":
-        """Return what is known of one domain: all there is, where no domains are told apart."""
+        """Return the specification of one domain; of data without domains, the specification itself."""
         return self.domains.get(name, self)
 
     @property
@@ -37,25 +57,35 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch as a turn receives it.
+    """One batch of training images.
 
-    images: float [b c h w] in [0, 1]; labels: int64 [b] or None.
-    domains: further batches by domain name, for games on several unpaired sources; then `images` are the first domain's.
+    images: float [b c h w] in [0, 1]; condition: what is known of each image, such as its label. domains: batches by domain name
+    for families that train on several unpaired sources; then `images` and `condition` are those of the first domain.
     """
 
     images: Tensor
-    labels: Tensor | None = None
+    condition: Condition = field(default_factory=Condition)
     domains: Mapping[str, "Batch"] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class labels int64 [b]: the first attribute where there are several, None where images have no labels."""
+        labels = self.condition.labels
+        return labels if labels is None or labels.ndim == 1 else labels[:, 0]
 
     def __getitem__(self, domain: str) -> "Batch":
         """Return the batch of one domain."""
         return self.domains[domain]
 
+    def rows(self, rows: slice) -> "Batch":
+        """Return some images of the batch, and of each of its domains."""
+        domains = {name: batch.rows(rows) for name, batch in self.domains.items()}
+        return Batch(self.images[rows], self.condition[rows], domains)
+
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device."""
-        labels = None if self.labels is None else self.labels.to(device)
         domains = {name: batch.to(device) for name, batch in self.domains.items()}
-        return Batch(self.images.to(device), labels, domains)
+        return Batch(self.images.to(device), self.condition.to(device), domains)
 
     def __len__(self) -> int:
         """Return the number of images."""

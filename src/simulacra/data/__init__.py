@@ -1,1 +1,1 @@
-"""Where images come from: one file per source, prepared once, served as numbered batches."""
+"""Data sets: sources, file formats, splits and batches."""

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.batch import Batch
+from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import derive, permutation
 from simulacra.data.dataset import Split, to_floats
+from simulacra.data.device_transfer import Resident, fits, sent
 from simulacra.data.source import Pixels
-from simulacra.data.transfer import Resident, fits, sent
 
 
 def slice_of(size: int, part: tuple[int, int]) -> slice:
@@ -92,7 +93,7 @@ class Batches:
         device = torch.device(device)
         resident = self._resident(device)
         pixels, labels = resident.take(rows, mirrored) if resident else self._gathered(rows, mirrored, device)
-        return Batch(to_floats(pixels, channels_last=self._channels_last), labels)
+        return Batch(to_floats(pixels, channels_last=self._channels_last), Condition(labels))
 
     def _gathered(
         self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None, device: torch.device

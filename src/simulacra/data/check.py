@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.layout import ordered
-from simulacra.data.pixels import is_grey
+from simulacra.data.folder_layout import ordered
+from simulacra.data.formats.pixels import is_grey
 from simulacra.data.prepare import arrange, resize_remedy
 from simulacra.data.prepared import Skipped
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item, Reading, Skip
 from simulacra.data.sources import locate
-from simulacra.data.toys import SHAPE
+from simulacra.data.synthetic.toys import SHAPE
 
 FEW = 500  # training images below which a generative model mostly memorizes
 UNEVEN = 10  # images of the largest class for one of the smallest

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.condition import Condition
 from simulacra.data.prepared import Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
-    from simulacra.core.feed import Unpaired
+    from simulacra.core.batch_source import Unpaired
     from simulacra.data.batches import Batches
     from simulacra.data.shards.streamed import Stream, Streamed
 
@@ -38,7 +39,7 @@ class Split:
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images of an index array, in its order."""
         labels = None if self.labels is None else torch.from_numpy(self.labels[indices])
-        return Batch(to_floats(torch.from_numpy(self.images.take(indices, axis=0))), labels)
+        return Batch(to_floats(torch.from_numpy(self.images.take(indices, axis=0))), Condition(labels))
 
     def head(self, count: int) -> Batch:
         """Return the first `count` images, or all if there are fewer; the order is shuffled, so that they are a fair sample."""

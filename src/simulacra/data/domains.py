@@ -5,8 +5,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.batch_source import Unpaired
 from simulacra.core.errors import UsageError
-from simulacra.core.feed import Unpaired
 from simulacra.core.randomness import derive
 from simulacra.data.dataset import Dataset, Split
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.places import CACHE_VARIABLE
+from simulacra.data.locations import CACHE_VARIABLE
 
 ROUNDS = 3  # over all mirrors
 FIRST_PAUSE = 1.0  # seconds, doubled after every round

@@ -12,10 +12,10 @@ from torch import Tensor
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.arrays import Layout, class_names, to_labels, to_uint8
 from simulacra.data.dataset import Dataset, split, to_floats
 from simulacra.data.domains import shared_out, together
-from simulacra.data.pixels import SUFFIXES, Refused, fit
+from simulacra.data.formats.arrays import Layout, class_names, to_labels, to_uint8
+from simulacra.data.formats.pixels import SUFFIXES, Refused, fit
 from simulacra.data.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards

@@ -13,9 +13,9 @@ from simulacra.core.errors import DataError
 from simulacra.core.files import sync_folder
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
-from simulacra.data.layout import ordered
-from simulacra.data.pixels import Refused, fit
-from simulacra.data.places import CACHE_VARIABLE
+from simulacra.data.folder_layout import ordered
+from simulacra.data.formats.pixels import Refused, fit
+from simulacra.data.locations import CACHE_VARIABLE
 from simulacra.data.prepared import FACTS, IMAGES, LABELS, Facts, Prepared, Skipped, place, read
 from simulacra.data.publish import publish, temporary_beside
 from simulacra.data.settings import DataConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simulacra.data.places import cache_folder
+from simulacra.data.locations import cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simulacra.core.errors import DataError
 from simulacra.core.files import sync_folder
-from simulacra.data.places import CACHE_VARIABLE
+from simulacra.data.locations import CACHE_VARIABLE
 from simulacra.data.prepared import read
 
 _ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"

@@ -7,7 +7,7 @@ Images are in [-1, 1] and stand for 256 grey levels. All terms are sums over pix
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level, over
+from simulacra.diffusion.noise_levels import Level, over
 from simulacra.diffusion.samplers import Estimate, posterior_mean
 from simulacra.diffusion.variances import learned_log_variance, posterior_variance
 from simulacra.objectives.likelihood import discretized_gaussian

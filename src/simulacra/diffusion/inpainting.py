@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level
+from simulacra.diffusion.noise_levels import Level
 from simulacra.diffusion.samplers import Denoiser, Estimate
 
 

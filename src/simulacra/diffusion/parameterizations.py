@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level
+from simulacra.diffusion.noise_levels import Level
 
 _DATA_STD = 0.5  # standard deviation of images in [-1, 1] (Karras et al. 2022, table 1)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level, over
+from simulacra.diffusion.noise_levels import Level, over
 from simulacra.diffusion.parameterizations import noise_of
 from simulacra.diffusion.schedules import Spacing
 from simulacra.diffusion.variances import learned_log_variance, posterior_variance

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level, Path, clean
+from simulacra.diffusion.noise_levels import Level, Path, clean
 
 Schedule = Callable[[Tensor], Tensor]
 

@@ -6,7 +6,7 @@ The steps of a strided chain are steps like any other: all that counts are the t
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.levels import Level
+from simulacra.diffusion.noise_levels import Level
 
 
 def log_kept(here: Level, there: Level) -> Tensor:

@@ -1,1 +1,1 @@
-"""The one training loop, and what surrounds it."""
+"""The training loop and what it needs: placement, optimizers, EMA, checkpoints, reports, trackers."""

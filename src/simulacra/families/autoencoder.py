@@ -12,7 +12,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Decodes, Encodes, Reconstructs
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.coders import Trunk, decoder, encoder
+from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
 from simulacra.networks.mlp import dense
 
 

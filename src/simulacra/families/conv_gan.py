@@ -8,19 +8,19 @@ from torch import nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.networks.adversaries import (
+from simulacra.games.adversarial import DuelConfig, Dueling
+from simulacra.networks.adversarial import (
     Discriminator,
     Generates,
     Generator,
     leaky,
     spectrally_normalized,
 )
-from simulacra.networks.classes import classes_of
-from simulacra.networks.dropout import Dropout
-from simulacra.networks.layout import Flatten, Unflatten
+from simulacra.networks.kernels.dropout import Dropout
+from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
+from simulacra.networks.labels import classes_of
 from simulacra.networks.mlp import dense
-from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
-from simulacra.objectives.duel import DuelConfig, Dueling
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Translates
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.pool import ImagePool
-from simulacra.networks.translators import Translator, blocks_for, patch_critic
+from simulacra.networks.cyclegan import Translator, blocks_for, patch_critic
+from simulacra.networks.image_pool import ImagePool
 from simulacra.objectives.adversarial import CRITERIA, verdict
-from simulacra.objectives.cycle import absolute_difference, translator_loss
+from simulacra.objectives.cycle_consistency import absolute_difference, translator_loss
 
 _CRITICS = CRITERIA["least-squares"]
 

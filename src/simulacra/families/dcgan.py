@@ -9,15 +9,15 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.networks.adversaries import (
+from simulacra.games.adversarial import DuelConfig, Dueling
+from simulacra.networks.adversarial import (
     Discriminator,
     Generates,
     Generator,
     spectrally_normalized,
 )
-from simulacra.networks.classes import classes_of
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
-from simulacra.objectives.duel import DuelConfig, Dueling
+from simulacra.networks.labels import classes_of
 
 
 @dataclass(frozen=True)

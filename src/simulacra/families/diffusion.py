@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.diffusion.denoising import Denoising, Process
-from simulacra.diffusion.levels import variance_preserving
+from simulacra.diffusion.loss_weights import WEIGHTS
+from simulacra.diffusion.noise_levels import variance_preserving
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS
 from simulacra.diffusion.schedules import SCHEDULES, stratified
-from simulacra.diffusion.settings import DenoisingConfig
-from simulacra.diffusion.weights import WEIGHTS
+from simulacra.games.denoising import Denoising, Process
+from simulacra.games.denoising_config import DenoisingConfig
 
 _CIFAR: dict[str, object] = {
     "features": (128, 256, 256, 256),

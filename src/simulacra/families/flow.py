@@ -9,12 +9,12 @@ from torch import Tensor
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.diffusion.denoising import Denoising, Process
-from simulacra.diffusion.levels import Level, straight
+from simulacra.diffusion.loss_weights import straight as evenly_weighted
+from simulacra.diffusion.noise_levels import Level, straight
 from simulacra.diffusion.parameterizations import velocity
 from simulacra.diffusion.schedules import stratified
-from simulacra.diffusion.settings import DenoisingConfig
-from simulacra.diffusion.weights import straight as evenly_weighted
+from simulacra.games.denoising import Denoising, Process
+from simulacra.games.denoising_config import DenoisingConfig
 
 _FIRST = 1e-3  # the earliest time: at 0 itself there is no noise, and the velocity cannot be told from the image
 

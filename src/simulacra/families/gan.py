@@ -8,16 +8,16 @@ from torch import nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.networks.adversaries import (
+from simulacra.games.adversarial import DuelConfig, Dueling
+from simulacra.networks.adversarial import (
     Discriminator,
     Generates,
     Generator,
     leaky,
     spectrally_normalized,
 )
-from simulacra.networks.classes import classes_of
+from simulacra.networks.labels import classes_of
 from simulacra.networks.mlp import dense
-from simulacra.objectives.duel import DuelConfig, Dueling
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from simulacra.core.capabilities import Evidence, LogLikelihood, Posterior, Scor
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.coders import Trunk, decoder, encoder
+from simulacra.games.variational import Variational, drawn, posterior_of
+from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
 from simulacra.networks.mlp import dense
-from simulacra.networks.variational import Variational, drawn, posterior_of
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import (
     importance_bound,

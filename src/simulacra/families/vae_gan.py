@@ -12,15 +12,15 @@ from simulacra.core.capabilities import Posterior
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.adversaries import Discriminator
-from simulacra.networks.coders import Trunk, decoder, encoder
+from simulacra.games.variational import Variational, drawn, posterior_of
+from simulacra.networks.adversarial import Discriminator
 from simulacra.networks.dcgan import Norm, discriminator_body
-from simulacra.networks.layout import aligned, flat
+from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
+from simulacra.networks.kernels.memory_layout import aligned, flat
 from simulacra.networks.mlp import dense
-from simulacra.networks.variational import Variational, drawn, posterior_of
 from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
 from simulacra.objectives.divergence import kl_to_standard_normal
-from simulacra.objectives.slope import zero_centered_penalty
+from simulacra.objectives.gradient_penalty import zero_centered_penalty
 
 _LEAST_VARIANCE = 1e-12  # of features: below it all real images look the same
 

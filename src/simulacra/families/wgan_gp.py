@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.adversaries import Discriminator, Generates, Generator, leaky
-from simulacra.networks.classes import classes_of
+from simulacra.games.adversarial import given_labels
+from simulacra.networks.adversarial import Discriminator, Generates, Generator, leaky
 from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
+from simulacra.networks.labels import classes_of
 from simulacra.networks.mlp import dense, mlp
 from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
-from simulacra.objectives.duel import given_labels
-from simulacra.objectives.slope import gradient_penalty
+from simulacra.objectives.gradient_penalty import gradient_penalty
 
 
 @dataclass(frozen=True)

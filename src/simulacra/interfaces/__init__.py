@@ -1,1 +1,1 @@
-"""Where people meet the toolkit; only here is anything printed."""
+"""The command line and the Python API; only this package prints."""

@@ -11,13 +11,13 @@ from simulacra.data.domains import together
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE
+from simulacra.evaluation.compare import compare_runs, write
+from simulacra.metrics.settings import EvaluateConfig
+from simulacra.runs.opened import OpenedRun, open_run
 from simulacra.runs.settings import read_recipe, resolve
-from simulacra.tasks.comparison import compare_runs, write
-from simulacra.tasks.settings import EvaluateConfig
-from simulacra.tasks.train import default_folder
-from simulacra.tasks.train import resume as _resume
-from simulacra.tasks.train import train as _train
-from simulacra.tasks.trained import Trained, open_run
+from simulacra.training.train import default_folder
+from simulacra.training.train import resume as _resume
+from simulacra.training.train import train as _train
 
 __all__ = ["SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train", "unpaired"]
 
@@ -30,7 +30,7 @@ def train(
     dataset: Dataset | None = None,
     progress: Progress = SILENT,
     **settings: Any,
-) -> Trained:
+) -> OpenedRun:
     """Train a family into a new run folder and return the model.
 
     `settings` are those of `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latents=8, preset="dense".
@@ -39,12 +39,12 @@ def train(
     tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": family}
     config = resolve(tables, settings, str(recipe or "the settings"))
     outcome = _train(config, Path(out) if out else default_folder(config), dataset, progress)
-    return Trained(outcome.run, dataset)
+    return OpenedRun(outcome.run, dataset)
 
 
 def resume(
     run: Path | str, *, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT, **machine: Any
-) -> Trained:
+) -> OpenedRun:
     """Continue an interrupted run, or with a new `duration` a finished one, and return the model.
 
     `machine`: device, threads, compile or shard, where they differ from now on. Raises UsageError, DataError, NonFiniteError.
@@ -52,16 +52,16 @@ def resume(
     if wrong := sorted(set(machine) - set(OF_THE_MACHINE)):
         raise unknown("setting of a resumed run", wrong[0], ("duration", *OF_THE_MACHINE))
     outcome = _resume(Path(run), duration, machine, dataset=dataset, progress=progress)
-    return Trained(outcome.run, dataset)
+    return OpenedRun(outcome.run, dataset)
 
 
-def open(run: Path | str, *, dataset: Dataset | None = None) -> Trained:
+def open(run: Path | str, *, dataset: Dataset | None = None) -> OpenedRun:
     """Open a run folder; the result samples, encodes, decodes, reconstructs, interpolates, evaluates and reports."""
     return open_run(run, dataset)
 
 
 def compare(
-    runs: Sequence[Path | str | Trained],
+    runs: Sequence[Path | str | OpenedRun],
     *,
     html: Path | str | None = None,
     csv: Path | str | None = None,

@@ -1,1 +1,1 @@
-"""One file, one metric."""
+"""Evaluation metrics: one file per metric."""

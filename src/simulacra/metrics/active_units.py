@@ -6,7 +6,7 @@ from torch import Tensor
 from simulacra.core.capabilities import Encodes
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
-from simulacra.metrics.result import Measurement
+from simulacra.metrics.measurement import Measurement
 
 _CHUNK = 500
 THRESHOLD = 0.01

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.errors import DataError
-from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.features import classes
-from simulacra.metrics.result import Measurement
+from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.feature_matrix import classes
+from simulacra.metrics.statistics.sample_size import flagged, require
 
 Labels = Tensor | NDArray[Any]
 _SHARE = 0.1  # of a class's real share that counts as reached

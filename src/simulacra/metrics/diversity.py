@@ -6,10 +6,10 @@ import torch
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
-from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.distances import BLOCK, blocks, cloud, middle, squares
-from simulacra.metrics.features import Features, alike, matrix
-from simulacra.metrics.result import Measurement
+from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.distances import BLOCK, blocks, cloud, middle, squares
+from simulacra.metrics.statistics.feature_matrix import Features, alike, matrix
+from simulacra.metrics.statistics.sample_size import flagged, require
 
 _LEAST, _ENOUGH = 10, 1000
 

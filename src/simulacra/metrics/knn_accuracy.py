@@ -8,10 +8,10 @@ from torch import Tensor
 
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter
-from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.distances import BLOCK, clouds, nearest
-from simulacra.metrics.features import Features, alike, classes
-from simulacra.metrics.result import Measurement, fraction_of
+from simulacra.metrics.measurement import Measurement, fraction_of
+from simulacra.metrics.statistics.distances import BLOCK, clouds, nearest
+from simulacra.metrics.statistics.feature_matrix import Features, alike, classes
+from simulacra.metrics.statistics.sample_size import flagged, require
 
 NEIGHBOURS = 5
 _ENOUGH = 1000

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.features import classes
-from simulacra.metrics.result import Measurement, fraction_of
+from simulacra.metrics.measurement import Measurement, fraction_of
+from simulacra.metrics.statistics.feature_matrix import classes
+from simulacra.metrics.statistics.sample_size import flagged, require
 
 _ENOUGH = 1000
 

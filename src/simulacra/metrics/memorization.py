@@ -9,10 +9,10 @@ from torch import Tensor
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import derive
-from simulacra.metrics.counts import flagged, require
-from simulacra.metrics.distances import BLOCK, cloud, middle, nearest
-from simulacra.metrics.features import Features, alike
-from simulacra.metrics.result import Measurement
+from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.distances import BLOCK, cloud, middle, nearest
+from simulacra.metrics.statistics.feature_matrix import Features, alike
+from simulacra.metrics.statistics.sample_size import flagged, require
 
 COPY_SHARE = 0.01
 _LEAST, _ENOUGH = 100, 1000

@@ -6,8 +6,8 @@ from simulacra.core.capabilities import ScoresLikelihood
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
-from simulacra.metrics.observations import observations
-from simulacra.metrics.result import Measurement, mean_of
+from simulacra.metrics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.likelihood_targets import observations
 
 
 def negative_log_likelihood(model: ScoresLikelihood, split: Split, particles: int, seed: int, meter: Meter) -> Measurement:

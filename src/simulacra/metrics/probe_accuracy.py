@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from simulacra.core.errors import DataError
-from simulacra.metrics.counts import flagged
 from simulacra.metrics.knn_accuracy import Labelled, labelled
-from simulacra.metrics.result import Measurement, fraction_of
+from simulacra.metrics.measurement import Measurement, fraction_of
+from simulacra.metrics.statistics.sample_size import flagged
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

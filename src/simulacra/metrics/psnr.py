@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from simulacra.metrics.result import Measurement, mean_of
+from simulacra.metrics.measurement import Measurement, mean_of
 
 BEST = 100.0  # decibels that a perfect reconstruction counts for
 

@@ -5,8 +5,8 @@ import torch
 from simulacra.core.capabilities import Reconstructs
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
+from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.psnr import psnr, psnr_db
-from simulacra.metrics.result import Measurement, mean_of
 from simulacra.metrics.ssim import WINDOW, ssim, ssim_mean
 
 _CHUNK = 500

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics.result import Measurement, mean_of
+from simulacra.metrics.measurement import Measurement, mean_of
 
 WINDOW, SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # (K L)^2 with a range L of 1

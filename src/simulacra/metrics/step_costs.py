@@ -8,7 +8,7 @@ from simulacra.core.capabilities import ScoresSteps
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
-from simulacra.metrics.result import Measurement, mean_of
+from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.objectives.likelihood import bits_per_dimension
 
 DRAWS = 8  # steps of each image that are evaluated

@@ -12,8 +12,8 @@ from simulacra.core.capabilities import Translates
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split, levels
+from simulacra.metrics.measurement import Measurement, fraction_of, mean_of
 from simulacra.metrics.psnr import psnr, psnr_db
-from simulacra.metrics.result import Measurement, fraction_of, mean_of
 
 _PIXELS = 250 * 32**2  # that are translated together
 _ROUNDED = {"translated": "rounded to 256 levels"}

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.networks.adversaries import leaky
-from simulacra.networks.layout import Flatten, Unflatten
-from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
+from simulacra.networks.adversarial import leaky
+from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
 
 Norm = Literal["batch", "layer", "none"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from simulacra.networks.same import glorot
+from simulacra.networks.same_padding import glorot
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.networks.dropout import Dropout
+from simulacra.networks.kernels.dropout import Dropout
+from simulacra.networks.kernels.normalization import GroupNorm
 from simulacra.networks.mlp import dense
-from simulacra.networks.normalization import GroupNorm
-from simulacra.networks.same import SameConv2d, SameConvTranspose2d, halved
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
 
 _GROUPS = 32  # of channels that are normalized together, at most (Ho et al. 2020: of 128 channels)
 _EPS = 1e-6  # added to a group's variance

@@ -1,1 +1,1 @@
-"""The run folder: the only door from training to everything after it."""
+"""Run folders: paths, settings, provenance, lock, and opening a run."""

@@ -19,7 +19,7 @@ from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint
 from simulacra.engine.checkpoint import Checkpoint
-from simulacra.engine.fit import misfit
+from simulacra.engine.checkpoint_compatibility import misfit
 from simulacra.engine.reports import Reports
 from simulacra.runs import settings
 from simulacra.runs.lock import LOCK, writing

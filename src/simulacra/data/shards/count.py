@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from simulacra.core.progress import Progress
-from simulacra.data.layout import ordered
-from simulacra.data.pixels import Refused, measure
+from simulacra.data.folder_layout import ordered
+from simulacra.data.formats.pixels import Refused, measure
 from simulacra.data.shards.reading import samples
 
 

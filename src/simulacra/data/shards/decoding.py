@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
-from simulacra.data.pixels import Refused, decode, decode_aside, fit
+from simulacra.data.formats.pixels import Refused, decode, decode_aside, fit
 from simulacra.data.prepare import SPLIT_SEED, mixed
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.count import Shard

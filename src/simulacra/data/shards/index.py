@@ -11,8 +11,8 @@ from typing import Any
 from simulacra.core.errors import DataError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.data.pixels import SUFFIXES
-from simulacra.data.places import cache_folder
+from simulacra.data.formats.pixels import SUFFIXES
+from simulacra.data.locations import cache_folder
 from simulacra.data.shards.count import Counted, Shard, count
 from simulacra.data.source import SplitName
 

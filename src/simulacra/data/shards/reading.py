@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.data.archives import Tar, tar
-from simulacra.data.pixels import SUFFIXES, Refused
+from simulacra.data.formats.archives import Tar, tar
+from simulacra.data.formats.pixels import SUFFIXES, Refused
 
 _PICTURES = (*(first := ("png", "jpg", "jpeg", "webp")), *sorted({suffix[1:] for suffix in SUFFIXES} - set(first)))
 
@@ -36,7 +36,7 @@ def samples(path: Path, rows: Container[int] = range(2**62), last: int = 2**62) 
     """Yield the samples of a shard that hold an image and whose number, from 0, is in `rows`; none after number `last`.
 
     Only the package's rule for names is used, never its decoders (one of them unpickles) nor its way of opening files (it
-    starts programs): members are read by data/archives.py, and only pictures, `.cls` and `.json` are looked into.
+    starts programs): members are read by data/formats/archives.py, and only pictures, `.cls` and `.json` are looked into.
     Raises DataError for a shard that is gone, damaged or truncated.
     """
     with tar(path) as archive:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from simulacra.core.batch import Batch
+from simulacra.core.condition import Condition
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
 from simulacra.data.batches import flips, mirror, require_batch, slice_of
@@ -96,7 +97,7 @@ class Streamed:
             mirror(pixels, flips(self._seed, i, self.size)[self._slice])
         images = to_floats(torch.from_numpy(pixels).to(device), channels_last=self._channels_last)
         labels = torch.from_numpy(group.labels[rows]).to(device) if self._stream.form.numbers else None
-        return Batch(images, labels)
+        return Batch(images, Condition(labels))
 
     def _group(self, number: int) -> "_Group":
         """Return a group, whole; the one after it is begun. Groups are counted over all epochs."""

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.looks import LOOKS, seen
-from simulacra.data.places import cache_folder, data_folder, stands
+from simulacra.data.locations import cache_folder, data_folder, stands
 from simulacra.data.prepared import prepared_names
 from simulacra.data.settings import WITH_PATH, DataConfig, DomainsConfig, parted, source_of
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
+from simulacra.data.synthetic.transforms import LOOKS, seen
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
 Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)

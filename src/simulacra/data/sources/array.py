@@ -9,8 +9,8 @@ import numpy as np
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.archives import budget
-from simulacra.data.arrays import to_labels, to_uint8
+from simulacra.data.formats.archives import budget
+from simulacra.data.formats.arrays import to_labels, to_uint8
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Side, array_material, file_key
 from simulacra.data.sources.folder import stem

@@ -10,11 +10,11 @@ import numpy as np
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.archives import opened
-from simulacra.data.containers import Container
 from simulacra.data.download import fetch
-from simulacra.data.pixels import Refused
-from simulacra.data.places import cache_folder, find_file, put_where
+from simulacra.data.formats.archives import opened
+from simulacra.data.formats.containers import Container
+from simulacra.data.formats.pixels import Refused
+from simulacra.data.locations import cache_folder, find_file, put_where
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Side, array_material, file_key
 

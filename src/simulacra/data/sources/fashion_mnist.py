@@ -1,6 +1,6 @@
 """Fashion-MNIST: articles of clothing in the format of MNIST (Xiao, Rasul & Vollgraf 2017)."""
 
-from simulacra.data.idx import IdxSource
+from simulacra.data.formats.idx import IdxSource
 
 SOURCE = IdxSource(
     name="fashion-mnist",

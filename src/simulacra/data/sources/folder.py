@@ -8,11 +8,11 @@ from pathlib import Path
 
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
-from simulacra.data.archives import SUFFIXES as ARCHIVES
-from simulacra.data.archives import opened
-from simulacra.data.containers import Container, walk
-from simulacra.data.layout import classes_of, not_an_image, sides, strip_wrappers
-from simulacra.data.pixels import SUFFIXES, Refused, decode
+from simulacra.data.folder_layout import classes_of, not_an_image, sides, strip_wrappers
+from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
+from simulacra.data.formats.archives import opened
+from simulacra.data.formats.containers import Container, walk
+from simulacra.data.formats.pixels import SUFFIXES, Refused, decode
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item, Material, Reading, Side, Skip, file_key
 

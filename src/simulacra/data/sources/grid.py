@@ -1,5 +1,5 @@
 """Gaussians on a grid of five by five: points whose density is known."""
 
-from simulacra.data.toys import Toy
+from simulacra.data.synthetic.toys import Toy
 
 SOURCE = Toy("grid", "25 modes on a square lattice, in two dimensions, of known density", 25)

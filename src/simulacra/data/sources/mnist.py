@@ -1,6 +1,6 @@
 """MNIST: handwritten digits (LeCun, Cortes & Burges 1998)."""
 
-from simulacra.data.idx import IdxSource
+from simulacra.data.formats.idx import IdxSource
 
 SOURCE = IdxSource(
     name="mnist",

@@ -1,5 +1,5 @@
 """Eight Gaussians on a ring: points whose density is known."""
 
-from simulacra.data.toys import Toy
+from simulacra.data.synthetic.toys import Toy
 
 SOURCE = Toy("ring", "eight modes on a circle, in two dimensions, of known density", 8)

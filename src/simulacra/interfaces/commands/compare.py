@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
-from simulacra.tasks.settings import EvaluateConfig
+from simulacra.metrics.settings import EvaluateConfig
 
 if TYPE_CHECKING:
-    from simulacra.tasks.compare import Place
-    from simulacra.tasks.comparison import Comparison
+    from simulacra.evaluation.compare import Comparison
+    from simulacra.evaluation.ranking import Place
 
 EXAMPLES = examples(
     "simulacra compare runs/first runs/second",
@@ -39,7 +39,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
-    from simulacra.tasks.comparison import compare_runs, write
+    from simulacra.evaluation.compare import compare_runs, write
 
     comparison = compare_runs(parsed.runs, EvaluateConfig.of(given(parsed, EvaluateConfig)), console)
     written = write(comparison, parsed.csv, parsed.html, console)
@@ -112,7 +112,7 @@ def _cell(place: "Place | None") -> tuple[str, str]:
 
 def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     """Return what the marks mean, which numbers are not ranked and why, what is missing, and what should worry."""
-    from simulacra.tasks.compare import refusals
+    from simulacra.evaluation.ranking import refusals
 
     rankings = comparison.rankings
     lines = ["*: the best, or not surely worse; 1, 2: place; =: a tie, the 95 % interval of some difference holds zero"]

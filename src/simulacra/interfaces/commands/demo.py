@@ -30,7 +30,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.interfaces.commands import evaluate, interpolate, reconstruct, report, sample
     from simulacra.interfaces.commands.train import finish
     from simulacra.runs.settings import resolve
-    from simulacra.tasks.train import default_folder, train
+    from simulacra.training.train import default_folder, train
 
     config = resolve(_RECIPE, {"duration": parsed.duration} if parsed.duration else {})
     outcome = train(config, parsed.out or default_folder(config), progress=console)

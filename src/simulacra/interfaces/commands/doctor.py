@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console as Terminal
 
     from simulacra.engine.machine import Machine
-    from simulacra.tasks.doctor import Findings
+    from simulacra.interfaces.doctor import Findings
 
 EXAMPLES = examples("simulacra doctor", "simulacra doctor --threads 1", "simulacra doctor --json")
 
@@ -38,7 +38,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Examine."""
-    from simulacra.tasks.doctor import examine
+    from simulacra.interfaces.doctor import examine
 
     found = examine(parsed.threads)
     console.result(found.table(), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))

@@ -13,7 +13,7 @@ from typing import Any
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
-from simulacra.tasks.settings import EvaluateConfig
+from simulacra.metrics.settings import EvaluateConfig
 
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
@@ -33,7 +33,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Evaluate."""
-    from simulacra.tasks.trained import open_run
+    from simulacra.runs.opened import open_run
 
     result = open_run(parsed.run, progress=console).evaluate(console, **given(parsed, EvaluateConfig))
     console.result(result, lambda: _text(result))
@@ -41,7 +41,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _text(result: dict[str, Any]) -> str:
-    from simulacra.tasks.protocols import protocols
+    from simulacra.evaluation.protocols import protocols
 
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
@@ -64,7 +64,7 @@ def _text(result: dict[str, Any]) -> str:
 
 def number(item: Mapping[str, Any]) -> str:
     """Return a metric's value with its error or interval, as `Measurement.text` gives it, in letters of any terminal."""
-    from simulacra.metrics.result import Measurement
+    from simulacra.metrics.measurement import Measurement
 
     return Measurement.of(item).text.replace("±", "+-")
 

@@ -55,8 +55,8 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def _train(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.data.load import load
-    from simulacra.tasks.extractors import parse
-    from simulacra.tasks.train_extractor import train_extractor, trainable
+    from simulacra.features.loading import parse
+    from simulacra.features.training import train_extractor, trainable
 
     kind, source = parse(_name(parsed))
     trainable(kind)
@@ -70,8 +70,8 @@ def _train(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _list(parsed: argparse.Namespace, console: Console) -> int:
-    from simulacra.metrics import extractors
-    from simulacra.metrics.weights import stored_facts
+    from simulacra.features import networks as extractors
+    from simulacra.features.cache import stored_facts
 
     kinds = {name: extractors.find(name) for name in extractors.names()}
     stored = stored_facts()
@@ -96,7 +96,7 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _show(parsed: argparse.Namespace, console: Console) -> int:
-    from simulacra.tasks.extractors import facts_of
+    from simulacra.features.loading import facts_of
 
     found = facts_of(_name(parsed), getattr(parsed, "seed", None))
     console.result(found, lambda: "\n\n".join(table(("fact", "value"), list(_flat(facts))) for facts in found))
@@ -113,7 +113,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def _name(parsed: argparse.Namespace) -> str:
-    from simulacra.metrics import extractors
+    from simulacra.features import networks as extractors
 
     if not parsed.name:
         known = ", ".join(extractors.names())

@@ -37,8 +37,9 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Interpolate."""
-    from simulacra.tasks import galleries, pictures
-    from simulacra.tasks.trained import open_run
+    from simulacra.applications import galleries
+    from simulacra.images import grid as pictures
+    from simulacra.runs.opened import open_run
 
     ways = galleries.Ways(parsed.rows, parsed.steps, parsed.seed, parsed.path, parsed.between, parsed.label)
     images, between = galleries.interpolations(open_run(parsed.run, progress=console), ways)

@@ -23,9 +23,10 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Reconstruct."""
+    from simulacra.applications import galleries
     from simulacra.data.load import images_like
-    from simulacra.tasks import galleries, pictures
-    from simulacra.tasks.trained import open_run
+    from simulacra.images import grid as pictures
+    from simulacra.runs.opened import open_run
 
     trained = open_run(parsed.run, progress=console)
     if parsed.input:

@@ -16,7 +16,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Report."""
-    from simulacra.tasks.trained import open_run
+    from simulacra.runs.opened import open_run
 
     path = open_run(parsed.run, progress=console).report(console)
     console.result({"path": str(path)}, lambda: f"report: {path}")

@@ -28,8 +28,9 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Restore."""
-    from simulacra.tasks import galleries, pictures
-    from simulacra.tasks.trained import open_run
+    from simulacra.applications import galleries
+    from simulacra.images import grid as pictures
+    from simulacra.runs.opened import open_run
 
     trained = open_run(parsed.run, progress=console)
     rows = galleries.restorations(trained, parsed.mask, parsed.count, parsed.draws, parsed.seed)

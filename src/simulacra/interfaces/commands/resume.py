@@ -26,7 +26,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Resume."""
-    from simulacra.tasks.train import resume
+    from simulacra.training.train import resume
 
     changes = {name: value for name, value in given(parsed, TrainConfig).items() if name in OF_THE_MACHINE}
     return finish(resume(parsed.run, parsed.duration, changes, progress=console), console)

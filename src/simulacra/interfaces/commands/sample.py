@@ -40,9 +40,9 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Sample."""
-    from simulacra.tasks.pictures import save_images
-    from simulacra.tasks.sampling import facts
-    from simulacra.tasks.trained import open_run
+    from simulacra.images.grid import save_images
+    from simulacra.runs.generation import facts
+    from simulacra.runs.opened import open_run
 
     trained = open_run(parsed.run, progress=console)
     choices = {name: getattr(parsed, name) for name in ("sampler", "steps", "guidance", "precision")}

@@ -18,7 +18,7 @@ from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
 
 if TYPE_CHECKING:
-    from simulacra.tasks.train import Outcome
+    from simulacra.training.train import Outcome
 
 EXAMPLES = examples(
     "simulacra train vae --data digits --for 200ep --out runs/first",
@@ -50,7 +50,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Train."""
     from simulacra.runs.settings import groups, read_recipe, resolve
-    from simulacra.tasks.train import default_folder, train
+    from simulacra.training.train import default_folder, train
 
     recipe = _recipe(parsed, read_recipe)
     overrides: dict[str, object] = {"preset": parsed.preset} if getattr(parsed, "preset", None) else {}

@@ -12,7 +12,7 @@ from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
-    from simulacra.tasks.trained import Trained
+    from simulacra.runs.opened import OpenedRun
 
 EXAMPLES = examples(
     "simulacra translate runs/seasons --to b",
@@ -34,9 +34,9 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Translate."""
+    from simulacra.applications.translate import Order, translate_files
     from simulacra.core.errors import UsageError
-    from simulacra.tasks.trained import open_run
-    from simulacra.tasks.translation import Order, translate_files
+    from simulacra.runs.opened import open_run
 
     if parsed.count is not None and parsed.count < 1:
         raise UsageError(f"count is {parsed.count}, expected at least 1")
@@ -51,9 +51,10 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _show(trained: "Trained", parsed: argparse.Namespace, console: Console) -> int:
+def _show(trained: "OpenedRun", parsed: argparse.Namespace, console: Console) -> int:
     """Draw test images, their translations, and what these are translated back to."""
-    from simulacra.tasks import galleries, pictures
+    from simulacra.applications import galleries
+    from simulacra.images import grid as pictures
 
     journey = galleries.journey(trained, parsed.to, parsed.count or _SHOWN, parsed.seed)
     path = pictures.save(pictures.picture_of_rows(journey, 8), parsed.out or parsed.run / "pictures" / f"to_{parsed.to}.png")

@@ -26,8 +26,8 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     import numpy as np
 
     from simulacra.core.errors import UsageError
-    from simulacra.tasks import pictures
-    from simulacra.tasks.trained import open_run
+    from simulacra.images import grid as pictures
+    from simulacra.runs.opened import open_run
 
     trained = open_run(parsed.run, progress=console)
     count = len(trained.dataset.test)

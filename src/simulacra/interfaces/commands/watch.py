@@ -14,7 +14,7 @@ from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
-    from simulacra.tasks.watch import Standing
+    from simulacra.training.watch import Standing
 
 EXAMPLES = examples("simulacra watch runs/first", "simulacra watch runs/first --every 10", "simulacra watch runs/first --json")
 
@@ -29,7 +29,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Watch."""
     from simulacra.core.errors import UsageError
     from simulacra.runs.run import Run
-    from simulacra.tasks.watch import standing, watch
+    from simulacra.training.watch import standing, watch
 
     if not parsed.every > 0:
         raise UsageError(f"every is {parsed.every}, expected more than 0 seconds")

@@ -1,0 +1,1 @@
+"""Uses of trained models: sample, reconstruct, interpolate, traverse, translate, restore."""

@@ -1,0 +1,38 @@
+"""Where training gets its batches from: batch number i is a function of (seed, i)."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+
+from simulacra.core.batch import Batch
+
+
+class Feed(Protocol):
+    """Numbered batches."""
+
+    @property
+    def size(self) -> int:
+        """Images in one batch."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in one pass over the images."""
+
+    def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
+        """Return batch number i, always the same."""
+
+
+class Unpaired:
+    """Several sources side by side, batches drawn independently; an epoch is a pass over the largest."""
+
+    def __init__(self, domains: Mapping[str, Feed]) -> None:
+        self.domains = dict(domains)
+        (self.size,) = {feed.size for feed in self.domains.values()}
+        self.per_epoch = max(feed.per_epoch for feed in self.domains.values())
+
+    def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
+        """Return batch number i of every domain; `images` and `labels` are the first domain's."""
+        batches = {name: feed.batch(i, device) for name, feed in self.domains.items()}
+        first = next(iter(batches.values()))
+        return Batch(first.images, first.condition, batches)

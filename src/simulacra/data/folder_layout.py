@@ -1,0 +1,98 @@
+"""What the names of files say: which are images, of which class, for training or for testing."""
+
+from collections.abc import Mapping, Sequence
+from posixpath import splitext
+
+from simulacra.data.formats.pixels import SUFFIXES
+from simulacra.data.source import Side
+
+_SIDES: Mapping[str, Side] = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_HELD_OUT = ("val", "valid", "validation")
+_SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
+
+Parts = tuple[str, ...]
+
+
+def parts(name: str) -> Parts:
+    """Return the folders and the file of a name with forward slashes.
+
+    >>> parts("./cats//1.png")
+    ('cats', '1.png')
+    """
+    return tuple(part for part in name.split("/") if part not in ("", "."))
+
+
+def not_an_image(name: str) -> str:
+    """Return why a file is not taken for an image, judged by its name; empty if it is.
+
+    >>> not_an_image("cats/IMG_1.JPG"), not_an_image("cats/notes.txt"), not_an_image("__MACOSX/cats/._IMG_1.jpg")
+    ('', 'not an image (.txt)', 'hidden or system file')
+    """
+    path = parts(name)
+    if any(part.startswith(".") or part.lower() in _SYSTEM for part in path):
+        return "hidden or system file"
+    suffix = splitext(path[-1])[1].lower() if path else ""
+    return "" if suffix in SUFFIXES else f"not an image ({suffix or 'no suffix'})"
+
+
+def sides(names: Sequence[str]) -> list[tuple[Side | None, str]]:
+    """Return for each name its side and the rest of its path; the side is None for files beside the folders train and test.
+
+    A folder that wraps everything is stripped. Without a folder `train` beside `test`, everything is training data.
+
+    >>> sides(["set/train/cat/1.png", "set/test/cat/2.png"])
+    [('train', 'cat/1.png'), ('test', 'cat/2.png')]
+    """
+    paths = [parts(name) for name in names]
+    depth = len(_shared(paths))
+    tops = {path[depth].lower() for path in paths if len(path) > depth + 1}
+    known = {top: _SIDES[top] for top in tops if top in _SIDES}
+    if "test" not in known.values():
+        known.update(dict.fromkeys(tops.intersection(_HELD_OUT), "test"))
+    if set(known.values()) != {"train", "test"}:
+        return [("train", name) for name in names]
+    return [_side(path[depth:], known) for path in paths]
+
+
+def _side(path: Parts, known: Mapping[str, Side]) -> tuple[Side | None, str]:
+    side = known.get(path[0].lower()) if len(path) > 1 else None
+    return side, "/".join(path[1:] if side else path)
+
+
+def strip_wrappers(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the names of each group without the folders that wrap every image of the group, as many for each group.
+
+    >>> strip_wrappers([["train/cat/1.png", "train/dog/2.png"], ["test/cat/3.png"]])
+    [['cat/1.png', 'dog/2.png'], ['cat/3.png']]
+    """
+    split = [[parts(name) for name in group] for group in groups]
+    depth = min((len(_shared(paths)) for paths in split if paths), default=0)
+    return [["/".join(path[depth:]) for path in paths] for paths in split]
+
+
+def classes_of(names: Sequence[str]) -> list[str]:
+    """Return each image's class, the name of the folder it lies in; empty for an image beside the folders.
+
+    >>> classes_of(["cats/1.png", "dogs/old/2.png", "3.png"])
+    ['cats', 'old', '']
+    """
+    return [["", *parts(name)][-2] for name in names]
+
+
+def ordered(classes: set[str]) -> tuple[str, ...]:
+    """Return class names in order: by number where all are numbers, else by name.
+
+    >>> ordered({"10", "9"}), ordered({"dog", "cat"})
+    (('9', '10'), ('cat', 'dog'))
+    """
+    return tuple(sorted(classes, key=int if all(name.isdecimal() for name in classes) else None))
+
+
+def _shared(paths: Sequence[Parts]) -> Parts:
+    """Return the folders that all paths begin with."""
+    folders = [path[:-1] for path in paths]
+    if not folders:
+        return ()
+    low, high = min(folders), max(folders)
+    depth = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), min(len(low), len(high)))
+    return low[:depth]

@@ -1,0 +1,1 @@
+"""File formats: archives, pixels, IDX files, arrays."""

@@ -1,0 +1,200 @@
+"""Tar and zip archives as lists of files that are read one by one and never unpacked; bombs are refused."""
+
+import bz2
+import gzip
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from simulacra.core.errors import DataError
+from simulacra.data.formats.containers import FILE_LIMIT, Container, Entry, Folder, too_large
+from simulacra.data.formats.pixels import Refused
+
+SUFFIXES = (".tar", ".zip", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+RATIO_LIMIT = 200  # contents against archive; images hardly compress
+RATIO_FREE = 2**30  # bytes of contents below which the ratio is not looked at
+
+# What the standard library raises for damaged archives; RuntimeError is zipfile's word for features it lacks.
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, RuntimeError),
+)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Container]:
+    """Open a folder or archive for reading; raises DataError for anything else."""
+    if path.is_dir():
+        yield Folder(path)
+        return
+    with ExitStack() as stack:
+        with _readable(path):
+            container = _archive(path, stack)
+        yield container
+
+
+@contextmanager
+def tar(path: Path) -> Iterator["Tar"]:
+    """Open a tar archive that is not compressed, for one pass; raises DataError where it is gone or is none."""
+    with ExitStack() as stack:
+        with _readable(path):
+            handle = cast("IO[bytes]", _Bounded(stack.enter_context(path.open("rb"))))
+            archive = Tar(path, handle, stack.enter_context(tarfile.open(fileobj=handle, mode="r:")))
+        yield archive
+
+
+def _archive(path: Path, stack: ExitStack) -> Container:
+    try:
+        handle = stack.enter_context(_decompressed(path))
+        bounded = cast("IO[bytes]", _Bounded(handle))
+        return Tar(path, bounded, stack.enter_context(tarfile.open(fileobj=bounded, mode="r:")))
+    except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
+        if zipfile.is_zipfile(path):
+            return Zip(path, stack.enter_context(zipfile.ZipFile(path)))
+        advice = "give a folder, or a tar or zip archive, of images"
+        raise DataError(f"{path} is neither a folder nor a readable tar or zip archive ({error}): {advice}") from error
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    with path.open("rb") as handle:
+        start = handle.read(6)
+    for magic, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open)):
+        if start.startswith(magic):
+            return cast("IO[bytes]", opener(path, "rb"))
+    return path.open("rb")
+
+
+class _Bounded:
+    """A file for tarfile that reads no more at once than a member may hold: an archive's headers can be bombs, too."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+        self.seek, self.tell = handle.seek, handle.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes."""
+        if not 0 <= size <= FILE_LIMIT + 1024:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._handle.read(size)
+
+
+class Tar(Container):
+    """A tar archive, compressed or not."""
+
+    def __init__(self, path: Path, file: IO[bytes], archive: tarfile.TarFile) -> None:
+        self._path, self._file, self._archive = path, file, archive
+        self._members: dict[str, tarfile.TarInfo] = {}
+
+    def entries(self) -> list[Entry]:
+        """Return all members but directories, in the order of the archive."""
+        return _last_of_each(list(self.walk()))
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield all members but directories, in the order of the archive; each can be read as soon as it is met."""
+        total, limit = 0, budget(self._path)
+        with _readable(self._path):
+            for member in self._archive:
+                total += member.size
+                if total > limit:
+                    raise _bomb(self._path)
+                if not member.isdir():
+                    self._members[member.name] = member
+                    yield Entry(member.name, _tar_refusal(member))
+            self._require_end()
+
+    def _require_end(self) -> None:
+        """Raise ReadError unless the listing ended at a block of zeros: tarfile takes any damaged header for the end."""
+        self._file.seek(self._archive.offset)
+        if self._file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it does not end with the mark of the end")
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one member."""
+        member = self._members[name]
+        try:
+            handle = self._archive.extractfile(member)
+            return handle.read(member.size) if handle else b""
+        except _DAMAGED as error:
+            raise Refused("damaged in the archive") from error
+
+
+class Zip(Container):
+    """A zip archive."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path, self._archive = path, archive
+
+    def entries(self) -> list[Entry]:
+        """Return all members but directories, in the order of the archive."""
+        members = [member for member in self._archive.infolist() if not member.is_dir()]
+        if sum(member.file_size for member in members) > budget(self._path):
+            raise _bomb(self._path)
+        return _last_of_each([Entry(member.filename, _zip_refusal(member)) for member in members])
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one member."""
+        try:
+            with self._archive.open(name) as handle:
+                return handle.read(FILE_LIMIT + 1)  # with a count, or a false declared size would be inflated whole
+        except _DAMAGED as error:
+            raise Refused("damaged in the archive") from error
+
+
+def _tar_refusal(member: tarfile.TarInfo) -> str:
+    if member.islnk() or member.issym():
+        return "link inside an archive"
+    if not member.isfile():
+        return "device or pipe inside an archive"
+    return _unsafe(member.name) or too_large(member.size)
+
+
+def _zip_refusal(member: zipfile.ZipInfo) -> str:
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "link inside an archive"
+    if member.flag_bits & 1:
+        return "encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "compressed by an unusual method"
+    return _unsafe(member.filename) or too_large(member.file_size)
+
+
+def _last_of_each(entries: list[Entry]) -> list[Entry]:
+    """Refuse the members that a later one of the same name replaces."""
+    last = {entry.name: at for at, entry in enumerate(entries)}
+    replaced = "replaced by a later file of the same name"
+    return [entry if last[entry.name] == at else Entry(entry.name, replaced) for at, entry in enumerate(entries)]
+
+
+def _unsafe(name: str) -> str:
+    path = name.replace("\\", "/")
+    outside = path.startswith("/") or ".." in path.split("/") or name[1:2] == ":"
+    return "path that leads out of the archive" if outside else ""
+
+
+def budget(archive: Path) -> int:
+    """Return the bytes of contents that an archive may declare before it counts as a decompression bomb."""
+    return max(RATIO_FREE, RATIO_LIMIT * archive.stat().st_size)
+
+
+def _bomb(path: Path) -> DataError:
+    return DataError(
+        f"{path} would grow to more than {RATIO_LIMIT} times its size: a decompression bomb is refused; "
+        "unpack it yourself if you trust it, and give the folder",
+    )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is gone: bring it back") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged or truncated ({error}): fetch or make the archive again") from error

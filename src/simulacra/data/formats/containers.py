@@ -1,0 +1,94 @@
+"""Folders as lists of files that are read one by one; archives are the same (archives.py)."""
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulacra.core.errors import DataError
+from simulacra.data.formats.pixels import Refused
+
+FILE_LIMIT = 300 * 2**20  # bytes; an image of the largest accepted size fits uncompressed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a container: its name with forward slashes, and the reason why it must not be read, if there is one."""
+
+    name: str
+    refusal: str = ""
+
+
+class Container(ABC):
+    """Files by name."""
+
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """Return all files, in the order in which they are fast to read; raises DataError where that is impossible."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file; raises Refused with the reason where that is impossible."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file below a directory; refusal: why it must not be read, if so; its size in bytes and time of change."""
+
+    name: str
+    refusal: str
+    size: int = 0
+    changed: int = 0
+
+
+class Folder(Container):
+    """A directory; links to files and folders are followed, since they are the user's own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> list[Entry]:
+        """Return all files below the directory, sorted by name."""
+        return [Entry(file.name, file.refusal) for file in walk(self._path)]
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file."""
+        try:
+            return (self._path / name).read_bytes()
+        except OSError as error:
+            raise Refused(f"cannot be read: {error.strerror}") from error
+
+
+def walk(root: Path) -> list[Found]:
+    """Return every file below a directory, sorted by name; each directory is visited once, whatever links lead to it."""
+    found: list[Found] = []
+    try:
+        _visit(root, "", found, set())
+    except OSError as error:
+        raise DataError(f"{root} cannot be read: {error.strerror}: check its permissions") from error
+    return sorted(found, key=lambda file: file.name)
+
+
+def _visit(folder: Path, prefix: str, found: list[Found], visited: set[tuple[int, int]]) -> None:
+    facts = folder.stat()
+    if (facts.st_dev, facts.st_ino) in visited:
+        return
+    visited.add((facts.st_dev, facts.st_ino))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            try:
+                facts = entry.stat()
+                if stat.S_ISDIR(facts.st_mode):
+                    _visit(folder / entry.name, f"{name}/", found, visited)
+                else:
+                    refusal = too_large(facts.st_size) if stat.S_ISREG(facts.st_mode) else "device, pipe or socket"
+                    found.append(Found(name, refusal, facts.st_size, facts.st_mtime_ns))
+            except OSError as error:
+                found.append(Found(name, f"cannot be read: {error.strerror}"))
+
+
+def too_large(size: int) -> str:
+    """Return why a file of `size` bytes is not read; empty if it is."""
+    return f"file of more than {FILE_LIMIT // 2**20} MiB" if size > FILE_LIMIT else ""

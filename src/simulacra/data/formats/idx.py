@@ -1,0 +1,112 @@
+"""The IDX format of MNIST and its relatives, and the source that reads four such files."""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from simulacra.core.errors import DataError
+from simulacra.core.progress import Progress
+from simulacra.data.download import fetch
+from simulacra.data.locations import cache_folder, find_file, put_where
+from simulacra.data.settings import DataConfig
+from simulacra.data.source import Block, Material, Pixels, Side, array_material, file_key
+
+_LIMIT = 2**30  # bytes of one decompressed file, several times what any such set holds
+_UNSIGNED_BYTE = 0x08
+SIDES: Mapping[Side, str] = {"train": "train", "test": "t10k"}
+
+
+@dataclass(frozen=True)
+class IdxSource:
+    """Four IDX files, gzipped or plain.
+
+    digests: sha256 of the decompressed contents by file name, so that recompressed copies pass; mirrors: addresses of folders.
+    """
+
+    name: str
+    summary: str
+    size: str
+    classes: tuple[str, ...]
+    digests: Mapping[str, str]
+    mirrors: tuple[str, ...]
+
+    def place(self) -> str | None:
+        """Return the folder that holds all four files, or None."""
+        found = [self._find(file) for file in self.digests]
+        return str(found[0].parent) if found[0] and all(found) else None
+
+    def find(self, config: DataConfig, progress: Progress) -> Material:
+        """Return the four files as a material, downloaded into the cache folder if they are nowhere."""
+        missing = [file for file in self.digests if not self._find(file)]
+        for file in missing:
+            self._fetch(file, missing, progress)
+        paths = {file: path for file in self.digests if (path := self._find(file))}
+        key = "|".join([self.name, *(file_key(path) for path in paths.values())])
+        return array_material(self.name, key, lambda: [self._block(side, paths) for side in SIDES], self.classes)
+
+    def _find(self, file: str) -> Path | None:
+        return find_file(self.name, file, f"{file}.gz")
+
+    def _fetch(self, file: str, missing: list[str], progress: Progress) -> None:
+        def verify(path: Path) -> None:
+            self._read(path, file, f"the download of {self.name}")
+
+        urls = [f"{mirror}/{file}.gz" for mirror in self.mirrors]
+        try:
+            fetch(urls, cache_folder() / self.name / f"{file}.gz", verify, progress)
+        except DataError as error:
+            raise DataError(
+                f"{self.name} is not on this machine and cannot be downloaded ({error}): put {', '.join(missing)} (plain or .gz) "
+                f"into {put_where(self.name)}, or use --data digits, which needs no download",
+            ) from error
+
+    def _read(self, path: Path, file: str, shown: object) -> np.ndarray:
+        content = _content(path)
+        digest = sha256(content).hexdigest()
+        if digest != self.digests[file]:
+            raise DataError(
+                f"{shown}: {file} has sha256 {digest} (decompressed), expected {self.digests[file]}: it is damaged or of another "
+                f"data set; delete it, and put the right one into {put_where(self.name)} or let it be downloaded",
+            )
+        return parse(content, str(shown))
+
+    def _block(self, side: Side, paths: Mapping[str, Path]) -> Block:
+        images, labels = f"{SIDES[side]}-images-idx3-ubyte", f"{SIDES[side]}-labels-idx1-ubyte"
+        pixels, numbers = (self._read(paths[file], file, paths[file]) for file in (images, labels))
+        if pixels.ndim != 3 or numbers.shape != pixels.shape[:1] or (numbers >= len(self.classes)).any():
+            raise DataError(f"{paths[images]}: images {pixels.shape} and labels {numbers.shape} do not belong together")
+        return Block(side, pixels[..., None], numbers.astype(np.int64))
+
+
+def parse(content: bytes, shown: str) -> Pixels:
+    """Return the array of an IDX file of unsigned bytes; raises DataError naming `shown` for anything else.
+
+    >>> parse(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), "labels")
+    array([7, 9], dtype=uint8)
+    """
+    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or len(content) < 4 + 4 * content[3]:
+        raise DataError(f"{shown} is no IDX file of unsigned bytes: it begins with {content[:4].hex()}")
+    shape = struct.unpack_from(f">{content[3]}I", content, 4)
+    start = 4 + 4 * content[3]
+    if len(content) - start != int(np.prod(shape, dtype=object)):
+        raise DataError(f"{shown} declares {shape} values but holds {len(content) - start}: it is truncated or damaged")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as handle:
+            compressed = handle.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if compressed else path.open("rb") as handle:
+            content = handle.read(_LIMIT + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): delete it and fetch it again") from error
+    if len(content) > _LIMIT:
+        raise DataError(f"{path} grows to more than {_LIMIT} bytes: a decompression bomb is refused")
+    return content

@@ -1,0 +1,1 @@
+"""Synthetic data: toy distributions, known densities, image transforms."""

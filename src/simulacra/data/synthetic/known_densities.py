@@ -1,0 +1,160 @@
+"""Laws of points on a square of 256 x 256 cells, known exactly: mixtures of round normal distributions, each rounded to cells."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simulacra.core.randomness import derive
+from simulacra.data.synthetic.toys import SHAPE
+
+if TYPE_CHECKING:
+    from simulacra.data.dataset import Dataset
+
+Points = NDArray[np.uint8]
+"""Points [n 2]: x and y, each in 0..255. A point stands for the cell of side 1 about it."""
+
+_LEVELS = 256
+_CENTRE = (_LEVELS - 1) / 2
+_AT_ONCE = 2**14  # points whose probability is computed together
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A mixture of round normal distributions of equal weights on the square of cells, cut off at its border.
+
+    centres: float64 [k 2] in levels; sigma in levels; modes: int64 [k], the mode to which each of the distributions belongs,
+    0..m-1: one each where modes are round, many where they are curves.
+    """
+
+    name: str
+    centres: NDArray[np.float64]
+    sigma: float
+    modes: NDArray[np.int64]
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """Probability of each mode, [m]."""
+        inside = self._log_inside.exp().numpy()
+        return np.asarray(np.bincount(self.modes, inside) / inside.sum())
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probability of every cell, [256 256] by x and y; they add up to 1."""
+        return np.exp(self.log_probability(cells())).reshape(_LEVELS, _LEVELS)
+
+    @cached_property
+    def entropy_nats(self) -> float:
+        """Entropy of a point, the sum of -p log p over all cells: no model's expected negative log-likelihood is smaller."""
+        held = self.probabilities[self.probabilities > 0]
+        return float(-(held * np.log(held)).sum())
+
+    @property
+    def entropy_bits_per_dim(self) -> float:
+        """The entropy for each of the two values of a point, in bits."""
+        return self.entropy_nats / (2 * math.log(2))
+
+    def log_probability(self, points: Points) -> NDArray[np.float64]:
+        """Return log p [n] of the cells of points [n 2], in nats, exact however improbable they are."""
+        log_total = self._log_inside.logsumexp(0)
+        whole = torch.from_numpy(points.astype(np.int64))
+        parts = [
+            (self._log_masses[0][:, part[:, 0]] + self._log_masses[1][:, part[:, 1]]).logsumexp(0) - log_total
+            for part in whole.split(_AT_ONCE)
+        ]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def nearest(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the nearest mode of points [n 2], and the distance to the nearest centre in standard deviations, both [n]."""
+        modes, distances = [], []
+        for part in np.array_split(points.astype(np.float64), max(1, len(points) // _AT_ONCE)):
+            apart = np.hypot(part[:, None, 0] - self.centres[:, 0], part[:, None, 1] - self.centres[:, 1])
+            modes.append(self.modes[apart.argmin(1)])
+            distances.append(apart.min(1) / self.sigma)
+        return np.concatenate(modes), np.concatenate(distances)
+
+    def sample(self, count: int, seed: int, *purpose: str) -> tuple[Points, NDArray[np.int64]]:
+        """Return points [n 2] and the modes [n] that they were drawn from; those beyond the border are drawn again."""
+        random = np.random.default_rng(derive(seed, "points", self.name, *purpose))
+        points, modes = np.empty((0, 2), np.uint8), np.empty(0, np.int64)
+        while len(points) < count:
+            chosen = random.integers(len(self.centres), size=count)
+            drawn = np.rint(self.centres[chosen] + self.sigma * random.standard_normal((count, 2)))
+            inside = ((drawn >= 0) & (drawn < _LEVELS)).all(1)
+            points = np.concatenate([points, drawn[inside].astype(np.uint8)])
+            modes = np.concatenate([modes, self.modes[chosen[inside]]])
+        return points[:count], modes[:count]
+
+    @cached_property
+    def _log_masses(self) -> tuple[Tensor, Tensor]:
+        """Log mass of each centre's normal distribution in every column and in every row: float64 [k 256] each."""
+        edges = np.arange(_LEVELS + 1) - 0.5
+        x, y = (torch.from_numpy((edges - self.centres[:, axis, None]) / self.sigma) for axis in (0, 1))
+        return _log_mass(x[:, :-1], x[:, 1:]), _log_mass(y[:, :-1], y[:, 1:])
+
+    @cached_property
+    def _log_inside(self) -> Tensor:
+        """Log mass of each centre's normal distribution within the square: float64 [k]."""
+        across, up = (masses.logsumexp(1) for masses in self._log_masses)
+        return across + up
+
+
+def _log_mass(low: Tensor, high: Tensor) -> Tensor:
+    """Return log(Phi(high) - Phi(low)) for low < high, from the tail in which neither is near 1."""
+    right = low > 0
+    low, high = torch.where(right, -high, low), torch.where(right, -low, high)
+    below, above = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+    return above + torch.log1p(-torch.exp(below - above))
+
+
+def cells() -> Points:
+    """Return every cell of the square as a point, [65536 2], x first."""
+    return np.mgrid[:_LEVELS, :_LEVELS].reshape(2, -1).T.astype(np.uint8)
+
+
+# --- the laws
+
+_SIGMA = 2.0  # levels: rounding adds 2 % to the variance, which the probabilities account for
+_RADIUS = 100.0
+_SPACING = 50.0
+_UNIT = 70.0  # levels, the radius of either moon
+_ALONG = 128  # centres along a moon, 0.9 standard deviations apart: their sum is even along it to 1e-11
+
+
+def _ring() -> Law:
+    """Eight modes on a circle (Metz et al. 2017)."""
+    angles = 2 * np.pi * np.arange(8) / 8
+    return Law("ring", _CENTRE + _RADIUS * np.stack([np.cos(angles), np.sin(angles)], 1), _SIGMA, np.arange(8))
+
+
+def _grid() -> Law:
+    """Modes on five rows of five (Srivastava et al. 2017)."""
+    rows, columns = np.mgrid[-2:3, -2:3].reshape(2, -1)
+    return Law("grid", _CENTRE + _SPACING * np.stack([columns, rows], 1), _SIGMA, np.arange(25))
+
+
+def _moons() -> Law:
+    """Two half circles that reach into each other, with the layout of scikit-learn's make_moons."""
+    angles = np.pi * (np.arange(_ALONG) + 0.5) / _ALONG
+    upper = np.stack([np.cos(angles), np.sin(angles)], 1)
+    centres = np.concatenate([upper, [1, 0.5] - upper]) - [0.5, 0.25]
+    return Law("moons", _CENTRE + _UNIT * centres, _SIGMA, np.repeat(np.arange(2), _ALONG))
+
+
+LAWS: Mapping[str, Law] = {law.name: law for law in (_ring(), _grid(), _moons())}
+
+
+def law_of(data: "Dataset") -> Law | None:
+    """Return the law that the points of a data set are drawn from; None where the data are no such points."""
+    return LAWS.get(data.name) if data.spec.shape == SHAPE else None
+
+
+def points_of(images: Tensor) -> Points:
+    """Return images [n 1 1 2] in [0, 1] as points, rounded to their cells."""
+    return np.asarray((images.clamp(0, 1) * (_LEVELS - 1)).round().to(torch.uint8).reshape(-1, 2).cpu().numpy())

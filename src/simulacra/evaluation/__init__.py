@@ -1,0 +1,1 @@
+"""Evaluating and comparing trained models."""

@@ -1,0 +1,134 @@
+"""Several trained models under one evaluation: their numbers, ranked, as JSON, as CSV and as a page."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulacra.core.errors import UsageError
+from simulacra.core.files import write_text
+from simulacra.core.progress import Progress
+from simulacra.evaluation.evaluate import evaluate
+from simulacra.evaluation.ranking import Place, Ranking, Result, compare
+from simulacra.images.grid import make_folder
+from simulacra.metrics.settings import EvaluateConfig
+from simulacra.reports.comparison_page import comparison_page
+from simulacra.runs.opened import OpenedRun, open_run
+
+_COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "better", "rank", "ties", "refused")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs by a short name each, what `evaluate` says of each, and how their numbers rank."""
+
+    runs: Mapping[str, OpenedRun]
+    results: Mapping[str, Result]
+    rankings: tuple[Ranking, ...]
+
+    def table(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        return {
+            "runs": {name: _facts(result) for name, result in self.results.items()},
+            "settings": next(iter(self.results.values()))["settings"],
+            "metrics": {ranking.metric: _ranking(ranking) for ranking in self.rankings},
+        }
+
+    def csv(self) -> str:
+        """Return one line for every metric of every run, under a line of names."""
+        text = io.StringIO()
+        lines = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(_line(ranking, place) for ranking in self.rankings for place in ranking.places)
+        return text.getvalue()
+
+
+def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: EvaluateConfig, progress: Progress) -> Comparison:
+    """Evaluate runs, each with the same settings, and rank them. What was measured before is not measured again.
+
+    Raises UsageError for fewer than two runs, one that is given twice, or a folder that is none; and what `evaluate` raises.
+    """
+    if len(runs) < 2:
+        given = f"only {_path(runs[0])}" if runs else "none"
+        raise UsageError(f"a comparison takes two runs or more, and got {given}. 'simulacra evaluate RUN' measures a single one")
+    names = labels([_path(run) for run in runs])
+    opened = {
+        name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress)
+        for name, run in zip(names, runs, strict=True)
+    }
+    results = {}
+    for number, (name, trained) in enumerate(opened.items(), 1):
+        progress.say(f"{name} ({number} of {len(opened)})")
+        results[name] = evaluate(trained, settings, progress)
+    return Comparison(opened, results, compare(results))
+
+
+def write(comparison: Comparison, csv_file: Path | None, page_file: Path | None, progress: Progress) -> list[Path]:
+    """Write what is asked for, as CSV and as a page; return the paths. Raises Unwritable."""
+    written = []
+    for path, content in ((csv_file, comparison.csv), (page_file, lambda: comparison_page(comparison, progress))):
+        if path is not None:
+            make_folder(path.parent)
+            write_text(path, content())
+            written.append(path)
+    return written
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """Return a short name for each folder: its own, with as many above it as tell apart those that are called the same.
+
+    Raises UsageError where a folder is given twice.
+
+    >>> labels([Path("runs/a/first"), Path("runs/b/first"), Path("runs/second")])
+    ['a/first', 'b/first', 'second']
+    """
+    whole = [path.resolve() for path in paths]
+    if twice := [str(path) for number, path in enumerate(paths) if whole[number] in whole[:number]]:
+        raise UsageError(f"{twice[0]} is given twice: a comparison takes different runs")
+    return [_shortest(path, [other for other in whole if other != path]) for path in whole]
+
+
+def _shortest(path: Path, others: Sequence[Path]) -> str:
+    for depth in range(1, len(path.parts)):
+        ending = path.parts[-depth:]
+        if all(other.parts[-depth:] != ending for other in others):
+            return "/".join(ending)
+    return str(path)
+
+
+def _path(run: Path | str | OpenedRun) -> Path:
+    return run.run.path if isinstance(run, OpenedRun) else Path(run)
+
+
+# --- as plain facts
+
+
+def _facts(result: Result) -> dict[str, Any]:
+    return {key: result[key] for key in ("run", "family", "checkpoint", "data", "training", "not_applicable", "warnings")}
+
+
+def _ranking(ranking: Ranking) -> dict[str, Any]:
+    places = [
+        {"run": place.run, "rank": place.rank, "ties": list(place.ties), **place.measurement.table()} for place in ranking.places
+    ]
+    return {"better": ranking.better, "refused": ranking.refused or None, "places": places}
+
+
+def _line(ranking: Ranking, place: Place) -> dict[str, Any]:
+    item = place.measurement
+    low, high = item.bounds if item.interval or item.standard_error is not None else ("", "")
+    return {
+        "metric": ranking.metric,
+        "run": place.run,
+        "value": item.value,
+        "standard_error": "" if item.standard_error is None else item.standard_error,
+        "low": low,
+        "high": high,
+        "n": item.n,
+        "better": ranking.better,
+        "rank": "" if place.rank is None else place.rank,
+        "ties": " ".join(place.ties),
+        "refused": ranking.refused,
+    }

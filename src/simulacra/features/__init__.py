@@ -1,0 +1,1 @@
+"""Feature extractors: networks, training and cache."""

@@ -1,0 +1,112 @@
+"""OpenedRun extractors in the cache: weights and what is known of them, always whole, whoever else writes at the same time.
+
+A folder holds `extractor.json` and the weights that it names, `<start of their sha256>.safetensors`. The weights are written
+first and the JSON, which replaces its predecessor in one step, last; so it always names weights that are there.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialize_tensors
+from torch import Tensor
+
+from simulacra.core.errors import DataError
+from simulacra.core.files import unwritable, write_bytes, write_json
+from simulacra.data.dataset import Dataset
+from simulacra.data.locations import cache_folder
+
+FACTS = "extractor.json"
+FORMAT = 1  # raised when networks, their training, or what stands in the facts changes
+
+
+class DamagedWeights(DataError):
+    """Weights that are missing, or differ from what was written."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Weights by name, and facts: digest, data, accuracy, settings, versions, hardware, time."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+def place(name: str, data: Dataset, seed: int) -> Path:
+    """Return the folder of an extractor that is trained on these data; it differs for other images, sizes or counts."""
+    identity = json.dumps([FORMAT, data.digest, data.spec.shape, len(data.train)])
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in data.name)
+    return _root() / f"{name}-{plain}-{sha256(identity.encode()).hexdigest()[:12]}-seed{seed}"
+
+
+def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Stored:
+    """Store weights and facts, to which their sha256 is added, durably; other weights in the folder are removed."""
+    plain = {name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    content = serialize_tensors(plain)
+    digest = sha256(content).hexdigest()
+    complete = {"format": FORMAT, **facts, "weights": _file(digest), "sha256": digest}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    write_bytes(folder / _file(digest), content)
+    write_json(folder / FACTS, complete)
+    for other in folder.glob("*.safetensors"):
+        if other.name != _file(digest):
+            other.unlink(missing_ok=True)
+    return Stored(plain, complete)
+
+
+def read(folder: Path) -> Stored | None:
+    """Return what is stored in a folder, or None where nothing is; raises DamagedWeights."""
+    if not (folder / FACTS).exists():
+        return None
+    try:
+        facts = _facts(folder / FACTS)
+        tensors, digest = read_tensors(folder / facts["weights"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DamagedWeights(f"the extractor in {folder} is damaged: {error}") from error
+    if digest != facts["sha256"]:
+        raise DamagedWeights(f"the extractor in {folder} is damaged: {facts['weights']} differs from what was written (SHA-256)")
+    return Stored(tensors, facts)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a safetensors file and the sha256 of the file; raises OSError or SafetensorError."""
+    content = path.read_bytes()
+    return parse_tensors(content), sha256(content).hexdigest()
+
+
+def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
+    """Return folder and facts of every extractor in the cache, in alphabetical order; damaged ones are left out."""
+    found = []
+    for path in sorted(_root().glob(f"*/{FACTS}")):
+        try:
+            facts = _facts(path)
+            if (path.parent / facts["weights"]).is_file():
+                found.append((path.parent, facts))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return the facts in a file; raises OSError, ValueError, KeyError or TypeError where they are not of this format."""
+    facts: dict[str, Any] = json.loads(path.read_text())
+    if facts["format"] != FORMAT:
+        raise ValueError(f"its format is {facts['format']}, and this version of Simulacra reads {FORMAT}")
+    return facts
+
+
+def _root() -> Path:
+    return cache_folder() / "extractors"
+
+
+def _file(digest: str) -> str:
+    return f"{digest[:16]}.safetensors"

@@ -1,0 +1,131 @@
+"""Feature extractors by name: what an evaluation asks for."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from simulacra.core.batch import DataSpec
+from simulacra.core.errors import DataError, NotApplicable, UsageError
+from simulacra.core.progress import SILENT, Progress
+from simulacra.data.dataset import Dataset
+from simulacra.data.load import load
+from simulacra.data.locations import find_file, put_where
+from simulacra.data.settings import DataConfig
+from simulacra.engine.hardware import device_of
+from simulacra.features import networks as extractors
+from simulacra.features.cache import read_tensors, stored_facts
+from simulacra.features.extractor import Classifier, Extractor
+from simulacra.features.networks import inception
+from simulacra.features.training import first_use, unreadable, unsuited
+
+GREY, COLOUR = "lenet", "resnet18"
+_SMALL = 32  # pixels, the longest side of grey images that suit the first
+_FILE = "pt_inception-2015-12-05.safetensors"
+
+
+def default_extractor(spec: DataSpec) -> str:
+    """Return the extractor for images of this shape: `lenet` for grey ones of up to 32 pixels, else `resnet18`.
+
+    >>> default_extractor(DataSpec(1, 28, 28)), default_extractor(DataSpec(3, 32, 32))
+    ('lenet', 'resnet18')
+    """
+    return GREY if spec.channels == 1 and max(spec.height, spec.width) <= _SMALL else COLOUR
+
+
+def parse(name: str) -> tuple[str, str]:
+    """Return the kind of an extractor, and what it is trained on or read from, empty if that is not said.
+
+    Raises UsageError for an unknown kind.
+
+    >>> parse("lenet:mnist"), parse("resnet18")
+    (('lenet', 'mnist'), ('resnet18', ''))
+    """
+    kind, _, source = name.partition(":")
+    extractors.find(kind)
+    return kind, source
+
+
+def why_not(name: str, data: Dataset) -> str:
+    """Return why an extractor cannot be used with these data, with the remedy, or nothing if it can be.
+
+    For the beginning of an evaluation, so that nothing is missing in the middle of it. Raises UsageError for an unknown name.
+    """
+    kind, source = parse(name)
+    if not _is_trained(kind):
+        return _absence(source) or unreadable(kind, data)
+    return unreadable(kind, data) if source else unsuited(kind, data)
+
+
+def load_extractor(name: str, data: Dataset, seed: int = 0, progress: Progress = SILENT) -> Extractor:
+    """Return the extractor that a name means; one that the toolkit trains is trained now, if it never was.
+
+    name: `lenet` or `resnet18` (trained on `data`), `lenet:mnist` (trained on all of another data set), `inception` or
+    `inception:PATH` (weights on disk). seed: of the training. Raises NotApplicable where `why_not` has a reason, DataError for
+    weights or data that cannot be read.
+    """
+    if reason := why_not(name, data):
+        raise NotApplicable(reason)
+    kind, source = parse(name)
+    if _is_trained(kind):
+        return first_use(kind, load(DataConfig(data=source), progress) if source else data, seed, progress)
+    return _from_file(_weights_file(source))
+
+
+def facts_of(name: str, seed: int | None = None) -> list[dict[str, Any]]:
+    """Return what is known of the extractors in the cache, or of the weights on disk, that a name and a seed mean.
+
+    Several, if it was trained on images of several sizes or from several seeds. Raises UsageError where there is none.
+    """
+    kind, source = parse(name)
+    if not _is_trained(kind):
+        if reason := _absence(source):
+            raise NotApplicable(reason)
+        return [dict(_from_file(_weights_file(source)).facts)]
+    found = [facts for _, facts in stored_facts() if facts["extractor"] == kind and source in ("", facts["data"]["name"])]
+    found = [facts for facts in found if seed in (None, facts["seed"])]
+    if not found:
+        raise UsageError(
+            f"no {name}{'' if seed is None else f' with seed {seed}'} is trained yet: see 'simulacra extractor list', or make it "
+            f"with 'simulacra extractor train {kind} --data {source or 'NAME'}'"
+        )
+    return found
+
+
+def _is_trained(kind: str) -> bool:
+    return issubclass(extractors.find(kind), Classifier)
+
+
+# --- weights on disk
+
+
+def _weights_file(source: str) -> Path:
+    """Return where the Inception weights are looked for: at the path given, else in the usual places."""
+    return Path(source).expanduser() if source else find_file("inception", _FILE) or Path(put_where("inception"), _FILE)
+
+
+def _absence(source: str) -> str:
+    """Return why the Inception weights cannot be used, or nothing."""
+    path = _weights_file(source)
+    if path.suffix != ".safetensors":
+        return (
+            f"{path} is not a .safetensors file, and others can run code when they are opened. Convert it once: python -c "
+            f'"from torch import load; from safetensors.torch import save_file; '
+            f"save_file(load('{path}', weights_only=True), '{path.with_suffix('.safetensors')}')\""
+        )
+    if path.is_file():
+        return ""
+    return (
+        f"there are no Inception weights at {path}: Simulacra neither contains nor downloads those of the published FID. Put "
+        f"pt_inception-2015-12-05 there, as {_FILE}, or name its place: inception:PATH"
+    )
+
+
+def _from_file(path: Path) -> Extractor:
+    try:
+        tensors, digest = read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"the Inception weights {path} cannot be read: {error}") from error
+    network = inception.with_weights(tensors, path).to(device_of("auto"))
+    facts = {"name": "inception", "title": network.title, "dimensions": network.dimensions, "input": network.rule()}
+    return Extractor("inception", network, digest, (), {**facts, "weights": str(path), "sha256": digest})

@@ -1,0 +1,41 @@
+"""LeNet for small grey images: two convolutions and two dense layers (LeCun et al. 1998), in today's dress."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from simulacra.features.extractor import Classifier
+
+
+class LeNet(Classifier):
+    """Convolutions 5x5 with 32 and 64 maps, each halved by max pooling, then 128 features and one output for each class.
+
+    Other than in 1998: more maps, batch normalization, rectifiers and max pooling. The features are what the last layer sees,
+    after the rectifier, so they are 0 or larger. No label smoothing, which would shrink each class towards a point.
+    """
+
+    summary = "small grey images, such as digits; trained on the classes of the data in minutes"
+    paper = "LeCun et al. 1998"
+    title = "LeNet-128"
+    dimensions = 128
+    channels = 1
+    side = 28
+    defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.01}
+    images = 550_000
+    speed = 2500.0
+    example = "mnist"
+    mirrors = False
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.body = nn.Sequential(
+            *(nn.Conv2d(1, 32, 5, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),  # 28 -> 14
+            *(nn.Conv2d(32, 64, 5, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)),  # 14 -> 10 -> 5
+            *(nn.Flatten(), nn.Linear(64 * 5 * 5, self.dimensions, bias=False), nn.BatchNorm1d(self.dimensions), nn.ReLU()),
+        )
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return features [b 128] of images [b 1 28 28] in [0, 1]."""
+        features: Tensor = self.body(2 * images - 1)
+        return features

@@ -1,0 +1,232 @@
+"""Training a feature extractor: once for each data set and seed, kept in the cache, continued where it was stopped."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.files import unwritable
+from simulacra.core.progress import SILENT, Progress
+from simulacra.core.randomness import stream
+from simulacra.data.dataset import Dataset, Split
+from simulacra.engine import checkpoint
+from simulacra.engine.hardware import channels_last, device_of, keep_memory
+from simulacra.engine.loop import Trainer
+from simulacra.engine.settings import TrainConfig
+from simulacra.features import cache as weights
+from simulacra.features import networks as extractors
+from simulacra.features.classifier import Watch, in_training, meter_of, recipe, told_right, trained
+from simulacra.features.extractor import Classifier, Extractor
+from simulacra.metrics.measurement import mean_of
+from simulacra.runs.lock import in_turn
+from simulacra.runs.provenance import now, provenance
+
+Facts = Mapping[str, Any]
+
+_WATCHED = 1000  # validation images that are looked at while training
+_WAIT = 1.0  # seconds between looks at a lock
+_WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every")  # on which extractor it is
+
+
+def first_use(kind: str, data: Dataset, seed: int, progress: Progress = SILENT) -> Extractor:
+    """Return the extractor of these data and this seed, however it was trained; if it never was, it is trained now.
+
+    Raises NotApplicable for data without classes, UsageError for an extractor that is not trained by the toolkit.
+    """
+    return _obtain(kind, data, {"seed": seed}, lambda facts: True, progress)
+
+
+def train_extractor(kind: str, data: Dataset, overrides: Mapping[str, object], progress: Progress = SILENT) -> Extractor:
+    """Return the extractor trained on these data with these settings (those of TrainConfig, by name), trained now if need be.
+
+    It takes the place of one that was trained with other settings from the same seed. Raises as `first_use` does.
+    """
+    wanted = _identity(recipe(trainable(kind), len(data.train), overrides).table())
+    return _obtain(kind, data, overrides, lambda facts: _identity(facts["settings"]) == wanted, progress)
+
+
+def trainable(kind: str) -> type[Classifier]:
+    """Return the network of an extractor that the toolkit trains; raises UsageError for any other."""
+    network = extractors.find(kind)
+    if issubclass(network, Classifier):
+        return network
+    raise UsageError(f"{kind} is not trained by the toolkit: it is {network.summary}")
+
+
+def unsuited(kind: str, data: Dataset) -> str:
+    """Return why no classifier can be trained on these data, with the remedy, or nothing if one can be."""
+    if reason := unreadable(kind, data):
+        return reason
+    if len(data.spec.classes) > 1:
+        return ""
+    held = "one class" if data.spec.classes else "no classes"
+    return (
+        f"{kind} learns to tell the classes of the data, and {data.name} has {held}: sort the images into one folder for each "
+        f"class, or take an extractor that is trained on other data, such as {kind}:{trainable(kind).example}"
+    )
+
+
+def unreadable(kind: str, data: Dataset) -> str:
+    """Return why an extractor cannot look at these images, with the remedy, or nothing if it can."""
+    if data.spec.channels in (1, 3):
+        return ""
+    return f"{kind} looks at grey or colour images, and {data.name} has {data.spec.channels} channels: use --channels 1 or 3"
+
+
+def _obtain(
+    kind: str, data: Dataset, overrides: Mapping[str, object], fits: Callable[[Facts], bool], progress: Progress
+) -> Extractor:
+    """Return a trained extractor from the cache, if its facts fit, or train it while no other process does."""
+    if reason := unsuited(kind, data):
+        raise NotApplicable(reason)
+    settings = recipe(trainable(kind), len(data.train), overrides)
+    folder = weights.place(kind, data, settings.seed)
+    stored = _stored(folder, fits, progress)
+    if stored is None:
+        with _alone(folder, progress):
+            stored = _stored(folder, fits, SILENT) or _train(kind, data, settings, folder, progress)
+        progress.say(describe(stored.facts))
+    return _ready(kind, stored)
+
+
+def _stored(folder: Path, fits: Callable[[Facts], bool], progress: Progress) -> weights.Stored | None:
+    try:
+        stored = weights.read(folder)
+    except weights.DamagedWeights as error:
+        progress.say(f"warning: {error}. It is trained again")
+        return None
+    if stored is None or fits(stored.facts):
+        return stored
+    progress.say(f"{stored.facts['name']} with seed {stored.facts['seed']} was trained with other settings, and is replaced")
+    return None
+
+
+@contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+    """Keep other processes from training the same extractor; wait for one that does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    told: list[bool] = []
+
+    def wait() -> None:
+        if not told:
+            progress.say(f"another process is training this extractor, in {folder}: waiting for it")
+            told.append(True)
+        time.sleep(_WAIT)
+
+    with in_turn(folder, wait):
+        yield
+
+
+def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progress: Progress) -> weights.Stored:
+    """Train, measure the accuracy (on the test images once, at the end, so that it decides nothing), and store."""
+    keep_memory()
+    beginning = provenance(data, "")
+    beginning.pop("command")
+    with stream(settings.seed, "initialize"):
+        trainer = in_training(trainable(kind), data.train, len(data.spec.classes), settings)
+        _announce(kind, data, trainer, folder, progress)
+        unfinished = folder / f"training-{_key(settings)}"
+        _continue(trainer, unfinished, progress)
+        with meter_of(trainer, f"training {kind}", progress) as meter:
+            watch = Watch(meter, data.validation[:_WATCHED], lambda trainer, state: _keep(trainer, state, unfinished))
+            trainer.run(watch)
+    network = trained(trainer)
+    facts = {
+        "name": f"{kind}:{data.name}",
+        "extractor": kind,
+        "title": network.title,
+        "dimensions": network.dimensions,
+        "input": network.rule(),
+        "seed": settings.seed,
+        "accuracy": {split.name: _accuracy(network, split, progress) for split in (data.validation, data.test) if len(split)},
+        "settings": settings.table(),
+        "steps": trainer.step,
+        "training_seconds": round(trainer.seconds, 1),
+        "ended": now(),
+        **beginning,
+    }
+    stored = weights.write(folder, network.state_dict(), facts)
+    for leftover in folder.glob("training-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return stored
+
+
+def describe(facts: Facts) -> str:
+    """Return in one line what the facts of a trained extractor say: name, seed, time, accuracy."""
+    told = "".join(
+        f"; {100 * item['value']:.2f} % of {item['n']:,} {name} images told right" for name, item in facts["accuracy"].items()
+    )
+    return f"{facts['name']}, seed {facts['seed']}, trained for {facts['training_seconds']:,.0f} s{told}"
+
+
+def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress: Progress) -> None:
+    settings, network = trainer.settings, trainable(kind)
+    if trainer.total is None:
+        length = settings.duration
+    else:
+        seen = trainer.total * settings.batch
+        length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores"
+        length += ", less on this GPU" if trainer.device.type == "cuda" else ""
+    progress.say(
+        f"training the feature extractor {kind} on {data.name} ({len(data.train):,} images, {len(data.spec.classes)} classes), "
+        f"once: {length}. It is kept in {folder}"
+    )
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
+
+
+def _keep(trainer: Trainer, state: checkpoint.Checkpoint, folder: Path) -> None:
+    """Store the state of a training that is not done, to go on from there."""
+    if trainer.done < 1:
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.write(folder, trainer.step, state, keep=1)
+
+
+def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
+    """Go on from where a training that was stopped had arrived, which gives the same weights."""
+    if not checkpoint.paths(folder):
+        return
+    try:
+        stored, _ = checkpoint.read_newest(folder)
+    except checkpoint.DamagedCheckpoint:
+        return
+    trainer.restore(stored)
+    progress.say(f"continuing at step {trainer.step:,}, where it was stopped")
+
+
+def _accuracy(network: Classifier, images: Split, progress: Progress) -> dict[str, Any]:
+    with progress.work(f"accuracy, {images.name}", len(images), "images") as meter:
+        measured = mean_of(told_right(network, images, meter), {})
+    return {"value": measured.value, "standard_error": measured.standard_error, "n": measured.n}
+
+
+def _ready(kind: str, stored: weights.Stored) -> Extractor:
+    classes = tuple(stored.facts["data"]["classes"])
+    with torch.device("meta"):
+        network = trainable(kind)(len(classes))
+    network.load_state_dict(dict(stored.tensors), assign=True)
+    channels_last(network.to(device_of("auto")))
+    return Extractor(stored.facts["name"], network, stored.facts["sha256"], classes, stored.facts)
+
+
+def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide which extractor comes of a training."""
+    return {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
+
+
+def _key(settings: TrainConfig) -> str:
+    return sha256(json.dumps(_identity(settings.table())).encode()).hexdigest()[:8]

@@ -1,0 +1,1 @@
+"""Shared base classes of families: adversarial, variational and denoising training."""

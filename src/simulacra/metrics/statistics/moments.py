@@ -1,0 +1,121 @@
+"""Mean and covariance of features, gathered chunk by chunk in float64, in blocks that can be left out again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simulacra.core.errors import DataError
+from simulacra.core.randomness import derive
+from simulacra.metrics.statistics.feature_matrix import Features, matrix, pieces
+
+BLOCKS = 20
+_PAGE = 1000 * BLOCKS  # positions whose blocks are drawn together
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean [d] and scatter [d d] (the sum of outer products of deviations from the mean), float64."""
+
+    count: int
+    mean: Tensor
+    scatter: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """The unbiased covariance [d d], of n - 1; zero for a single row."""
+        return self.scatter / max(self.count - 1, 1)
+
+    def merged(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets together (Chan, Golub & LeVeque 1983, for vectors)."""
+        if self.count == 0:
+            return other
+        count = self.count + other.count
+        difference = other.mean - self.mean
+        mean = self.mean + difference * (other.count / count)
+        between = torch.outer(difference, difference) * (self.count * other.count / count)
+        return Moments(count, mean, self.scatter + other.scatter + between)
+
+    def without(self, part: "Moments") -> "Moments":
+        """Return the moments of what is left when a part, which must be one of these rows' own, is taken away."""
+        count = self.count - part.count
+        difference = part.mean - self.mean
+        mean = self.mean - difference * (part.count / count)
+        between = torch.outer(difference, difference) * (part.count * self.count / count)
+        return Moments(count, mean, self.scatter - part.scatter - between)
+
+
+def moments(features: Tensor) -> Moments:
+    """Return the moments of features [n d], from deviations about their own mean."""
+    exact = features.double()
+    mean = exact.mean(0) if len(exact) else exact.new_zeros(exact.shape[1])
+    deviations = exact - mean
+    return Moments(len(exact), mean, deviations.T @ deviations)
+
+
+class BlockedMoments:
+    """Moments of a stream of features, kept apart in 20 random blocks of equal size.
+
+    Which block a row joins depends on its position alone, so chunks of any size give the same blocks. Blocks are random and not
+    consecutive because images often come sorted, by class for instance.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        empty = torch.zeros(dimensions, dtype=torch.float64)
+        self.blocks = [Moments(0, empty, torch.zeros(dimensions, dimensions, dtype=torch.float64)) for _ in range(BLOCKS)]
+
+    @property
+    def count(self) -> int:
+        """Rows so far."""
+        return sum(block.count for block in self.blocks)
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of a row."""
+        return len(self.blocks[0].mean)
+
+    def add(self, features: Features) -> None:
+        """Add the next rows [n d]; raises DataError where they are no finite matrix of the right width."""
+        rows = matrix(features, "moments")
+        if rows.shape[1] != self.dimensions:
+            raise DataError(f"moments of {self.dimensions} dimensions cannot take features with {rows.shape[1]}")
+        joined = torch.from_numpy(_blocks(self.count, len(rows))).to(rows.device)
+        for number, block in enumerate(self.blocks):
+            chosen = rows[joined == number]
+            if len(chosen):
+                self.blocks[number] = block.merged(moments(chosen.cpu()))
+
+    def total(self) -> Moments:
+        """Return the moments of all rows."""
+        total = self.blocks[0]
+        for block in self.blocks[1:]:
+            total = total.merged(block) if block.count else total
+        return total
+
+
+def blocked_moments(chunks: Iterable[Features] | Features) -> BlockedMoments:
+    """Return the moments of features that come as one matrix [n d] or in chunks; raises DataError where there are none."""
+    if isinstance(chunks, Tensor | np.ndarray):
+        chunks = (rows for _, rows in pieces(torch.as_tensor(chunks)))
+    gathered: BlockedMoments | None = None
+    for chunk in chunks:
+        gathered = gathered or BlockedMoments(chunk.shape[-1])
+        gathered.add(chunk)
+    if gathered is None:
+        raise DataError("moments of no features at all: give at least one image")
+    return gathered
+
+
+def _blocks(start: int, count: int) -> NDArray[np.int64]:
+    """Return the blocks that rows start .. start+count join: of 20 successive rows, one each."""
+    first, last = start // _PAGE, (start + max(count, 1) - 1) // _PAGE
+    pages = [
+        np.random.default_rng(derive(0, "block", page)).permuted(_PATTERN, axis=1).ravel() for page in range(first, last + 1)
+    ]
+    return np.concatenate(pages)[start - first * _PAGE :][:count]
+
+
+_PATTERN = np.tile(np.arange(BLOCKS), (_PAGE // BLOCKS, 1))

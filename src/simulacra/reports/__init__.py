@@ -1,0 +1,1 @@
+"""HTML pages: run report, comparison page, their curves and images."""

@@ -1,1 +1,0 @@
-"""What one does with models: train, sample, evaluate and the rest."""

@@ -1,0 +1,1 @@
+"""Training runs: train, resume, observer, monitors, watch."""

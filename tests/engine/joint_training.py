@@ -1,0 +1,179 @@
+"""What two processes check of each other; started by test_processes.py through torchrun."""
+
+import sys
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.distributed as dist
+from tests.engine.toy_games import Duel, Exchange, Trio, feed_for
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch
+from simulacra.core.family import Family, Loss
+from simulacra.engine import checkpoint, sharding
+from simulacra.engine.loop import Trainer
+from simulacra.engine.processes import ALONE, Processes, joined
+from simulacra.engine.settings import TrainConfig
+
+STEPS = 4
+
+
+class Calm(Duel):
+    """The duel without batch norm, whose statistics are each process's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator[1] = nn.Identity()
+
+
+class Tuned(Trio):
+    """One player with a parameter outside of all networks, which sharding leaves whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(2.0))
+
+    def players(self):
+        return {"all": self}
+
+    def losses(self, batch):
+        losses = super().losses(batch)
+        total = sum(loss.total for loss in losses.values()) + (self.offset - batch.images.mean()).square()
+        return {"all": Loss(total)}
+
+
+class Part:
+    """One process's part of every batch of a feed."""
+
+    def __init__(self, feed, part):
+        self.feed, self.part, self.size, self.per_epoch = feed, part, feed.size, feed.per_epoch
+
+    def batch(self, i, device="cpu"):
+        return self._part(self.feed.batch(i, device))
+
+    def _part(self, batch):
+        rank, count = self.part
+        share = len(batch) // count
+        domains = {name: self._part(domain) for name, domain in batch.domains.items()}
+        return Batch(batch.images[rank * share : (rank + 1) * share], domains=domains)
+
+
+def trainer(kind: Callable[[], Family], processes: Processes = ALONE, **settings: object) -> Trainer:
+    torch.manual_seed(1)
+    family = kind()
+    values = {"duration": str(STEPS), "batch": 8, "precision": "float32", "device": "cpu", "ema": 0.9, "lr": 0.01, **settings}
+    return Trainer(family, Part(feed_for(family), processes.part), TrainConfig.of(values), processes)
+
+
+def played(training: Trainer) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Return the mean losses of the steps, and the weights with their average, whole."""
+    for _ in range(STEPS):
+        training.play()
+    record = {name: value for name, value in training.report().items() if "/" in name}
+    state = training.state()
+    return record, {f"{group}/{name}": tensor for group in state.tensors for name, tensor in state.tensors[group].items()}
+
+
+def assert_close(first: tuple[dict[str, float], dict[str, Tensor]], second: tuple[dict[str, float], dict[str, Tensor]]) -> None:
+    """Float32 sums in another order, through a few steps of Adam whose first ones divide by small numbers."""
+    assert first[0].keys() == second[0].keys()
+    for name, value in first[0].items():
+        assert abs(value - second[0][name]) <= 1e-5 * max(1.0, abs(value)), (name, value, second[0][name])
+    for name, tensor in first[1].items():
+        assert torch.allclose(tensor, second[1][name], rtol=1e-3, atol=1e-4), name
+
+
+def everywhere_equal(tensors: Iterable[Tensor]) -> bool:
+    flat = torch.cat([tensor.double().reshape(-1) for tensor in tensors])
+    low, high = flat.clone(), flat.clone()
+    dist.all_reduce(low, dist.ReduceOp.MIN)
+    dist.all_reduce(high, dist.ReduceOp.MAX)
+    return torch.equal(low, high)
+
+
+def losses_and_weights_follow_one_process(processes: Processes) -> None:
+    for kind in (Calm, Trio, Exchange):
+        for alone, together in ((2, 1), (4, 4)):
+            expected = played(trainer(kind, accumulate=alone))
+            assert_close(expected, played(trainer(kind, processes, accumulate=together)))
+
+
+def clipping_sees_the_whole_gradient(processes: Processes) -> None:
+    for shard in (False, True):
+        together = trainer(Trio, processes, clip=0.01, shard=shard)
+        assert_close(played(trainer(Trio, accumulate=2, clip=0.01)), played(together))
+
+
+def a_parameter_outside_of_networks_gets_the_same_gradient_when_the_rest_is_split(processes: Processes) -> None:
+    for accumulate in (2, 4):
+        expected = gradient_of_offset(trainer(Tuned, accumulate=accumulate))
+        for shard in (False, True):
+            found = gradient_of_offset(trainer(Tuned, processes, accumulate=accumulate, shard=shard))
+            assert torch.allclose(found, expected, rtol=1e-5), (accumulate, shard, found, expected)
+
+
+def gradient_of_offset(training: Trainer) -> Tensor:
+    """Return what the optimizer sees in the first step."""
+    seen: list[Tensor] = []
+    optimizer = training.optimizers["all"]
+    step = optimizer.step
+
+    def look_and_step() -> None:
+        assert isinstance(training.family, Tuned)
+        assert training.family.offset.grad is not None
+        seen.append(training.family.offset.grad.clone())
+        step()
+
+    optimizer.step = look_and_step  # type: ignore[method-assign]
+    training.play()
+    return seen[0]
+
+
+def noise_differs_and_weights_agree(processes: Processes) -> None:
+    training = trainer(Duel, processes)
+    played(training)
+    assert everywhere_equal(training.family.parameters())
+    assert isinstance(training.family, Duel)
+    assert not everywhere_equal(training.family.noises)
+
+
+def split_players_follow_whole_ones_and_resume_as_either(processes: Processes) -> None:
+    for kind in (Calm, Trio):
+        split = trainer(kind, processes, shard=True)
+        held = sum(sharding.local(parameter).numel() for parameter in split.family.parameters())
+        everything = sum(parameter.numel() for parameter in split.family.parameters())
+        assert held < 0.7 * everything, "every process must hold about half"
+        assert_close(played(trainer(kind, accumulate=2)), played(split))
+        state = split.state()
+        for again in (trainer(kind, processes, shard=True, duration="8"), trainer(kind, processes, duration="8")):
+            again.restore(state)
+            assert_same(again.state(), state)
+            again.play()
+        assert everywhere_equal(again.family.parameters())
+
+
+def assert_same(first: checkpoint.Checkpoint, second: checkpoint.Checkpoint) -> None:
+    assert first.facts == second.facts
+    for group, tensors in first.tensors.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, second.tensors[group][name]), name
+
+
+def a_loss_that_is_not_finite_is_reported_by_all(processes: Processes) -> None:
+    values = torch.tensor([1.0 if processes.first else float("nan")])
+    assert processes.mean(values).isnan().all()
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with joined() as processes:
+        assert processes.count == 2
+        checks = [check for name in sys.argv[1:] for check in [globals()[name]]]
+        for check in checks:
+            check(processes)
+        if processes.first:
+            sys.stdout.write(f"{len(checks)} checks passed\n")
+
+
+if __name__ == "__main__":
+    main()

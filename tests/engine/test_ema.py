@@ -1,0 +1,117 @@
+"""The weight average: buffers too, a first step that is not a copy, live weights only read (trap 15)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.config import Config
+from simulacra.core.family import Family, Loss, Turn
+from simulacra.engine.ema import Average
+
+
+@dataclass(frozen=True)
+class NoSettings(Config):
+    """Nothing to set."""
+
+
+class Normalized(Family):
+    """A linear layer and a batch norm, with parameters, float buffers and an integer buffer."""
+
+    Config = NoSettings
+    summary = "a family of these tests"
+    paper = "none"
+
+    def __init__(self, config: NoSettings, data: DataSpec) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(data.dimensions, 3), nn.BatchNorm1d(3))
+
+    def players(self) -> dict[str, nn.Module]:
+        return {"only": self}
+
+    def turns(self) -> tuple[Turn, ...]:
+        return (Turn(self._loss),)
+
+    def _loss(self, batch: Batch) -> dict[str, Loss]:
+        return {"only": Loss(self.layers(batch.images.flatten(1)).square().sum())}
+
+
+def new() -> Normalized:
+    torch.manual_seed(0)
+    return Normalized(NoSettings(), DataSpec(1, 2, 2))
+
+
+def move(family: Normalized) -> None:
+    """Change every parameter and every buffer."""
+    family.layers(torch.randn(8, 4) * 3 + 1)
+    with torch.no_grad():
+        for parameter in family.parameters():
+            parameter.add_(torch.randn_like(parameter))
+
+
+def snapshot(family: Family) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in family.state_dict().items()}
+
+
+def exact(state: dict[str, Tensor]) -> dict[str, NDArray[np.float64]]:
+    return {name: tensor.double().numpy().copy() for name, tensor in state.items()}
+
+
+def test_twenty_updates_equal_a_float64_reference_in_parameters_and_buffers() -> None:
+    family = new()
+    average = Average(family, decay=0.6)  # reached after 14 updates: both regimes are in
+    reference = exact(snapshot(family))
+    for update in range(1, 21):
+        move(family)
+        average.update()
+        decay = min(0.6, (1 + update) / (10 + update))
+        for name, live in exact(snapshot(family)).items():
+            reference[name] = decay * reference[name] + (1 - decay) * live
+    got = average.family.state_dict()
+    assert got["layers.1.num_batches_tracked"].item() == 20  # counts are copied
+    for name in ("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.running_mean", "layers.1.running_var"):
+        np.testing.assert_allclose(got[name].numpy(), reference[name], rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_update_keeps_two_elevenths_of_the_initial_weights() -> None:
+    family = new()
+    average, before = Average(family, decay=0.999), snapshot(family)
+    move(family)
+    average.update()
+    live, got = snapshot(family), average.family.state_dict()
+    for name in ("layers.0.weight", "layers.1.running_var"):
+        torch.testing.assert_close(got[name], before[name] * 2 / 11 + live[name] * 9 / 11)
+        assert not torch.allclose(got[name], live[name], atol=1e-3)  # decay 0 would copy
+
+
+def test_updating_and_using_the_average_leaves_the_live_weights_alone() -> None:
+    family = new().train()
+    average = Average(family, decay=0.9)
+    move(family)
+    before = snapshot(family)
+    average.update()
+    average.family.turns()[0].losses(Batch(torch.rand(5, 1, 2, 2)))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in family.state_dict().items())
+    assert family.training
+    assert all(parameter.requires_grad for parameter in family.parameters())
+
+
+def test_the_average_is_in_evaluation_mode_without_gradients_and_shares_no_memory() -> None:
+    family = new()
+    average = Average(family, decay=0.9)
+    assert not any(module.training for module in average.family.modules())
+    assert not any(parameter.requires_grad for parameter in average.family.parameters())
+    live = {tensor.data_ptr() for tensor in family.state_dict().values()}
+    assert not live & {tensor.data_ptr() for tensor in average.family.state_dict().values()}
+
+
+def test_an_average_of_weights_that_stand_still_is_those_weights() -> None:
+    family = new()
+    average = Average(family, decay=0.999)
+    for _ in range(5):
+        average.update()
+    for name, tensor in family.state_dict().items():
+        torch.testing.assert_close(average.family.state_dict()[name], tensor, rtol=1e-6, atol=0)

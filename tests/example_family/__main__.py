@@ -1,0 +1,75 @@
+"""Play runs and kill their processes: `python -m tests.newcomers FAMILY`, then on standard input one line `SECONDS RUN` each.
+
+A process is forked for every line, plays the run to its end from wherever it stands, and is killed (`kill -9`) after so many
+seconds. The answer is a line: `killed`, or its exit code. Forking saves the imports, in which a kill would harm nothing.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from simulacra import families
+from simulacra.runs.settings import resolve
+from simulacra.training.train import resume, train
+
+STEPS, LOG_EVERY, SNAPSHOTS = 120, 7, 4
+TRAINING = {
+    "duration": str(STEPS),
+    "batch": 32,
+    "snapshots": SNAPSHOTS,
+    "threads": 1,
+    "log_every": LOG_EVERY,
+    "checkpoint_every": "8",
+    "keep": 2,
+}
+MODELS = {"vae": {"features": (4, 8), "hidden": (16,), "latents": 3}, "duel": {}}
+
+
+def play(family: str, out: Path) -> None:
+    """Train, or continue what an earlier process left."""
+    if (out / "config.toml").exists():
+        resume(out)
+    else:
+        train(resolve({"family": family, "model": MODELS[family], "train": TRAINING}, {}), out)
+
+
+def play_for(family: str, out: Path, seconds: float) -> str:
+    """Play in a process of its own, which is killed after so many seconds; return how it ended."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            play(family, out)
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return str(os.waitstatus_to_exitcode(status))
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return "killed" if code == -signal.SIGKILL else str(code)
+
+
+def serve(family: str) -> None:
+    """Play what is asked for, until nobody asks."""
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1)])  # the first one imports for longer than a whole run lasts
+    families.__path__.append(str(Path(__file__).parent))
+    for line in sys.stdin:
+        seconds, out = line.rstrip("\n").split(" ", 1)
+        sys.stdout.write(play_for(family, Path(out), float(seconds)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -1,0 +1,366 @@
+"""Extractors from training to use: cached once, the same from the same seed, mended when damaged, explained when impossible."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from simulacra.core.errors import DataError, NotApplicable, UsageError
+from simulacra.core.progress import SILENT
+from simulacra.core.randomness import generator
+from simulacra.data.load import from_array, load
+from simulacra.data.settings import DataConfig
+from simulacra.engine.loop import Trainer
+from simulacra.features import classifier as classification
+from simulacra.features import training
+from simulacra.features.cache import place, stored_facts
+from simulacra.features.loading import facts_of, load_extractor, why_not
+from simulacra.features.networks.inception import Inception
+from simulacra.features.training import train_extractor
+from simulacra.interfaces.cli import main
+from simulacra.metrics.classification_accuracy_score import classifier_accuracy
+from simulacra.runs.lock import in_turn
+
+TINY = {"duration": "6", "batch": 32, "threads": 1, "precision": "float32", "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(own_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMULACRA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def digits():
+    return load(DataConfig(data="digits"))
+
+
+@pytest.fixture
+def plain_images():
+    """Images without classes."""
+    return from_array(np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8), name="plain")
+
+
+class Told:
+    """A Progress that remembers what it was told."""
+
+    def __init__(self):
+        self.lines = []
+        self.labels = []
+
+    def work(self, label, total, unit, start=0):
+        self.labels.append(label)
+        return SILENT.work(label, total, unit, start)
+
+    def say(self, message):
+        self.lines.append(message)
+
+
+@pytest.fixture
+def told():
+    return Told()
+
+
+# --- trained once, the same each time
+
+
+def test_the_first_use_trains_with_an_announcement_and_the_second_reads_the_cache(digits, told, monkeypatch):
+    usual = classification.recipe
+    monkeypatch.setattr(training, "recipe", lambda kind, count, overrides: usual(kind, count, {**TINY, **overrides}))
+    first = load_extractor("lenet", digits, progress=told)
+    assert "about 1 seconds on two CPU cores" in told.lines[0]
+    assert "training lenet" in told.labels
+    again = Told()
+    second = load_extractor("lenet", digits, progress=again)
+    assert again.lines == again.labels == []
+    assert first.digest == second.digest
+    images = digits.test.head(20).images
+    assert torch.equal(first.features(images), second.features(images))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(digits):
+    first = train_extractor("lenet", digits, TINY)
+    shutil.rmtree(place("lenet", digits, 0))
+    assert train_extractor("lenet", digits, TINY).digest == first.digest
+    other = train_extractor("lenet", digits, {**TINY, "seed": 1})
+    assert other.digest != first.digest
+    assert {facts["seed"] for _, facts in stored_facts()} == {0, 1}
+
+
+def test_training_leaves_the_random_numbers_of_the_caller_alone(digits):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train_extractor("lenet", digits, TINY)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_other_settings_replace_what_is_stored_and_machine_settings_do_not(digits, told):
+    first = train_extractor("lenet", digits, TINY)
+    assert train_extractor("lenet", digits, {**TINY, "threads": 2, "snapshots": 3}, told).digest == first.digest
+    assert told.labels == []
+    longer = train_extractor("lenet", digits, {**TINY, "duration": "8"}, told)
+    assert "was trained with other settings, and is replaced" in told.lines[0]
+    assert load_extractor("lenet", digits).digest == longer.digest
+    assert len(list(place("lenet", digits, 0).glob("*.safetensors"))) == 1
+
+
+def test_images_of_another_size_or_number_have_an_extractor_of_their_own(digits):
+    others = (DataConfig(data="digits", size=16), DataConfig(data="digits", limit=100))
+    places = {place("lenet", data, 0) for data in (digits, *map(load, others))}
+    assert len(places) == 3
+
+
+def test_facts_say_where_the_weights_come_from(digits):
+    extractor = train_extractor("lenet", digits, TINY)
+    facts = extractor.facts
+    assert facts["sha256"] == extractor.digest
+    assert facts["data"]["digest"] == digits.digest
+    assert facts["accuracy"]["test"]["n"] == len(digits.test)
+    assert {"settings", "versions", "hardware", "training_seconds", "input"} <= set(facts)
+    assert extractor.name == "lenet:digits"
+    assert extractor.classes == digits.spec.classes
+    assert json.loads(json.dumps(dict(facts))) == facts
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(digits, told, monkeypatch):
+    settings = {**TINY, "checkpoint_every": "2"}
+    straight = train_extractor("lenet", digits, settings).digest
+    shutil.rmtree(place("lenet", digits, 0))
+    play = Trainer.play
+
+    def stopping(trainer):
+        if trainer.step == 5:
+            raise KeyboardInterrupt
+        play(trainer)
+
+    monkeypatch.setattr(Trainer, "play", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train_extractor("lenet", digits, settings)
+    monkeypatch.setattr(Trainer, "play", play)
+    assert train_extractor("lenet", digits, settings, told).digest == straight
+    assert any("continuing at step 4" in line for line in told.lines)
+    assert not list(place("lenet", digits, 0).glob("training-*"))
+
+
+# --- a cache that others write and damage
+
+
+@pytest.mark.parametrize("harm", ["flip a byte", "cut", "lose", "spoil the facts"])
+def test_a_damaged_extractor_is_named_and_trained_again_to_the_same_weights(digits, told, harm):
+    first = train_extractor("lenet", digits, TINY)
+    folder = place("lenet", digits, 0)
+    (path,) = folder.glob("*.safetensors")
+    content = path.read_bytes()
+    match harm:
+        case "flip a byte":
+            path.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+        case "cut":
+            path.write_bytes(content[:1000])
+        case "lose":
+            path.unlink()
+        case "spoil the facts":
+            (folder / "extractor.json").write_text("{")
+    assert train_extractor("lenet", digits, TINY, told).digest == first.digest
+    assert "is damaged" in told.lines[0]
+    assert "trained again" in told.lines[0]
+
+
+def test_a_second_trainer_waits_for_the_first_and_takes_what_it_made(digits, told, monkeypatch):
+    monkeypatch.setattr(training, "_WAIT", 0.01)
+    folder = place("lenet", digits, 0)
+    folder.mkdir(parents=True)
+    results = []
+    with in_turn(folder, lambda: None):
+        second = threading.Thread(target=lambda: results.append(train_extractor("lenet", digits, TINY, told)))
+        second.start()
+        while not any("waiting for it" in line for line in told.lines):
+            second.join(0.01)
+        assert results == told.labels == []
+    second.join()
+    assert results[0].digest == load_extractor("lenet", digits).digest
+
+
+def _train_in_another_process(cache, queue):
+    os.environ["SIMULACRA_CACHE"] = cache
+    torch.set_num_threads(1)
+    queue.put(train_extractor("lenet", load(DataConfig(data="digits")), TINY).digest)
+
+
+@pytest.mark.slow
+def test_two_processes_that_train_at_once_end_with_one_extractor(digits, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_train_in_another_process, args=(str(tmp_path / "cache"), queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    digests = {queue.get(timeout=100) for _ in processes}
+    for process in processes:
+        process.join()
+    assert len(digests) == 1
+    assert load_extractor("lenet", digits).digest in digests
+
+
+# --- what cannot be, explained before anything is computed
+
+
+def test_data_without_classes_are_refused_with_two_remedies(plain_images):
+    assert "one folder for each class" in why_not("lenet", plain_images)
+    with pytest.raises(NotApplicable, match="lenet:mnist"):
+        load_extractor("lenet", plain_images)
+
+
+@pytest.mark.parametrize("name", ["lenet", "lenet:digits"])
+def test_images_with_four_channels_are_refused_with_a_remedy(name):
+    data = from_array(np.zeros((30, 8, 8, 4), dtype=np.uint8), np.arange(30) % 2, name="maps")
+    assert "use --channels 1 or 3" in why_not(name, data)
+
+
+def test_an_extractor_trained_on_other_data_serves_images_without_classes(digits, plain_images):
+    trained = train_extractor("lenet", digits, TINY)
+    assert why_not("lenet:digits", plain_images) == ""
+    extractor = load_extractor("lenet:digits", plain_images)
+    assert extractor.digest == trained.digest
+    assert extractor.features(plain_images.test.head(3).images).shape == (3, 128)
+
+
+def test_absent_inception_weights_are_explained(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMULACRA_DATA", str(tmp_path))
+    for name in ("inception", f"inception:{tmp_path}/none.safetensors"):
+        assert "neither contains nor downloads" in why_not(name, digits)
+        with pytest.raises(NotApplicable, match="inception:PATH"):
+            load_extractor(name, digits)
+
+
+def test_weights_in_pickle_form_are_not_opened_and_the_remedy_is_a_command(digits):
+    reason = why_not("inception:/weights/pt_inception.pth", digits)
+    assert "weights_only=True" in reason
+    assert "/weights/pt_inception.safetensors" in reason
+
+
+def test_inception_is_used_from_its_usual_place_or_from_a_path(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMULACRA_DATA", str(tmp_path))
+    path = tmp_path / "inception" / "pt_inception-2015-12-05.safetensors"
+    path.parent.mkdir()
+    save_file(Inception().state_dict(), path)
+    by_place, by_path = load_extractor("inception", digits), load_extractor(f"inception:{path}", digits)
+    assert by_place.digest == by_path.digest
+    assert by_place.label.startswith("Inception-2048 sha256:")
+    assert by_place.features(digits.test.head(2).images).shape == (2, 2048)
+
+
+def test_a_file_that_is_no_weights_is_an_error_before_the_evaluation(digits, tmp_path):
+    path = tmp_path / "text.safetensors"
+    path.write_text("these are no weights")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_extractor(f"inception:{path}", digits)
+
+
+# --- the network learns
+
+
+def test_a_short_training_tells_the_digits_apart(digits):
+    extractor = train_extractor("lenet", digits, {**TINY, "duration": "40", "batch": 64})
+    assert extractor.facts["accuracy"]["test"]["value"] > 0.9
+
+
+def test_resnet18_trains_on_small_colour_images():
+    colours = torch.rand(40, 3, 16, 16, generator=generator(0, "colours"))
+    colours[:20, 0] = 1  # red, against blue
+    colours[20:, 2] = 1
+    data = from_array(colours, torch.arange(40) // 20, name="colours")
+    extractor = train_extractor("resnet18", data, {**TINY, "duration": "2", "batch": 4})
+    assert extractor.features(data.test.head(2).images).shape == (2, 512)
+
+
+def test_a_classifier_of_real_images_scores_well_and_one_of_shuffled_labels_at_chance(digits):
+    batch = digits.train.head(len(digits.train))
+    assert batch.labels is not None
+    short = {**TINY, "duration": "40", "batch": 64}
+    real = classifier_accuracy(batch.images, batch.labels, digits.test, "lenet", overrides=short)
+    order = torch.randperm(len(batch), generator=generator(0, "shuffle"))
+    shuffled = classifier_accuracy(batch.images, batch.labels[order], digits.test, "lenet", overrides=short)
+    assert real.value > 0.9
+    # 297 guesses among ten classes: above 0.22 with probability below 1e-6
+    assert shuffled.value < 0.22
+    assert real.n == len(digits.test)
+    assert real.standard_error == pytest.approx((real.value * (1 - real.value) / (real.n - 1)) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "said"),
+    [
+        (torch.zeros(4, 1, 8, 8), torch.zeros(3, dtype=torch.int64), "do not fit together"),
+        (torch.zeros(4, 1, 8, 8), torch.zeros(4), "whole numbers"),
+        (torch.full((4, 1, 8, 8), 2.0), torch.zeros(4, dtype=torch.int64), r"in \[0, 1\]"),
+    ],
+)
+def test_generated_images_that_do_not_fit_are_refused(digits, images, labels, said):
+    with pytest.raises(UsageError, match=said):
+        classifier_accuracy(images, labels, digits.test, "lenet")
+
+
+def test_a_batch_of_one_image_is_refused(digits):
+    with pytest.raises(UsageError, match="at least 2"):
+        train_extractor("lenet", digits, {**TINY, "batch": 1})
+
+
+# --- the command
+
+
+def run(capsys, *words):
+    code = main(["extractor", *map(str, words)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_command_trains_lists_and_shows(capsys):
+    flags = ["--for", "6", "--batch", "32", "--threads", "1", "--json"]
+    code, out, err = run(capsys, "train", "lenet", "--data", "digits", *flags)
+    trained = json.loads(out)
+    assert code == 0
+    assert "once: 192 images" in err
+    code, out, _ = run(capsys, "list", "--json")
+    listing = json.loads(out)
+    assert set(listing["extractors"]) == {"inception", "lenet", "resnet18"}
+    assert listing["trained"][0]["sha256"] == trained["sha256"]
+    code, out, _ = run(capsys, "show", "lenet:digits", "--json")
+    assert json.loads(out) == [trained]
+    assert facts_of("lenet") == [trained]
+    assert run(capsys, "show", "lenet:digits")[0] == 0
+    assert "lenet:digits" in run(capsys, "list")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train"], "no extractor: name one (inception, lenet, resnet18)"),
+        (["train", "lenett"], "did you mean 'lenet'"),
+        (["train", "inception"], "is not trained by the toolkit"),
+        (["train", "lenet:mnist", "--data", "digits"], "two data sets are named"),
+        (["show", "lenet:nothing"], "simulacra extractor train lenet --data nothing"),
+        (["show", "inception:none.safetensors"], "neither contains nor downloads"),
+    ],
+)
+def test_mistakes_are_answered_with_what_to_do(capsys, words, said):
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+# --- the target, on MNIST itself
+
+
+@pytest.mark.slow
+def test_lenet_tells_at_least_99_2_percent_of_the_mnist_test_images():
+    if not (Path(os.environ.get("SIMULACRA_DATA", "/nonexistent")) / "mnist").is_dir():
+        pytest.skip("$SIMULACRA_DATA has no MNIST")
+    extractor = train_extractor("lenet", load(DataConfig(data="mnist")), {"threads": 1})
+    assert extractor.facts["accuracy"]["test"]["value"] >= 0.992

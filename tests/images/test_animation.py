@@ -1,0 +1,75 @@
+"""The progress of a training as a film, made of the pictures that it saved."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from simulacra.core.files import Unwritable
+from simulacra.images.animation import film, spread
+from simulacra.runs.run import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder with snapshots alone: squares whose brightness grows with the step."""
+    run = Run(tmp_path / "run")
+    run.make_folders(parents=True)
+    for index in range(60):
+        shade = Image.fromarray(np.full((40, 600), 4 * index, np.uint8))
+        shade.save(run.samples / f"step_{100 * index:08d}.png")
+    return run
+
+
+def frames(path):
+    """Return (size, milliseconds, brightness below the caption) of every frame."""
+    with Image.open(path) as picture:
+        assert picture.info["loop"] == 0
+        for frame in ImageSequence.Iterator(picture):
+            yield frame.size, frame.info["duration"], np.asarray(frame.convert("L"))[20, 5]
+
+
+def test_a_film_shows_the_snapshots_in_order_and_holds_the_last_one(run):
+    made = list(frames(film(run)))
+    assert len(made) == 40
+    assert {size for size, _, _ in made} == {(480, 32 + 16)}
+    assert [duration for _, duration, _ in made] == [200] * 39 + [3000]
+    brightness = [int(shade) for _, _, shade in made]
+    assert brightness == sorted(brightness)
+    assert (brightness[0], brightness[-1]) == (0, 4 * 59)
+
+
+def test_a_film_is_made_again_only_where_a_snapshot_is_newer(run):
+    path = run.path / "pictures" / "progress.gif"
+    assert film(run) == path
+    before = path.stat().st_mtime_ns
+    assert film(run) == path
+    assert path.stat().st_mtime_ns == before
+    Image.new("L", (600, 40)).save(run.samples / "step_00006000.png")
+    assert film(run) == path
+    assert path.stat().st_mtime_ns > before
+
+
+def test_foreign_and_broken_pictures_are_left_out_and_one_alone_is_no_film(run):
+    for path in sorted(run.samples.glob("*.png"))[1:]:
+        path.write_bytes(b"no picture")
+    (run.samples / "step_of_mine.png").write_bytes(b"")
+    assert film(run) is None
+    assert not (run.path / "pictures").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(run):
+    (run.path / "pictures").write_text("a file in the place of the folder")
+    with pytest.raises(Unwritable, match="pictures"):
+        film(run)
+
+
+def test_a_training_ends_with_its_film_and_the_report_names_it(trained_vae):
+    path = trained_vae.run.path / "pictures" / "progress.gif"
+    assert len(list(frames(path))) == 4
+    assert str(path) in trained_vae.report().read_text()
+
+
+def test_items_are_spread_from_the_first_to_the_last():
+    assert [int(item.name) for item in spread([Path(str(index)) for index in range(10)], 4)] == [0, 3, 6, 9]

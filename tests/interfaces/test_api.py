@@ -1,0 +1,81 @@
+"""The Python API does what the command line does."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.recording import Listener
+
+import simulacra
+from simulacra.core.errors import UsageError
+
+
+def test_sampling_is_a_function_of_seed_and_number(trained_vae):
+    many, few = trained_vae.sample(70, seed=3), trained_vae.sample(5, seed=3)
+    assert many.shape == (70, 1, 8, 8)
+    torch.testing.assert_close(many[:5], few, rtol=0, atol=1e-6)
+    assert not torch.allclose(few, trained_vae.sample(5, seed=4))
+
+
+def test_an_opened_run_is_the_trained_model(trained_vae):
+    opened = simulacra.open(trained_vae.run.path)
+    assert torch.equal(opened.sample(4), trained_vae.sample(4))
+
+
+def test_interpolation_ends_at_the_reconstructions(trained_vae):
+    images = trained_vae.dataset.test.head(6).images
+    made = trained_vae.interpolate(images[:3], images[3:], steps=5)
+    assert made.shape == (3, 5, 1, 8, 8)
+    torch.testing.assert_close(made[:, 0], trained_vae.reconstruct(images[:3]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(made[:, -1], trained_vae.reconstruct(images[3:]), rtol=0, atol=1e-5)
+
+
+def test_traversal_has_a_row_for_each_latent(trained_vae):
+    image = trained_vae.dataset.test.head(1).images[0]
+    assert trained_vae.traverse(image, steps=7).shape == (4, 7, 1, 8, 8)
+
+
+def test_images_of_another_shape_are_refused_with_both_shapes(trained_vae):
+    with pytest.raises(UsageError, match=r"\(2, 3, 8, 8\), expected \[n 1 8 8\]"):
+        trained_vae.encode(torch.zeros(2, 3, 8, 8))
+
+
+def test_a_model_can_be_trained_on_an_array(tmp_path):
+    rng = np.random.default_rng(0)
+    dataset = simulacra.from_array(rng.integers(0, 256, (120, 12, 10), dtype=np.uint8))
+    model = simulacra.train(
+        "vae", dataset=dataset, duration="2ep", batch=16, features=(4, 4), hidden=(8,), threads=1, out=tmp_path / "run"
+    )
+    assert model.sample(2).shape == (2, 1, 12, 10)
+    found = simulacra.open(tmp_path / "run", dataset=dataset).evaluate(particles=2, samples=0)
+    assert found["metrics"]["mse"]["n"] == len(dataset.test)
+
+
+def test_training_leaves_the_callers_random_numbers_alone(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    simulacra.train("autoencoder", duration="3", batch=16, network="dense", hidden=(8,), threads=1, out=tmp_path / "run")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_same_settings_give_the_same_bits(tmp_path):
+    settings: dict[str, Any] = {"duration": "20", "batch": 32, "features": (4, 4), "hidden": (8,), "threads": 1}
+    one = simulacra.train("vae", out=tmp_path / "one", **settings)
+    same = simulacra.train("vae", out=tmp_path / "same", **settings)
+    other = simulacra.train("vae", out=tmp_path / "other", seed=1, **settings)
+    assert torch.equal(one.sample(4), same.sample(4))
+    assert not torch.equal(one.sample(4), other.sample(4))
+
+
+def test_an_unknown_setting_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'latents'"):
+        simulacra.train("vae", latent=3, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_posterior_collapse_is_announced(tmp_path):
+    listener = Listener()
+    simulacra.train("vae", duration="60", snapshots=4, beta=1000.0, batch=64, threads=1, out=tmp_path / "run", progress=listener)
+    assert any("posterior collapse" in message for message in listener.said)

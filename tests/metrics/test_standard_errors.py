@@ -1,0 +1,168 @@
+"""Errors, biases and floors of the feature metrics, over repeated draws from known laws."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from tests.conftest import Count
+from torch import Tensor
+
+from simulacra.metrics.class_histogram import class_kl
+from simulacra.metrics.diversity import diversity
+from simulacra.metrics.frechet_distance import expected_at_equality, frechet_distance
+from simulacra.metrics.kernel_distance import kernel_distance
+from simulacra.metrics.measurement import Measurement, fraction_of
+from simulacra.metrics.memorization import memorization
+from simulacra.metrics.precision_recall import expected_coverage, neighbourhoods
+from simulacra.metrics.statistics.moments import blocked_moments
+
+Z = 5.1  # two-sided 3.4e-7
+
+
+def draws(seed: int, count: int, dimensions: int) -> Tensor:
+    return torch.randn(count, dimensions, generator=torch.Generator().manual_seed(seed))
+
+
+def repeated(measure: Callable[[int], Measurement], times: int) -> tuple[np.ndarray, np.ndarray, list[Measurement]]:
+    """Return values, standard errors and measurements of repeated draws."""
+    found = [measure(seed) for seed in range(times)]
+    errors = [item.standard_error for item in found if item.standard_error is not None]
+    return np.array([item.value for item in found]), np.array(errors), found
+
+
+def ratio_of_errors(values: np.ndarray, errors: np.ndarray) -> float:
+    """Return the root mean squared standard error over the true standard deviation of the number."""
+    return float(np.sqrt((errors**2).mean()) / values.std(ddof=1))
+
+
+def spread(times: int) -> float:
+    """The relative standard error of a standard deviation of so many nearly normal values."""
+    return 1 / math.sqrt(2 * times)
+
+
+def shifted(seed: int, count: int = 300, dimensions: int = 6) -> Measurement:
+    scale = torch.linspace(0.5, 2, dimensions)
+    generated, reference = draws(2 * seed, count, dimensions) * scale + 0.5, draws(2 * seed + 1, count, dimensions)
+    return frechet_distance(blocked_moments(generated), blocked_moments(reference), Count())
+
+
+@pytest.fixture(scope="module")
+def frechet_distances() -> tuple[np.ndarray, np.ndarray, list[Measurement]]:
+    """Return 300 measurements of two laws that differ."""
+    return repeated(shifted, 300)
+
+
+def test_the_jackknife_of_the_frechet_distance_is_its_standard_deviation_over_new_draws(frechet_distances) -> None:
+    # 300 repetitions: the ratio has a standard error of 4.1 % (of the spread) and about 1 % (of the mean), so that
+    # |ratio - 1| < Z * 4.3 % has a false-positive rate of 3.4e-7; detects an error that is wrong by 35 %
+    values, errors, _ = frechet_distances
+    assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.05 * spread(300)
+
+
+def test_the_extrapolated_frechet_distance_is_right_where_the_number_itself_is_too_large(frechet_distances) -> None:
+    # known: |m|^2 + sum (scale - 1)^2; the mean of 300 with its own standard error, two-sided 3.4e-7; detects 3 % of the distance
+    values, _, found = frechet_distances
+    exact = 6 * 0.25 + ((torch.linspace(0.5, 2, 6) - 1) ** 2).sum().item()
+    extrapolated = np.array([item.protocol["extrapolated"] for item in found])
+    error = values.std(ddof=1) / math.sqrt(300)
+    assert abs(extrapolated.mean() - exact) < Z * error
+    assert values.mean() - exact > Z * error
+
+
+def same_law(seed: int) -> Measurement:
+    generated, reference = draws(2 * seed, 400, 8), draws(2 * seed + 1, 800, 8)
+    return frechet_distance(blocked_moments(generated), blocked_moments(reference), Count())
+
+
+def test_at_equality_the_frechet_distance_is_what_theory_expects_and_its_error_is_too_large_rather_than_too_small() -> None:
+    # the formula is of first order in 1/n: terms of second order are about d / n = 2 % of it, which is granted beside Z errors of
+    # the mean. The jackknife's variance may not be below the true one (Efron & Stein 1981): the ratio of errors is about sqrt(2)
+    values, errors, found = repeated(same_law, 120)
+    expected = expected_at_equality(torch.eye(8), 400, 800)
+    assert abs(values.mean() - expected) < Z * values.std(ddof=1) / math.sqrt(120) + 0.03 * expected
+    assert 1 - Z * spread(120) < ratio_of_errors(values, errors) < 2
+    biases = np.array([item.protocol["bias"] for item in found])
+    assert abs(biases.mean() - expected) < Z * biases.std(ddof=1) / math.sqrt(120) + 0.03 * expected
+
+
+def test_the_kernel_distance_is_unbiased_and_its_error_is_not_too_small() -> None:
+    # at equality the mean is 0, two-sided 3.4e-7; the error is too large there (by up to sqrt(2), since rounds average)
+    values, errors, _ = repeated(
+        lambda seed: kernel_distance(draws(2 * seed, 200, 4), draws(2 * seed + 1, 200, 4), 0, Count()), 150
+    )
+    assert abs(values.mean()) < Z * values.std(ddof=1) / math.sqrt(60)
+    assert 1 - Z * spread(60) < ratio_of_errors(values, errors) < 1.9
+
+
+def test_the_error_of_the_kernel_distance_is_right_where_the_laws_differ() -> None:
+    # 60 repetitions: 9 % of the spread; the mean of s^2 over 50 rounds has less than that; false-positive rate 3.4e-7
+    values, errors, _ = repeated(
+        lambda seed: kernel_distance(draws(2 * seed, 200, 4) + 0.7, draws(2 * seed + 1, 200, 4), 0, Count()), 150
+    )
+    assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.3 * spread(60)
+
+
+def test_the_error_of_diversity_is_its_standard_deviation_over_new_draws() -> None:
+    values, errors, _ = repeated(lambda seed: diversity(0.7 * draws(2 * seed, 150, 4), draws(2 * seed + 1, 200, 4), Count()), 300)
+    assert abs(values.mean() - 0.7) < Z * values.std(ddof=1) / math.sqrt(300) + 0.002
+    assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.05 * spread(300)
+
+
+def test_coverage_and_density_of_one_law_are_what_naeem_proved() -> None:
+    # both lemmas are exact for any law without atoms; means of 100 repetitions with their own standard error: two tests of 3.4e-7
+    found = [neighbourhoods(draws(2 * seed, 150, 3), draws(2 * seed + 1, 100, 3), Count()) for seed in range(100)]
+    for name, expected in (("coverage", expected_coverage(100, 150, 5)), ("density", 1.0)):
+        values = np.array([item[name].value for item in found])
+        assert abs(values.mean() - expected) < Z * values.std(ddof=1) / math.sqrt(100)
+
+
+def test_the_interval_of_a_fraction_holds_its_truth_in_95_of_100_draws() -> None:
+    # Wilson's coverage oscillates between 0.93 and 0.97 for these; 2,000 repetitions add 5.1 * 0.005
+    generator = torch.Generator().manual_seed(0)
+    for truth, count in ((0.5, 50), (0.95, 200), (0.99, 1000)):
+        inside = 0
+        for _ in range(2000):
+            low, high = fraction_of(torch.rand(count, generator=generator) < truth, {}).table()["interval"]
+            inside += low <= truth <= high
+        assert 0.93 - Z * 0.005 < inside / 2000 < 0.97 + Z * 0.005
+
+
+def test_the_histogram_divergence_of_equal_laws_is_its_floor_and_a_chi_square() -> None:
+    # 2 KL / (1/n + 1/m) is nearly chi-square with C - 1 degrees of freedom: mean 9; Kolmogorov-Smirnov at 1e-7 over 500 draws
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(500):
+        generated, real = (torch.randint(0, 10, (count,), generator=generator) for count in (5000, 20_000))
+        found.append(class_kl(generated, real, 10))
+    scores = np.array([item.value for item in found]) * 2 / (1 / 5000 + 1 / 20_000)
+    assert scipy.stats.kstest(scores, "chi2", args=(9,)).pvalue > 1e-7
+    mean = np.mean([item.value for item in found])
+    assert mean == pytest.approx(found[0].protocol["same_law"], rel=Z * math.sqrt(2 / 9 / 500))
+
+
+def test_the_error_of_the_histogram_divergence_is_right_away_from_equality() -> None:
+    generator = torch.Generator().manual_seed(1)
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.25] * 4)
+
+    def measure(seed: int) -> Measurement:
+        generated, real = (weights.multinomial(2000, replacement=True, generator=generator) for weights in shares)
+        return class_kl(generated, real, 4)
+
+    values, errors, _ = repeated(measure, 500)
+    assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.05 * spread(500)
+
+
+def test_the_share_of_copies_among_real_images_is_as_expected_and_the_ratio_is_one_within_its_interval() -> None:
+    # 40 repetitions of 500 images: the share of copies is 0.01 + 1/500 at most, with a standard error of 1.1e-3 (both draws);
+    # an interval of 95 % misses more than 12 of 40 times with a probability of 2e-7
+    found = []
+    for seed in range(40):
+        generated, train, held_out = (draws(3 * seed + side, 500, 5) for side in range(3))
+        found.append(memorization(generated, train, held_out, 0, Count()).nearest_train_ratio)
+    copies = np.mean([item.protocol["copies"] for item in found])
+    assert abs(copies - 0.011) < Z * 1.1e-3
+    missed = sum(not item.table()["interval"][0] <= 1 <= item.table()["interval"][1] for item in found)
+    assert missed <= 12

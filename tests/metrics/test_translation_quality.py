@@ -1,0 +1,161 @@
+"""What `evaluate` says of models that translate: known answers, classes that survive, and what cannot be known."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+import simulacra
+from simulacra.core.batch import DataSpec
+from simulacra.core.capabilities import Translates
+from simulacra.core.eval_mode import inference
+from simulacra.core.progress import SILENT
+from simulacra.data.dataset import Dataset, to_floats
+from simulacra.data.domains import together
+from simulacra.data.load import load
+from simulacra.data.settings import DataConfig, DomainsConfig
+from simulacra.evaluation.warnings import flags
+from simulacra.interfaces.cli import main
+from simulacra.metrics import translation_quality
+from simulacra.metrics.context import Subject
+from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.measures import measures
+from simulacra.metrics.psnr import BEST
+from simulacra.metrics.settings import EvaluateConfig
+
+
+class Inverter(torch.nn.Module, Translates):
+    """A perfect translator between images and their negatives."""
+
+    domains = ("a", "b")
+
+    def translate(self, images, to):
+        return 1 - images
+
+
+class Neighbour:
+    """A judge that names the class of the nearest training image."""
+
+    name, label, network = "neighbour", "Neighbour sha256:0", SimpleNamespace(title="Neighbour", rule=lambda: "as it is")
+
+    def __init__(self, data, digest="0"):
+        self.classes, self.digest, self.taught = data.spec.classes, digest, len(data.train)
+        self.images = to_floats(torch.from_numpy(np.array(data.train.images))).flatten(1)
+        self.labels = torch.from_numpy(np.array(data.train.labels))
+
+    def predictions(self, images):
+        return self.labels[torch.cdist(images.flatten(1), self.images).argmin(1)]
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """Return a function from names of data sets to a subject whose model inverts, with judges that need no training."""
+    monkeypatch.setattr(translation_quality, "load_extractor", lambda name, data, seed, progress: Neighbour(data))
+    return lambda *names, **settings: subject_of(tuple(load(DataConfig(data=name)) for name in names), **settings)
+
+
+def subject_of(data: tuple[Dataset, ...], *, disjoint=False, **settings) -> Subject:
+    dataset = together(dict(zip("ab", data, strict=True)))
+    config = SimpleNamespace(data=DomainsConfig(a=data[0].name, b=data[1].name, disjoint=disjoint))
+    trained = SimpleNamespace(model=Inverter(), dataset=dataset, spec=dataset.spec, run=SimpleNamespace(config=config))
+    return Subject(cast(Any, trained), EvaluateConfig.of(settings, "the test"), SILENT)
+
+
+def taken(subject: Subject) -> tuple[dict[str, Measurement], dict[str, str]]:
+    metrics: dict[str, Measurement] = {}
+    missing: dict[str, str] = {}
+    with inference(subject.trained.model):
+        for measure in measures(subject.trained.dataset):
+            if measure.needs is Translates:
+                found = measure.take(subject)
+                metrics |= found.metrics
+                missing |= found.missing
+    return metrics, missing
+
+
+@pytest.mark.parametrize(("names", "original"), [(("digits", "digits-inverted"), "a"), (("digits-inverted", "digits"), "b")])
+def test_where_one_domain_is_a_look_of_the_other_the_answer_is_known_both_ways_and_classes_are_told_in_the_original(
+    named, names, original
+):
+    metrics, missing = taken(named(*names))
+    assert not missing
+    assert {name for name in metrics if "accuracy" in name} == {
+        *(f"translation_accuracy_to_{original}", f"untranslated_accuracy_to_{original}")
+    }
+    for domain in "ab":
+        assert metrics[f"translation_psnr_db_to_{domain}"].value == BEST
+        assert metrics[f"untranslated_psnr_db_to_{domain}"].value < 5
+        assert metrics[f"cycle_mse_{domain}"].value == pytest.approx(0, abs=1e-12)
+    told = metrics[f"translation_accuracy_to_{original}"]
+    assert told.value == told.protocol["real_against_real"] > 0.9
+    assert metrics[f"untranslated_accuracy_to_{original}"].value < 0.5
+    assert (told.protocol["judge_name"], told.n) == ("neighbour", 297)
+    assert not flags(metrics, 64)
+
+
+def test_where_answers_are_unknown_classes_are_told_both_ways(named):
+    digits, negatives = (load(DataConfig(data=name)) for name in ("digits", "digits-inverted"))
+    metrics, missing = taken(subject_of((digits, replace(negatives, name="strangers"))))
+    assert set(missing) == {"translation_psnr_db_to_a", "translation_psnr_db_to_b"}
+    assert "the right answers are unknown" in missing["translation_psnr_db_to_a"]
+    assert metrics["translation_accuracy_to_a"].value == metrics["translation_accuracy_to_b"].value > 0.9
+    assert {"cycle_mse_a", "cycle_mse_b"} < set(metrics)
+
+
+def test_translations_of_validation_images_are_measured_on_request(named):
+    metrics, missing = taken(named("digits", "digits-inverted", split="validation"))
+    assert not missing
+    assert {item.n for item in metrics.values()} == {125}
+    assert metrics["translation_psnr_db_to_a"].value == BEST
+
+
+def test_domains_without_common_classes_are_not_judged_and_say_why(named):
+    digits = load(DataConfig(data="digits"))
+    unlabelled = replace(digits, spec=DataSpec(1, 8, 8), test=replace(digits.test, labels=None))
+    letters = replace(digits, name="letters", spec=DataSpec(1, 8, 8, tuple("abcdefghij")))
+    for other, reason in ((unlabelled, "needs images with classes in both"), (letters, "digits and letters have other classes")):
+        subject = subject_of((digits, other))
+        (classes,) = (measure for measure in measures(subject.trained.dataset) if measure.name == "classes")
+        assert reason in classes.refused(subject)
+        assert not translation_quality.judges(subject)
+
+
+def test_judges_learn_from_all_images_also_where_the_domains_share_them_out(named):
+    whole = load(DomainsConfig(a="digits", b="digits-inverted"))
+    halves = load(DomainsConfig(a="digits", b="digits-inverted", disjoint=True))
+    rows = [halves["a"].train.images, 255 - halves["b"].train.images]
+    assert np.array_equal(np.concatenate(rows), whole["a"].train.images)
+    assert [len(split) for split in halves["a"].splits] == [687, 125, 297]
+    assert halves.digest == whole.digest
+    subject = subject_of((halves["a"], halves["b"]), disjoint=True)
+    assert [cast(Any, judge).taught for judge in translation_quality.judges(subject)] == [1375]
+
+
+def test_translations_that_are_surely_worse_than_none_are_a_warning():
+    def measured(value):
+        return Measurement(value, 0.1, 100)
+
+    found = {"translation_psnr_db_to_b": measured(3.0), "untranslated_psnr_db_to_b": measured(4.0)}
+    assert flags(found, 64) == [
+        "idle translation: images that nobody translated do better (translation to b, PSNR in dB: 3 against 4)"
+    ]
+    assert not flags({**found, "translation_psnr_db_to_b": measured(3.7)}, 64)
+
+
+def test_evaluate_measures_a_run_and_takes_stored_numbers_the_second_time(tmp_path, capsys):
+    small: dict[str, Any] = {"features": 4, "blocks": 1, "halvings": 1, "critic_features": 4}
+    quick: dict[str, Any] = {"duration": "2", "batch": 4, "threads": 1, "snapshots": 1}
+    run = tmp_path / "run"
+    simulacra.train("cyclegan", a="digits", b="digits-coloured", disjoint=True, out=run, **small, **quick)
+    for time in ("first", "second"):
+        assert main(["evaluate", str(run), "--extractor", "none", "--json"]) == 0
+        shown = capsys.readouterr()
+        content = json.loads(shown.out)
+        assert set(content["metrics"]) == {f"{name}_{to}" for name in ("translation_psnr_db_to", "cycle_mse") for to in "ab"}
+        assert content["metrics"]["cycle_mse_b"]["protocol"]["way"] == "b to a to b"
+        assert content["not_applicable"]["classes"] == "--extractor none leaves it out"
+        assert ("measured before" in shown.err) == (time == "second")

@@ -1,0 +1,134 @@
+"""Models that refine noise step by step, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import simulacra
+from simulacra.applications.masks import known_of
+from simulacra.interfaces.cli import main
+from simulacra.runs.generation import changed
+
+TINY = ["--for", "3", "--batch", "16", "--threads", "1", "--snapshots", "1", "--features", "8,8", "--sampling-steps", "3"]
+
+
+def run(capsys, *words):
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A conditional diffusion model of the scanned digits that has seen next to nothing; do not change its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMULACRA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        out = tmp_path_factory.mktemp("runs") / "refining"
+        words = ["train", "diffusion", "--data", "digits", "--limit", "200", "--conditional", *TINY, "--out", str(out)]
+        assert main(words) == 0
+    return out
+
+
+def test_sampler_steps_guidance_and_label_are_chosen_when_sampling(capsys, trained):
+    words = ["sample", trained, "--count", "3", "--json"]
+    images = {}
+    choices = {"own": [], "ddim": ["--sampler", "ddim"], "steps": ["--steps", "2"], "guided": ["--guidance", "3", "--label", "3"]}
+    for name, chosen in choices.items():
+        code, out, err = run(capsys, *words, *chosen, "--out", f"{name}.npz")
+        assert code == 0, err
+        images[name] = np.load(f"{name}.npz", allow_pickle=False)["images"]
+        assert "image-steps" in err
+        assert "images" in err
+    assert {"sampler": "dpm-solver", "steps": 3, "guidance": 3.0}.items() <= json.loads(out).items()
+    out = run(capsys, *words, "--precision", "float32", "--out", "exact.npz")[1]
+    assert json.loads(out)["arithmetic"] == "float32"
+    assert len({picture.tobytes() for picture in images.values()}) == 4
+
+
+@pytest.mark.parametrize(("precision", "rtol", "atol"), [("float32", 1e-4, 1e-4), ("bfloat16", 0, 1 / 255)])
+def test_an_image_of_a_seed_is_the_same_whatever_the_count(trained, precision, rtol, atol):
+    model = simulacra.open(trained)
+    for sampler in ("heun", "ancestral"):
+        plan = model.plan(sampler=sampler, steps=2, precision=precision)
+        many, few = model.sample(70, seed=3, plan=plan), model.sample(3, seed=3, plan=plan)
+        torch.testing.assert_close(many[:3], few, rtol=rtol, atol=atol)
+
+
+def test_a_plan_that_cannot_be_followed_is_refused(capsys, trained, trained_vae):
+    code, _, err = run(capsys, "sample", trained, "--sampler", "hein")
+    assert code == 2
+    assert "unknown sampler 'hein': did you mean 'heun'?" in err
+    code, _, err = run(capsys, "sample", trained_vae.run.path, "--steps", "5")
+    assert code == 2
+    assert "a choice of sampler, steps, guidance or precision is not applicable to VAE: it needs Refines" in err
+
+
+def test_what_is_missing_is_filled_in(capsys, trained, trained_vae):
+    code, out, err = run(capsys, "restore", trained, "--mask", "bottom", "--count", "4", "--draws", "2", "--json")
+    assert code == 0, err
+    with Image.open(json.loads(out)["path"]) as picture:
+        assert picture.size[1] > 4 * 8
+    Image.fromarray(np.tile(np.array([0, 255] * 4, np.uint8), (8, 1))).save("stripes.png")
+    assert run(capsys, "restore", trained, "--mask", "stripes.png", "--count", "2")[0] == 0
+    code, _, err = run(capsys, "restore", trained, "--mask", "botom")
+    assert code == 2
+    assert "unknown mask 'botom': did you mean 'bottom'?" in err
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save("small.png")
+    code, _, err = run(capsys, "restore", trained, "--mask", "small.png")
+    assert code == 1
+    assert "4x4 pixels, expected 8x8" in err
+    code, _, err = run(capsys, "restore", trained_vae.run.path, "--mask", "left")
+    assert code == 2
+    assert "restoration is not applicable to VAE: it needs Restores" in err
+
+
+def test_masks_hide_what_their_names_say(trained):
+    spec = simulacra.open(trained).spec
+    hidden = {name: ~known_of(name, spec) for name in ("left", "right", "top", "bottom", "centre")}
+    assert hidden["left"][:, :4].all()
+    assert not hidden["left"][:, 4:].any()
+    assert torch.equal(hidden["right"], ~hidden["left"])
+    assert hidden["top"][:4].all()
+    assert torch.equal(hidden["bottom"], ~hidden["top"])
+    assert hidden["centre"].sum() == 16
+    assert hidden["centre"][2:6, 2:6].all()
+
+
+def test_ways_between_test_images_lead_through_their_noise(capsys, trained):
+    code, out, err = run(capsys, "interpolate", trained, "--rows", "2", "--steps", "3", "--json")
+    assert code == 0, err
+    assert json.loads(out)["between"] == "images"
+    model = simulacra.open(trained)
+    ends = model.dataset.test.head(4).images
+    ways = model.interpolate(ends[:2], ends[2:], steps=3)
+    torch.testing.assert_close(ways[:, 0], ends[:2], rtol=0, atol=0.02)
+    torch.testing.assert_close(ways[:, -1], ends[2:], rtol=0, atol=0.02)
+
+
+def test_numbers_say_how_images_were_made_and_which_likelihood_is_meant(capsys, trained):
+    words = ["evaluate", trained, "--samples", "0", "--flow-images", "3", "--json"]
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    result = json.loads(out)
+    bits, flow = (result["metrics"][name] for name in ("bits_per_dim", "flow_bits_per_dim"))
+    assert bits["protocol"]["bound"] == "variational, 1000 levels"
+    assert bits["n"] == result["data"]["n"]
+    assert (flow["n"], flow["protocol"]["dequantization"], flow["protocol"]["probes"]) == (3, "uniform", 1)
+    assert len(result["pictures"]["step_costs"]["steps"]) == 20
+    code, out, err = run(capsys, "report", trained, "--json")
+    assert code == 0, err
+    page = (trained / "report.html").read_text()
+    assert 'id="emergence"' in page
+    assert 'id="steps"' in page
+    assert page.count('id="interpolations"') == 1
+
+
+def test_a_changed_plan_drops_what_belongs_to_the_sampler():
+    from simulacra.core.capabilities import Plan
+
+    plan = Plan("ddim", 10, 1.0, eta=0.5)
+    assert changed(plan, steps=5) == Plan("ddim", 5, 1.0, eta=0.5)
+    assert changed(plan, sampler="heun", guidance=2.0) == Plan("heun", 10, 2.0)
