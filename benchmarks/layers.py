@@ -59,7 +59,9 @@ def in_training(case: variants.Case, batch: int) -> Trainer:
     torch.manual_seed(0)
     data = from_array(case.images(8 * batch), validation=0.0, name="random")
     family = case.family(data)
-    return Trainer(family, case.feed(family, data, batch), case.config(batch=batch, duration="1000000", device="cpu").train)
+    return Trainer(
+        family, case.batch_source(family, data, batch), case.config(batch=batch, duration="1000000", device="cpu").train
+    )
 
 
 def flattening() -> AbstractContextManager[object]:

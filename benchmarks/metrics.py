@@ -42,7 +42,7 @@ def measure(name: str, images: int, dimensions: int, threads: int) -> dict[str, 
     generator = torch.Generator().manual_seed(0)
     fake, real = (torch.randn(images, dimensions, generator=generator) for _ in range(2))
     wall, processor = time.perf_counter(), time.process_time()
-    with SILENT.work("", None, "") as meter:
+    with SILENT.task("", None, "") as meter:
         MEASURES[name](fake, real, meter)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "peak": peak / GIB}

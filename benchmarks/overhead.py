@@ -78,7 +78,7 @@ def bare(trainer: Trainer) -> Callable[[], None]:
 
     def step() -> None:
         with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
-            (loss,) = turn.losses(trainer.feed.batch(next(numbers))).values()
+            (loss,) = turn.losses(trainer.batch_source.batch(next(numbers))).values()
         loss.total.backward()
         optimizer.step()
         optimizer.forget_gradients()

@@ -26,7 +26,7 @@ from stock import stock_transposed
 from torch import Tensor, nn
 
 from simulacra import families
-from simulacra.core.batch_source import Feed, Unpaired
+from simulacra.core.batch_source import BatchSource, UnpairedBatches
 from simulacra.core.eval_mode import inference
 from simulacra.core.family import Family
 from simulacra.core.progress import SILENT
@@ -41,7 +41,7 @@ from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.frechet_distance import frechet_distance
 from simulacra.metrics.statistics.moments import blocked_moments
 from simulacra.networks import same_padding as same
-from simulacra.networks.adversarial import Generates
+from simulacra.networks.adversarial import SamplesFromGenerator
 from simulacra.networks.kernels import memory_layout as layout
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 
@@ -82,13 +82,15 @@ def trainer(config: RunConfig, data: Dataset, name: str, seed: int) -> Trainer:
     """Return a training in one arithmetic; its initial weights, batches and draws depend on the seed alone."""
     settings = replace(config.train, seed=seed, precision="bfloat16" if name == DEFAULT else "float32")
     with stream(seed, "initialize"):
-        return Trainer(config.new_family(data.spec), feed(data, settings.batch, seed, name), settings)
+        return Trainer(config.new_family(data.spec), batch_source(data, settings.batch, seed, name), settings)
 
 
-def feed(data: Dataset, batch: int, seed: int, name: str) -> Feed:
+def batch_source(data: Dataset, batch: int, seed: int, name: str) -> BatchSource:
     if not data.domains:
         return Batches(data.train, batch, seed, channels_last=name != STOCK)
-    return Unpaired({domain: feed(own, batch, derive(seed, "domain", domain), name) for domain, own in data.domains.items()})
+    return UnpairedBatches(
+        {domain: batch_source(own, batch, derive(seed, "domain", domain), name) for domain, own in data.domains.items()}
+    )
 
 
 def first_gradient(config: RunConfig, data: Dataset, name: str) -> Tensor:
@@ -99,7 +101,7 @@ def first_gradient(config: RunConfig, data: Dataset, name: str) -> Tensor:
         for index, turn in enumerate(training.turns):
             reseed(0, "step", 0, index, 0, 0)
             with torch.autocast("cpu", training.precision, enabled=name == DEFAULT):
-                losses = turn.losses(training.feed.batch(0))
+                losses = turn.losses(training.batch_source.batch(0))
             for player, loss in losses.items():
                 gradients += torch.autograd.grad(loss.total, training.parameters[player], retain_graph=True)
         return torch.cat([gradient.flatten() for gradient in gradients])
@@ -118,7 +120,7 @@ def what(config: RunConfig) -> str:
     family = families.find(config.family)
     if family.domains:
         return "error of translations of validation images"
-    return "distance to validation images" if issubclass(family, Generates) else "validation loss"
+    return "distance to validation images" if issubclass(family, SamplesFromGenerator) else "validation loss"
 
 
 def validation_loss(family: Family, data: Dataset) -> float:
@@ -135,7 +137,7 @@ def validation_loss(family: Family, data: Dataset) -> float:
 def distance(family: Family, data: Dataset) -> float:
     """Return the Fréchet distance of generated images, in 256 levels, to the validation images."""
     extractor = load_extractor(default_extractor(data.spec), data, 0, SILENT)
-    with SILENT.work("", None, "") as meter:
+    with SILENT.task("", None, "") as meter:
         real = extractor.embed(data.validation, meter).features
         with inference(family):
             made = [levels(family.generate(noise(0, at, 250, family.noise_shape))) for at in range(0, GENERATED, 250)]

@@ -65,7 +65,7 @@ def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: Ev
     text = _text(page)
     rows = _stored(page)
     for name, group in grouped(runs, recipes).items():
-        progress.say(f"{name}: {len(group)} run{'s' if len(group) > 1 else ''}")
+        progress.message(f"{name}: {len(group)} run{'s' if len(group) > 1 else ''}")
         found = [evaluate(trained, settings, progress) for trained in group]
         recipe = _link(recipes / f"{name}.toml", page)
         rows[name] = {"name": name, "recipe": recipe, **row(group, found), "picture": _draw(group[0], name, page)}

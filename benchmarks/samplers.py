@@ -2,7 +2,7 @@
 
     python benchmarks/samplers.py RUN [PLAN...] [--images 1000] [--split test] [--threads 1]
 
-A PLAN is sampler:steps or sampler:steps:guidance, such as dpm-solver:20:1.3; without a guidance it is 1, the model as it was
+A PLAN is sampler:steps or sampler:steps:guidance, such as dpmpp-2m:20:1.3; without a guidance it is 1, the model as it was
 learned. All plans start from the same noise, and a conditional model is asked for all classes equally. Measured are the Fréchet
 distance to the images of a split in the features of the toolkit's own extractor, with its standard error, the share of images
 that are told as the class asked for, and the time. The first row is as many training images instead, below which no sampler
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 import simulacra
-from simulacra.core.capabilities import Refines, require
+from simulacra.core.capabilities import SamplesIteratively, require
 from simulacra.core.progress import SILENT
-from simulacra.metrics.context import Subject
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.frechet_distance import frechet_distance
 from simulacra.metrics.settings import EvaluateConfig
 from simulacra.metrics.statistics.moments import BlockedMoments, blocked_moments
 from simulacra.runs.opened import OpenedRun
 
-PLANS = ("dpm-solver:20", "ddim:50", "ancestral:1000")
+PLANS = ("dpmpp-2m:20", "ddim:50", "ancestral:1000")
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
     trained = simulacra.open(parsed.run)
-    subjects = [subject(trained, words, parsed.images) for words in parsed.plans]
+    subjects = [context(trained, words, parsed.images) for words in parsed.plans]
     whole = subjects[0]
     reference = blocked_moments(whole.real(getattr(trained.dataset, parsed.split)).features)
     floor = distance(whole.real(trained.dataset.train).features[: parsed.images], reference)
@@ -48,13 +48,13 @@ def main() -> None:
         print(row(one, reference), flush=True)
 
 
-def subject(trained: OpenedRun, words: str, images: int) -> Subject:
+def context(trained: OpenedRun, words: str, images: int) -> EvaluationContext:
     sampler, steps, guidance = [*words.split(":"), "1"][:3]
-    settings = EvaluateConfig(samples=images, sampler=sampler, steps=int(steps), guidance=float(guidance))
-    return Subject(trained, settings, SILENT)
+    settings = EvaluateConfig(samples=images, sampler=sampler, steps=int(steps), guidance_scale=float(guidance))
+    return EvaluationContext(trained, settings, SILENT)
 
 
-def row(one: Subject, reference: BlockedMoments) -> str:
+def row(one: EvaluationContext, reference: BlockedMoments) -> str:
     plan = one.plan
     assert plan is not None
     began = time.perf_counter()
@@ -62,14 +62,14 @@ def row(one: Subject, reference: BlockedMoments) -> str:
     each = (time.perf_counter() - began) / one.settings.samples
     images, asked = (torch.cat(parts) for parts in zip(*made, strict=True))
     told = f"{(one.extractor.predictions(images) == asked).double().mean().item():.2%}" if one.classes else ""
-    with SILENT.work("", None, "") as meter:
+    with SILENT.task("", None, "") as meter:
         found = distance(one.extractor.embed(images, meter).features, reference)
-    evaluations = require(one.trained.model, Refines, "a choice of sampler").evaluations(plan)
-    return f"| {plan.sampler} | {plan.steps} | {plan.guidance} | {evaluations} | {found} | {told} | {1000 * each:,.0f} ms |"
+    evaluations = require(one.trained.model, SamplesIteratively, "a choice of sampler").evaluations(plan)
+    return f"| {plan.sampler} | {plan.steps} | {plan.guidance_scale} | {evaluations} | {found} | {told} | {1000 * each:,.0f} ms |"
 
 
 def distance(features: Tensor, reference: BlockedMoments) -> str:
-    with SILENT.work("", None, "") as meter:
+    with SILENT.task("", None, "") as meter:
         found = frechet_distance(blocked_moments(features), reference, meter)
     return f"{found.value:.3f} ± {found.standard_error:.3f}"
 

@@ -53,7 +53,7 @@ def main() -> None:
         "--timed",
         str(STEPS),
     ]
-    commands[SOLVER] = [*peer, "--sampler", "dpm-solver", "--steps", str(STEPS)]
+    commands[SOLVER] = [*peer, "--sampler", "dpmpp-2m", "--steps", str(STEPS)]
     commands[CHAIN] = [*peer, "--sampler", "ddpm", "--steps", str(CHAIN_STEPS)]
     rounds: Rounds = {name: [] for name in commands}
     for _ in range(parsed.rounds):
@@ -89,7 +89,7 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
         hardware.keep_memory()
         hardware.channels_last(model)
     precision = variants.precision_of(case) if parsed.variant == OURS else torch.float32
-    plan = changed(model.plan, "dpm-solver", STEPS, precision=precision)
+    plan = changed(model.plan, "dpmpp-2m", STEPS, precision=precision)
     with inference(model):
         sampled(model, Order(8, 0, None, changed(plan, steps=3)), SILENT)
         began = time.perf_counter()

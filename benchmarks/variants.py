@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from simulacra import families
 from simulacra.core.batch import Batch
-from simulacra.core.batch_source import Feed, Unpaired
+from simulacra.core.batch_source import BatchSource, UnpairedBatches
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.progress import SILENT
 from simulacra.data.batches import Batches
@@ -68,10 +68,10 @@ class Case:
         spec = replace(data.spec, domains=dict.fromkeys(domains, data.spec)) if domains else data.spec
         return self.config().new_family(spec)
 
-    def feed(self, family: Family, data: Dataset, batch: int):
+    def batch_source(self, family: Family, data: Dataset, batch: int):
         if not family.domains:
             return Batches(data.train, batch, 0)
-        return Unpaired({domain: Batches(data.train, batch, seed) for seed, domain in enumerate(family.domains)})
+        return UnpairedBatches({domain: Batches(data.train, batch, seed) for seed, domain in enumerate(family.domains)})
 
 
 def measure(variant: str, case: Case, watch: Stopwatch, images: int) -> dict[str, float]:
@@ -85,7 +85,7 @@ def measure(variant: str, case: Case, watch: Stopwatch, images: int) -> dict[str
         engine(family, data, watch, case)
     else:
         precision = torch.float32 if variant == BARE_FLOAT32 else precision_of(case)
-        bare(family, case.feed(family, data, watch.batch), watch, precision)
+        bare(family, case.batch_source(family, data, watch.batch), watch, precision)
     return watch.result()
 
 
@@ -141,7 +141,7 @@ class Images(torch.utils.data.Dataset):
         return torch.from_numpy(np.asarray(self.split.images[index], np.float32).transpose(2, 0, 1) / 255)
 
 
-def bare(family: Family, feed: Feed, watch: Stopwatch, precision: torch.dtype) -> None:
+def bare(family: Family, batch_source: BatchSource, watch: Stopwatch, precision: torch.dtype) -> None:
     """The recipe of the engine without the engine: bytes gathered at once, fast layout, autocast, fused Adam, averaging."""
     hardware.keep_memory()
     if watch.batch >= CHANNELS_LAST_FROM:
@@ -154,7 +154,7 @@ def bare(family: Family, feed: Feed, watch: Stopwatch, precision: torch.dtype) -
     while not watch.finished:
         for turn in moves(family):
             with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
-                losses = turn.losses(feed.batch(next(numbers)))
+                losses = turn.losses(batch_source.batch(next(numbers)))
             for left, (name, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
                 torch.autograd.backward(loss.total, inputs=parameters[name], retain_graph=left > 0)
             for name in losses:
@@ -173,8 +173,8 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case) -> None:
     half, duration = watch.warm + watch.steps // 2, watch.warm + watch.steps
     settings = {"batch": watch.batch, "duration": str(duration), "snapshots": 1, "checkpoint_every": str(half), "device": "cpu"}
     config = case.config(**settings)
-    trainer = Trainer(family, case.feed(family, data, watch.batch), config.train)
-    with tempfile.TemporaryDirectory() as folder, SILENT.work("", None, "") as meter:
+    trainer = Trainer(family, case.batch_source(family, data, watch.batch), config.train)
+    with tempfile.TemporaryDirectory() as folder, SILENT.task("", None, "") as meter:
         run = Run.create(Path(folder) / "run", config, provenance(data, "a benchmark"))
         trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
 

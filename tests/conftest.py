@@ -55,12 +55,12 @@ def own_cache(cache, monkeypatch, tmp_path):
 @pytest.fixture(scope="session")
 def trained_vae(tmp_path_factory, cache):
     """A small VAE on the scanned digits, trained once for all tests; do not change its folder."""
-    return _trained(tmp_path_factory, cache, "vae", latents=4, features=(8, 16), hidden=(32,))
+    return _trained(tmp_path_factory, cache, "vae", latent_dim=4, features=(8, 16), hidden=(32,))
 
 
 @pytest.fixture(scope="session")
 def trained_autoencoder(tmp_path_factory, cache):
-    return _trained(tmp_path_factory, cache, "autoencoder", latents=4, network="dense", hidden=(32,))
+    return _trained(tmp_path_factory, cache, "autoencoder", latent_dim=4, network="dense", hidden=(32,))
 
 
 def _trained(factory, cache, family, **settings):

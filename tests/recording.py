@@ -9,6 +9,6 @@ class Listener(Silent):
     def __init__(self):
         self.said: list[str] = []
 
-    def say(self, message):
+    def message(self, message):
         """Remember one line."""
         self.said.append(message)

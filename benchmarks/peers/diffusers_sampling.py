@@ -15,7 +15,7 @@ from stopwatch import memory_mib
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sampler", choices=("dpm-solver", "ddpm"))
+    parser.add_argument("--sampler", choices=("dpmpp-2m", "ddpm"))
     for name in ("steps", "timed", "images", "batch", "threads"):
         parser.add_argument(f"--{name}", type=int)
     parsed = parser.parse_args()

@@ -63,7 +63,7 @@ def model(tmp_path_factory, cache):
 
 def test_the_same_images_come_in_another_order_from_each_domain(own_cache):
     digits = load(DataConfig())
-    batch = together({"a": digits, "b": digits}).feed(8, seed=0).batch(0)
+    batch = together({"a": digits, "b": digits}).batch_source(8, seed=0).batch(0)
     assert torch.equal(batch.images, batch["a"].images)
     assert not torch.equal(batch["a"].images, batch["b"].images)
 

@@ -21,7 +21,7 @@ from simulacra.metrics.settings import EvaluateConfig
 
 QUICK = EvaluateConfig(samples=0, particles=2)
 SETTINGS: dict[str, Any] = {
-    "duration": "1ep", "batch": 64, "snapshots": 1, "threads": 1, "network": "dense", "latents": 3, "hidden": (16,),
+    "duration": "1ep", "batch": 64, "snapshots": 1, "threads": 1, "network": "dense", "latent_dim": 3, "hidden": (16,),
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def seeds(tmp_path_factory, cache):
 @pytest.fixture
 def recipes(tmp_path, seeds):
     """A folder with one recipe, which the runs follow but for the seed and the threads."""
-    model = {"network": "dense", "latents": 3, "hidden": [16]}
+    model = {"network": "dense", "latent_dim": 3, "hidden": [16]}
     train = {"duration": "1ep", "batch": 64, "snapshots": 1, "threads": 2}
     folder = tmp_path / "recipes"
     folder.mkdir()

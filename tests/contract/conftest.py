@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from simulacra import families
 from simulacra.core import capabilities
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.batch_source import Feed, Unpaired
+from simulacra.core.batch_source import BatchSource, UnpairedBatches
 from simulacra.core.condition import Condition
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, FamilyFactory, Loss, Turn
@@ -76,7 +76,7 @@ class Case:
     @property
     def config(self) -> Config:
         """The settings of the preset; where noise is refined to images step by step, in few steps."""
-        few = {"sampling_steps": 3} if issubclass(self.kind, capabilities.Refines) else {}
+        few = {"sampling_steps": 3} if issubclass(self.kind, capabilities.SamplesIteratively) else {}
         return self.kind.Config.of({**self.kind.presets.get(self.preset, {}), **few})
 
     def new(self, seed: int = 0) -> Family:
@@ -84,18 +84,18 @@ class Case:
         with stream(seed, "test initialization"):
             return cast(FamilyFactory, self.kind)(self.config, self.spec)
 
-    def feed(self, size: int = 4, seed: int = 0, fixed: bool = False) -> Feed:
+    def batch_source(self, size: int = 4, seed: int = 0, fixed: bool = False) -> BatchSource:
         """Return batches of this shape, from every domain where the family has several."""
         if not self.kind.domains:
             return MemoryFeed(self.spec, size, seed, fixed)
-        feeds = {
+        batch_sources = {
             name: MemoryFeed(self.spec, size, seed + 1000 * (index + 1), fixed) for index, name in enumerate(self.kind.domains)
         }
-        return Unpaired(cast(Mapping[str, Feed], feeds))
+        return UnpairedBatches(cast(Mapping[str, BatchSource], batch_sources))
 
     def batch(self, size: int = 4, number: int = 0) -> Batch:
         """Return one batch."""
-        return self.feed(size).batch(number)
+        return self.batch_source(size).batch(number)
 
     def settings(self, **changes: object) -> TrainConfig:
         """Return the family's own training settings, in float32 on the CPU, with changes."""
@@ -103,9 +103,9 @@ class Case:
         return TrainConfig.of({**self.kind.defaults, **fixed, **changes})
 
     def trainer(self, seed: int = 0, **changes: object) -> Trainer:
-        """Return a trainer of the family with the weights of a seed, on the feed of that seed."""
+        """Return a trainer of the family with the weights of a seed, on the batch_source of that seed."""
         settings = self.settings(seed=seed, **changes)
-        return Trainer(self.new(seed), self.feed(settings.batch, seed), settings)
+        return Trainer(self.new(seed), self.batch_source(settings.batch, seed), settings)
 
 
 # --- toy games
@@ -232,17 +232,17 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
     "family_case": lambda: tuple(Case(kind, name) for name, kind in FAMILIES),
     "solo_case": lambda: tuple(case for case in BY_PRESET if len(case.new().players()) == 1),
     "sampling_case": lambda: able(capabilities.Samples),
-    "refining_case": lambda: able(capabilities.Refines),
+    "refining_case": lambda: able(capabilities.SamplesIteratively),
     "restoring_case": lambda: able(capabilities.Restores),
     "inverting_case": lambda: able(capabilities.Inverts),
     "encoding_case": lambda: able(capabilities.Encodes),
     "decoding_case": lambda: able(capabilities.Decodes),
     "coding_case": lambda: able(capabilities.Encodes, capabilities.Decodes),
     "reconstructing_case": lambda: able(capabilities.Reconstructs),
-    "inferring_case": lambda: able(capabilities.Infers),
-    "scoring_case": lambda: able(capabilities.ScoresLikelihood),
+    "inferring_case": lambda: able(capabilities.HasPosterior),
+    "scoring_case": lambda: able(capabilities.HasLikelihood),
     "translating_case": lambda: able(capabilities.Translates),
-    "small_scoring_case": lambda: tuple(case for case in able(capabilities.ScoresLikelihood) if case.spec is SMALL),
+    "small_scoring_case": lambda: tuple(case for case in able(capabilities.HasLikelihood) if case.spec is SMALL),
 }
 
 
@@ -262,7 +262,7 @@ def _parameter(case: Case) -> ParameterSet:
     """Return a case as the parameter of a test: slow where networks are large, or where large images take many steps."""
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in case.new().parameters())
-    often = issubclass(case.kind, capabilities.Refines)
+    often = issubclass(case.kind, capabilities.SamplesIteratively)
     slow = size > (LARGE // 10 if often else LARGE) or (often and case.spec.dimensions > MANY)
     return pytest.param(case, id=str(case), marks=[pytest.mark.slow] if slow else [])
 

@@ -75,7 +75,7 @@ def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_c
         torch.testing.assert_close(torch.cat([images[:2], images[-2:]]), ends, rtol=1e-4, atol=1e-5)
 
 
-# --- Refines
+# --- SamplesIteratively
 
 
 def test_images_are_refined_by_every_sampler_in_any_number_of_steps(refining_case: Any) -> None:
@@ -84,11 +84,13 @@ def test_images_are_refined_by_every_sampler_in_any_number_of_steps(refining_cas
     with inference(family):
         for name in family.samplers:
             for steps in (1, 2):
-                plan, calls = capabilities.Plan(name, steps), Counter[str]()
-                images = twice(lambda plan=plan, calls=calls: family.refine(drawn, labels, plan, lambda: calls.update("n")))
+                plan, calls = capabilities.SamplingPlan(name, steps), Counter[str]()
+                images = twice(
+                    lambda plan=plan, calls=calls: family.sample_with_plan(drawn, labels, plan, lambda: calls.update("n"))
+                )
                 assert_images(images, refining_case, 3)
                 assert calls["n"] == 2 * family.evaluations(plan)
-                alone = family.refine(drawn[1:2], labels[1:2], plan, lambda: None)
+                alone = family.sample_with_plan(drawn[1:2], labels[1:2], plan, lambda: None)
                 torch.testing.assert_close(alone, images[1:2], rtol=1e-4, atol=1e-4)
 
 
@@ -97,7 +99,7 @@ def test_generating_follows_the_familys_own_plan(refining_case: Any) -> None:
     drawn = noise(0, 0, 2, family.noise_shape)
     assert family.plan.sampler in family.samplers
     with inference(family):
-        assert torch.equal(family.generate(drawn), family.refine(drawn, None, family.plan, lambda: None))
+        assert torch.equal(family.generate(drawn), family.sample_with_plan(drawn, None, family.plan, lambda: None))
 
 
 def test_plans_that_cannot_be_followed_are_refused(refining_case: Any) -> None:
@@ -106,14 +108,14 @@ def test_plans_that_cannot_be_followed_are_refused(refining_case: Any) -> None:
     wrong = {"unknown sampler 'none'": ("none", 2), "steps is 0, expected at least 1": (family.samplers[0], 0)}
     for message, (name, steps) in wrong.items():
         with pytest.raises(UsageError, match=message):
-            family.refine(drawn, None, capabilities.Plan(name, steps), lambda: None)
+            family.sample_with_plan(drawn, None, capabilities.SamplingPlan(name, steps), lambda: None)
 
 
 def test_the_way_to_noise_and_the_way_back_begin_and_end_where_they_should(refining_case: Any) -> None:
     family, images = refining_case.new(), refining_case.batch(2).images
     drawn = noise(0, 0, 2, family.noise_shape)
     with inference(family):
-        drowned, emerging = family.drown(images, drawn, 4), family.emerge(drawn, None, 4)
+        drowned, emerging = family.forward_process(images, drawn, 4), family.reverse_process(drawn, None, 4)
         assert torch.equal(emerging[-1], family.generate(drawn))
     assert torch.equal(drowned[0], images)
     for moment in (*drowned, *emerging):
@@ -166,7 +168,7 @@ def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(encoding_
 
 def test_decoding_gives_images_of_latents_the_same_each_time(decoding_case: Any) -> None:
     family = decoding_case.new()
-    latents = torch.randn(3, family.latents, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(3, family.latent_dim, generator=torch.Generator().manual_seed(0))
     with inference(family):
         images = twice(family.decode, latents)
         torch.testing.assert_close(family.decode(latents[1:2]), images[1:2], rtol=1e-4, atol=1e-5)
@@ -180,14 +182,14 @@ def test_decoding_accepts_what_encoding_gives(coding_case: Any) -> None:
     with inference(family):
         latents = family.encode(coding_case.batch(3).images)
         images = family.decode(latents)
-    assert latents.shape == (3, family.latents)
+    assert latents.shape == (3, family.latent_dim)
     assert_images(images, coding_case, 3)
 
 
 def test_decoding_survives_latents_far_out(decoding_case: Any) -> None:
     family = decoding_case.new()
     with inference(family):
-        images = family.decode(torch.tensor([[-1e4], [0.0], [1e4]]).expand(3, family.latents))
+        images = family.decode(torch.tensor([[-1e4], [0.0], [1e4]]).expand(3, family.latent_dim))
     assert_images(images, decoding_case, 3)
 
 
@@ -207,7 +209,7 @@ def test_black_and_white_images_are_accepted(reconstructing_case: Any) -> None:
         assert_images(family.reconstruct(extremes), reconstructing_case, 2)
 
 
-# --- Infers
+# --- HasPosterior
 
 
 def test_the_posterior_is_finite_and_its_mean_is_the_code(inferring_case: Any) -> None:
@@ -224,13 +226,13 @@ def test_the_posterior_is_finite_and_its_mean_is_the_code(inferring_case: Any) -
     assert (log_var.exp() > 0).all()
 
 
-# --- ScoresLikelihood
+# --- HasLikelihood
 
 
 def test_the_evidence_has_one_finite_term_of_each_kind_per_image_and_a_rate_that_is_not_negative(scoring_case: Any) -> None:
     family = scoring_case.new()
     with inference(family):
-        evidence = family.evidence(family.observe(scoring_case.batch(3).images))
+        evidence = family.elbo(family.observe(scoring_case.batch(3).images))
     for term in (evidence.rate, evidence.distortion, evidence.negative_elbo):
         assert term.shape == (3,)
         assert term.dtype == torch.float32
@@ -263,7 +265,7 @@ def test_the_same_noise_gives_the_same_score(scoring_case: Any) -> None:
         for _ in range(2):
             torch.manual_seed(3)
             observed = family.observe(scoring_case.batch(3).images)
-            scores.append((family.evidence(observed).negative_elbo, family.log_likelihood(observed, 4).nats))
+            scores.append((family.elbo(observed).negative_elbo, family.log_likelihood(observed, 4).nats))
     assert torch.equal(scores[0][0], scores[1][0])
     assert torch.equal(scores[0][1], scores[1][1])
 
@@ -275,7 +277,7 @@ def test_fifty_importance_samples_are_no_worse_than_the_elbo(small_scoring_case:
     torch.manual_seed(0)
     with inference(family):
         observed = family.observe(small_scoring_case.batch(4).images).repeat(16, 1, 1, 1)
-        gain = family.log_likelihood(observed, 50).nats.double() + family.evidence(observed).negative_elbo.double()
+        gain = family.log_likelihood(observed, 50).nats.double() + family.elbo(observed).negative_elbo.double()
     assert gain.mean() > -5.5 * gain.std() / 8 - 1e-3
 
 
@@ -313,10 +315,10 @@ def test_looking_changes_neither_weights_nor_buffers_nor_modes(small_case: Any) 
         if isinstance(family, capabilities.Encodes):
             family.encode(images)
         if isinstance(family, capabilities.Decodes):
-            family.decode(torch.zeros(3, family.latents))
+            family.decode(torch.zeros(3, family.latent_dim))
         if isinstance(family, capabilities.Reconstructs):
             family.reconstruct(images)
-        if isinstance(family, capabilities.ScoresLikelihood):
+        if isinstance(family, capabilities.HasLikelihood):
             family.log_likelihood(family.observe(images), 2)
         if isinstance(family, capabilities.Translates):
             family.translate(images, family.domains[0])

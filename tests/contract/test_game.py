@@ -112,8 +112,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small_case: A
 
 def test_sixty_steps_on_one_batch_lower_the_loss(solo_case: Any, losses_of: Callable[..., Any]) -> None:
     trainer = solo_case.trainer(duration="60")
-    trainer.feed = solo_case.feed(4, fixed=True)
-    batch = trainer.feed.batch(0)
+    trainer.batch_source = solo_case.batch_source(4, fixed=True)
+    batch = trainer.batch_source.batch(0)
 
     def loss() -> float:
         with torch.no_grad():

@@ -27,7 +27,7 @@ def outputs(family: Family, case: Any, losses_of: Callable[..., Any]) -> dict[st
         if isinstance(family, capabilities.Encodes):
             found["encode"] = family.encode(batch.images)
         if isinstance(family, capabilities.Decodes):
-            found["decode"] = family.decode(torch.ones(3, family.latents))
+            found["decode"] = family.decode(torch.ones(3, family.latent_dim))
         if isinstance(family, capabilities.Reconstructs):
             found["reconstruct"] = family.reconstruct(batch.images)
         if isinstance(family, capabilities.Translates):

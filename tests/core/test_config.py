@@ -161,9 +161,9 @@ def test_the_settings_of_a_run_survive_their_toml_file(name: str, tmp_path: Path
 
 
 def test_overrides_win_over_the_recipe_which_wins_over_the_preset() -> None:
-    recipe = {"family": "vae", "preset": "dense", "model": {"latents": 5, "beta": 2.0}, "train": {"lr": 0.01}}
-    config = resolve(recipe, {"latents": 6, "batch": 32})
-    assert config.model.table() | {"network": "dense", "hidden": [400], "latents": 6, "beta": 2.0} == config.model.table()
+    recipe = {"family": "vae", "preset": "dense", "model": {"latent_dim": 5, "beta": 2.0}, "train": {"lr": 0.01}}
+    config = resolve(recipe, {"latent_dim": 6, "batch": 32})
+    assert config.model.table() | {"network": "dense", "hidden": [400], "latent_dim": 6, "beta": 2.0} == config.model.table()
     assert (config.train.lr, config.train.batch) == (0.01, 32)
 
 

@@ -114,7 +114,7 @@ class Told:
         self.lines = []
         self.meters = {}
 
-    def work(self, label, total, unit, start=0):
+    def task(self, label, total, unit, start=0):
         told = self
 
         class Meter:
@@ -130,7 +130,7 @@ class Told:
 
         return Meter()
 
-    def say(self, message):
+    def message(self, message):
         self.lines.append(message)
 
 

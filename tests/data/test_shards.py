@@ -71,8 +71,8 @@ def numbers(batch):
     return np.asarray(batch.labels).tolist()
 
 
-def epoch(feed, number=0):
-    return [n for i in range(feed.per_epoch) for n in numbers(feed.batch(number * feed.per_epoch + i))]
+def epoch(batch_source, number=0):
+    return [n for i in range(batch_source.per_epoch) for n in numbers(batch_source.batch(number * batch_source.per_epoch + i))]
 
 
 # --- Packing ------------------------------------------------------------------------------------------------------------
@@ -82,9 +82,9 @@ def test_packed_images_are_those_of_the_source_bit_for_bit_in_all_three_splits(t
     source = load(DataConfig(data="digits"))
     pack(DataConfig(data="digits"), tmp_path / "shards", 100)
     data = opened(tmp_path / "shards")
-    feed = data.feed(25, seed=0)
-    pixels = [np.rint(feed.batch(i).images.numpy() * 255).astype(np.uint8) for i in range(feed.per_epoch)]
-    labels = [np.asarray(feed.batch(i).labels) for i in range(feed.per_epoch)]
+    batch_source = data.batch_source(25, seed=0)
+    pixels = [np.rint(batch_source.batch(i).images.numpy() * 255).astype(np.uint8) for i in range(batch_source.per_epoch)]
+    labels = [np.asarray(batch_source.batch(i).labels) for i in range(batch_source.per_epoch)]
     streamed = {(image.tobytes(), int(n)) for image, n in zip(np.concatenate(pixels), np.concatenate(labels), strict=True)}
 
     def contents(split):
@@ -157,13 +157,15 @@ def test_images_that_no_png_holds_unchanged_are_not_packed(tmp_path):
 def test_every_image_is_served_once_in_an_epoch_over_all_parts_but_for_the_stated_rest(shards, count, group):
     data = opened(shards)
     assert data.stream is not None
-    feeds = [Streamed(data.stream, 18, 3, part=(rank, count), group=group) for rank in range(count)]
-    assert {(feed.size, feed.per_epoch, feed.fixed_order) for feed in feeds} == {(18, 3, False)}
+    batch_sources = [Streamed(data.stream, 18, 3, part=(rank, count), group=group) for rank in range(count)]
+    assert {(batch_source.size, batch_source.per_epoch, batch_source.fixed_order) for batch_source in batch_sources} == {
+        (18, 3, False)
+    }
     for number in (0, 1, 5):
-        served = [n for feed in feeds for n in epoch(feed, number)]
+        served = [n for batch_source in batch_sources for n in epoch(batch_source, number)]
         assert len(served) == len(set(served)) == 54  # of 60; the rest is fewer than a batch
         assert set(served) <= set(range(60))
-    assert len({n for number in range(5) for feed in feeds for n in epoch(feed, number)}) == 60
+    assert len({n for number in range(5) for batch_source in batch_sources for n in epoch(batch_source, number)}) == 60
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 2**32), st.data())
@@ -193,14 +195,14 @@ def test_a_batch_depends_on_nothing_that_was_asked_before(shards, part):
 
 def test_epochs_and_seeds_have_orders_of_their_own(shards):
     data = opened(shards)
-    orders = {tuple(epoch(data.feed(10, seed), number)) for seed in (0, 1) for number in range(3)}
+    orders = {tuple(epoch(data.batch_source(10, seed), number)) for seed in (0, 1) for number in range(3)}
     assert len(orders) == 6
     assert len({tuple(sorted(order)) for order in orders}) == 1
 
 
 def test_images_belong_to_their_labels_and_flips_are_those_of_batches(shards):
     data = opened(shards)
-    plain, mirrored = data.feed(20, 5).batch(4), data.feed(20, 5, flip=True).batch(4)
+    plain, mirrored = data.batch_source(20, 5).batch(4), data.batch_source(20, 5, flip=True).batch(4)
     for image, number in zip(plain.images, numbers(plain), strict=True):
         assert np.array_equal(np.rint(image[0].numpy() * 255), np.asarray(Image.open(io.BytesIO(png(number)))))
     flipped = flips(5, 4, 20)
@@ -211,7 +213,7 @@ def test_images_belong_to_their_labels_and_flips_are_those_of_batches(shards):
 
 def test_the_flips_of_a_part_are_its_slice_of_those_of_the_batch(shards):
     data = opened(shards)
-    plain, mirrored = (data.feed(20, 5, flip, (1, 2)).batch(2) for flip in (False, True))
+    plain, mirrored = (data.batch_source(20, 5, flip, (1, 2)).batch(2) for flip in (False, True))
     changed = [not np.array_equal(one, other) for one, other in zip(plain.images, mirrored.images, strict=True)]
     assert changed == flips(5, 2, 20)[10:].tolist()
 
@@ -219,9 +221,9 @@ def test_the_flips_of_a_part_are_its_slice_of_those_of_the_batch(shards):
 def test_batches_larger_than_the_data_or_not_to_be_shared_are_refused(shards):
     data = opened(shards)
     with pytest.raises(UsageError, match="train has 60 images, fewer than one batch of 61: use --batch 60 or less"):
-        data.feed(61, 0)
+        data.batch_source(61, 0)
     with pytest.raises(UsageError, match="--batch is 10, which 4 processes cannot share equally"):
-        data.feed(10, 0, part=(0, 4))
+        data.batch_source(10, 0, part=(0, 4))
 
 
 def test_two_groups_are_alive_at_most_and_others_are_never_read(shards, monkeypatch):
@@ -237,21 +239,21 @@ def test_two_groups_are_alive_at_most_and_others_are_never_read(shards, monkeypa
     monkeypatch.setattr(streamed, "_Group", Counted)
     data = opened(shards)
     assert data.stream is not None
-    feed = Streamed(data.stream, 6, 0, group=12)
-    feed.batch(7)
+    batch_source = Streamed(data.stream, 6, 0, group=12)
+    batch_source.batch(7)
     assert len(begun) == 2  # its own and the next: four groups lie before it
     for i in (*range(40), 3, 31, 2):
-        feed.batch(i)
+        batch_source.batch(i)
     assert max(begun) == 2
-    assert feed._begin(0).images.shape == (12, 3, 4, 1)
+    assert batch_source._begin(0).images.shape == (12, 3, 4, 1)
 
 
 def test_data_that_are_held_are_served_as_batches():
     data = load(DataConfig())
-    feed = data.feed(10, 0, part=(1, 2))
-    assert isinstance(feed, Batches)
-    assert feed.fixed_order
-    assert len(feed.batch(0)) == 5
+    batch_source = data.batch_source(10, 0, part=(1, 2))
+    assert isinstance(batch_source, Batches)
+    assert batch_source.fixed_order
+    assert len(batch_source.batch(0)) == 5
     assert data.training_images == len(data.train)
 
 
@@ -316,7 +318,7 @@ def test_classes_come_from_json_too_and_other_members_are_never_looked_into(make
         make_tar({**files, **extra}, f"animals/{at:05d}.tar")
     data = opened(tmp_path / "animals")
     assert data.spec.classes == ("cat", "dog")
-    assert sorted(numbers(data.feed(2, 0).batch(0))) == [0, 1] or data.training_images == 4
+    assert sorted(numbers(data.batch_source(2, 0).batch(0))) == [0, 1] or data.training_images == 4
     assert not (tmp_path / "sprung").exists()
 
 
@@ -325,7 +327,7 @@ def test_images_without_classes_go_without_and_a_few_without_are_told(make_tar, 
         make_tar({f"{at}-{n}.webp": png(n + 10 * at) for n in range(3)}, f"bare/{at:04d}.tar")
         make_tar({"a.png": png(at), "a.cls": b"1", "b.png": png(at + 9)}, f"some/{at:04d}.tar")
     bare, some = opened(tmp_path / "bare"), opened(tmp_path / "some")
-    assert bare.feed(2, 0).batch(0).labels is None
+    assert bare.batch_source(2, 0).batch(0).labels is None
     assert bare.spec.classes == some.spec.classes == ()
     assert any("4 of 8 images have no class" in note for note in some.notes)
 
@@ -358,7 +360,7 @@ def test_a_single_shard_is_decoded_whole(make_shards):
 def test_grey_images_among_colours_become_colours(make_shards):
     make_shards(10, 10)
     make_shards(4, split="val", start=20)
-    assert opened(make_shards(4, split="test", start=24, mode="RGB")).feed(5, 0).batch(0).images.shape == (5, 3, 3, 4)
+    assert opened(make_shards(4, split="test", start=24, mode="RGB")).batch_source(5, 0).batch(0).images.shape == (5, 3, 3, 4)
 
 
 def test_mixed_sizes_need_a_size(make_shards):
@@ -366,7 +368,7 @@ def test_mixed_sizes_need_a_size(make_shards):
     folder = make_shards(4, split="test", start=30, size=(6, 6))
     with pytest.raises(DataError, match=r"shards has images of mixed sizes, 2 sizes .* most often 4x3 .*: add --size 3"):
         opened(folder)
-    assert opened(folder, size=3).feed(5, 0).batch(0).images.shape == (5, 1, 3, 3)
+    assert opened(folder, size=3).batch_source(5, 0).batch(0).images.shape == (5, 1, 3, 3)
 
 
 # --- What is broken -----------------------------------------------------------------------------------------------------
@@ -378,10 +380,10 @@ def test_a_torn_image_is_replaced_by_the_next_one_and_told_once(make_tar, make_s
     make_tar({**torn, "2.png": png(2)[:45]}, "shards/train-000000.tar")
     make_shards(4, split="val", start=15)
     data = opened(make_shards(4, split="test", start=20), told)
-    feed = data.feed(15, 0)
-    assert feed.per_epoch == 1
+    batch_source = data.batch_source(15, 0)
+    assert batch_source.per_epoch == 1
     for number in range(3):
-        found = numbers(feed.batch(number))
+        found = numbers(batch_source.batch(number))
         assert len(found) == 15
         assert 2 not in found
         assert [n for n in set(found) if found.count(n) == 2] == [3]
@@ -400,7 +402,7 @@ def test_a_group_of_torn_images_only_is_an_error(make_tar, make_shards):
         torn = {f"{n}.{suffix}": content for n in range(3) for suffix, content in (("png", png(n)[:45]), ("cls", b"%d" % n))}
         make_tar(torn, f"shards/train-{at:06d}.tar")
     with pytest.raises(DataError, match=r"000001.tar/\d.png: truncated or damaged image, and so are all of 6 images around it"):
-        data.feed(6, 0).batch(0)
+        data.batch_source(6, 0).batch(0)
     with pytest.raises(DataError, match="skipped 6 x truncated"):
         opened(folder, size=2)
 
@@ -417,7 +419,7 @@ def test_a_shard_that_breaks_while_training_is_named(shards, harm, make_tar):
     else:
         path.write_bytes(content[:3000] if harm == "truncated" else content[:2048] + b"x" * 512 + content[2560:])
     with pytest.raises(DataError, match=r"train-000002.tar"):
-        epoch(data.feed(10, 0))
+        epoch(data.batch_source(10, 0))
 
 
 def test_an_index_that_does_not_fit_its_shards_is_refused(tmp_path):

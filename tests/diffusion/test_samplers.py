@@ -18,10 +18,10 @@ from simulacra.diffusion.samplers import (
     Walk,
     ancestral,
     ddim,
-    dpm_solver,
     euler,
     heun,
     nothing,
+    sample_dpmpp_2m,
 )
 from simulacra.diffusion.schedules import cosine, grid, karras, linear
 
@@ -32,7 +32,12 @@ PATHS: dict[str, Path] = {
     "karras": variance_exploding(karras),
     "straight": straight,
 }
-DETERMINISTIC: dict[str, tuple[Walk, int]] = {"ddim": (ddim, 1), "euler": (euler, 1), "heun": (heun, 2), "dpm": (dpm_solver, 2)}
+DETERMINISTIC: dict[str, tuple[Walk, int]] = {
+    "ddim": (ddim, 1),
+    "euler": (euler, 1),
+    "heun": (heun, 2),
+    "dpm": (sample_dpmpp_2m, 2),
+}
 QUANTILES = torch.special.ndtri(torch.linspace(0.02, 0.98, 25, dtype=torch.float64)).view(-1, 1, 1, 1)
 
 
@@ -120,7 +125,7 @@ def test_a_step_of_dpm_solver_is_that_of_its_paper() -> None:
     r = h / k
     d = (1 + 1 / (2 * r)) * second - 1 / (2 * r) * first
     expected = u.sigma / t.sigma * middle - u.alpha * (torch.exp(-k) - 1) * d  # algorithm 2
-    torch.testing.assert_close(dpm_solver(law.denoise, QUANTILES, levels, nothing), expected)
+    torch.testing.assert_close(sample_dpmpp_2m(law.denoise, QUANTILES, levels, nothing), expected)
 
 
 # --- random samplers

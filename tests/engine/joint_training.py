@@ -43,13 +43,13 @@ class Tuned(Trio):
 
 
 class Part:
-    """One process's part of every batch of a feed."""
+    """One process's part of every batch of a batch_source."""
 
-    def __init__(self, feed, part):
-        self.feed, self.part, self.size, self.per_epoch = feed, part, feed.size, feed.per_epoch
+    def __init__(self, batch_source, part):
+        self.batch_source, self.part, self.size, self.per_epoch = batch_source, part, batch_source.size, batch_source.per_epoch
 
     def batch(self, i, device="cpu"):
-        return self._part(self.feed.batch(i, device))
+        return self._part(self.batch_source.batch(i, device))
 
     def _part(self, batch):
         rank, count = self.part

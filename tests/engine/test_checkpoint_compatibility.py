@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.engine.toy_games import Duel
 
-from simulacra.engine.checkpoint_compatibility import misfit
+from simulacra.engine.checkpoint_compatibility import incompatibility
 
 MOMENT = "critic/1.weight/exp_avg"
 
@@ -20,7 +20,7 @@ def groups():
 
 
 def found(tensors, wanted=("model", "average", "optimizers")):
-    return misfit(tensors, Duel(), wanted)
+    return incompatibility(tensors, Duel(), wanted)
 
 
 def test_what_belongs_to_a_family_fits():

@@ -55,7 +55,7 @@ class Silence:
 def test_each_player_receives_the_gradient_of_its_own_loss_along_its_own_parameters(kind):
     trainer = trainer_of(kind)
     for index, turn in enumerate(trainer.turns):
-        batch = trainer.feed.batch(0)
+        batch = trainer.batch_source.batch(0)
         trainer._differentiate(turn, batch, (index, 0, 0))
         seen = {name: [p.grad.clone() for p in ps if p.grad is not None] for name, ps in trainer.parameters.items()}
         from simulacra.core.randomness import reseed
@@ -78,7 +78,7 @@ def test_a_turn_moves_only_the_players_of_its_losses(kind):
     trainer.play()  # a first step, so that no learning rate is zero and momenta exist
     for index, turn in enumerate(trainer.turns):
         before = {name: [p.detach().clone() for p in ps] for name, ps in trainer.parameters.items()}
-        moved = set(trainer._move(turn, trainer.feed.batch(7), (index, 0)))
+        moved = set(trainer._move(turn, trainer.batch_source.batch(7), (index, 0)))
         for name, parameters in trainer.parameters.items():
             same = all(torch.equal(old, new) for old, new in zip(before[name], parameters, strict=True))
             assert same != (name in moved)
@@ -88,7 +88,7 @@ def test_repeated_moves_see_fresh_batches_and_fresh_noise():
     trainer = trainer_of(Duel)
     trainer.play()
     trainer.play()
-    assert trainer.feed.asked == list(range(8))  # four moves a step, no batch twice
+    assert trainer.batch_source.asked == list(range(8))  # four moves a step, no batch twice
     noises = trainer.family.noises
     assert len(noises) == 8
     assert not any(torch.equal(noises[i], noises[j]) for i in range(8) for j in range(i))
@@ -98,7 +98,7 @@ def test_simultaneous_players_all_move_on_the_same_old_weights():
     trainer = trainer_of(Trio)
     torch.manual_seed(123)
     reference = Trio()
-    batch = trainer.feed.batch(0)
+    batch = trainer.batch_source.batch(0)
     from simulacra.core.randomness import reseed
 
     reseed(0, "step", 0, 0, 0, 0)
@@ -115,7 +115,7 @@ def test_simultaneous_players_all_move_on_the_same_old_weights():
 
 def test_unpaired_domains_draw_their_batches_independently():
     trainer = trainer_of(Exchange)
-    batch = trainer.feed.batch(3)
+    batch = trainer.batch_source.batch(3)
     assert set(batch.domains) == {"a", "b"}
     assert not torch.equal(batch["a"].images, batch["b"].images)
     assert torch.equal(batch.images, batch["a"].images)

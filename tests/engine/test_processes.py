@@ -19,7 +19,20 @@ from simulacra.engine.processes import ALONE, Abandoned, Processes
 from simulacra.runs.run import Run
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-DIGITS = ["--data", "digits", "--precision", "float32", "--network", "dense", "--hidden", "16", "--latents", "2", "--batch", "16"]
+DIGITS = [
+    "--data",
+    "digits",
+    "--precision",
+    "float32",
+    "--network",
+    "dense",
+    "--hidden",
+    "16",
+    "--latent-dim",
+    "2",
+    "--batch",
+    "16",
+]
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,7 +27,7 @@ RECIPE = {
     "family": "vae",
     "preset": "dense",
     "data": {"data": "digits"},
-    "model": {"hidden": (8,), "latents": 2},
+    "model": {"hidden": (8,), "latent_dim": 2},
     "train": {**LENGTHS, "threads": 1, "device": "cpu"},
 }
 FAKE = """

@@ -1,4 +1,4 @@
-"""Small families that play every kind of game the engine must carry, and a feed of numbered random images."""
+"""Small families that play every kind of game the engine must carry, and a batch_source of numbered random images."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.batch_source import Unpaired
+from simulacra.core.batch_source import UnpairedBatches
 from simulacra.core.config import Config
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import generator
@@ -28,7 +28,11 @@ class NoiseFeed:
 
 
 def feed_for(family):
-    return Unpaired({name: NoiseFeed(seed=index) for index, name in enumerate(family.domains)}) if family.domains else NoiseFeed()
+    return (
+        UnpairedBatches({name: NoiseFeed(seed=index) for index, name in enumerate(family.domains)})
+        if family.domains
+        else NoiseFeed()
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class Trio(Family):
 
 
 class Exchange(Family):
-    """Unpaired: two domains, translators then critics; the batches of the domains are independent."""
+    """UnpairedBatches: two domains, translators then critics; the batches of the domains are independent."""
 
     Config = NoConfig
     summary, paper = "an exchange", "tests"

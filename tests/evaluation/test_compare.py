@@ -245,7 +245,7 @@ def test_the_table_ranks_marks_ties_and_says_what_is_missing(capsys, runs):
     assert re.search(r"^nll_nats +\*1= ([\d.]+) +\*1= \1 +-$", out, re.MULTILINE)
     assert re.search(r"^mse ", out, re.MULTILINE)
     assert "neither better nor worse: rate_nats, distortion_nats, active_units" in out
-    assert "not measured in C: likelihood: needs ScoresLikelihood" in out
+    assert "not measured in C: likelihood: needs HasLikelihood" in out
 
 
 def test_five_runs_fit_on_a_terminal_with_errors_in_lines_of_their_own(capsys, runs, tmp_path):
@@ -324,7 +324,7 @@ def test_the_page_shows_samples_side_by_side_and_refers_to_nothing_outside(capsy
 
 
 def test_runs_on_images_of_different_sizes_which_share_a_digest_are_shown_and_not_ranked(capsys, runs, tmp_path):
-    settings: dict[str, Any] = {"duration": "5", "batch": 16, "features": (4, 4), "hidden": (8,), "latents": 3, "threads": 1}
+    settings: dict[str, Any] = {"duration": "5", "batch": 16, "features": (4, 4), "hidden": (8,), "latent_dim": 3, "threads": 1}
     simulacra.train("vae", data="digits", size=12, out=tmp_path / "other", **settings)
     page = tmp_path / "page.html"
     code, out, _ = run(capsys, runs[0], tmp_path / "other", *SETTINGS, "--html", page)

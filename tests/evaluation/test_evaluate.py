@@ -23,7 +23,7 @@ from simulacra.features.extractor import Embedding
 from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
 from simulacra.interfaces.cli import main
-from simulacra.metrics.context import Subject
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.image_positions import by_class
 from simulacra.metrics.measures import measures
 from simulacra.metrics.settings import EvaluateConfig
@@ -208,9 +208,9 @@ class Told:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.work = SILENT.work
+        self.task = SILENT.task
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         """Remember a line."""
         self.lines.append(message)
 
@@ -226,9 +226,9 @@ def taken(monkeypatch):
     names: list[str] = []
 
     def noted(measure):
-        def take(subject):
+        def take(context):
             names.append(measure.name)
-            return measure.take(subject)
+            return measure.take(context)
 
         return replace(measure, take=take)
 
@@ -339,12 +339,12 @@ def test_features_of_one_size_are_not_taken_for_those_of_another(digits):
     trained = [
         cast(Any, SimpleNamespace(dataset=data)) for data in (digits, simulacra.load_data("digits", size=12, validation=0.4))
     ]
-    subjects = [Subject(item, EvaluateConfig(), SILENT) for item in trained]
+    subjects = [EvaluationContext(item, EvaluateConfig(), SILENT) for item in trained]
     subjects[1].extractor = subjects[0].extractor = loaded(digits)
-    found = [subject.real(subject.split) for subject in subjects]
+    found = [context.real(context.split) for context in subjects]
     assert all(isinstance(item, Embedding) for item in found)
     assert not torch.equal(found[0].features, found[1].features)
 
 
 def loaded(data):
-    return Subject(cast(Any, SimpleNamespace(dataset=data, spec=data.spec)), EvaluateConfig(), SILENT).extractor
+    return EvaluationContext(cast(Any, SimpleNamespace(dataset=data, spec=data.spec)), EvaluateConfig(), SILENT).extractor

@@ -26,7 +26,7 @@ TRAINING = {
     "checkpoint_every": "8",
     "keep": 2,
 }
-MODELS = {"vae": {"features": (4, 8), "hidden": (16,), "latents": 3}, "duel": {}}
+MODELS = {"vae": {"features": (4, 8), "hidden": (16,), "latent_dim": 3}, "duel": {}}
 
 
 def play(family: str, out: Path) -> None:

@@ -20,7 +20,7 @@ IMAGE = torch.tensor([[[[1.0, 0.0], [1.0, 1.0]]]])
 @pytest.fixture(scope="module")
 def vae() -> VAE:
     torch.manual_seed(0)
-    model = VAE(VAEConfig(network="dense", hidden=(6,), latents=1, activation="tanh"), DataSpec(1, 2, 2))
+    model = VAE(VAEConfig(network="dense", hidden=(6,), latent_dim=1, activation="tanh"), DataSpec(1, 2, 2))
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.mul_(3)  # a likelihood that depends on the latent
@@ -93,7 +93,7 @@ def test_the_quadrature_is_exact_enough(exact: Quadrature) -> None:
 def test_the_elbo_estimate_is_unbiased(vae: VAE, exact: Quadrature) -> None:
     # 2 tests: 7.6e-8; detects a bias of 8.5 standard errors: 0.1 nats at a standard deviation of about 1.6
     torch.manual_seed(0)
-    evidence = vae.evidence(IMAGE.expand(N, 1, 2, 2))
+    evidence = vae.elbo(IMAGE.expand(N, 1, 2, 2))
     assert abs(score(evidence.distortion, exact.distortion)) < Z
     torch.testing.assert_close(evidence.rate, torch.full((N,), exact.rate), rtol=1e-5, atol=0)  # analytic: no noise at all
     assert abs(score(-evidence.negative_elbo, exact.elbo)) < Z

@@ -15,7 +15,7 @@ from simulacra.families.vae_gan import VAEGAN, unlikeness
 from simulacra.objectives.likelihood import gaussian
 
 SPEC = DataSpec(1, 8, 8)
-SMALL: dict[str, object] = {"latents": 3, "features": (4, 4), "hidden": (8,), "judge_features": (4, 6)}
+SMALL: dict[str, object] = {"latent_dim": 3, "features": (4, 4), "hidden": (8,), "discriminator_features": (4, 6)}
 
 
 def made(**settings: object) -> VAEGAN:

@@ -43,7 +43,7 @@ class LinearGaussian:
     def new(cls, proposal: str) -> "LinearGaussian":
         generator = torch.Generator().manual_seed(0)
         columns = torch.linalg.qr(torch.randn(6, 2, generator=generator)).Q * torch.tensor([0.10, 0.06])
-        vae = VAE(VAEConfig(network="dense", hidden=(), latents=2, likelihood="gaussian"), SPEC)
+        vae = VAE(VAEConfig(network="dense", hidden=(), latent_dim=2, likelihood="gaussian"), SPEC)
         vae.encoder, vae.decoder = nn.Flatten(), LinearDecoder(columns)
         assert vae.log_sigma is not None
         with torch.no_grad():
@@ -79,7 +79,7 @@ def test_the_elbo_at_the_true_posterior_is_the_exact_likelihood_on_average_over_
     model = LinearGaussian.new("posterior")
     with torch.no_grad():
         torch.manual_seed(1)
-        evidence = model.vae.evidence(model.observed.repeat(2000, 1, 1, 1))
+        evidence = model.vae.elbo(model.observed.repeat(2000, 1, 1, 1))
     estimates = -evidence.negative_elbo.double().view(2000, 20)
     error = estimates.std(0) / math.sqrt(2000)
     # 20 normal scores; |z| > 5.7 has probability 2.4e-7 in all; detects an error of 9 standard errors (0.2 nats) surely
@@ -96,7 +96,7 @@ def test_the_prior_as_proposal_converges_to_the_exact_likelihood() -> None:
 
 def tiny(likelihood: str) -> VAE:
     torch.manual_seed(0)
-    return VAE(VAEConfig.of({"network": "dense", "hidden": (8,), "latents": 3, "likelihood": likelihood}), DataSpec(1, 4, 4))
+    return VAE(VAEConfig.of({"network": "dense", "hidden": (8,), "latent_dim": 3, "likelihood": likelihood}), DataSpec(1, 4, 4))
 
 
 @pytest.mark.parametrize("particles", [1, 7, 5000])
@@ -124,7 +124,7 @@ def test_the_number_of_images_does_not_change_what_is_drawn_for_each(count: int)
 def test_large_images_are_decoded_in_small_groups_so_that_memory_stays_bounded() -> None:
     # 4,096 images of 3x97x64 at once would need 3 GB for each activation of 32 channels
     spec, decoded = DataSpec(3, 97, 64), []
-    vae = VAE(VAEConfig(network="dense", hidden=(1,), latents=1), spec)
+    vae = VAE(VAEConfig(network="dense", hidden=(1,), latent_dim=1), spec)
     hook = vae.decoder.register_forward_hook(lambda module, inputs, output: decoded.append(output.numel()))
     with torch.no_grad():
         vae.log_likelihood(torch.zeros(2, *spec.shape), 400)

@@ -128,7 +128,7 @@ def test_embedding_a_split_equals_embedding_its_images_and_predicts_what_the_log
     pixels = (random_images(1203, 28, 28, 1) * 255).to(torch.uint8)
     split = Split("test", pixels.numpy())
     images = split.head(len(split)).images
-    with SILENT.work("", 1, "") as meter:
+    with SILENT.task("", 1, "") as meter:
         by_split, by_tensor = extractor.embed(split, meter), extractor.embed(images, meter)
     assert by_split.features.shape == (1203, 128)
     torch.testing.assert_close(by_split.features, by_tensor.features)

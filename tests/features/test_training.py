@@ -54,11 +54,11 @@ class Told:
         self.lines = []
         self.labels = []
 
-    def work(self, label, total, unit, start=0):
+    def task(self, label, total, unit, start=0):
         self.labels.append(label)
-        return SILENT.work(label, total, unit, start)
+        return SILENT.task(label, total, unit, start)
 
-    def say(self, message):
+    def message(self, message):
         self.lines.append(message)
 
 

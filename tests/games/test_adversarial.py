@@ -18,7 +18,7 @@ from simulacra.families.conv_gan import ConvGAN
 from simulacra.families.dcgan import DCGAN
 from simulacra.families.gan import GAN
 from simulacra.families.wgan_gp import WGANGP
-from simulacra.games.adversarial import DuelConfig, packed
+from simulacra.games.adversarial import AdversarialConfig, packed
 from simulacra.networks.labels import drawn_classes
 
 CLASSES = ("cat", "dog", "owl")
@@ -263,10 +263,10 @@ def refused(kind: type[Config], message: str, **settings: object) -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    refused(DuelConfig, "no targets to smooth", loss="hinge", smoothing=0.1)
-    refused(DuelConfig, "needs a discriminator of bounded slope", loss="wasserstein")
-    refused(DuelConfig, "judged together would need one class", pack=2, conditional=True)
-    refused(DuelConfig, "unknown augmentation", augment="colour")
+    refused(AdversarialConfig, "no targets to smooth", loss="hinge", smoothing=0.1)
+    refused(AdversarialConfig, "needs a discriminator of bounded slope", loss="wasserstein")
+    refused(AdversarialConfig, "judged together would need one class", pack=2, conditional=True)
+    refused(AdversarialConfig, "unknown augmentation", augment="colour")
     refused(DCGAN.Config, "add --no-batch-norm", r1=1.0)
     refused(DCGAN.Config, "undoes the bound", spectral_norm=True)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Plan
+from simulacra.core.capabilities import SamplingPlan
 from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference
@@ -18,7 +18,7 @@ from simulacra.diffusion.noise_levels import noised
 from simulacra.diffusion.schedules import chain
 from simulacra.families.diffusion import Diffusion, DiffusionConfig
 from simulacra.families.flow import Flow, FlowConfig
-from simulacra.games.denoising import Denoising
+from simulacra.games.denoising import DenoisingGame
 
 SPEC = DataSpec(1, 8, 8, ("cat", "dog", "owl"))
 TINY = {"features": (8, 8), "sampling_steps": 4}
@@ -42,9 +42,9 @@ def awake(family: Any) -> Any:
     return family
 
 
-def asleep(kind: Any, config: Any) -> Denoising:
+def asleep(kind: Any, config: Any) -> DenoisingGame:
     """Return the family untrained: its network's output is zero."""
-    family: Denoising = kind(config, SPEC)
+    family: DenoisingGame = kind(config, SPEC)
     return family
 
 
@@ -109,7 +109,7 @@ def test_a_learned_variance_moves_nothing_but_the_variance() -> None:
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
     for changes, message in (
-        ({"guidance": 2.0}, "guidance is 2.0, which needs classes"),
+        ({"guidance_scale": 2.0}, "guidance is 2.0, which needs classes"),
         ({"conditional": True, "label_dropout": 0.0}, "label_dropout is 0"),
         ({"eta": 0.5}, "eta is 0.5, which sampler 'ddim' takes"),
         ({"learned_variance": True, "noise_schedule": "karras"}, "learned_variance is for chains"),
@@ -123,13 +123,13 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 # --- from noise to images
 
 
-@pytest.mark.parametrize("sampler", Denoising.samplers)
+@pytest.mark.parametrize("sampler", DenoisingGame.samplers)
 @pytest.mark.parametrize("family", [diffusion(), flow()], ids=["diffusion", "flow"])
 def test_image_k_of_a_seed_is_the_same_in_every_batch(family: Any, sampler: str) -> None:
-    plan = Plan(sampler, 4, eta=0.5 if sampler == "ddim" else 0.0)
+    plan = SamplingPlan(sampler, 4, eta=0.5 if sampler == "ddim" else 0.0)
     with inference(family):
-        together = family.refine(noise(7, 0, 5, family.noise_shape), None, plan, lambda: None)
-        alone = family.refine(noise(7, 3, 1, family.noise_shape), None, plan, lambda: None)
+        together = family.sample_with_plan(noise(7, 0, 5, family.noise_shape), None, plan, lambda: None)
+        alone = family.sample_with_plan(noise(7, 3, 1, family.noise_shape), None, plan, lambda: None)
     torch.testing.assert_close(together[3:4], alone, rtol=1e-4, atol=1e-4)
 
 
@@ -137,12 +137,12 @@ def test_guidance_of_one_is_no_guidance_and_more_of_it_moves_away_from_the_uncon
     family = diffusion(conditional=True).eval()
     drawn, labels = noise(0, 0, 3, family.noise_shape), torch.tensor([0, 1, 2])
     with inference(family):
-        one, two = (family.refine(drawn, labels, Plan("ddim", 1, w), lambda: None) for w in (1.0, 2.0))
-        none = family.refine(drawn, labels, Plan("ddim", 1, 0.0), lambda: None)
+        one, two = (family.sample_with_plan(drawn, labels, SamplingPlan("ddim", 1, w), lambda: None) for w in (1.0, 2.0))
+        none = family.sample_with_plan(drawn, labels, SamplingPlan("ddim", 1, 0.0), lambda: None)
     inside = ((torch.stack([none, one, two]) > 0) & (torch.stack([none, one, two]) < 1)).all(0)
     assert inside.any()
     torch.testing.assert_close(two[inside], (2 * one - none)[inside], rtol=1e-4, atol=1e-4)
-    assert family.evaluations(Plan("heun", 5, 2.0)) == 18
+    assert family.evaluations(SamplingPlan("heun", 5, 2.0)) == 18
 
 
 def test_the_precision_of_a_plan_is_that_of_the_network_and_of_nothing_else() -> None:
@@ -153,7 +153,7 @@ def test_the_precision_of_a_plan_is_that_of_the_network_and_of_nothing_else() ->
     for kind in (torch.float32, torch.bfloat16):
         kinds.clear()
         with inference(family):
-            found[kind] = family.refine(drawn, None, Plan("heun", 4, precision=kind), lambda: None)
+            found[kind] = family.sample_with_plan(drawn, None, SamplingPlan("heun", 4, precision=kind), lambda: None)
         assert set(kinds) == {kind}
         assert found[kind].dtype == torch.float32
     torch.testing.assert_close(found[torch.bfloat16], found[torch.float32], rtol=0, atol=0.1)
@@ -181,9 +181,9 @@ def test_sampling_is_in_evaluation_mode_and_gives_the_mode_back() -> None:
 def test_a_model_without_classes_refuses_guidance() -> None:
     family = diffusion()
     with pytest.raises(UsageError, match="tells no classes apart"):
-        family.check(Plan("ddim", 2, 2.0))
+        family.check(SamplingPlan("ddim", 2, 2.0))
     with pytest.raises(UsageError, match="which sampler 'ddim' takes"):
-        family.check(Plan("heun", 2, eta=0.5))
+        family.check(SamplingPlan("heun", 2, eta=0.5))
 
 
 # --- likelihood
@@ -195,7 +195,7 @@ def test_images_cost_a_finite_number_of_bits_by_either_way(make: Any) -> None:
     images = (IMAGES[:4] * 255).round() / 255
     with inference(family):
         torch.manual_seed(0)
-        costs = family.step_costs(images, 5)
+        costs = family.diffusion_bound(images, 5)
         density = family.flow_log_likelihood(images, 2)
     assert costs.steps.shape == costs.times.shape == (4, 5)
     assert costs.count == 999
@@ -217,7 +217,7 @@ def test_the_steps_that_are_drawn_estimate_the_whole_sum(make: Any) -> None:
     assert (shares >= 0.5 / 999 - 1e-12).all()
     with inference(family):
         torch.manual_seed(0)
-        drawn = family.step_costs(image.repeat(2000, 1, 1, 1), 1)
+        drawn = family.diffusion_bound(image.repeat(2000, 1, 1, 1), 1)
         pixels = (2 * image - 1).repeat(999, 1, 1, 1)
         here, there = levels[1:], levels[:-1]
         noisy = noised(pixels, torch.randn_like(pixels), here)

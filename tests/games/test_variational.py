@@ -17,7 +17,7 @@ Z = 5.5  # two-sided probability 3.8e-8
 
 def vae() -> VAE:
     torch.manual_seed(0)
-    model = VAE(VAEConfig(network="dense", hidden=(8,), latents=3), DataSpec(1, 2, 2))
+    model = VAE(VAEConfig(network="dense", hidden=(8,), latent_dim=3), DataSpec(1, 2, 2))
     with torch.no_grad():
         model.mean.bias.copy_(torch.tensor([3.0, 0.0, -1.0]))
         model.log_var.bias.copy_(torch.tensor([-4.0, 0.0, 2.0]))  # a sigma of exp(-4) or exp(2) instead of its root would show
@@ -72,7 +72,7 @@ def test_gradients_flow_through_the_draws() -> None:
     # of the mean: 1; of the log-variance: (z - mean) / 2
     model, image, seen = vae(), torch.rand(1, 1, 2, 2, generator=torch.Generator().manual_seed(0)), []
     hook = model.decoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    model.evidence(image)
+    model.elbo(image)
     hook.remove()
     (latents,) = seen
     posterior = model.posterior(image)

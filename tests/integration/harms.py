@@ -26,7 +26,7 @@ from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run
 
 FLAGS = (
-    "train vae --data digits --features 2 --hidden 8 --latents 2 --for 24 --batch 32 --snapshots 3 --threads 1 --log-every 1 "
+    "train vae --data digits --features 2 --hidden 8 --latent-dim 2 --for 24 --batch 32 --snapshots 3 --threads 1 --log-every 1 "
     "--checkpoint-every 8 --device cpu --seed 3"
 )
 MOMENTS = {  # what is called, and at which call the harm is done

@@ -10,7 +10,7 @@ from simulacra.engine import checkpoint
 from simulacra.interfaces.cli import main
 
 webdataset("writer")  # the tests need the extra "shards"
-TINY = ["--batch", "50", "--threads", "1", "--network", "dense", "--hidden", "16", "--latents", "2", "--snapshots", "1"]
+TINY = ["--batch", "50", "--threads", "1", "--network", "dense", "--hidden", "16", "--latent-dim", "2", "--snapshots", "1"]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from simulacra.interfaces.cli import main
 from simulacra.training.observer import RunObserver
 
 LIMIT, FIRST = 2.0, 0.8  # seconds
-FLAGS = "train vae --data digits --features 2 --hidden 8 --latents 2 --batch 32 --threads 1 --log-every 1 --device cpu"
+FLAGS = "train vae --data digits --features 2 --hidden 8 --latent-dim 2 --batch 32 --threads 1 --log-every 1 --device cpu"
 
 
 def stopping(patch, seconds):

@@ -214,7 +214,7 @@ def test_evaluating_twice_gives_the_same_numbers(trained_vae):
 def test_an_autoencoder_is_told_which_numbers_do_not_apply(capsys, trained_autoencoder):
     code, out, _ = run(capsys, "evaluate", trained_autoencoder.run.path)
     assert code == 0
-    assert "not measured: likelihood: needs ScoresLikelihood" in out
+    assert "not measured: likelihood: needs HasLikelihood" in out
 
 
 @pytest.mark.parametrize("name", ["grid.png", "array.npz", "folder"])

@@ -43,7 +43,7 @@ def loss_of(vae: VAE, images: Tensor) -> Loss:
 def noise_of(vae: VAE, images: Tensor, particles: int = 1) -> Array:
     """Return the noise that the loss draws first after SEED, as [k b d]."""
     torch.manual_seed(SEED)
-    return torch.randn(particles, len(images), vae.latents).double().numpy()
+    return torch.randn(particles, len(images), vae.latent_dim).double().numpy()
 
 
 def kl(mean: Array, log_var: Array) -> Array:
@@ -87,7 +87,7 @@ def test_logged_elbo_of_the_conv_preset_equals_float64(keras_vae: Any) -> None:
 
 
 def test_logged_elbo_averages_distortion_over_particles_and_keeps_the_rate_analytic() -> None:
-    vae, images = new(VAEConfig(network="dense", latents=4, hidden=(32,), particles=3)), grey_images(5)
+    vae, images = new(VAEConfig(network="dense", latent_dim=4, hidden=(32,), particles=3)), grey_images(5)
     loss = loss_of(vae, images)
     mean, log_var, logits = dense_pass(vae.state_dict(), images, noise_of(vae, images, 3))
     distortion = cross_entropy(logits, images.double().flatten(1).numpy()).sum(-1).mean()
@@ -132,15 +132,15 @@ def test_training_and_validation_report_the_same_elbo() -> None:
     vae, images = new(VAEConfig(beta=4.0, reduction="mean")), grey_images(3)
     logged = loss_of(vae, images).parts["negative_elbo_nats"].item()
     torch.manual_seed(SEED)
-    assert vae.evidence(images).negative_elbo.mean().item() == pytest.approx(logged, rel=1e-6)
+    assert vae.elbo(images).negative_elbo.mean().item() == pytest.approx(logged, rel=1e-6)
 
 
 def test_gaussian_likelihood_scores_dequantized_pixels_as_scipy_does() -> None:
     spec = DataSpec(3, 4, 5)
-    vae = new(VAEConfig(network="dense", latents=2, hidden=(8,), likelihood="gaussian"), spec)
+    vae = new(VAEConfig(network="dense", latent_dim=2, hidden=(8,), likelihood="gaussian"), spec)
     observed = torch.rand(6, *spec.shape, generator=torch.Generator().manual_seed(2))
     torch.manual_seed(SEED)
-    evidence = vae.evidence(observed)
+    evidence = vae.elbo(observed)
     _, _, outputs = dense_pass(vae.state_dict(), observed, noise_of(vae, observed))
     assert vae.log_sigma is not None
     sigma = np.exp(vae.log_sigma.double().item())
@@ -150,10 +150,10 @@ def test_gaussian_likelihood_scores_dequantized_pixels_as_scipy_does() -> None:
 
 def test_logistic_likelihood_scores_256_levels_with_a_mean_and_a_scale_for_every_pixel() -> None:
     spec = DataSpec(3, 4, 5)
-    vae = new(VAEConfig(network="dense", latents=2, hidden=(8,), likelihood="logistic"), spec)
+    vae = new(VAEConfig(network="dense", latent_dim=2, hidden=(8,), likelihood="logistic"), spec)
     images = grey_images(6, spec)
     torch.manual_seed(SEED)
-    evidence = vae.evidence(images)
+    evidence = vae.elbo(images)
     _, _, outputs = dense_pass(vae.state_dict(), images, noise_of(vae, images))
     mean, log_scale = np.split(outputs[0], 2, axis=1)  # channels first: all means, then all scales
     pixels, edge = images.double().flatten(1).numpy(), 0.5 / 255
@@ -172,7 +172,7 @@ def test_iwae_of_one_particle_is_its_own_elbo_estimate_and_more_particles_lie_ab
 
 
 def test_iwae_loss_equals_float64() -> None:
-    vae, images = new(VAEConfig(network="dense", latents=4, hidden=(32,), objective="iwae", particles=5)), grey_images(3)
+    vae, images = new(VAEConfig(network="dense", latent_dim=4, hidden=(32,), objective="iwae", particles=5)), grey_images(3)
     loss = loss_of(vae, images)
     noise = noise_of(vae, images, 5)
     mean, log_var, logits = dense_pass(vae.state_dict(), images, noise)

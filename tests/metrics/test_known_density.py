@@ -24,7 +24,7 @@ def vae(tmp_path_factory, cache):
     settings: dict[str, Any] = {
         "network": "dense",
         "hidden": (64, 64),
-        "latents": 2,
+        "latent_dim": 2,
         "likelihood": "logistic",
         "lr": 3e-3,
         "batch": 256,

@@ -5,7 +5,7 @@ import torch
 
 from simulacra.core.capabilities import Samples
 from simulacra.metrics import measures
-from simulacra.metrics.context import Subject
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.settings import EvaluateConfig
 
 
@@ -30,15 +30,15 @@ class Memory(torch.nn.Module, Samples):
 
 @pytest.fixture
 def subject_of(trained_vae, monkeypatch):
-    """Return a function that gives a subject whose model is a Memory."""
+    """Return a function that gives a context whose model is a Memory."""
 
-    def subject(shift=0, **settings):
+    def context(shift=0, **settings):
         from simulacra.core.progress import SILENT
 
         monkeypatch.setattr(trained_vae, "model", Memory(trained_vae.dataset.train, shift))
-        return Subject(trained_vae, EvaluateConfig.of({"samples": 300, **settings}), SILENT)
+        return EvaluationContext(trained_vae, EvaluateConfig.of({"samples": 300, **settings}), SILENT)
 
-    return subject
+    return context
 
 
 class Truth:
@@ -57,18 +57,18 @@ class Truth:
 
 @pytest.mark.parametrize(("shift", "expected"), [(0, 1.0), (3, 0.0)])
 def test_label_agreement_is_the_share_of_images_that_show_what_was_asked(subject_of, shift, expected):
-    subject = subject_of(shift)
-    subject.extractor = Truth(subject.trained.dataset)
-    found = measures._agreement(subject).metrics["label_agreement"]
+    context = subject_of(shift)
+    context.extractor = Truth(context.trained.dataset)
+    found = measures._agreement(context).metrics["label_agreement"]
     assert (found.value, found.n) == (expected, 300)
     assert found.protocol["asked"] == "all classes equally"
 
 
 def test_an_extractor_of_other_classes_is_refused_with_its_name(subject_of):
-    subject = subject_of()
-    subject.extractor = Truth(subject.trained.dataset)
-    subject.extractor.classes = ("cat", "dog")
-    assert measures._agreement(subject).missing == {"label_agreement": "truth tells other classes than those of the data"}
+    context = subject_of()
+    context.extractor = Truth(context.trained.dataset)
+    context.extractor.classes = ("cat", "dog")
+    assert measures._agreement(context).missing == {"label_agreement": "truth tells other classes than those of the data"}
 
 
 def test_image_k_is_asked_for_class_k_modulo_their_number_whatever_is_generated_together(subject_of):

@@ -21,7 +21,7 @@ from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.evaluation.warnings import flags
 from simulacra.interfaces.cli import main
 from simulacra.metrics import translation_quality
-from simulacra.metrics.context import Subject
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.measures import measures
 from simulacra.metrics.psnr import BEST
@@ -53,25 +53,25 @@ class Neighbour:
 
 @pytest.fixture
 def named(monkeypatch):
-    """Return a function from names of data sets to a subject whose model inverts, with judges that need no training."""
+    """Return a function from names of data sets to a context whose model inverts, with judges that need no training."""
     monkeypatch.setattr(translation_quality, "load_extractor", lambda name, data, seed, progress: Neighbour(data))
     return lambda *names, **settings: subject_of(tuple(load(DataConfig(data=name)) for name in names), **settings)
 
 
-def subject_of(data: tuple[Dataset, ...], *, disjoint=False, **settings) -> Subject:
+def subject_of(data: tuple[Dataset, ...], *, disjoint=False, **settings) -> EvaluationContext:
     dataset = together(dict(zip("ab", data, strict=True)))
     config = SimpleNamespace(data=DomainsConfig(a=data[0].name, b=data[1].name, disjoint=disjoint))
     trained = SimpleNamespace(model=Inverter(), dataset=dataset, spec=dataset.spec, run=SimpleNamespace(config=config))
-    return Subject(cast(Any, trained), EvaluateConfig.of(settings, "the test"), SILENT)
+    return EvaluationContext(cast(Any, trained), EvaluateConfig.of(settings, "the test"), SILENT)
 
 
-def taken(subject: Subject) -> tuple[dict[str, Measurement], dict[str, str]]:
+def taken(context: EvaluationContext) -> tuple[dict[str, Measurement], dict[str, str]]:
     metrics: dict[str, Measurement] = {}
     missing: dict[str, str] = {}
-    with inference(subject.trained.model):
-        for measure in measures(subject.trained.dataset):
+    with inference(context.trained.model):
+        for measure in measures(context.trained.dataset):
             if measure.needs is Translates:
-                found = measure.take(subject)
+                found = measure.take(context)
                 metrics |= found.metrics
                 missing |= found.missing
     return metrics, missing
@@ -118,10 +118,10 @@ def test_domains_without_common_classes_are_not_judged_and_say_why(named):
     unlabelled = replace(digits, spec=DataSpec(1, 8, 8), test=replace(digits.test, labels=None))
     letters = replace(digits, name="letters", spec=DataSpec(1, 8, 8, tuple("abcdefghij")))
     for other, reason in ((unlabelled, "needs images with classes in both"), (letters, "digits and letters have other classes")):
-        subject = subject_of((digits, other))
-        (classes,) = (measure for measure in measures(subject.trained.dataset) if measure.name == "classes")
-        assert reason in classes.refused(subject)
-        assert not translation_quality.judges(subject)
+        context = subject_of((digits, other))
+        (classes,) = (measure for measure in measures(context.trained.dataset) if measure.name == "classes")
+        assert reason in classes.refused(context)
+        assert not translation_quality.judges(context)
 
 
 def test_judges_learn_from_all_images_also_where_the_domains_share_them_out(named):
@@ -131,8 +131,8 @@ def test_judges_learn_from_all_images_also_where_the_domains_share_them_out(name
     assert np.array_equal(np.concatenate(rows), whole["a"].train.images)
     assert [len(split) for split in halves["a"].splits] == [687, 125, 297]
     assert halves.digest == whole.digest
-    subject = subject_of((halves["a"], halves["b"]), disjoint=True)
-    assert [cast(Any, judge).taught for judge in translation_quality.judges(subject)] == [1375]
+    context = subject_of((halves["a"], halves["b"]), disjoint=True)
+    assert [cast(Any, judge).taught for judge in translation_quality.judges(context)] == [1375]
 
 
 def test_translations_that_are_surely_worse_than_none_are_a_warning():

@@ -131,7 +131,7 @@ def test_a_model_that_does_not_sample_has_no_samples(trained_autoencoder, tmp_pa
     model.evaluate(particles=2, samples=0)
     page = page_of(model)
     assert page.sections == ALWAYS | {"progress", "reconstructions", "interpolations", "traversal"}
-    assert "not measured: needs ScoresLikelihood" in page.prose
+    assert "not measured: needs HasLikelihood" in page.prose
 
 
 def test_a_model_that_only_samples_shows_only_samples(trained_vae):
@@ -168,7 +168,7 @@ def test_real_and_generated_stand_side_by_side_in_equal_number(vae):
 @pytest.mark.parametrize("shape", [(97, 64, 3), (8, 8, 1), (5, 40, 3), (130, 130, 1)])
 def test_images_of_any_size_are_shown(shape, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, *shape), dtype=np.uint8)
-    settings: dict[str, Any] = {"duration": "2", "batch": 16, "features": (4, 4), "hidden": (8,), "latents": 3, "threads": 1}
+    settings: dict[str, Any] = {"duration": "2", "batch": 16, "features": (4, 4), "hidden": (8,), "latent_dim": 3, "threads": 1}
     model = simulacra.train("vae", dataset=simulacra.from_array(images), out=tmp_path / "run", **settings)
     page = page_of(model)
     assert f"{shape[0]} \N{MULTIPLICATION SIGN} {shape[1]}" in page.prose

@@ -35,14 +35,19 @@ def trained(tmp_path_factory):
 def test_sampler_steps_guidance_and_label_are_chosen_when_sampling(capsys, trained):
     words = ["sample", trained, "--count", "3", "--json"]
     images = {}
-    choices = {"own": [], "ddim": ["--sampler", "ddim"], "steps": ["--steps", "2"], "guided": ["--guidance", "3", "--label", "3"]}
+    choices = {
+        "own": [],
+        "ddim": ["--sampler", "ddim"],
+        "steps": ["--steps", "2"],
+        "guided": ["--guidance-scale", "3", "--label", "3"],
+    }
     for name, chosen in choices.items():
         code, out, err = run(capsys, *words, *chosen, "--out", f"{name}.npz")
         assert code == 0, err
         images[name] = np.load(f"{name}.npz", allow_pickle=False)["images"]
         assert "image-steps" in err
         assert "images" in err
-    assert {"sampler": "dpm-solver", "steps": 3, "guidance": 3.0}.items() <= json.loads(out).items()
+    assert {"sampler": "dpmpp-2m", "steps": 3, "guidance_scale": 3.0}.items() <= json.loads(out).items()
     out = run(capsys, *words, "--precision", "float32", "--out", "exact.npz")[1]
     assert json.loads(out)["arithmetic"] == "float32"
     assert len({picture.tobytes() for picture in images.values()}) == 4
@@ -63,7 +68,7 @@ def test_a_plan_that_cannot_be_followed_is_refused(capsys, trained, trained_vae)
     assert "unknown sampler 'hein': did you mean 'heun'?" in err
     code, _, err = run(capsys, "sample", trained_vae.run.path, "--steps", "5")
     assert code == 2
-    assert "a choice of sampler, steps, guidance or precision is not applicable to VAE: it needs Refines" in err
+    assert "a choice of sampler, steps, guidance or precision is not applicable to VAE: it needs SamplesIteratively" in err
 
 
 def test_what_is_missing_is_filled_in(capsys, trained, trained_vae):
@@ -117,7 +122,7 @@ def test_numbers_say_how_images_were_made_and_which_likelihood_is_meant(capsys, 
     assert bits["protocol"]["bound"] == "variational, 1000 levels"
     assert bits["n"] == result["data"]["n"]
     assert (flow["n"], flow["protocol"]["dequantization"], flow["protocol"]["probes"]) == (3, "uniform", 1)
-    assert len(result["pictures"]["step_costs"]["steps"]) == 20
+    assert len(result["pictures"]["diffusion_bound"]["steps"]) == 20
     code, out, err = run(capsys, "report", trained, "--json")
     assert code == 0, err
     page = (trained / "report.html").read_text()
@@ -127,8 +132,8 @@ def test_numbers_say_how_images_were_made_and_which_likelihood_is_meant(capsys, 
 
 
 def test_a_changed_plan_drops_what_belongs_to_the_sampler():
-    from simulacra.core.capabilities import Plan
+    from simulacra.core.capabilities import SamplingPlan
 
-    plan = Plan("ddim", 10, 1.0, eta=0.5)
-    assert changed(plan, steps=5) == Plan("ddim", 5, 1.0, eta=0.5)
-    assert changed(plan, sampler="heun", guidance=2.0) == Plan("heun", 10, 2.0)
+    plan = SamplingPlan("ddim", 10, 1.0, eta=0.5)
+    assert changed(plan, steps=5) == SamplingPlan("ddim", 5, 1.0, eta=0.5)
+    assert changed(plan, sampler="heun", guidance_scale=2.0) == SamplingPlan("heun", 10, 2.0)

@@ -9,7 +9,7 @@ from tests.recording import Listener
 import simulacra
 from simulacra.data.synthetic.known_densities import LAWS, points_of
 from simulacra.metrics.known_density import modes_covered
-from simulacra.training.watch import standing
+from simulacra.training.watch import run_status
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 COLLAPSING: dict[str, Any] = {"beta1": 0.9, "r1": 0.0}  # Adam's usual momentum, and nothing that holds the discriminator
@@ -47,11 +47,11 @@ def test_a_collapse_from_before_an_interruption_is_told_by_who_goes_on(collapsed
 
 def test_watch_and_the_report_tell_what_the_training_told(collapsed):
     model, *_ = collapsed
-    now = standing(model.run)
-    assert "mode collapse" in [trouble.name for trouble in now.troubles]
+    now = run_status(model.run)
+    assert "mode collapse" in [trouble.name for trouble in now.training_warnings]
     assert set(now.varied) == {"diversity", "distinctness"}
     page = model.report().read_text()
-    for trouble in now.troubles:
+    for trouble in now.training_warnings:
         assert f"While it trained: {trouble.message}." in page
     assert "<h3>modes reached</h3>" in page
 

@@ -23,7 +23,7 @@ from simulacra.training.train import resume, train
 RECIPE = {
     "family": "vae",
     "data": {"data": "digits"},
-    "model": {"features": (4, 8), "hidden": (16,), "latents": 3},
+    "model": {"features": (4, 8), "hidden": (16,), "latent_dim": 3},
     "train": {
         "duration": "60",
         "batch": 64,
@@ -66,7 +66,7 @@ def start(out, *extra):
     flags = [
         ("--features", "4,8"),
         ("--hidden", "16"),
-        ("--latents", "3"),
+        ("--latent-dim", "3"),
         ("--for", "60"),
         ("--batch", "64"),
         ("--snapshots", "4"),

@@ -81,7 +81,7 @@ def translate_files(trained: "OpenedRun", order: Order, progress: Progress) -> W
     names, skips = _Names(place, alone), list[str]()
     with reading(path) as found:
         total = min(order.count or found.count, found.count)
-        with progress.work("translating", total, "images") as meter:
+        with progress.task("translating", total, "images") as meter:
             for batch in _batches(found, spec, total, skips, meter):
                 images = to_floats(torch.from_numpy(np.stack([pixels for _, pixels in batch])))
                 for (name, _), image in zip(batch, trained.translate(images, order.to), strict=True):

@@ -8,7 +8,7 @@ import torch
 from simulacra.core.batch import Batch
 
 
-class Feed(Protocol):
+class BatchSource(Protocol):
     """Numbered batches."""
 
     @property
@@ -23,16 +23,16 @@ class Feed(Protocol):
         """Return batch number i, always the same."""
 
 
-class Unpaired:
+class UnpairedBatches:
     """Several sources side by side, batches drawn independently; an epoch is a pass over the largest."""
 
-    def __init__(self, domains: Mapping[str, Feed]) -> None:
+    def __init__(self, domains: Mapping[str, BatchSource]) -> None:
         self.domains = dict(domains)
-        (self.size,) = {feed.size for feed in self.domains.values()}
-        self.per_epoch = max(feed.per_epoch for feed in self.domains.values())
+        (self.size,) = {batch_source.size for batch_source in self.domains.values()}
+        self.per_epoch = max(batch_source.per_epoch for batch_source in self.domains.values())
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
         """Return batch number i of every domain; `images` and `labels` are the first domain's."""
-        batches = {name: feed.batch(i, device) for name, feed in self.domains.items()}
+        batches = {name: batch_source.batch(i, device) for name, batch_source in self.domains.items()}
         first = next(iter(batches.values()))
         return Batch(first.images, first.condition, batches)

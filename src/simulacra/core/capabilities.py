@@ -33,7 +33,7 @@ class Samples(ABC):
 
 
 @dataclass(frozen=True)
-class Plan:
+class SamplingPlan:
     """How noise becomes an image step by step.
 
     sampler: its name; steps: how many; guidance: how decidedly of the class asked for, 1 as learned, more exaggerates it;
@@ -43,12 +43,12 @@ class Plan:
 
     sampler: str
     steps: int
-    guidance: float = 1.0
+    guidance_scale: float = 1.0
     eta: float = 0.0
     precision: torch.dtype = torch.float32
 
 
-class Refines(Samples):
+class SamplesIteratively(Samples):
     """Turns noise into images step by step, by a plan of its own or by another at each call."""
 
     samplers: ClassVar[tuple[str, ...]]
@@ -56,30 +56,30 @@ class Refines(Samples):
 
     @property
     @abstractmethod
-    def plan(self) -> Plan:
+    def plan(self) -> SamplingPlan:
         """The plan that `generate` follows."""
 
     @abstractmethod
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: SamplingPlan) -> None:
         """Raise UsageError for a plan that the model cannot follow."""
 
     @abstractmethod
-    def evaluations(self, plan: Plan) -> int:
+    def evaluations(self, plan: SamplingPlan) -> int:
         """Return how often the network sees each image, counting one with and one without its class as two."""
 
     @abstractmethod
-    def refine(self, noise: Tensor, labels: Tensor | None, plan: Plan, advance: Callable[[], None]) -> Tensor:
+    def sample_with_plan(self, noise: Tensor, labels: Tensor | None, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
         """Return what `generate` does, by another plan; `advance` is called after each evaluation of the network.
 
         Fresh noise is drawn from a stream that belongs to the image's own `noise`. Raises UsageError for a plan it cannot follow.
         """
 
     @abstractmethod
-    def drown(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
+    def forward_process(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
         """Return images [b c h w] on their way to noise: [moments b c h w] in [0, 1], the images themselves first, noise last."""
 
     @abstractmethod
-    def emerge(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
+    def reverse_process(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
         """Return what `generate` sees on its way: [moments b c h w] in [0, 1], noise first, the images that it returns last."""
 
 
@@ -122,7 +122,7 @@ class Decodes(ABC):
 
     @property
     @abstractmethod
-    def latents(self) -> int:
+    def latent_dim(self) -> int:
         """Number of latent dimensions, d."""
 
     @abstractmethod
@@ -146,7 +146,7 @@ class Posterior:
     log_var: Tensor
 
 
-class Infers(ABC):
+class HasPosterior(ABC):
     """Has an approximate posterior over its latents."""
 
     @abstractmethod
@@ -155,7 +155,7 @@ class Infers(ABC):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ELBOTerms:
     """The two terms of the negative ELBO, each [b] in nats per image: KL to the prior, and minus the expected log-likelihood."""
 
     rate: Tensor
@@ -175,7 +175,7 @@ class LogLikelihood:
     kind: Literal["exact", "lower bound", "estimate"]
 
 
-class ScoresLikelihood(ABC):
+class HasLikelihood(ABC):
     """Says how probable an image is."""
 
     @property
@@ -193,7 +193,7 @@ class ScoresLikelihood(ABC):
         """Return the observation that is scored: the images, or a draw from them (binary pixels, dequantized levels)."""
 
     @abstractmethod
-    def evidence(self, observed: Tensor) -> Evidence:
+    def elbo(self, observed: Tensor) -> ELBOTerms:
         """Return the terms of the ELBO of observations [b c h w], with one latent sample each."""
 
     @abstractmethod
@@ -202,7 +202,7 @@ class ScoresLikelihood(ABC):
 
 
 @dataclass(frozen=True)
-class StepCosts:
+class DiffusionBound:
     """What it costs to send images of 256 levels noise level by noise level, in nats: a bound of -log p, taken apart.
 
     prior, decoder: [b], of the noisiest and of the least noisy level; steps: [b k], each an unbiased estimate of what a step
@@ -222,11 +222,11 @@ class StepCosts:
         return self.prior + self.decoder + self.count * self.steps.mean(1)
 
 
-class ScoresSteps(ABC):
+class HasDiffusionBound(ABC):
     """Says how probable an image of 256 levels is, step by step or by the flow that carries it to noise."""
 
     @abstractmethod
-    def step_costs(self, images: Tensor, draws: int) -> StepCosts:
+    def diffusion_bound(self, images: Tensor, draws: int) -> DiffusionBound:
         """Return the terms of the variational bound of images [b c h w] in [0, 1], with exactly `draws` steps of each."""
 
     @abstractmethod
@@ -262,14 +262,14 @@ def of(model_class: type) -> tuple[str, ...]:
 
 ALL: tuple[type, ...] = (
     Samples,
-    Refines,
+    SamplesIteratively,
     Restores,
     Inverts,
     Encodes,
     Decodes,
     Reconstructs,
-    Infers,
-    ScoresLikelihood,
-    ScoresSteps,
+    HasPosterior,
+    HasLikelihood,
+    HasDiffusionBound,
     Translates,
 )

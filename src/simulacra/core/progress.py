@@ -15,10 +15,10 @@ class Meter(Protocol):
 class Progress(Protocol):
     """Where work reports to. Only interfaces print."""
 
-    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> AbstractContextManager[Meter]:
+    def task(self, label: str, total: int | None, unit: str, start: int = 0) -> AbstractContextManager[Meter]:
         """Open a meter for `total` units (None: unknown) of which `start` are done; it closes with the context."""
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         """Tell the user one line."""
 
 
@@ -31,11 +31,11 @@ class Silent:
     """A Progress that says nothing: the default of the Python API."""
 
     @contextmanager
-    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
+    def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
         """Open a meter that nobody reads."""
         yield _SilentMeter()
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         """Say nothing."""
 
 

@@ -117,7 +117,7 @@ class _Seen:
 
 def _look(name: str, reading: Reading, progress: Progress) -> _Seen:
     seen = _Seen()
-    with progress.work(f"checking {name}", reading.count, "images") as meter:
+    with progress.task(f"checking {name}", reading.count, "images") as meter:
         for item in reading.items:
             if isinstance(item, Skip):
                 seen.skipped.setdefault(item.reason, []).append(item.name)

@@ -15,7 +15,7 @@ from simulacra.data.prepared import Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
-    from simulacra.core.batch_source import Unpaired
+    from simulacra.core.batch_source import UnpairedBatches
     from simulacra.data.batches import Batches
     from simulacra.data.shards.streamed import Stream, Streamed
 
@@ -80,7 +80,9 @@ class Dataset:
         """Number of images that are trained on."""
         return len(self.train) if self.stream is None else len(self.stream)
 
-    def feed(self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)) -> "Batches | Streamed | Unpaired":
+    def batch_source(
+        self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
+    ) -> "Batches | Streamed | UnpairedBatches":
         """Return the batches to train on, `batch` images each, of which the slice of `part`, (rank, count), is served.
 
         Raises UsageError for a batch that is larger than the data or cannot be shared equally.
@@ -90,7 +92,7 @@ class Dataset:
         from simulacra.data.shards.streamed import Streamed
 
         if self.domains:
-            return domains.feed(self.domains, batch, seed, flip, part)
+            return domains.batch_source(self.domains, batch, seed, flip, part)
         if self.stream is not None:
             return Streamed(self.stream, batch, seed, flip, part)
         return Batches(self.train, batch, seed, flip, part)

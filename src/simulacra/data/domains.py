@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from simulacra.core.batch import DataSpec
-from simulacra.core.batch_source import Unpaired
+from simulacra.core.batch_source import UnpairedBatches
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import derive
 from simulacra.data.dataset import Dataset, Split
@@ -45,9 +45,11 @@ def _part(split: Split, at: int, count: int) -> Split:
     return split[slice(at * len(split) // count, (at + 1) * len(split) // count)]
 
 
-def feed(domains: Mapping[str, Dataset], batch: int, seed: int, flip: bool, part: tuple[int, int]) -> Unpaired:
+def batch_source(domains: Mapping[str, Dataset], batch: int, seed: int, flip: bool, part: tuple[int, int]) -> UnpairedBatches:
     """Return batches of all domains, each in an order of its own, also where two are the same images."""
-    return Unpaired({name: dataset.feed(batch, derive(seed, "domain", name), flip, part) for name, dataset in domains.items()})
+    return UnpairedBatches(
+        {name: dataset.batch_source(batch, derive(seed, "domain", name), flip, part) for name, dataset in domains.items()}
+    )
 
 
 def _spec(domains: Mapping[str, DataSpec]) -> DataSpec:

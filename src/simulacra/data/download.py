@@ -64,7 +64,7 @@ def _download(url: str, temporary: Path, progress: Progress) -> None:
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, temporary.open("wb") as file:
         declared = response.headers.get("Content-Length")
         total = int(declared) if declared and declared.isdecimal() else None
-        with progress.work(f"downloading {url.rsplit('/', 1)[-1]}", total, "B") as meter:
+        with progress.task(f"downloading {url.rsplit('/', 1)[-1]}", total, "B") as meter:
             while piece := response.read(_CHUNK):
                 file.write(piece)
                 meter.advance(len(piece))

@@ -40,7 +40,7 @@ def prepare(material: Material, config: DataConfig, progress: Progress) -> Prepa
         facts = _write(material, config, temporary, progress)
         publish(temporary, folder)
     for line in (*facts.notes, *([f"skipped {facts.skipped.line()}"] if facts.skipped.total else [])):
-        progress.say(f"{material.name}: {line}")
+        progress.message(f"{material.name}: {line}")
     prepared = read(folder)
     if prepared is None:
         raise DataError(f"{folder} changed while it was written: run again, or set {CACHE_VARIABLE} to another folder")
@@ -118,7 +118,7 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
 
 def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> Tally:
     tally, sizes, after = Tally(), Counter[tuple[int, int]](), 0
-    with progress.work(f"preparing {name}", reading.count, "images") as meter:
+    with progress.task(f"preparing {name}", reading.count, "images") as meter:
         for item in reading.items:
             if isinstance(item, Skip):
                 tally.skip(item.name, item.reason)

@@ -108,7 +108,7 @@ def heun(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: fl
     return noisy
 
 
-def dpm_solver(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
+def sample_dpmpp_2m(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
     """Solve for an estimate that is linear in the log SNR, by two levels: DPM-Solver++(2M) (Lu et al. 2022, algorithm 2).
 
     Second order with one evaluation a step. The first step, and one to the image itself, take the estimate as constant.
@@ -139,7 +139,7 @@ class Sampler:
 
 
 SAMPLERS: dict[str, Sampler] = {
-    "dpm-solver": Sampler(dpm_solver, "log-snr"),
+    "dpmpp-2m": Sampler(sample_dpmpp_2m, "log-snr"),
     "ddim": Sampler(ddim, "time"),
     "heun": Sampler(heun, "karras", evaluations=2),
     "euler": Sampler(euler, "karras"),

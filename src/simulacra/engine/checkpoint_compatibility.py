@@ -9,7 +9,7 @@ from simulacra.core.family import Family
 _OF_THE_FAMILY = ("model", "average")
 
 
-def misfit(tensors: Mapping[str, Mapping[str, Tensor]], family: Family, groups: tuple[str, ...]) -> str:
+def incompatibility(tensors: Mapping[str, Mapping[str, Tensor]], family: Family, groups: tuple[str, ...]) -> str:
     """Return the first thing that keeps the groups of a checkpoint from being put into a family; empty where they fit."""
     for group in groups:
         if group not in tensors:

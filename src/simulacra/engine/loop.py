@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
-from simulacra.core.batch_source import Feed
+from simulacra.core.batch_source import BatchSource
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import reseed
@@ -53,8 +53,8 @@ class Observer(Protocol):
 class Trainer:
     """A family in training, in one process or in several that share every batch."""
 
-    def __init__(self, family: Family, feed: Feed, settings: TrainConfig, processes: Processes = ALONE) -> None:
-        self.settings, self.feed, self.processes = settings, feed, processes
+    def __init__(self, family: Family, batch_source: BatchSource, settings: TrainConfig, processes: Processes = ALONE) -> None:
+        self.settings, self.batch_source, self.processes = settings, batch_source, processes
         self.share = processes.pieces(settings.accumulate, settings.batch)
         self.device = device_of(settings.device)
         self.precision = precision_of(settings.precision, self.device)
@@ -102,7 +102,7 @@ class Trainer:
     @property
     def epochs(self) -> float:
         """Passes over the training images."""
-        return self.step * self.batches_per_step / self.feed.per_epoch
+        return self.step * self.batches_per_step / self.batch_source.per_epoch
 
     # --- the loop
 
@@ -136,7 +136,7 @@ class Trainer:
         number = self.step * self.batches_per_step
         for index, turn in enumerate(self.turns):
             for repeat in range(turn.repeats):
-                batch = self.feed.batch(number, self.device)
+                batch = self.batch_source.batch(number, self.device)
                 self.window.add(self.step + 1, self._move(turn, batch, (index, repeat)))
                 number += 1
         self.step += 1
@@ -246,7 +246,7 @@ class Trainer:
     # --- duration
 
     def _steps(self, duration: str) -> int | None:
-        return Duration.parse(duration).steps(self.settings.batch, self.feed.per_epoch, self.batches_per_step)
+        return Duration.parse(duration).steps(self.settings.batch, self.batch_source.per_epoch, self.batches_per_step)
 
     def _share(self, step: float) -> float:
         if self.total is not None:

@@ -87,7 +87,7 @@ class Guarded:
 
     def _switch_off(self, why: str) -> None:
         self._is_on = False
-        self._progress.say(f"warning: the tracker {self._name} is switched off, the training is not harmed: {why}")
+        self._progress.message(f"warning: the tracker {self._name} is switched off, the training is not harmed: {why}")
 
 
 class Tracking:
@@ -117,7 +117,7 @@ class Tracking:
         began = time.monotonic()
         late = [guarded for guarded in self._guarded if not guarded.wait(began + _QUIET - time.monotonic())]
         if late:
-            self._progress.say(f"waiting for the trackers to end, {_PATIENCE:.0f} s at most")
+            self._progress.message(f"waiting for the trackers to end, {_PATIENCE:.0f} s at most")
         for guarded in late:
             if not guarded.wait(began + _PATIENCE - time.monotonic()):
                 guarded.leave()

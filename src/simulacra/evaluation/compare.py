@@ -60,7 +60,7 @@ def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: EvaluateConfi
     }
     results = {}
     for number, (name, trained) in enumerate(opened.items(), 1):
-        progress.say(f"{name} ({number} of {len(opened)})")
+        progress.message(f"{name} ({number} of {len(opened)})")
         results[name] = evaluate(trained, settings, progress)
     return Comparison(opened, results, compare(results))
 

@@ -13,7 +13,7 @@ from simulacra.core.progress import Progress
 from simulacra.evaluation.warnings import flags
 from simulacra.features.loading import why_not
 from simulacra.images.grid import make_folder
-from simulacra.metrics.context import Subject
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.measures import Findings, Measure, measures
 from simulacra.metrics.settings import EvaluateConfig
@@ -28,84 +28,84 @@ _VERSION = 2  # raised when a measure changes what it measures, so that no older
 
 def evaluate(trained: "OpenedRun", settings: EvaluateConfig, progress: Progress) -> dict[str, Any]:
     """Return and store every number that applies, with what is missing and why, and what should worry the reader."""
-    subject = Subject(trained, settings, progress)
-    if len(subject.split) == 0:
+    context = EvaluationContext(trained, settings, progress)
+    if len(context.split) == 0:
         raise DataError(f"{trained.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
-    plan, missing = _planned(subject)
+    plan, missing = _planned(context)
     stored = {measure: found for measure, file in plan.items() if (found := _stored(file))}
-    _announce(plan, stored, subject)
+    _announce(plan, stored, context)
     metrics: dict[str, Measurement] = {}
     pictures: dict[str, Any] = {}
     for measure, file in plan.items():
-        found = stored.get(measure) or _taken(measure, subject, file)
+        found = stored.get(measure) or _taken(measure, context, file)
         metrics |= found.metrics
         missing |= found.missing
         pictures |= found.pictures
-    result = {**_facts(subject), "settings": settings.table(), "evaluated": now()}
+    result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
     result |= {"not_applicable": missing, "warnings": flags(metrics, trained.spec.dimensions), "pictures": pictures}
     write_json(_file(trained, settings), result)
     return result
 
 
-def _planned(subject: Subject) -> tuple[dict[Measure, Path], dict[str, str]]:
+def _planned(context: EvaluationContext) -> tuple[dict[Measure, Path], dict[str, str]]:
     """Return the measures that apply with the file of each one's result, and why the others do not apply."""
     plan: dict[Measure, Path] = {}
     missing: dict[str, str] = {}
-    for measure in measures(subject.trained.dataset):
-        reason = _why_not(measure, subject)
+    for measure in measures(context.trained.dataset):
+        reason = _why_not(measure, context)
         if reason:
             missing[measure.name] = reason
         else:
-            plan[measure] = _cache(measure, subject)
+            plan[measure] = _cache(measure, context)
     return plan, missing
 
 
-def _why_not(measure: Measure, subject: Subject) -> str:
-    if not isinstance(subject.trained.model, measure.needs):
+def _why_not(measure: Measure, context: EvaluationContext) -> str:
+    if not isinstance(context.trained.model, measure.needs):
         return f"needs {measure.needs.__name__}"
-    if reason := measure.refused(subject):
+    if reason := measure.refused(context):
         return reason
-    if "samples" in measure.settings and subject.settings.samples == 0:
+    if "samples" in measure.settings and context.settings.samples == 0:
         return "--samples 0 leaves it out"
     if "extractor" not in measure.settings:
         return ""
-    if subject.extractor_name == "none":
+    if context.extractor_name == "none":
         return "--extractor none leaves it out"
-    return why_not(subject.extractor_name, subject.trained.dataset)
+    return why_not(context.extractor_name, context.trained.dataset)
 
 
-def _announce(plan: Mapping[Measure, Path], stored: Mapping[Measure, Findings], subject: Subject) -> None:
+def _announce(plan: Mapping[Measure, Path], stored: Mapping[Measure, Findings], context: EvaluationContext) -> None:
     """Say what is going to be computed, before it is."""
     if stored:
-        subject.progress.say(f"measured before, and taken from there: {', '.join(measure.name for measure in stored)}")
-    if ahead := [f"{measure.name} ({measure.cost(subject)})" for measure in plan if measure not in stored]:
-        subject.progress.say(f"to measure: {'; '.join(ahead)}")
+        context.progress.message(f"measured before, and taken from there: {', '.join(measure.name for measure in stored)}")
+    if ahead := [f"{measure.name} ({measure.cost(context)})" for measure in plan if measure not in stored]:
+        context.progress.message(f"to measure: {'; '.join(ahead)}")
 
 
 # --- results that are kept
 
 
-def _cache(measure: Measure, subject: Subject) -> Path:
+def _cache(measure: Measure, context: EvaluationContext) -> Path:
     """Return the file of a measure's result: its name is a digest of all that the numbers depend on."""
-    settings = subject.settings.table()
+    settings = context.settings.table()
     identity: dict[str, Any] = {
         "version": _VERSION,
-        "weights": subject.trained.digest,
-        "data": subject.trained.dataset.digest,
-        f"{subject.settings.split}_images": len(subject.split),
+        "weights": context.trained.digest,
+        "data": context.trained.dataset.digest,
+        f"{context.settings.split}_images": len(context.split),
         **{name: settings[name] for name in measure.settings},
     }
-    if "samples" in measure.settings and subject.manner:
-        identity["plan"] = subject.manner
+    if "samples" in measure.settings and context.sampling_protocol:
+        identity["plan"] = context.sampling_protocol
     if "extractor" in measure.settings:
-        identity["extractor"] = _extractor_identity(measure, subject)
-    return subject.trained.run.evaluations / "measures" / f"{measure.name}-{_digest(identity)[:20]}.json"
+        identity["extractor"] = _extractor_identity(measure, context)
+    return context.trained.run.evaluations / "measures" / f"{measure.name}-{_digest(identity)[:20]}.json"
 
 
-def _extractor_identity(measure: Measure, subject: Subject) -> str:
+def _extractor_identity(measure: Measure, context: EvaluationContext) -> str:
     """Return the digests of the weights of the extractors that a measure sees through, which trains those that never were."""
-    return " ".join(f"{extractor.network.title}:{extractor.digest}" for extractor in measure.extractors(subject))
+    return " ".join(f"{extractor.network.title}:{extractor.digest}" for extractor in measure.extractors(context))
 
 
 def _stored(file: Path) -> Findings | None:
@@ -120,10 +120,10 @@ def _stored(file: Path) -> Findings | None:
         return None
 
 
-def _taken(measure: Measure, subject: Subject, file: Path) -> Findings:
+def _taken(measure: Measure, context: EvaluationContext, file: Path) -> Findings:
     try:
-        with inference(subject.trained.model):
-            found = measure.take(subject)
+        with inference(context.trained.model):
+            found = measure.take(context)
     except NotApplicable as error:
         return Findings({}, {measure.name: str(error)})
     make_folder(file.parent)
@@ -141,9 +141,9 @@ def _digest(content: Mapping[str, Any]) -> str:
 # --- the whole
 
 
-def _facts(subject: Subject) -> dict[str, Any]:
+def _facts(context: EvaluationContext) -> dict[str, Any]:
     """Return which model was measured on what, and what its training took."""
-    trained, split = subject.trained, subject.settings.split
+    trained, split = context.trained, context.settings.split
     run, data = trained.run, trained.dataset
     shape = [data.spec.height, data.spec.width, data.spec.channels]
     provenance = run.provenance
@@ -152,7 +152,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
         "family": run.config.family,
         "checkpoint": trained.step,
         "weights_sha256": trained.digest,
-        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": split, "n": len(subject.split)},
+        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": split, "n": len(context.split)},
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,

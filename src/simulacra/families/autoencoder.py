@@ -21,7 +21,7 @@ class AutoencoderConfig(Config):
     """Settings of an autoencoder."""
 
     network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
-    latents: int = option(16, "size of the bottleneck", low=1)
+    latent_dim: int = option(16, "size of the bottleneck", low=1)
     features: tuple[int, ...] = option((32, 64), "conv: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the dense layers before the bottleneck (dense: mirrored after it)", low=1)
     downsample: Literal["stride", "pool"] = option("stride", "conv: halve by strided convolution or by max pooling")
@@ -45,13 +45,13 @@ class Autoencoder(Family, Encodes, Decodes, Reconstructs):
         self.config = config
         trunk = Trunk(config.network, config.features, config.hidden, config.downsample)
         body, features = encoder(data, trunk)
-        self.encoder = nn.Sequential(body, dense(features, config.latents))
-        self.decoder = decoder(data, trunk, config.latents, data.channels)
+        self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
+        self.decoder = decoder(data, trunk, config.latent_dim, data.channels)
 
     @property
-    def latents(self) -> int:
+    def latent_dim(self) -> int:
         """Size of the bottleneck."""
-        return self.config.latents
+        return self.config.latent_dim
 
     def players(self) -> dict[str, nn.Module]:
         """One player: the whole autoencoder."""

@@ -8,11 +8,11 @@ from torch import nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.games.adversarial import DuelConfig, Dueling
+from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
 from simulacra.networks.adversarial import (
     Discriminator,
-    Generates,
     Generator,
+    SamplesFromGenerator,
     leaky,
     spectrally_normalized,
 )
@@ -24,7 +24,7 @@ from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, hal
 
 
 @dataclass(frozen=True)
-class ConvGANConfig(DuelConfig):
+class ConvGANConfig(AdversarialConfig):
     """Settings of a convolutional GAN."""
 
     noise: int = option(100, "dimensions of the noise", low=1)
@@ -33,7 +33,7 @@ class ConvGANConfig(DuelConfig):
     dropout: float = option(0.4, "share of the discriminator's features that are dropped", low=0, high=0.9)
 
 
-class ConvGAN(Dueling, Generates):
+class ConvGAN(AdversarialGame, SamplesFromGenerator):
     """Two halvings of the image, two doublings of a small one; dropout keeps the discriminator from learning by heart."""
 
     Config = ConvGANConfig

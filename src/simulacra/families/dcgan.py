@@ -9,11 +9,11 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.games.adversarial import DuelConfig, Dueling
+from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
 from simulacra.networks.adversarial import (
     Discriminator,
-    Generates,
     Generator,
+    SamplesFromGenerator,
     spectrally_normalized,
 )
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
@@ -21,7 +21,7 @@ from simulacra.networks.labels import classes_of
 
 
 @dataclass(frozen=True)
-class DCGANConfig(DuelConfig):
+class DCGANConfig(AdversarialConfig):
     """Settings of a DCGAN."""
 
     noise: int = option(100, "dimensions of the noise", low=1)
@@ -39,7 +39,7 @@ class DCGANConfig(DuelConfig):
             raise UsageError(f"{name} needs a discriminator without batch norm, which {why}: add --no-batch-norm")
 
 
-class DCGAN(Dueling, Generates):
+class DCGAN(AdversarialGame, SamplesFromGenerator):
     """A generator of transposed convolutions, a discriminator of strided ones, batch norm in both."""
 
     Config = DCGANConfig

@@ -11,7 +11,7 @@ from simulacra.diffusion.loss_weights import WEIGHTS
 from simulacra.diffusion.noise_levels import variance_preserving
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS
 from simulacra.diffusion.schedules import SCHEDULES, stratified
-from simulacra.games.denoising import Denoising, Process
+from simulacra.games.denoising import DenoisingGame, DenoisingProcess
 from simulacra.games.denoising_config import DenoisingConfig
 
 _CIFAR: dict[str, object] = {
@@ -41,7 +41,7 @@ class DiffusionConfig(DenoisingConfig):
             raise UsageError("learned_variance is for chains, and noise_schedule 'karras' is for solvers: use cosine or linear")
 
 
-class Diffusion(Denoising):
+class Diffusion(DenoisingGame):
     """Images are drowned in noise, variance kept; the network estimates what is under it."""
 
     Config = DiffusionConfig
@@ -55,7 +55,7 @@ class Diffusion(Denoising):
     defaults: ClassVar[Mapping[str, object]] = {"ema": 0.9995, "clip": 1.0}
 
     def __init__(self, config: DiffusionConfig, data: DataSpec) -> None:
-        process = Process(
+        process = DenoisingProcess(
             variance_preserving(SCHEDULES[config.noise_schedule]),
             PARAMETERIZATIONS[config.prediction],
             WEIGHTS[config.weighting],

@@ -13,7 +13,7 @@ from simulacra.diffusion.loss_weights import straight as evenly_weighted
 from simulacra.diffusion.noise_levels import Level, straight
 from simulacra.diffusion.parameterizations import velocity
 from simulacra.diffusion.schedules import stratified
-from simulacra.games.denoising import Denoising, Process
+from simulacra.games.denoising import DenoisingGame, DenoisingProcess
 from simulacra.games.denoising_config import DenoisingConfig
 
 _FIRST = 1e-3  # the earliest time: at 0 itself there is no noise, and the velocity cannot be told from the image
@@ -23,13 +23,13 @@ _FIRST = 1e-3  # the earliest time: at 0 itself there is no noise, and the veloc
 class FlowConfig(DenoisingConfig):
     """Settings of a flow."""
 
-    sampler: Literal["dpm-solver", "ddim", "heun", "euler", "ancestral"] = option(
+    sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option(
         "heun", "how noise becomes images, unless 'simulacra sample' is told otherwise"
     )
     times: Literal["uniform", "logit-normal"] = option("uniform", "where to train: on all of the path, or mostly in its middle")
 
 
-class Flow(Denoising):
+class Flow(DenoisingGame):
     """Image and noise are joined by a line; the network estimates the mean direction of all lines through a point."""
 
     Config = FlowConfig
@@ -43,7 +43,7 @@ class Flow(Denoising):
 
     def __init__(self, config: FlowConfig, data: DataSpec) -> None:
         times = {"uniform": stratified, "logit-normal": _in_the_middle}[config.times]
-        super().__init__(config, data, Process(_path, velocity, evenly_weighted, times, spacing="time"))
+        super().__init__(config, data, DenoisingProcess(_path, velocity, evenly_weighted, times, spacing="time"))
 
 
 def _path(time: Tensor) -> Level:

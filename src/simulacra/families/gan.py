@@ -8,11 +8,11 @@ from torch import nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.games.adversarial import DuelConfig, Dueling
+from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
 from simulacra.networks.adversarial import (
     Discriminator,
-    Generates,
     Generator,
+    SamplesFromGenerator,
     leaky,
     spectrally_normalized,
 )
@@ -21,14 +21,14 @@ from simulacra.networks.mlp import dense
 
 
 @dataclass(frozen=True)
-class GANConfig(DuelConfig):
+class GANConfig(AdversarialConfig):
     """Settings of a dense GAN."""
 
     noise: int = option(64, "dimensions of the noise", low=1)
     hidden: tuple[int, ...] = option((256, 256), "widths of the generator's dense layers (mirrored in the discriminator)", low=1)
 
 
-class GAN(Dueling, Generates):
+class GAN(AdversarialGame, SamplesFromGenerator):
     """A dense generator and a dense discriminator."""
 
     Config = GANConfig

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Evidence, LogLikelihood, Posterior, ScoresLikelihood
+from simulacra.core.capabilities import ELBOTerms, HasLikelihood, LogLikelihood, Posterior
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
@@ -33,7 +33,7 @@ class VAEConfig(Config):
     """Settings of a VAE."""
 
     network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
-    latents: int = option(16, "latent dimensions", low=1)
+    latent_dim: int = option(16, "latent dimensions", low=1)
     features: tuple[int, ...] = option((32, 64), "conv: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: the non-linearity")
@@ -56,7 +56,7 @@ class VAEConfig(Config):
             raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
 
 
-class VAE(Family, Variational, ScoresLikelihood):
+class VAE(Family, Variational, HasLikelihood):
     """A latent-variable model p(x|z) N(z; 0, 1) with a diagonal Gaussian posterior q(z|x)."""
 
     Config = VAEConfig
@@ -64,11 +64,11 @@ class VAE(Family, Variational, ScoresLikelihood):
     paper = "Kingma & Welling 2013; Burda et al. 2015"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "conv": {},
-        "dense": {"network": "dense", "hidden": (400,), "latents": 20},
+        "dense": {"network": "dense", "hidden": (400,), "latent_dim": 20},
         "iwae": {
             "network": "dense",
             "hidden": (200, 200),
-            "latents": 50,
+            "latent_dim": 50,
             "activation": "tanh",
             "binarize": True,
             "objective": "iwae",
@@ -81,23 +81,23 @@ class VAE(Family, Variational, ScoresLikelihood):
         self.config, self.data = config, data
         trunk = Trunk(config.network, config.features, config.hidden, activation=config.activation)
         self.encoder, features = encoder(data, trunk)
-        self.mean = dense(features, config.latents)
-        self.log_var = dense(features, config.latents)
+        self.mean = dense(features, config.latent_dim)
+        self.log_var = dense(features, config.latent_dim)
         outputs = data.channels * (2 if config.likelihood == "logistic" else 1)
-        self.decoder = decoder(data, trunk, config.latents, outputs)
+        self.decoder = decoder(data, trunk, config.latent_dim, outputs)
         self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
 
     # --- what it is made of
 
     @property
-    def latents(self) -> int:
+    def latent_dim(self) -> int:
         """Latent dimensions."""
-        return self.config.latents
+        return self.config.latent_dim
 
     @property
     def beta(self) -> float:
         """Weight of the KL in nats against the distortion in nats: `reduction = mean` multiplies beta by pixels / latents."""
-        scale = self.data.dimensions / self.latents if self.config.reduction == "mean" else 1.0
+        scale = self.data.dimensions / self.latent_dim if self.config.reduction == "mean" else 1.0
         return self.config.beta * scale
 
     @property
@@ -129,7 +129,7 @@ class VAE(Family, Variational, ScoresLikelihood):
 
     def _elbo_loss(self, batch: Batch) -> dict[str, Loss]:
         """Beta * rate + distortion in nats, mean over images; divided by the pixels where reduction is `mean`."""
-        evidence = self._evidence(self.observe(batch.images), self.config.particles)
+        evidence = self._elbo(self.observe(batch.images), self.config.particles)
         rate, distortion = evidence.rate.mean(), evidence.distortion.mean()
         scale = self.data.dimensions if self.config.reduction == "mean" else 1
         parts = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
@@ -164,9 +164,9 @@ class VAE(Family, Variational, ScoresLikelihood):
             return (images * 255 + torch.rand_like(images)) / 256
         return images
 
-    def evidence(self, observed: Tensor) -> Evidence:
+    def elbo(self, observed: Tensor) -> ELBOTerms:
         """Analytic KL, and the distortion at one sample of the posterior."""
-        return self._evidence(observed, 1)
+        return self._elbo(observed, 1)
 
     def log_likelihood(self, observed: Tensor, particles: int) -> LogLikelihood:
         """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
@@ -178,11 +178,11 @@ class VAE(Family, Variational, ScoresLikelihood):
         log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
         return LogLikelihood(importance_bound(log_weights), "lower bound")
 
-    def _evidence(self, observed: Tensor, particles: int) -> Evidence:
+    def _elbo(self, observed: Tensor, particles: int) -> ELBOTerms:
         posterior = self.posterior(observed)
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1)
         distortion = -self._log_likelihood_given(drawn(posterior, particles), observed).mean(0)
-        return Evidence(rate, distortion)
+        return ELBOTerms(rate, distortion)
 
     def _log_weights(self, observed: Tensor, posterior: Posterior, particles: int) -> Tensor:
         """Return log p(x|z) + log p(z) - log q(z|x) for fresh samples z of q: [k b]."""

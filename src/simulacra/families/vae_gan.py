@@ -29,10 +29,12 @@ _LEAST_VARIANCE = 1e-12  # of features: below it all real images look the same
 class VAEGANConfig(Config):
     """Settings of a VAE/GAN."""
 
-    latents: int = option(16, "latent dimensions", low=1)
+    latent_dim: int = option(16, "latent dimensions", low=1)
     features: tuple[int, ...] = option((32, 64), "encoder and decoder: feature maps after each halving of the image", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers", low=1)
-    judge_features: tuple[int, ...] = option((32, 64, 128), "discriminator: feature maps after each halving of the image", low=1)
+    discriminator_features: tuple[int, ...] = option(
+        (32, 64, 128), "discriminator: feature maps after each halving of the image", low=1
+    )
     batch_norm: bool = option(False, "discriminator: batch norm behind its first layer, over real images and over fakes apart")
     layer: int = option(1, "the discriminator's layer in which images are compared, counted from 1", low=1)
     gamma: float = option(0.05, "decoder: weight of likeness against being believed", low=0)
@@ -45,10 +47,10 @@ class VAEGANConfig(Config):
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
-        if self.layer > len(self.judge_features):
-            layers = len(self.judge_features)
+        if self.layer > len(self.discriminator_features):
+            layers = len(self.discriminator_features)
             raise UsageError(
-                f"layer is {self.layer}, and the discriminator has {layers}: at most {layers}, or more --judge-features"
+                f"layer is {self.layer}, and the discriminator has {layers}: at most {layers}, or more --discriminator-features"
             )
         check_smoothing(self.loss, self.smoothing)
         if self.batch_norm and self.r1:
@@ -65,8 +67,8 @@ class VAEGAN(Family, Variational):
     paper = "Larsen et al. 2015"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "28": {},
-        "32": {"features": (32, 64, 128), "latents": 64},
-        "64": {"features": (32, 64, 128, 256), "judge_features": (32, 64, 128, 256), "latents": 128},
+        "32": {"features": (32, 64, 128), "latent_dim": 64},
+        "64": {"features": (32, 64, 128, 256), "discriminator_features": (32, 64, 128, 256), "latent_dim": 128},
     }
     defaults: ClassVar[Mapping[str, object]] = {"lr": 1e-3, "beta1": 0.5, "batch": 64}
 
@@ -75,11 +77,11 @@ class VAEGAN(Family, Variational):
         self.config = config
         trunk = Trunk("conv", config.features, config.hidden)
         body, features = encoder(data, trunk)
-        heads = {"mean": dense(features, config.latents), "log_var": dense(features, config.latents)}
+        heads = {"mean": dense(features, config.latent_dim), "log_var": dense(features, config.latent_dim)}
         self.encoder = nn.ModuleDict({"body": body, **heads})
-        self.decoder = decoder(data, trunk, config.latents, data.channels)
+        self.decoder = decoder(data, trunk, config.latent_dim, data.channels)
         norm: Norm = "batch" if config.batch_norm else "none"
-        judge, judged = discriminator_body(data, data.channels, config.judge_features, norm)
+        judge, judged = discriminator_body(data, data.channels, config.discriminator_features, norm)
         self.discriminator = Discriminator(judge, dense(judged, 1))
 
     # --- training
@@ -128,9 +130,9 @@ class VAEGAN(Family, Variational):
     # --- what it can do
 
     @property
-    def latents(self) -> int:
+    def latent_dim(self) -> int:
         """Latent dimensions."""
-        return self.config.latents
+        return self.config.latent_dim
 
     def posterior(self, images: Tensor) -> Posterior:
         """Return q(z|x)."""

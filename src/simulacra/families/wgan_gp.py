@@ -11,7 +11,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.adversarial import given_labels
-from simulacra.networks.adversarial import Discriminator, Generates, Generator, leaky
+from simulacra.networks.adversarial import Discriminator, Generator, SamplesFromGenerator, leaky
 from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
 from simulacra.networks.labels import classes_of
 from simulacra.networks.mlp import dense, mlp
@@ -33,7 +33,7 @@ class WGANGPConfig(Config):
     conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
 
 
-class WGANGP(Family, Generates):
+class WGANGP(Family, SamplesFromGenerator):
     """A critic that estimates how far generated images are from real ones, and a generator that closes the distance."""
 
     Config = WGANGPConfig

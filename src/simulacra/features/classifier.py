@@ -96,9 +96,9 @@ def in_training(kind: type[Classifier], images: Split, classes: int, settings: T
 def meter_of(trainer: Trainer, label: str, progress: Progress) -> AbstractContextManager[Meter]:
     """Open the progress bar of a training: over its steps, or over the seconds where it is for a time."""
     if trainer.total is not None:
-        return progress.work(label, trainer.total, "steps", trainer.step)
+        return progress.task(label, trainer.total, "steps", trainer.step)
     seconds = round(Duration.parse(trainer.settings.duration).amount)
-    return progress.work(label, seconds, "seconds", min(seconds, int(trainer.seconds)))
+    return progress.task(label, seconds, "seconds", min(seconds, int(trainer.seconds)))
 
 
 def trained(trainer: Trainer) -> Classifier:

@@ -92,7 +92,7 @@ def _obtain(
     if stored is None:
         with _alone(folder, progress):
             stored = _stored(folder, fits, SILENT) or _train(kind, data, settings, folder, progress)
-        progress.say(describe(stored.facts))
+        progress.message(describe(stored.facts))
     return _ready(kind, stored)
 
 
@@ -100,11 +100,11 @@ def _stored(folder: Path, fits: Callable[[Facts], bool], progress: Progress) -> 
     try:
         stored = weights.read(folder)
     except weights.DamagedWeights as error:
-        progress.say(f"warning: {error}. It is trained again")
+        progress.message(f"warning: {error}. It is trained again")
         return None
     if stored is None or fits(stored.facts):
         return stored
-    progress.say(f"{stored.facts['name']} with seed {stored.facts['seed']} was trained with other settings, and is replaced")
+    progress.message(f"{stored.facts['name']} with seed {stored.facts['seed']} was trained with other settings, and is replaced")
     return None
 
 
@@ -119,7 +119,7 @@ def _alone(folder: Path, progress: Progress) -> Iterator[None]:
 
     def wait() -> None:
         if not told:
-            progress.say(f"another process is training this extractor, in {folder}: waiting for it")
+            progress.message(f"another process is training this extractor, in {folder}: waiting for it")
             told.append(True)
         time.sleep(_WAIT)
 
@@ -177,7 +177,7 @@ def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress
         seen = trainer.total * settings.batch
         length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores"
         length += ", less on this GPU" if trainer.device.type == "cuda" else ""
-    progress.say(
+    progress.message(
         f"training the feature extractor {kind} on {data.name} ({len(data.train):,} images, {len(data.spec.classes)} classes), "
         f"once: {length}. It is kept in {folder}"
     )
@@ -205,11 +205,11 @@ def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
     except checkpoint.DamagedCheckpoint:
         return
     trainer.restore(stored)
-    progress.say(f"continuing at step {trainer.step:,}, where it was stopped")
+    progress.message(f"continuing at step {trainer.step:,}, where it was stopped")
 
 
 def _accuracy(network: Classifier, images: Split, progress: Progress) -> dict[str, Any]:
-    with progress.work(f"accuracy, {images.name}", len(images), "images") as meter:
+    with progress.task(f"accuracy, {images.name}", len(images), "images") as meter:
         measured = mean_of(told_right(network, images, meter), {})
     return {"value": measured.value, "standard_error": measured.standard_error, "n": measured.n}
 

@@ -22,7 +22,7 @@ from simulacra.objectives.gradient_penalty import zero_centered_penalty
 
 
 @dataclass(frozen=True)
-class DuelConfig(Config):
+class AdversarialConfig(Config):
     """Settings that all games of two share."""
 
     loss: Literal["non-saturating", "saturating", "hinge", "least-squares", "wasserstein"] = option(
@@ -47,12 +47,12 @@ class DuelConfig(Config):
 
 
 @dataclass(frozen=True)
-class Duel:
+class AdversarialTurns:
     """The turns of a generator and a discriminator, players of these names."""
 
     generator: nn.Module
     discriminator: nn.Module
-    config: DuelConfig
+    config: AdversarialConfig
     noise: int
 
     def turns(self) -> tuple[Turn, ...]:
@@ -106,12 +106,12 @@ class Duel:
         return images
 
 
-class Dueling(Family):
+class AdversarialGame(Family):
     """A family of two networks that play a duel; its constructor makes them."""
 
     generator: nn.Module
     discriminator: nn.Module
-    config: DuelConfig
+    config: AdversarialConfig
     noise: int
     """Dimensions of the generator's noise."""
 
@@ -121,7 +121,7 @@ class Dueling(Family):
 
     def turns(self) -> tuple[Turn, ...]:
         """Return the discriminator's turn, then the generator's."""
-        return Duel(self.generator, self.discriminator, self.config, self.noise).turns()
+        return AdversarialTurns(self.generator, self.discriminator, self.config, self.noise).turns()
 
 
 def given_labels(batch: Batch, conditional: bool) -> Tensor | None:

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Inverts, LogLikelihood, Plan, Refines, Restores, ScoresSteps, StepCosts
+from simulacra.core.capabilities import (
+    DiffusionBound,
+    HasDiffusionBound,
+    Inverts,
+    LogLikelihood,
+    Restores,
+    SamplesIteratively,
+    SamplingPlan,
+)
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import Streams
@@ -35,7 +43,7 @@ _INVERSION = 30  # steps from image to noise and back
 
 
 @dataclass(frozen=True)
-class Process:
+class DenoisingProcess:
     """What tells one denoising family from another.
 
     path: its noise levels; kind: what the network's output means; weight: what a squared error of the image costs at a level;
@@ -55,12 +63,12 @@ class Process:
         return grid(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
 
 
-class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
+class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionBound):
     """One player: a U-Net that is shown noisy images and their noise level. Inside, images are in [-1, 1]."""
 
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
 
-    def __init__(self, config: DenoisingConfig, data: DataSpec, process: Process) -> None:
+    def __init__(self, config: DenoisingConfig, data: DataSpec, process: DenoisingProcess) -> None:
         super().__init__()
         self.config, self.data, self.process = config, data, process
         self.classes = classes_of(data, config.conditional)
@@ -137,27 +145,27 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
         return (noise_size(self.data.dimensions, self.classes),)
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> SamplingPlan:
         """The plan of the settings."""
         config = self.config
-        return Plan(config.sampler, config.sampling_steps, config.guidance, config.eta)
+        return SamplingPlan(config.sampler, config.sampling_steps, config.guidance_scale, config.eta)
 
-    def evaluations(self, plan: Plan) -> int:
+    def evaluations(self, plan: SamplingPlan) -> int:
         """Return the network's evaluations of an image."""
         each = SAMPLERS[plan.sampler].evaluations
-        return (plan.steps * each - (each - 1)) * (1 if plan.guidance == 1 else 2)
+        return (plan.steps * each - (each - 1)) * (1 if plan.guidance_scale == 1 else 2)
 
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images [b c h w] in [0, 1], by the plan of the settings."""
-        return self.refine(noise, labels, self.plan, _pass)
+        return self.sample_with_plan(noise, labels, self.plan, _pass)
 
-    def refine(self, noise: Tensor, labels: Tensor | None, plan: Plan, advance: Callable[[], None]) -> Tensor:
+    def sample_with_plan(self, noise: Tensor, labels: Tensor | None, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
         """Return images [b c h w] in [0, 1], by a plan."""
         self.check(plan)
         _, labels = drawn_classes(noise, labels, self.classes)
         return _shown(self._walked(noise, self._denoiser(labels, plan, advance), plan))
 
-    def _walked(self, noise: Tensor, denoise: Denoiser, plan: Plan) -> Tensor:
+    def _walked(self, noise: Tensor, denoise: Denoiser, plan: SamplingPlan) -> Tensor:
         """Return images in [-1, 1] that a denoiser makes of noise [b *noise_shape]."""
         pixels, _ = drawn_classes(noise, None, self.classes)
         levels = self.process.levels(plan.sampler, plan.steps)
@@ -169,17 +177,17 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
 
     def restore(self, images: Tensor, known: Tensor, noise: Tensor) -> Tensor:
         """Return images [b c h w] in [0, 1], given where known and made of noise elsewhere, by the plan of the settings."""
-        denoise = self._denoiser(None, replace(self.plan, guidance=1.0), _pass)
+        denoise = self._denoiser(None, replace(self.plan, guidance_scale=1.0), _pass)
         return _shown(self._walked(noise, inpainting(denoise, 2 * images - 1, known.float()), self.plan))
 
-    def drown(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
+    def forward_process(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
         """Return images at evenly spaced times of the way to noise: [moments b c h w] in [0, 1]."""
         pixels, _ = drawn_classes(noise, None, self.classes)
         levels = self.process.path(torch.linspace(0, 1, moments)[1:])
         drawn = pixels.unflatten(1, self.data.shape)
         return torch.stack([images, *(_shown(noised(2 * images - 1, drawn, level)) for level in levels)])
 
-    def emerge(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
+    def reverse_process(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
         """Return what the sampler is given at some of its steps, and what it makes: [moments b c h w] in [0, 1]."""
         _, labels = drawn_classes(noise, labels, self.classes)
         denoise, seen = self._denoiser(labels, self.plan, _pass), list[Tensor]()
@@ -192,7 +200,7 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
         chosen = torch.linspace(0, len(seen), moments).round().int().tolist()
         return torch.stack([(*seen, made)[place] for place in chosen])
 
-    def _denoiser(self, labels: Tensor | None, plan: Plan, advance: Callable[[], None]) -> Denoiser:
+    def _denoiser(self, labels: Tensor | None, plan: SamplingPlan, advance: Callable[[], None]) -> Denoiser:
         """Return the denoiser that samplers see: guided, its images held in [-1, 1] (as Ho et al. 2020 do)."""
         reduced = plan.precision != torch.float32
 
@@ -205,22 +213,24 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
         def denoise(noisy: Tensor, level: Level) -> Estimate:
             found = estimated(noisy, level, labels)
             image = found.image
-            if plan.guidance != 1:
-                image = guided(image, estimated(noisy, level, None).image, plan.guidance)
+            if plan.guidance_scale != 1:
+                image = guided(image, estimated(noisy, level, None).image, plan.guidance_scale)
             return Estimate(image.clamp(-1, 1), found.share)
 
         return denoise
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: SamplingPlan) -> None:
         """Raise UsageError for a plan that cannot be followed."""
         if plan.sampler not in SAMPLERS:
             raise unknown("sampler", plan.sampler, SAMPLERS)
         if plan.steps < 1:
             raise UsageError(f"steps is {plan.steps}, expected at least 1")
-        if plan.guidance != 1 and not self.classes:
-            raise UsageError(f"guidance is {plan.guidance}, and this model tells no classes apart: leave it at 1")
-        if plan.guidance < 0 or not 0 <= plan.eta <= 1:
-            raise UsageError(f"guidance is {plan.guidance} and eta {plan.eta}, expected at least 0 and a share in [0, 1]")
+        if plan.guidance_scale != 1 and not self.classes:
+            raise UsageError(f"guidance_scale is {plan.guidance_scale}, and this model tells no classes apart: leave it at 1")
+        if plan.guidance_scale < 0 or not 0 <= plan.eta <= 1:
+            raise UsageError(
+                f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}, expected at least 0 and a share in [0, 1]"
+            )
         if plan.eta and plan.sampler != "ddim":
             raise UsageError(f"eta is {plan.eta}, which sampler 'ddim' takes, and {plan.sampler!r} does not: leave it at 0")
 
@@ -248,14 +258,14 @@ class Denoising(Family, Refines, Restores, Inverts, ScoresSteps):
 
     # --- likelihood
 
-    def step_costs(self, images: Tensor, draws: int) -> StepCosts:
+    def diffusion_bound(self, images: Tensor, draws: int) -> DiffusionBound:
         """Return the terms of the bound of a chain of 1000 levels, for no class in particular."""
         images = 2 * images - 1
         levels = chain(self.process.path, CHAIN)
         found = [self._drawn_step(images, levels) for _ in range(draws)]
         steps, times = (torch.stack([pair[side] for pair in found], 1) for side in (0, 1))
         decoder = decoder_nats(self._at(images, levels[0]), images, levels[0])
-        return StepCosts(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN - 1)
+        return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN - 1)
 
     def _drawn_step(self, images: Tensor, levels: Level) -> tuple[Tensor, Tensor]:
         """Return the cost of one step for each image, less the oftener it is drawn; and its time."""

@@ -21,17 +21,17 @@ class DenoisingConfig(Config):
     group: int = option(16, "channels normalized together, at least; processors are slower with fewer than 16", low=1)
     conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
     label_dropout: float = option(0.1, "conditional: share of images learned without their class", low=0, high=0.9)
-    sampler: Literal["dpm-solver", "ddim", "heun", "euler", "ancestral"] = option(
-        "dpm-solver", "how noise becomes images, unless 'simulacra sample' is told otherwise"
+    sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option(
+        "dpmpp-2m", "how noise becomes images, unless 'simulacra sample' is told otherwise"
     )
     sampling_steps: int = option(20, "in how many steps", low=1)
-    guidance: float = option(1.0, "conditional: how decidedly images show their class; 1 as learned, more exaggerates", low=0)
+    guidance_scale: float = option(1.0, "conditional: classifier-free guidance scale; 1 disables guidance", low=0)
     eta: float = option(0.0, "ddim: share of fresh noise in each step", low=0, high=1)
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
-        if self.guidance != 1 and not self.conditional:
-            raise UsageError(f"guidance is {self.guidance}, which needs classes: add --conditional, or leave it at 1")
+        if self.guidance_scale != 1 and not self.conditional:
+            raise UsageError(f"guidance_scale is {self.guidance_scale}, which needs classes: add --conditional, or leave it at 1")
         if self.conditional and self.label_dropout == 0:
             raise UsageError("label_dropout is 0: a conditional model must learn images without their class, too, such as 0.1")
         if self.eta and self.sampler != "ddim":

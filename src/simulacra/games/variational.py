@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Decodes, Encodes, Infers, Posterior, Reconstructs, Samples
+from simulacra.core.capabilities import Decodes, Encodes, HasPosterior, Posterior, Reconstructs, Samples
 
 _LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
 
 
-class Variational(Samples, Encodes, Decodes, Reconstructs, Infers):
+class Variational(Samples, Encodes, Decodes, Reconstructs, HasPosterior):
     """All that follows from a posterior q(z|x), a decoder, and the prior N(0, 1)."""
 
     prior = "standard normal"
@@ -16,7 +16,7 @@ class Variational(Samples, Encodes, Decodes, Reconstructs, Infers):
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """The prior is the noise: [latents]."""
-        return (self.latents,)
+        return (self.latent_dim,)
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the posterior mean."""

@@ -33,7 +33,7 @@ def train(
 ) -> OpenedRun:
     """Train a family into a new run folder and return the model.
 
-    `settings` are those of `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latents=8, preset="dense".
+    `settings` are those of `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latent_dim=8, preset="dense".
     `dataset` is for images of your own (`simulacra.from_array`). Raises UsageError, DataError, NonFiniteError.
     """
     tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": family}

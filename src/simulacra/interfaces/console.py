@@ -28,7 +28,7 @@ class Console:
         self._speaks = launched().first
         self._bars: Bars | None = None
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         """Tell one line."""
         if not self._speaks:
             return
@@ -49,7 +49,7 @@ class Console:
             print(text(), flush=True)
 
     @contextmanager
-    def work(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
+    def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
         """Show a bar on a terminal, else a line from time to time."""
         if not sys.stderr.isatty():
             meter = _Lines(label, total, unit, start)

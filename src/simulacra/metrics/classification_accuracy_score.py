@@ -40,7 +40,7 @@ def classifier_accuracy(
         trainer = in_training(trainable(kind), generated, classes, settings)
         with meter_of(trainer, "training on generated images", progress) as meter:
             trainer.run(Watch(meter))
-    with progress.work("telling real images", len(test), "images") as meter:
+    with progress.task("telling real images", len(test), "images") as meter:
         right = told_right(trained(trainer), test, meter)
     protocol = {
         "classifier": trained(trainer).title,

@@ -13,7 +13,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
-from simulacra.core.capabilities import Plan, Refines, Samples, require
+from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan, require
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_bytes
@@ -33,7 +33,7 @@ _AT_ONCE = 250  # images that are generated together
 
 
 @dataclass
-class Subject:
+class EvaluationContext:
     """A trained model under evaluation."""
 
     trained: "OpenedRun"
@@ -67,22 +67,22 @@ class Subject:
     def generated(self) -> Embedding:
         """Features and classes of `settings.samples` generated images; images and features never all stand in memory twice."""
         extractor = self.extractor
-        with self.progress.work("generating", self.settings.samples, "images") as meter:
+        with self.progress.task("generating", self.settings.samples, "images") as meter:
             return _joined([extractor.embed(images, meter) for images in self.images()])
 
     @cached_property
-    def plan(self) -> Plan | None:
+    def plan(self) -> SamplingPlan | None:
         """How a model that refines noise does so here; None for others. Raises UsageError for what it cannot do."""
         model, settings = self.trained.model, self.settings
-        if not isinstance(model, Refines):
+        if not isinstance(model, SamplesIteratively):
             return None
-        guidance = None if settings.guidance < 0 else settings.guidance
+        guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = self.trained.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
         model.check(plan)
         return plan
 
     @property
-    def manner(self) -> dict[str, Any]:
+    def sampling_protocol(self) -> dict[str, Any]:
         """What the protocol of generated images says of how they were made."""
         return {} if self.plan is None else facts(self.plan)
 
@@ -113,7 +113,7 @@ class Subject:
     def _generated(self, drawn: Tensor, labels: Tensor | None) -> Tensor:
         model = require(self.trained.model, Samples, "fidelity")
         with inference(self.trained.model):
-            if isinstance(model, Refines) and self.plan is not None:
+            if isinstance(model, SamplesIteratively) and self.plan is not None:
                 return levels(refined(model, drawn, labels, self.plan))
             return levels(model.generate(drawn, labels))
 
@@ -133,7 +133,7 @@ class Subject:
             return Embedding(tensors["features"], tensors.get("predictions"))
         except (OSError, SafetensorError, KeyError):
             pass
-        with self.progress.work(f"features of {split.name} images", len(split), "images") as meter:
+        with self.progress.task(f"features of {split.name} images", len(split), "images") as meter:
             found = self.extractor.embed(split, meter)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, serialize_tensors(_named(found)))

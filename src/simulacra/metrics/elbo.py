@@ -2,7 +2,7 @@
 
 import torch
 
-from simulacra.core.capabilities import ScoresLikelihood
+from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
@@ -11,7 +11,7 @@ from simulacra.metrics.statistics.likelihood_targets import observations
 from simulacra.objectives.likelihood import bits_per_dimension
 
 
-def evidence(model: ScoresLikelihood, split: Split, seed: int, meter: Meter) -> dict[str, Measurement]:
+def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[str, Measurement]:
     """Measure negative_elbo_nats = rate_nats + distortion_nats on every image of a split, one latent sample each.
 
     Smaller is better. Sums over pixels and latent dimensions, mean over images.
@@ -19,7 +19,7 @@ def evidence(model: ScoresLikelihood, split: Split, seed: int, meter: Meter) -> 
     rates, distortions = [], []
     for number, observed in observations(model, split, seed):
         with stream(seed, "evidence", number):
-            terms = model.evidence(observed)
+            terms = model.elbo(observed)
         rates.append(terms.rate)
         distortions.append(terms.distortion)
         meter.advance(len(observed))

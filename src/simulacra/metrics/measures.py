@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Samples, ScoresLikelihood, ScoresSteps, Translates
+from simulacra.core.capabilities import Encodes, HasDiffusionBound, HasLikelihood, HasPosterior, Reconstructs, Samples, Translates
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Meter
@@ -19,9 +19,10 @@ from simulacra.features.loading import default_extractor
 from simulacra.metrics.active_units import active_units
 from simulacra.metrics.class_histogram import class_kl, modes_covered
 from simulacra.metrics.classification_accuracy_score import classifier_accuracy
-from simulacra.metrics.context import Subject
+from simulacra.metrics.context import EvaluationContext
+from simulacra.metrics.diffusion_bound import DRAWS, diffusion_bound, flow_bits
 from simulacra.metrics.diversity import diversity
-from simulacra.metrics.elbo import evidence
+from simulacra.metrics.elbo import elbo
 from simulacra.metrics.frechet_distance import REPLICATES, frechet_distance, frechet_floor
 from simulacra.metrics.image_positions import by_class, suspects
 from simulacra.metrics.kernel_distance import SUBSETS, kernel_distance
@@ -37,7 +38,6 @@ from simulacra.metrics.reconstruction import reconstruction
 from simulacra.metrics.ssim import WINDOW
 from simulacra.metrics.statistics.distances import BLOCK
 from simulacra.metrics.statistics.moments import blocked_moments
-from simulacra.metrics.step_costs import DRAWS, flow_bits, step_costs
 from simulacra.metrics.translation_quality import judges, nearness_and_cycle, surviving_classes, why_not_judged
 
 Measured = dict[str, Measurement]
@@ -66,10 +66,10 @@ class Measure:
     name: str
     needs: type
     settings: tuple[str, ...]
-    cost: Callable[[Subject], str]
-    take: Callable[[Subject], Findings]
-    refused: Callable[[Subject], str] = lambda subject: ""
-    extractors: Callable[[Subject], Sequence[Extractor]] = lambda subject: (subject.extractor,)
+    cost: Callable[[EvaluationContext], str]
+    take: Callable[[EvaluationContext], Findings]
+    refused: Callable[[EvaluationContext], str] = lambda context: ""
+    extractors: Callable[[EvaluationContext], Sequence[Extractor]] = lambda context: (context.extractor,)
 
 
 def measures(data: Dataset) -> tuple[Measure, ...]:
@@ -80,7 +80,7 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
     return (
         Measure("reconstruction", Reconstructs, (), lambda s: f"{_tests(s)} reconstructions", _reconstruction),
         Measure("latents", Encodes, (), lambda s: f"{len(_learned(s)) + len(s.split):,} encodings", _latents),
-        Measure("bounds", ScoresLikelihood, ("seed",), lambda s: f"{_tests(s)} encodings and decodings", _bounds),
+        Measure("bounds", HasLikelihood, ("seed",), lambda s: f"{_tests(s)} encodings and decodings", _bounds),
         Measure("translation", Translates, (), lambda s: f"{_tests(s)} translations and back, each way", _translation),
         Measure("classes", Translates, _JUDGED, lambda s: f"{_tests(s)} translations", _classes, why_not_judged, judges),
         Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity)
@@ -90,13 +90,13 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
         Measure("cas", Samples, ("samples", "seed", "cas"), _cas_cost, _cas, _no_cas),
         Measure(
             "likelihood",
-            ScoresLikelihood,
+            HasLikelihood,
             ("seed", "particles"),
             lambda s: f"{_tests(s)} x {s.settings.particles} decodings",
             _nll,
         ),
-        Measure("step costs", ScoresSteps, ("seed",), lambda s: f"{_tests(s)} x {DRAWS + 1} evaluations", _step_costs),
-        Measure("flow likelihood", ScoresSteps, ("seed", "flow_images"), _flow_cost, _flow_bits, _no_flow_bits),
+        Measure("step costs", HasDiffusionBound, ("seed",), lambda s: f"{_tests(s)} x {DRAWS + 1} evaluations", _step_costs),
+        Measure("flow likelihood", HasDiffusionBound, ("seed", "flow_images"), _flow_cost, _flow_bits, _no_flow_bits),
     )
 
 
@@ -104,80 +104,80 @@ _FIDELITY = ("samples", "seed", "extractor", "extractor_seed")
 _JUDGED = ("extractor", "extractor_seed")
 
 
-def _tests(subject: Subject) -> str:
-    return f"{len(subject.split):,}"
+def _tests(context: EvaluationContext) -> str:
+    return f"{len(context.split):,}"
 
 
 # --- likelihood
 
 
-def _bounds(subject: Subject) -> Findings:
-    with subject.progress.work("negative ELBO", len(subject.split), "images") as meter:
-        model = cast(ScoresLikelihood, subject.trained.model)
-        return Findings(evidence(model, subject.split, subject.settings.seed, meter), {})
+def _bounds(context: EvaluationContext) -> Findings:
+    with context.progress.task("negative ELBO", len(context.split), "images") as meter:
+        model = cast(HasLikelihood, context.trained.model)
+        return Findings(elbo(model, context.split, context.settings.seed, meter), {})
 
 
-def _nll(subject: Subject) -> Findings:
-    particles, seed = subject.settings.particles, subject.settings.seed
-    with subject.progress.work(f"NLL with {particles} samples", len(subject.split), "images") as meter:
-        model = cast(ScoresLikelihood, subject.trained.model)
-        return Findings({"nll_nats": negative_log_likelihood(model, subject.split, particles, seed, meter)}, {})
+def _nll(context: EvaluationContext) -> Findings:
+    particles, seed = context.settings.particles, context.settings.seed
+    with context.progress.task(f"NLL with {particles} samples", len(context.split), "images") as meter:
+        model = cast(HasLikelihood, context.trained.model)
+        return Findings({"nll_nats": negative_log_likelihood(model, context.split, particles, seed, meter)}, {})
 
 
-def _step_costs(subject: Subject) -> Findings:
-    with subject.progress.work("bound, step by step", len(subject.split), "images") as meter:
-        model = cast(ScoresSteps, subject.trained.model)
-        bits, parts = step_costs(model, subject.split, subject.settings.seed, meter)
-    return Findings({"bits_per_dim": bits}, {}, {"step_costs": parts})
+def _step_costs(context: EvaluationContext) -> Findings:
+    with context.progress.task("bound, step by step", len(context.split), "images") as meter:
+        model = cast(HasDiffusionBound, context.trained.model)
+        bits, parts = diffusion_bound(model, context.split, context.settings.seed, meter)
+    return Findings({"bits_per_dim": bits}, {}, {"diffusion_bound": parts})
 
 
-def _no_flow_bits(subject: Subject) -> str:
-    return "" if subject.settings.flow_images else "add --flow-images and how many: each is followed to noise, slowly"
+def _no_flow_bits(context: EvaluationContext) -> str:
+    return "" if context.settings.flow_images else "add --flow-images and how many: each is followed to noise, slowly"
 
 
-def _flow_cost(subject: Subject) -> str:
-    return f"{_scored(subject):,} images, followed to noise"
+def _flow_cost(context: EvaluationContext) -> str:
+    return f"{_scored(context):,} images, followed to noise"
 
 
-def _scored(subject: Subject) -> int:
-    return min(subject.settings.flow_images, len(subject.split))
+def _scored(context: EvaluationContext) -> int:
+    return min(context.settings.flow_images, len(context.split))
 
 
-def _flow_bits(subject: Subject) -> Findings:
-    count = _scored(subject)
-    with subject.progress.work("likelihood of the flow", count, "images") as meter:
-        model = cast(ScoresSteps, subject.trained.model)
-        return Findings({"flow_bits_per_dim": flow_bits(model, subject.split, count, subject.settings.seed, meter)}, {})
+def _flow_bits(context: EvaluationContext) -> Findings:
+    count = _scored(context)
+    with context.progress.task("likelihood of the flow", count, "images") as meter:
+        model = cast(HasDiffusionBound, context.trained.model)
+        return Findings({"flow_bits_per_dim": flow_bits(model, context.split, count, context.settings.seed, meter)}, {})
 
 
 # --- reconstruction and latents
 
 
-def _reconstruction(subject: Subject) -> Findings:
-    with subject.progress.work("reconstruction", len(subject.split), "images") as meter:
-        metrics = reconstruction(cast(Reconstructs, subject.trained.model), subject.split, meter)
+def _reconstruction(context: EvaluationContext) -> Findings:
+    with context.progress.task("reconstruction", len(context.split), "images") as meter:
+        metrics = reconstruction(cast(Reconstructs, context.trained.model), context.split, meter)
     small = f"images are smaller than its window of {WINDOW}x{WINDOW} pixels"
     return Findings(metrics, {} if "ssim" in metrics else {"ssim": small})
 
 
-def _learned(subject: Subject) -> Split:
+def _learned(context: EvaluationContext) -> Split:
     """Return the training images whose latents a classifier learns from: the first of a shuffled split."""
-    return subject.trained.dataset.train[:_TRAIN_LATENTS]
+    return context.trained.dataset.train[:_TRAIN_LATENTS]
 
 
-def _latents(subject: Subject) -> Findings:
-    model, split, classes = subject.trained.model, subject.split, len(subject.trained.spec.classes)
+def _latents(context: EvaluationContext) -> Findings:
+    model, split, classes = context.trained.model, context.split, len(context.trained.spec.classes)
     metrics: Measured = {}
     missing = {}
-    if isinstance(model, Infers):
-        with subject.progress.work("active units", len(split), "images") as meter:
+    if isinstance(model, HasPosterior):
+        with context.progress.task("active units", len(split), "images") as meter:
             metrics["active_units"] = active_units(cast(Encodes, model), split, meter)
     else:
-        missing["active_units"] = "needs Infers"
+        missing["active_units"] = "needs HasPosterior"
     if classes < 2 or split.labels is None:
         return Findings(metrics, missing | dict.fromkeys(("knn_accuracy", "probe_accuracy"), "needs data with classes"))
-    train, test = _encoded(subject, _learned(subject)), _encoded(subject, split)
-    with subject.progress.work("nearest latents", len(split), "images") as meter:
+    train, test = _encoded(context, _learned(context)), _encoded(context, split)
+    with context.progress.task("nearest latents", len(split), "images") as meter:
         tries: Tries = {
             "knn_accuracy": lambda: knn_accuracy(train, test, classes, meter),
             "probe_accuracy": lambda: probe_accuracy(train, test, classes),
@@ -185,9 +185,9 @@ def _latents(subject: Subject) -> Findings:
         return _tried(tries, metrics, missing)
 
 
-def _encoded(subject: Subject, split: Split) -> tuple[Tensor, Any]:
-    model = cast(Encodes, subject.trained.model)
-    with inference(subject.trained.model), subject.progress.work(f"encoding {split.name} images", len(split), "images") as meter:
+def _encoded(context: EvaluationContext, split: Split) -> tuple[Tensor, Any]:
+    model = cast(Encodes, context.trained.model)
+    with inference(context.trained.model), context.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
         codes = []
         for batch in split.chunks(_CHUNK):
             codes.append(model.encode(batch.images).float())
@@ -198,91 +198,91 @@ def _encoded(subject: Subject, split: Split) -> tuple[Tensor, Any]:
 # --- points of a known law
 
 
-def _modes(subject: Subject) -> Findings:
-    law = law_of(subject.trained.dataset)
+def _modes(context: EvaluationContext) -> Findings:
+    law = law_of(context.trained.dataset)
     if law is None:
         raise NotApplicable("needs data whose law is known")
-    with subject.progress.work("generating", subject.settings.samples, "points") as meter:
+    with context.progress.task("generating", context.settings.samples, "points") as meter:
         generated = []
-        for images in subject.images():
+        for images in context.images():
             generated.append(points_of(images))
             meter.advance(len(images))
-    real = subject.split.images.reshape(-1, 2)
+    real = context.split.images.reshape(-1, 2)
     return _tried({"modes_covered": lambda: known_law(np.concatenate(generated), real, law)}, {}, {})
 
 
 # --- translation
 
 
-def _translation(subject: Subject) -> Findings:
-    return Findings(*nearness_and_cycle(subject))
+def _translation(context: EvaluationContext) -> Findings:
+    return Findings(*nearness_and_cycle(context))
 
 
-def _classes(subject: Subject) -> Findings:
-    return Findings(*surviving_classes(subject))
+def _classes(context: EvaluationContext) -> Findings:
+    return Findings(*surviving_classes(context))
 
 
 # --- classes on request
 
 
-def _unconditional(subject: Subject) -> str:
-    return "" if subject.classes else "the model draws no class on request (see --conditional of 'simulacra train')"
+def _unconditional(context: EvaluationContext) -> str:
+    return "" if context.classes else "the model draws no class on request (see --conditional of 'simulacra train')"
 
 
-def _no_cas(subject: Subject) -> str:
-    return _unconditional(subject) or ("" if subject.settings.cas else "add --cas: it trains a classifier, which takes minutes")
+def _no_cas(context: EvaluationContext) -> str:
+    return _unconditional(context) or ("" if context.settings.cas else "add --cas: it trains a classifier, which takes minutes")
 
 
-def _cas_cost(subject: Subject) -> str:
-    return f"training a {default_extractor(subject.trained.spec)} on {subject.settings.samples:,} generated images"
+def _cas_cost(context: EvaluationContext) -> str:
+    return f"training a {default_extractor(context.trained.spec)} on {context.settings.samples:,} generated images"
 
 
-def _agreement(subject: Subject) -> Findings:
+def _agreement(context: EvaluationContext) -> Findings:
     """Measure whether the extractor sees the classes that were asked for, as many images of each."""
-    seen = subject.extractor
-    if seen.classes != subject.trained.spec.classes:
+    seen = context.extractor
+    if seen.classes != context.trained.spec.classes:
         return Findings({}, {"label_agreement": f"{seen.name} tells other classes than those of the data"})
     asked, predicted = [], []
-    with subject.progress.work("generating by class", subject.settings.samples, "images") as meter:
-        for images, labels in subject.labelled_images():
+    with context.progress.task("generating by class", context.settings.samples, "images") as meter:
+        for images, labels in context.labelled_images():
             asked.append(labels)
             predicted.append(seen.predictions(images))
             meter.advance(len(images))
-    measured = label_agreement(torch.cat(asked), torch.cat(predicted), subject.classes)
-    facts = {**seen.protocol, "generated": "rounded to 256 levels", "asked": "all classes equally", "seed": subject.settings.seed}
-    facts |= subject.manner
+    measured = label_agreement(torch.cat(asked), torch.cat(predicted), context.classes)
+    facts = {**seen.protocol, "generated": "rounded to 256 levels", "asked": "all classes equally", "seed": context.settings.seed}
+    facts |= context.sampling_protocol
     return Findings({"label_agreement": measured.under(facts)}, {})
 
 
-def _cas(subject: Subject) -> Findings:
-    made = list(subject.labelled_images())
+def _cas(context: EvaluationContext) -> Findings:
+    made = list(context.labelled_images())
     images, labels = (torch.cat([pair[side] for pair in made]) for side in (0, 1))
-    kind, seed = default_extractor(subject.trained.spec), subject.settings.seed
+    kind, seed = default_extractor(context.trained.spec), context.settings.seed
     with torch.inference_mode(False):
-        measured = classifier_accuracy(images, labels, subject.split, kind, overrides={"seed": seed}, progress=subject.progress)
-    return Findings({"cas_accuracy": measured.under({"asked": "all classes equally", **subject.manner})}, {})
+        measured = classifier_accuracy(images, labels, context.split, kind, overrides={"seed": seed}, progress=context.progress)
+    return Findings({"cas_accuracy": measured.under({"asked": "all classes equally", **context.sampling_protocol})}, {})
 
 
 # --- fidelity, diversity, memorization
 
 
-def _fidelity_cost(subject: Subject) -> str:
-    return f"{subject.settings.samples:,} generated images, seen through {subject.extractor_name}"
+def _fidelity_cost(context: EvaluationContext) -> str:
+    return f"{context.settings.samples:,} generated images, seen through {context.extractor_name}"
 
 
-def _fidelity(subject: Subject) -> Findings:
+def _fidelity(context: EvaluationContext) -> Findings:
     """Measure generated against held-out images, and, as the floor, as many training images against these."""
-    if subject.settings.samples == 0:
+    if context.settings.samples == 0:
         raise NotApplicable("--samples 0 leaves it out")
-    data, seed = subject.trained.dataset, subject.settings.seed
+    data, seed = context.trained.dataset, context.settings.seed
     protocol = {
-        **subject.extractor.protocol,
-        "reference": subject.settings.split,
+        **context.extractor.protocol,
+        "reference": context.settings.split,
         "generated": "rounded to 256 levels",
         "seed": seed,
-        **subject.manner,
+        **context.sampling_protocol,
     }
-    fakes, reals, known = subject.generated, subject.real(subject.split), subject.real(data.train)
+    fakes, reals, known = context.generated, context.real(context.split), context.real(data.train)
     images = 4 * (len(fakes.features) + len(reals.features)) + 2 * min(len(fakes.features), len(known.features))
     pictures: dict[str, Any] = {}
 
@@ -291,11 +291,11 @@ def _fidelity(subject: Subject) -> Findings:
         pictures["suspects"] = {"seed": seed, **suspects(found)}
         return found.nearest_train_ratio
 
-    with subject.progress.work("comparing features", 2 * REPLICATES + SUBSETS + images, "steps") as meter:
+    with context.progress.task("comparing features", 2 * REPLICATES + SUBSETS + images, "steps") as meter:
         tries = _of_features(fakes, reals, known, seed, meter)
         tries["nearest_train_ratio"] = memorized
         if fakes.predictions is not None and reals.predictions is not None:
-            seen, real, classes = fakes.predictions, reals.predictions, subject.extractor.classes
+            seen, real, classes = fakes.predictions, reals.predictions, context.extractor.classes
             tries["modes_covered"] = lambda: modes_covered(seen, real, len(classes))
             tries["class_kl"] = lambda: class_kl(seen, real, len(classes))
             pictures["classes"] = {"seed": seed, **by_class(seen, real, classes)}

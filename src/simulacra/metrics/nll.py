@@ -2,7 +2,7 @@
 
 import torch
 
-from simulacra.core.capabilities import ScoresLikelihood
+from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
@@ -10,7 +10,7 @@ from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.statistics.likelihood_targets import observations
 
 
-def negative_log_likelihood(model: ScoresLikelihood, split: Split, particles: int, seed: int, meter: Meter) -> Measurement:
+def negative_log_likelihood(model: HasLikelihood, split: Split, particles: int, seed: int, meter: Meter) -> Measurement:
     """Measure nll_nats: minus the mean log-likelihood of every image of a split (smaller is better).
 
     With importance samples it is an upper bound in expectation that tightens with K (Burda et al. 2015, theorem 1).

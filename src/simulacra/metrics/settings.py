@@ -20,7 +20,7 @@ class EvaluateConfig(Config):
     cas: bool = option(False, "conditional models: train a classifier on generated images only, which takes minutes")
     sampler: str = option("", "models that refine noise: the sampler, in place of their own")
     steps: int = option(0, "models that refine noise: in how many steps; 0 takes their own number", low=0)
-    guidance: float = option(-1.0, "conditional ones of these: how decidedly; -1 takes their own", low=-1)
+    guidance_scale: float = option(-1.0, "conditional ones of these: how decidedly; -1 takes their own", low=-1)
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "models that refine noise: arithmetic of the network; auto takes that of the training"
     )

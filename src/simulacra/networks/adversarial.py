@@ -51,7 +51,7 @@ class Discriminator(nn.Module):
         return logits
 
 
-class Generates(Samples):
+class SamplesFromGenerator(Samples):
     """Turns noise into images, of the classes asked for or drawn by the noise itself."""
 
     generator: nn.Module

@@ -58,7 +58,7 @@ class Strip:
 
 def comparison_page(comparison: "Comparison", progress: Progress) -> str:
     """Return the page. Samples of all runs come from the same noise; a run that cannot sample says so in its place."""
-    with progress.work("drawing the comparison", len(comparison.runs), "runs") as meter:
+    with progress.task("drawing the comparison", len(comparison.runs), "runs") as meter:
         strips = [_strips(names, comparison) for names in _same_data(comparison)]
         meter.advance(len(comparison.runs))
     rows = [_row(ranking, list(comparison.runs)) for ranking in comparison.rankings]

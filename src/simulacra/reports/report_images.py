@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simulacra.applications.translate import there_and_back
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Inverts, Reconstructs, Refines, Samples, Translates
+from simulacra.core.capabilities import Decodes, Encodes, Inverts, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.errors import SimulacraError
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Progress
@@ -62,7 +62,7 @@ def gallery(trained: "OpenedRun", progress: Progress) -> Gallery:
         wanted["interpolations"] = _interpolations
     shown: dict[str, tuple[Picture, ...]] = _films(trained) | dict.fromkeys(wanted, ())
     problem, real = "", None
-    with progress.work("drawing the report", len(wanted) + 1, "pictures") as meter:
+    with progress.task("drawing the report", len(wanted) + 1, "pictures") as meter:
         try:
             real = _real_images(trained)
             for name, drawn in wanted.items():
@@ -138,12 +138,12 @@ def _noise_ways(trained: "OpenedRun") -> tuple[Picture, ...]:
 
 def _emergence(trained: "OpenedRun", real: Batch) -> tuple[Picture, ...]:
     """Return two strips: a test image on its way to noise, and noise on its way to images, some at once."""
-    model = cast(Refines, trained.model)
+    model = cast(SamplesIteratively, trained.model)
     moments = columns_of(trained.spec, _STEPS)
     with inference(trained.model):
         drawn = noise(0, 0, _EMERGING, model.noise_shape)
-        drowned = model.drown(real.images[:1], drawn[:1], moments).transpose(0, 1)
-        emerging = model.emerge(drawn, None, moments).transpose(0, 1)
+        drowned = model.forward_process(real.images[:1], drawn[:1], moments).transpose(0, 1)
+        emerging = model.reverse_process(drawn, None, moments).transpose(0, 1)
     return (
         drawing(drowned.flatten(0, 1), moments, "A test image on its way to noise, at evenly spaced times"),
         drawing(emerging.flatten(0, 1), moments, f"{_EMERGING} images on their way from noise, one in each row"),
@@ -180,7 +180,7 @@ _DRAWN: dict[str, tuple[tuple[type, ...], Draw]] = {
     "real": ((Samples,), _real),
     "reconstructions": ((Reconstructs,), _reconstructions),
     "interpolations": ((Encodes, Decodes), _interpolations),
-    "emergence": ((Refines,), _emergence),
+    "emergence": ((SamplesIteratively,), _emergence),
     "traversal": ((Encodes, Decodes), _traversal),
     "translations": ((Translates,), _translations),
 }

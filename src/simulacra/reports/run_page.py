@@ -21,7 +21,7 @@ from simulacra.reports.page import page
 from simulacra.reports.report_images import gallery
 from simulacra.runs.run import Run
 from simulacra.runs.settings import groups
-from simulacra.training.watch import standing
+from simulacra.training.watch import run_status
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
@@ -72,7 +72,7 @@ def _facts(trained: "OpenedRun") -> dict[str, Any]:
         "averaged": run.config.train.ema > 0,
         "facts": _key_facts(trained, [record for record in records if record.get("kind") == "train"]),
         "plots": plots(records),
-        "troubles": standing(run).troubles,
+        "training_warnings": run_status(run).training_warnings,
     }
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Plan, Refines, Samples
+from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
 
@@ -24,7 +24,7 @@ class Order:
     count: int
     seed: int = 0
     label: int | None = None
-    plan: Plan | None = None
+    plan: SamplingPlan | None = None
 
 
 def sampled(model: Samples, order: Order, progress: Progress) -> Tensor:
@@ -32,53 +32,63 @@ def sampled(model: Samples, order: Order, progress: Progress) -> Tensor:
 
     Raises UsageError for a plan that the model cannot follow. The model is in evaluation mode.
     """
-    if isinstance(model, Refines):
+    if isinstance(model, SamplesIteratively):
         return _refined(model, order, order.plan or model.plan, progress)
-    with progress.work("sampling", order.count, "images") as meter:
+    with progress.task("sampling", order.count, "images") as meter:
         return _joined(model, order, lambda drawn, labels: _generated(model, drawn, labels, meter))
 
 
 def changed(
-    plan: Plan,
+    plan: SamplingPlan,
     sampler: str | None = None,
     steps: int | None = None,
-    guidance: float | None = None,
+    guidance_scale: float | None = None,
     precision: torch.dtype | None = None,
-) -> Plan:
+) -> SamplingPlan:
     """Return a plan with what is not None replaced; another sampler has no eta."""
     if sampler is not None and sampler != plan.sampler:
         plan = replace(plan, sampler=sampler, eta=0.0)
     return replace(
         plan,
         steps=plan.steps if steps is None else steps,
-        guidance=plan.guidance if guidance is None else guidance,
+        guidance_scale=plan.guidance_scale if guidance_scale is None else guidance_scale,
         precision=plan.precision if precision is None else precision,
     )
 
 
-def facts(plan: Plan) -> dict[str, str | int | float]:
+def facts(plan: SamplingPlan) -> dict[str, str | int | float]:
     """Return what a protocol says of a plan."""
     extra = {"eta": plan.eta} if plan.eta else {}
     arithmetic = str(plan.precision).removeprefix("torch.")
-    return {"sampler": plan.sampler, "steps": plan.steps, "guidance": plan.guidance, **extra, "arithmetic": arithmetic}
+    return {
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        "guidance_scale": plan.guidance_scale,
+        **extra,
+        "arithmetic": arithmetic,
+    }
 
 
 def refined(
-    model: Refines, drawn: Tensor, labels: Tensor | None, plan: Plan, advance: Callable[[int], None] = lambda images: None
+    model: SamplesIteratively,
+    drawn: Tensor,
+    labels: Tensor | None,
+    plan: SamplingPlan,
+    advance: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
     """Return images of noise by a plan, as many at once as is fast; `advance` is told how many were evaluated, each time."""
     at_once = max(1, min(_REFINED_AT_ONCE, _VALUES // math.prod(model.noise_shape)))
     parts = drawn.split(at_once)
     asked = [None] * len(parts) if labels is None else labels.split(at_once)
     return torch.cat(
-        [model.refine(part, some, plan, partial(advance, len(part))) for part, some in zip(parts, asked, strict=True)]
+        [model.sample_with_plan(part, some, plan, partial(advance, len(part))) for part, some in zip(parts, asked, strict=True)]
     )
 
 
-def _refined(model: Refines, order: Order, plan: Plan, progress: Progress) -> Tensor:
+def _refined(model: SamplesIteratively, order: Order, plan: SamplingPlan, progress: Progress) -> Tensor:
     model.check(plan)
     total = model.evaluations(plan)
-    with progress.work("sampling", order.count * total, "image-steps") as meter:
+    with progress.task("sampling", order.count * total, "image-steps") as meter:
         pace = _Pace(meter, total)
         return _joined(model, order, lambda drawn, labels: refined(model, drawn, labels, plan, pace.step))
 

@@ -15,11 +15,11 @@ from simulacra.core.capabilities import (
     Decodes,
     Encodes,
     Inverts,
-    Plan,
     Reconstructs,
-    Refines,
     Restores,
     Samples,
+    SamplesIteratively,
+    SamplingPlan,
     Translates,
     of,
     require,
@@ -45,7 +45,7 @@ class OpenedRun:
         keep_memory()
         self.model, self.step, problems = run.load_family()
         for problem in problems:
-            progress.say(f"warning: {problem}; the one of step {self.step:,} is used")
+            progress.message(f"warning: {problem}; the one of step {self.step:,} is used")
         channels_last(self.model)
         self.spec = run.spec
         if dataset is not None:
@@ -68,7 +68,7 @@ class OpenedRun:
         progress: Progress = SILENT,
         *,
         label: str | None = None,
-        plan: Plan | None = None,
+        plan: SamplingPlan | None = None,
     ) -> Tensor:
         """Return `count` new images; image k of a seed is the same whatever the count.
 
@@ -79,7 +79,7 @@ class OpenedRun:
         number = None if label is None else self._class(model, label)
         if count < 1:
             raise UsageError(f"count is {count}, expected at least 1")
-        if plan is None and isinstance(model, Refines):
+        if plan is None and isinstance(model, SamplesIteratively):
             plan = self.plan()
         with inference(self.model):
             return sampled(model, Order(count, seed, number, plan), progress)
@@ -88,18 +88,18 @@ class OpenedRun:
         self,
         sampler: str | None = None,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance_scale: float | None = None,
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
-    ) -> Plan:
+    ) -> SamplingPlan:
         """Return how a model that refines noise step by step does so: as its settings say, but for what is given.
 
         The network computes in the arithmetic of the training, or in float32 where this machine would have to emulate it, unless
         another is given; all else is float32.
         """
-        model = require(self.model, Refines, "a choice of sampler, steps, guidance or precision")
+        model = require(self.model, SamplesIteratively, "a choice of sampler, steps, guidance or precision")
         full = precision == "auto" and self.run.config.train.precision == "float32"
         chosen = precision_of("float32" if full else precision, torch.device("cpu"))
-        return changed(model.plan, sampler, steps, guidance, chosen)
+        return changed(model.plan, sampler, steps, guidance_scale, chosen)
 
     def restore(self, images: Tensor, known: Tensor, seed: int = 0) -> Tensor:
         """Return images [n c h w], filled in where `known`, bool [h w], is false; image k of a seed is always the same."""
@@ -128,8 +128,8 @@ class OpenedRun:
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of latents [n d]."""
         model = require(self.model, Decodes, "decoding")
-        if latents.ndim != 2 or latents.shape[1] != model.latents:
-            raise UsageError(f"latents have shape {tuple(latents.shape)}, expected [n {model.latents}]")
+        if latents.ndim != 2 or latents.shape[1] != model.latent_dim:
+            raise UsageError(f"latents have shape {tuple(latents.shape)}, expected [n {model.latent_dim}]")
         return self._in_pieces(model.decode, latents)
 
     def reconstruct(self, images: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint
 from simulacra.engine.checkpoint import Checkpoint
-from simulacra.engine.checkpoint_compatibility import misfit
+from simulacra.engine.checkpoint_compatibility import incompatibility
 from simulacra.engine.reports import Reports
 from simulacra.runs import settings
 from simulacra.runs.lock import LOCK, writing
@@ -143,7 +143,7 @@ class Run:
         def wrong(stored: Checkpoint) -> str:
             if stored.facts.get("run") != self.provenance.get("id"):
                 return "it belongs to another run"
-            found = misfit(stored.tensors, family, wanted)
+            found = incompatibility(stored.tensors, family, wanted)
             return f"{found}, so it is not of the model in {CONFIG}: look at its settings" if found else ""
 
         return checkpoint.read_newest(self.checkpoints, wanted, wrong)

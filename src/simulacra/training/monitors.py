@@ -29,7 +29,7 @@ _MOMENTUM = 0.5  # beta1 above which games oscillate (Radford et al. 2015, secti
 
 
 @dataclass(frozen=True)
-class Trouble:
+class TrainingWarning:
     """Something that goes wrong. since: the step at which it began; message: what it is, since when, and what to do."""
 
     name: str
@@ -38,7 +38,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingHistory:
     """A training so far: its reports, the share of it that is done, the values in an image, and its settings by name."""
 
     records: Sequence[Record]
@@ -47,7 +47,7 @@ class Course:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run: Run, done: float) -> "Course":
+    def of(cls, run: Run, done: float) -> "TrainingHistory":
         """Return the course of a run."""
         parts = (run.config.model, run.config.train)
         values = {setting.name: getattr(part, setting.name) for part in parts for setting in options(type(part))}
@@ -85,7 +85,7 @@ class Course:
         return [record for record in self.records if record["kind"] == kind]
 
 
-def troubles(course: Course) -> tuple[Trouble, ...]:
+def training_warnings(course: TrainingHistory) -> tuple[TrainingWarning, ...]:
     """Return what goes or went wrong in a training: each kind once, the last time that it did."""
     found = [rule(course) for rule in (_alike, _repeated, _missing, _ahead, _idle, _diverged)]
     return tuple(trouble for trouble in found if trouble)
@@ -94,7 +94,7 @@ def troubles(course: Course) -> tuple[Trouble, ...]:
 # --- rules
 
 
-def _alike(course: Course) -> Trouble | None:
+def _alike(course: TrainingHistory) -> TrainingWarning | None:
     """Look for a generator that has lost its diversity, or that never gained any."""
     looks = [look for look in course.looks[1:] if "diversity" in look]  # the first is at the untrained model
     best = accumulate((look["diversity"] for look in looks), max)
@@ -113,7 +113,7 @@ def _alike(course: Course) -> Trouble | None:
     )
 
 
-def _repeated(course: Course) -> Trouble | None:
+def _repeated(course: TrainingHistory) -> TrainingWarning | None:
     """Look for few images that come again and again: each is nearly the same as some other one, though all are not alike."""
 
     def repeated(look: Record) -> bool:
@@ -127,7 +127,7 @@ def _repeated(course: Course) -> Trouble | None:
     )
 
 
-def _missing(course: Course) -> Trouble | None:
+def _missing(course: TrainingHistory) -> TrainingWarning | None:
     """Look for modes of a known law that are not reached in the second half of the training."""
     late = [look for look in course.looks if course.is_late(look)]
     return _trouble(
@@ -138,7 +138,7 @@ def _missing(course: Course) -> Trouble | None:
     )
 
 
-def _ahead(course: Course) -> Trouble | None:
+def _ahead(course: TrainingHistory) -> TrainingWarning | None:
     """Look for a discriminator that is hardly ever wrong, and sure of its fakes, for a fifth of the training."""
     for name in _names(course.steps, "real_accuracy"):
         trouble = _trouble(
@@ -163,7 +163,7 @@ def _overwhelming(prefix: str) -> Bad:
     return bad
 
 
-def _idle(course: Course) -> Trouble | None:
+def _idle(course: TrainingHistory) -> TrainingWarning | None:
     """Look for latents that are not used in the second half of the training."""
 
     def idle(look: Record) -> bool:
@@ -173,11 +173,11 @@ def _idle(course: Course) -> Trouble | None:
         "posterior collapse",
         _last_spell(course.looks[1:], idle, lambda spell: course.is_late(spell[-1])),
         lambda spell: f"only {spell[-1]['active_units']} of {spell[-1]['latent_units']} latent units are active",
-        "a lower --beta, fewer --latents, or a longer training",
+        "a lower --beta, fewer --latent-dim, or a longer training",
     )
 
 
-def _diverged(course: Course) -> Trouble | None:
+def _diverged(course: TrainingHistory) -> TrainingWarning | None:
     """Look for a lone player's loss that ends above where it began."""
     if course.done < 1 or course.players != 1 or not course.looks:
         return None
@@ -224,31 +224,31 @@ def _names(lines: Sequence[Record], ending: str) -> list[str]:
 # --- words
 
 
-def _trouble(name: str, spell: Spell | None, what: Callable[[Sequence[Record]], str], remedy: str) -> Trouble | None:
+def _trouble(name: str, spell: Spell | None, what: Callable[[Sequence[Record]], str], remedy: str) -> TrainingWarning | None:
     if spell is None:
         return None
     since: int = spell.lines[0]["step"]
     when = f"since step {since:,}" if spell.over is None else f"from step {since:,} to {spell.over:,}"
-    return Trouble(name, since, f"{name} {when}: {what(spell.lines)}. Try {remedy}")
+    return TrainingWarning(name, since, f"{name} {when}: {what(spell.lines)}. Try {remedy}")
 
 
 def _lowest(spell: Sequence[Record], name: str) -> str:
     return f"{min(look[name] for look in spell):.1%}"
 
 
-def _against_collapse(course: Course) -> str:
+def _against_collapse(course: TrainingHistory) -> str:
     momentum = course.players > 1 and course.settings["beta1"] > _MOMENTUM
     penalized = [*_unused(course, "r1", 0, "--r1 0.1"), *_unused(course, "pack", 1, "--pack 2")]
     rate = ["a lower --beta"] if "beta" in course.settings else []
     return _any_of([*(["--beta1 0.5"] if momentum else []), *penalized, *rate])
 
 
-def _against_lead(course: Course) -> str:
+def _against_lead(course: TrainingHistory) -> str:
     flags = [*_unused(course, "r1", 0, "--r1 1"), *_unused(course, "spectral_norm", False, "--spectral-norm")]
     return _any_of([*flags, *_unused(course, "augment", "", "--augment translation,cutout")])
 
 
-def _unused(course: Course, name: str, off: object, flag: str) -> list[str]:
+def _unused(course: TrainingHistory, name: str, off: object, flag: str) -> list[str]:
     """Return the flag of a setting if the model has it and leaves it off."""
     return [flag] if name in course.settings and course.settings[name] == off else []
 

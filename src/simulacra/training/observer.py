@@ -1,4 +1,4 @@
-"""What is looked at while a run trains: pictures from fixed noise and fixed images, validation losses, variety, troubles."""
+"""Observes a training: snapshots from fixed noise and fixed images, validation losses, diversity, warnings."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simulacra.applications.translate import source_of, there_and_back
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Encodes, Infers, Reconstructs, Refines, Samples, Translates
+from simulacra.core.capabilities import Encodes, HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.eval_mode import evaluation, inference
 from simulacra.core.family import Family, named
 from simulacra.core.progress import Meter, Progress
@@ -27,13 +27,13 @@ from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
 from simulacra.training import sample_diversity as variety
-from simulacra.training.monitors import Course, troubles
+from simulacra.training.monitors import TrainingHistory, training_warnings
 
 _LOOKED_AT, _CHUNK = 1000, 250  # validation images that are looked at while training, and at once; fewer where they are large:
 _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
 
 
-class Bystander:
+class NullObserver:
     """Watches in the processes that neither write nor tell."""
 
     def stepped(self, trainer: Trainer) -> None:
@@ -137,7 +137,7 @@ class RunObserver:
             for turn in family.turns():
                 for name, value in named(turn.losses(batch)).items():
                     sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
-            if isinstance(family, Infers) and isinstance(family, Encodes):
+            if isinstance(family, HasPosterior) and isinstance(family, Encodes):
                 codes.append(family.encode(batch.images).detach())
         record = {name: total / images for name, total in sums.items()}
         if codes:
@@ -159,7 +159,7 @@ class RunObserver:
         """Return how varied generated images are, against validation images."""
         if not isinstance(family, Samples):
             return {}
-        each = family.evaluations(family.plan) if isinstance(family, Refines) else 1
+        each = family.evaluations(family.plan) if isinstance(family, SamplesIteratively) else 1
         real = self.watched.head(variety.enough(self.run.spec.dimensions, each)).images.to(_device(family))
         found = variety.varied(family, real, self.law, trainer.settings.seed)
         self.varied = {"diversity": f"{found['diversity']:.2f}"} if "diversity" in found else {}
@@ -167,10 +167,10 @@ class RunObserver:
 
     def _warn(self, trainer: Trainer) -> None:
         """Say what goes wrong, each kind of trouble once."""
-        for trouble in troubles(Course.of(self.run, trainer.done)):
+        for trouble in training_warnings(TrainingHistory.of(self.run, trainer.done)):
             if trouble.name not in self.warned:
                 self.warned.add(trouble.name)
-                self.progress.say(f"warning: {trouble.message}")
+                self.progress.message(f"warning: {trouble.message}")
 
 
 def tracked(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextManager[Tracking]:

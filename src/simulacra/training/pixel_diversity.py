@@ -26,7 +26,7 @@ def variety(generated: Tensor, real: Tensor) -> dict[str, float]:
 
 def _distances(rows: Tensor) -> dict[str, float]:
     """Return the mean distances to all others and to the nearest other one of rows [n d]."""
-    with SILENT.work("distances", None, "images") as meter:
+    with SILENT.task("distances", None, "images") as meter:
         pairwise = mean_pairwise_distance(rows, meter).value
         points = cloud(rows, middle(rows))
         found, _ = nearest(points, points, 1, meter, same=True)

@@ -31,7 +31,7 @@ from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
 from simulacra.runs.settings import RunConfig
-from simulacra.training.observer import Bystander, RunObserver, tracked
+from simulacra.training.observer import NullObserver, RunObserver, tracked
 
 
 @dataclass(frozen=True)
@@ -150,21 +150,21 @@ def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
         held = f"those of {data.name} have {' and '.join(data.domains) or 'none'}"
         remedy = "give dataset=simulacra.unpaired(a=..., b=...)" if wanted else "give the data set of one"
         raise UsageError(f"{config.family} needs images with the domains {' and '.join(wanted) or 'none'}, and {held}: {remedy}")
-    feed = data.feed(config.train.batch, config.train.seed, config.data.flip, processes.part)
-    return Trainer(config.new_family(data.spec), feed, config.train, processes)
+    batch_source = data.batch_source(config.train.batch, config.train.seed, config.data.flip, processes.part)
+    return Trainer(config.new_family(data.spec), batch_source, config.train, processes)
 
 
 def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
     if not checkpoint.paths(run.checkpoints):
-        progress.say("there is no checkpoint yet: starting from the beginning, which gives the same result")
+        progress.message("there is no checkpoint yet: starting from the beginning, which gives the same result")
         return
     stored, problems = run.read_checkpoint(trainer.family)
     for problem in problems:
-        progress.say(f"warning: {problem}; the one before it is used")
+        progress.message(f"warning: {problem}; the one before it is used")
     trainer.restore(stored)
     before = stored.facts.get("pieces", trainer.pieces)
     if before != trainer.pieces:
-        progress.say(
+        progress.message(
             f"note: batches were computed in {before} pieces and now are in {trainer.pieces}, each with its own noise: the run "
             f"goes on as well, but not bit for bit as before (--accumulate {before} at the start would have kept it the same)"
         )
@@ -177,15 +177,15 @@ def _check_length(trainer: Trainer, run: Run, duration: str, progress: Progress)
             f"{run.path} is at step {trainer.step:,} already, beyond the {trainer.total:,} steps of --for {duration}"
         )
     if trainer.done >= 1:
-        progress.say(f"{run.path} is finished at step {trainer.step:,}: nothing is left to do; --for makes it longer")
+        progress.message(f"{run.path} is finished at step {trainer.step:,}: nothing is left to do; --for makes it longer")
 
 
 def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outcome:
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
-        progress.say(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
+        progress.message(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
         with tracked(run, trainer, progress) as followers, _meter(trainer, progress) as meter:
-            observer = RunObserver(run, data, progress, meter, followers) if trainer.processes.first else Bystander()
+            observer = RunObserver(run, data, progress, meter, followers) if trainer.processes.first else NullObserver()
             finished = trainer.run(observer, stopped.is_set)
     seconds = round(trainer.seconds, 3)
     facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
@@ -203,8 +203,8 @@ def _make_film(run: Run) -> None:
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:
     """Open the progress bar of a training: over its steps, or over the seconds where it is for a time."""
     if trainer.total is not None:
-        return progress.work("training", trainer.total, "steps", trainer.step)
-    return progress.work("training", round(Duration.parse(trainer.settings.duration).amount), "seconds")
+        return progress.task("training", trainer.total, "steps", trainer.step)
+    return progress.task("training", round(Duration.parse(trainer.settings.duration).amount), "seconds")
 
 
 def _size(trainer: Trainer) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 from simulacra.engine.duration import Duration
 from simulacra.runs.lock import is_written
 from simulacra.runs.run import Run
-from simulacra.training.monitors import Course, Trouble, troubles
+from simulacra.training.monitors import TrainingHistory, TrainingWarning, training_warnings
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """Where a run stands. state: training, finished or stopped; losses by `player/part`, as last reported.
 
     varied: diversity and distinctness of what it generates, at the last look.
@@ -27,17 +27,17 @@ class Standing:
     losses: dict[str, float]
     validation: dict[str, float]
     varied: dict[str, float]
-    troubles: tuple[Trouble, ...]
+    training_warnings: tuple[TrainingWarning, ...]
 
 
-def standing(run: Run) -> Standing:
+def run_status(run: Run) -> RunStatus:
     """Return where a run stands, from its reports, its provenance and its lock."""
     records = run.reports.read()
     train, validation = _last(records, "train"), _last(records, "validation")
     finished = bool(run.read_provenance().get("finished"))
     state = "training" if is_written(run.path) else "finished" if finished else "stopped"
     share = 1.0 if finished and state == "finished" else _share(run, train)
-    return Standing(
+    return RunStatus(
         state,
         int(train.get("step", 0)),
         float(train.get("epochs", 0.0)),
@@ -47,14 +47,14 @@ def standing(run: Run) -> Standing:
         _losses(train),
         _losses(validation),
         {name: validation[name] for name in ("diversity", "distinctness") if name in validation},
-        troubles(Course.of(run, share or 0.0)),
+        training_warnings(TrainingHistory.of(run, share or 0.0)),
     )
 
 
-def watch(run: Run, every: float, shown: Callable[[Standing], None]) -> Standing:
+def watch(run: Run, every: float, shown: Callable[[RunStatus], None]) -> RunStatus:
     """Call `shown` every so many seconds until the run is no longer written; return its last standing."""
     while True:
-        now = standing(run)
+        now = run_status(run)
         shown(now)
         if now.state != "training":
             return now

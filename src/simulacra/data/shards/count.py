@@ -53,7 +53,7 @@ class Counted:
 def count(name: str, paths: Sequence[Path], progress: Progress) -> Counted:
     """Return what the shards at `paths` hold; raises DataError for one that is damaged or truncated."""
     tally = _Tally()
-    with progress.work(f"counting {name}", len(paths), "shards") as meter:
+    with progress.task(f"counting {name}", len(paths), "shards") as meter:
         counted = []
         for path in paths:
             counted.append(_one(path, tally))

@@ -46,7 +46,7 @@ def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset
     splits = {name: _split(index, name, known[name], fitted, progress) for name in NAMES}
     train, validation, test = (splits[name][0] for name in NAMES)
     skipped = _together([splits[name][1] for name in NAMES])
-    stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.say)
+    stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.message)
     notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
     spec = DataSpec(channels, height, width, index.classes)
     return Dataset(index.name, index.digest, spec, train, validation, test, skipped, notes, stream)

@@ -83,7 +83,7 @@ def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Content
             else:
                 yield found[0], found[1] if index.labels else None
         if name == NAMES[-1] and skipped:
-            progress.say(f"{index.name}: skipped {Skipped.of(skipped).line()}")
+            progress.message(f"{index.name}: skipped {Skipped.of(skipped).line()}")
 
     return _Contents(index.name, form.shape, index.classes, {name: index.images(name) for name in NAMES}, read)
 
@@ -104,7 +104,7 @@ def _of_splits(data: Dataset) -> _Contents:
 def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progress) -> dict[str, Any]:
     """Write all shards, then the index that names them."""
     digest = sha256(json.dumps([contents.shape, contents.classes]).encode())
-    with progress.work(f"packing {contents.name}", sum(contents.counts.values()), "images") as meter:
+    with progress.task(f"packing {contents.name}", sum(contents.counts.values()), "images") as meter:
         writing = _Writing(folder, shard_images, digest, meter)
         shards = {name: [asdict(shard) for shard in writing.split(name, contents.read(name))] for name in NAMES}
     table = {

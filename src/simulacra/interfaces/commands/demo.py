@@ -14,7 +14,7 @@ EXAMPLES = examples("simulacra demo", "simulacra demo --out runs/demo-2 --for 30
 _RECIPE = {
     "family": "vae",
     "data": {"data": "digits"},
-    "model": {"latents": 8},
+    "model": {"latent_dim": 8},
     "train": {"duration": "40s", "batch": 64, "lr": 3e-3},
 }
 

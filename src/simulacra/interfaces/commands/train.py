@@ -76,7 +76,7 @@ def finish(outcome: "Outcome", console: Console) -> int:
 
     console.result(outcome.table(), text)
     if console.as_json and not outcome.finished:
-        console.say(text())
+        console.message(text())
     return 0 if outcome.finished else 1
 
 

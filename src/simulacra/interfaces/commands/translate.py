@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
         return _show(trained, parsed, console)
     written = translate_files(trained, Order(parsed.to, parsed.input, parsed.out, parsed.count or 0), console)
     if written.skipped:
-        console.say(f"skipped {written.skipped:,} files, such as {written.reason}")
+        console.message(f"skipped {written.skipped:,} files, such as {written.reason}")
     content = {"path": str(written.path), "to": parsed.to, "count": written.count, "skipped": written.skipped}
     console.result(content, lambda: f"{written.count:,} images translated to {parsed.to}, in {written.path}")
     return 0

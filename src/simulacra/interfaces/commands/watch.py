@@ -14,7 +14,7 @@ from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
-    from simulacra.training.watch import Standing
+    from simulacra.training.watch import RunStatus
 
 EXAMPLES = examples("simulacra watch runs/first", "simulacra watch runs/first --every 10", "simulacra watch runs/first --json")
 
@@ -29,13 +29,13 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Watch."""
     from simulacra.core.errors import UsageError
     from simulacra.runs.run import Run
-    from simulacra.training.watch import standing, watch
+    from simulacra.training.watch import run_status, watch
 
     if not parsed.every > 0:
         raise UsageError(f"every is {parsed.every}, expected more than 0 seconds")
     opened = Run.open(parsed.run)
     if console.as_json:
-        now = standing(opened)
+        now = run_status(opened)
         console.result(asdict(now), lambda: "")
         return 0
     last = watch(opened, parsed.every, _Screen().show)
@@ -50,9 +50,9 @@ class _Screen:
     def __init__(self) -> None:
         self._told: set[str] = set()
 
-    def show(self, now: "Standing") -> None:
+    def show(self, now: "RunStatus") -> None:
         """Show a standing."""
-        for trouble in now.troubles:
+        for trouble in now.training_warnings:
             if trouble.name not in self._told:
                 self._told.add(trouble.name)
                 _print_over(f"warning: {trouble.message}")
@@ -69,7 +69,7 @@ def _print_over(line: str) -> None:
     print(("\r" if width else "") + line.ljust(width), flush=True)
 
 
-def _line(now: "Standing") -> str:
+def _line(now: "RunStatus") -> str:
     done = "" if now.share is None else f" {100 * now.share:.0f} %,"
     left = ""
     if now.share and now.state == "training":

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from simulacra.core.capabilities import ScoresLikelihood
+from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 
 _CHUNK = 250
 
 
-def observations(model: ScoresLikelihood, split: Split, seed: int) -> Iterator[tuple[int, Tensor]]:
+def observations(model: HasLikelihood, split: Split, seed: int) -> Iterator[tuple[int, Tensor]]:
     """Yield (number, observations [b c h w]) of a split, piece by piece; the draw depends on the seed alone."""
     for number, batch in enumerate(split.chunks(_CHUNK)):
         with stream(seed, "observe", number):

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from simulacra.core.capabilities import ScoresSteps
+from simulacra.core.capabilities import HasDiffusionBound
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
@@ -17,7 +17,7 @@ PROBES = 1  # random directions in which the flow's divergence is measured
 _CHUNK = 250
 
 
-def step_costs(model: ScoresSteps, split: Split, seed: int, meter: Meter) -> tuple[Measurement, dict[str, Any]]:
+def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Meter) -> tuple[Measurement, dict[str, Any]]:
     """Measure bits_per_dim by the variational bound of 256 levels on every image of a split. Smaller is better.
 
     Also return what it consists of, in bits per dimension: prior, decoder, and the steps of each twentieth of the way.
@@ -26,7 +26,7 @@ def step_costs(model: ScoresSteps, split: Split, seed: int, meter: Meter) -> tup
     sums, drawn = torch.zeros(BINS, dtype=torch.float64), 0
     for number, batch in enumerate(split.chunks(_CHUNK)):
         with stream(seed, "step costs", number):
-            found = model.step_costs(batch.images, DRAWS)
+            found = model.diffusion_bound(batch.images, DRAWS)
         totals.append(found.total)
         parts.append(torch.stack([found.prior, found.decoder], 1))
         bins = (found.times.double() * BINS).long().clamp_max(BINS - 1).flatten()
@@ -41,7 +41,7 @@ def step_costs(model: ScoresSteps, split: Split, seed: int, meter: Meter) -> tup
     return mean_of(bits, {**protocol, "steps_drawn": DRAWS}), {"prior": prior, "decoder": decoder, "steps": along}
 
 
-def flow_bits(model: ScoresSteps, split: Split, count: int, seed: int, meter: Meter) -> Measurement:
+def flow_bits(model: HasDiffusionBound, split: Split, count: int, seed: int, meter: Meter) -> Measurement:
     """Measure flow_bits_per_dim, of the density of the probability flow, on the first `count` images. Smaller is better."""
     scores = []
     for number, batch in enumerate(split.head(count).images.split(_CHUNK)):
