@@ -1,7 +1,7 @@
 """Whether a training is well: rules that tell from its reports alone what goes wrong, since when, and what to do.
 
 A trouble is a function of the lines of `reports.jsonl`: it is found again after a resume, by `watch` and by the report, and in
-runs that were trained before its rule was written. docs/watching.md says where the thresholds come from.
+runs that were trained before its rule was written. docs/monitoring.md says where the thresholds come from.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
