@@ -51,7 +51,7 @@ def test_a_checkpoint_round_trip_gives_identical_outputs(small_case: Any, tmp_pa
     for _ in range(2):
         trainer.play()
     stored = checkpoint.read(checkpoint.write(tmp_path, 2, trainer.state(), keep=2))
-    for group, original in (("model", trainer.family), ("average", trainer.evaluated)):
+    for group, original in (("model", trainer.family), ("ema", trainer.evaluated)):
         if group in stored.tensors:
             twin = small_case.new(seed=9)
             channels_last(twin)  # as in training, since what is normalized over few pixels enlarges the rounding
@@ -79,7 +79,7 @@ def test_ten_steps_straight_equal_four_steps_a_resume_and_six_steps_bit_for_bit(
     resumed.restore(stored)
     for _ in range(6):
         resumed.play()
-    assert {"model", "average", "optimizers"} <= straight.state().tensors.keys()
+    assert {"model", "ema", "optimizers"} <= straight.state().tensors.keys()
     assert len(straight.state().facts["window"]) > 0
     assert_same_bits(straight.state(), resumed.state())
     assert (resumed.step, resumed.done) == (10, 1)

@@ -36,18 +36,18 @@ class Silence:
     """An observer that only stores."""
 
     def __init__(self):
-        self.records, self.states, self.looks = [], [], 0
+        self.records, self.states, self.snapshots = [], [], 0
 
-    def stepped(self, trainer):
+    def on_step(self, trainer):
         pass
 
-    def reported(self, trainer, record):
+    def on_report(self, trainer, record):
         self.records.append(dict(record))
 
-    def due(self, trainer):
-        self.looks += 1
+    def on_snapshot(self, trainer):
+        self.snapshots += 1
 
-    def checkpoint(self, trainer, state):
+    def on_checkpoint(self, trainer, state):
         self.states.append(copy.deepcopy(state))
 
 
@@ -56,7 +56,7 @@ def test_each_player_receives_the_gradient_of_its_own_loss_along_its_own_paramet
     trainer = trainer_of(kind)
     for index, turn in enumerate(trainer.turns):
         batch = trainer.batch_source.batch(0)
-        trainer._differentiate(turn, batch, (index, 0, 0))
+        trainer._compute_gradients(turn, batch, (index, 0, 0))
         seen = {name: [p.grad.clone() for p in ps if p.grad is not None] for name, ps in trainer.parameters.items()}
         from simulacra.core.randomness import reseed
 
@@ -78,7 +78,7 @@ def test_a_turn_moves_only_the_players_of_its_losses(kind):
     trainer.play()  # a first step, so that no learning rate is zero and momenta exist
     for index, turn in enumerate(trainer.turns):
         before = {name: [p.detach().clone() for p in ps] for name, ps in trainer.parameters.items()}
-        moved = set(trainer._move(turn, trainer.batch_source.batch(7), (index, 0)))
+        moved = set(trainer._play_turn(turn, trainer.batch_source.batch(7), (index, 0)))
         for name, parameters in trainer.parameters.items():
             same = all(torch.equal(old, new) for old, new in zip(before[name], parameters, strict=True))
             assert same != (name in moved)
@@ -107,7 +107,7 @@ def test_simultaneous_players_all_move_on_the_same_old_weights():
         name: torch.autograd.grad(losses[name].total, list(player.parameters()), retain_graph=True)
         for name, player in reference.players().items()
     }
-    trainer._differentiate(trainer.turns[0], batch, (0, 0, 0))
+    trainer._compute_gradients(trainer.turns[0], batch, (0, 0, 0))
     for name, gradients in expected.items():
         for mine, wanted in zip(trainer.parameters[name], gradients, strict=True):
             torch.testing.assert_close(mine.grad, wanted)
@@ -196,7 +196,9 @@ def test_the_first_module_with_a_broken_output_is_named():
     trainer = trainer_of(Trio)
     with torch.no_grad():
         trainer.family.decoder[0].weight[3, 1] = float("inf")
-    with pytest.raises(NonFiniteError, match=r"player 'encoder' .* at step 1 \(module 'decoder.0 \(Linear\)' was the first"):
+    with pytest.raises(
+        NonFiniteError, match=r"player 'encoder' .* at step 1 \(first non-finite output: module 'decoder.0 \(Linear\)'"
+    ):
         trainer.run(Silence())
 
 
@@ -221,4 +223,4 @@ def test_training_for_a_time_ends_after_it_and_counts_on_after_a_resume():
 def test_snapshots_are_evenly_spread_and_begin_before_the_first_step():
     trainer, observer = trainer_of(Trio, snapshots=4), Silence()
     trainer.run(observer)
-    assert observer.looks == 5
+    assert observer.snapshots == 5

@@ -86,7 +86,7 @@ def test_the_first_process_alone_writes_and_a_killed_one_ends_all_and_resume_wor
     step = stored.facts["step"] + 4
     code, output = ended(start("resume", str(run), "--for", str(step), alone=True))  # a different number of processes
     assert code == 0, output
-    assert "computed in 2 pieces and now are in 1" in output
+    assert "in 2 micro-batches" in output
     steps = [line["step"] for line in Run.open(run).reports.read() if line["kind"] == "train"]
     assert steps == sorted(set(steps))
     assert steps[-1] == step
@@ -124,13 +124,13 @@ def children(pid: int) -> list[int]:
 
 
 def test_pieces_are_shared_evenly_or_refused_with_the_numbers() -> None:
-    assert ALONE.pieces(1, 7) == range(1)
-    assert ALONE.pieces(4, 8) == range(4)
-    assert [Processes(rank, 2).pieces(1, 8) for rank in (0, 1)] == [range(1), range(1, 2)]
-    assert [Processes(rank, 2).pieces(6, 12) for rank in (0, 1)] == [range(3), range(3, 6)]
+    assert ALONE.micro_batches(1, 7) == range(1)
+    assert ALONE.micro_batches(4, 8) == range(4)
+    assert [Processes(rank, 2).micro_batches(1, 8) for rank in (0, 1)] == [range(1), range(1, 2)]
+    assert [Processes(rank, 2).micro_batches(6, 12) for rank in (0, 1)] == [range(3), range(3, 6)]
     for processes, accumulate, batch in ((Processes(0, 2), 3, 12), (Processes(0, 2), 1, 7), (Processes(0, 4), 2, 8)):
         with pytest.raises(UsageError, match=f"a batch of {batch} .* by {processes.count} processes"):
-            processes.pieces(accumulate, batch)
+            processes.micro_batches(accumulate, batch)
 
 
 def test_alone_exchanges_are_plain_computations() -> None:

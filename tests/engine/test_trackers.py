@@ -16,7 +16,7 @@ from simulacra.core.errors import UsageError
 from simulacra.engine import trackers, tracking
 from simulacra.engine.reports import Reports
 from simulacra.engine.settings import TrainConfig
-from simulacra.engine.tracking import Guarded
+from simulacra.engine.tracking import BackgroundTracker
 from simulacra.interfaces.cli import main
 from simulacra.runs.settings import resolve
 from simulacra.training.train import resume, train
@@ -36,7 +36,7 @@ class Fake:
     heard = []
     def start(self, settings, folder, step): self.hear("start", settings, folder, step)
     def scalars(self, step, values): self.hear("scalars", step, values)
-    def picture(self, step, name, path): self.hear("picture", step, name, path)
+    def image(self, step, name, path): self.hear("image", step, name, path)
     def finish(self): self.hear("finish")
     def hear(self, method, *facts): self.heard.append((method, *facts))
 
@@ -93,7 +93,7 @@ def test_a_tracker_hears_what_the_reports_say(fake, tmp_path):
         for line in written_in(tmp_path / "run")
     ]
     assert said == written
-    pictures = [(step, name, path.name) for _, step, name, path in (call for call in fake.heard if call[0] == "picture")]
+    pictures = [(step, name, path.name) for _, step, name, path in (call for call in fake.heard if call[0] == "image")]
     names = [(step, f"step_{step:08d}.png") for step in (0, 6, 12)]
     assert pictures == [(step, kind, name) for step, name in names for kind in ("samples", "reconstructions")]
 
@@ -129,7 +129,7 @@ def test_the_tracker_of_the_documentation_works(tmp_path, monkeypatch):
 # --- what a tracker cannot do
 
 
-@pytest.mark.parametrize("method", ["__init__", "start", "scalars", "picture", "finish"])
+@pytest.mark.parametrize("method", ["__init__", "start", "scalars", "image", "finish"])
 @pytest.mark.parametrize("error", [OSError("no space left on the device"), SystemExit(3)])
 def test_a_tracker_that_fails_is_switched_off_and_said_once(fake, monkeypatch, tmp_path, method, error):
     def fail(*_):
@@ -138,7 +138,7 @@ def test_a_tracker_that_fails_is_switched_off_and_said_once(fake, monkeypatch, t
     monkeypatch.setattr(fake, method, fail)
     said = warnings(trained(tmp_path / "run"))
     assert said == [
-        "warning: the tracker fake is switched off, the training is not harmed: "
+        "warning: the tracker fake is disabled; training continues: "
         + {OSError: "OSError: no space left on the device", SystemExit: "SystemExit: 3"}[type(error)]
     ]
     assert len(reports(tmp_path / "run")) == 6
@@ -158,26 +158,26 @@ def test_a_tracker_that_cannot_be_imported_when_a_run_goes_on_is_switched_off(fa
 def test_a_training_waits_at_its_end_only_and_not_for_long(fake, monkeypatch, tmp_path):
     hung = threading.Event()
     monkeypatch.setattr(fake, "start", lambda *_: hung.wait(60))
-    monkeypatch.setattr(tracking, "_QUIET", 0.05)
-    monkeypatch.setattr(tracking, "_PATIENCE", 0.2)
+    monkeypatch.setattr(tracking, "_GRACE", 0.05)
+    monkeypatch.setattr(tracking, "_TIMEOUT", 0.2)
     said = warnings(trained(tmp_path / "run"))
     hung.set()
     assert len(said) == 2
-    assert "waiting for the trackers to end" in said[0]
-    assert "did not end within" in said[1]
+    assert "waiting for the trackers to finish" in said[0]
+    assert "did not finish within" in said[1]
 
 
 def test_a_tracker_that_falls_far_behind_is_switched_off_once(fake, monkeypatch):
     hung, listener = threading.Event(), Listener()
-    monkeypatch.setattr(tracking, "_BEHIND", 3)
-    guarded = Guarded("fake", listener)
+    monkeypatch.setattr(tracking, "_MOST_QUEUED", 3)
+    tracker = BackgroundTracker("fake", listener)
     began = time.perf_counter()
 
     def hang(_):
         hung.wait(60)
 
     for _ in range(10):
-        guarded.tell(hang)
+        tracker.submit(hang)
     assert time.perf_counter() - began < 5
     hung.set()
     assert len(listener.said) == 1

@@ -49,7 +49,7 @@ def test_watch_and_the_report_tell_what_the_training_told(collapsed):
     model, *_ = collapsed
     now = run_status(model.run)
     assert "mode collapse" in [trouble.name for trouble in now.training_warnings]
-    assert set(now.varied) == {"diversity", "distinctness"}
+    assert set(now.diversity) == {"diversity", "distinctness"}
     page = model.report().read_text()
     for trouble in now.training_warnings:
         assert f"While it trained: {trouble.message}." in page
