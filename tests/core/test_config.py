@@ -192,7 +192,7 @@ def test_a_wrong_recipe_is_refused_with_the_nearest_name(
 
 
 def test_training_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(UsageError, match="batch is 10, .* accumulate"):
+    with pytest.raises(UsageError, match="accumulate"):
         TrainConfig(batch=10, accumulate=3)
     with pytest.raises(UsageError, match="below 1"):
         TrainConfig(ema=1.0)
