@@ -14,7 +14,6 @@ peak.
 
 import argparse
 import gzip
-import inspect
 import json
 import os
 import shutil
@@ -307,9 +306,7 @@ def raw_sampling(options: argparse.Namespace, emit: Emit) -> None:
 
 
 def sample_with_plan(model: SamplesIteratively, drawn: torch.Tensor, plan: Any) -> torch.Tensor:
-    names = list(inspect.signature(model.sample_with_plan).parameters)
-    condition: Any = None if "labels" in names else UNCONDITIONAL
-    return model.sample_with_plan(drawn, condition, plan, lambda: None)
+    return model.sample_with_plan(drawn, UNCONDITIONAL, plan, lambda: None)
 
 
 def evaluation(options: argparse.Namespace, emit: Emit) -> None:

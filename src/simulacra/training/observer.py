@@ -11,10 +11,10 @@ from torch import Tensor
 
 from simulacra.applications.translate import source_of, there_and_back
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Encodes, HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
+from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.device import model_device
 from simulacra.core.eval_mode import evaluation, inference
-from simulacra.core.family import Family, named
+from simulacra.core.family import Family, model_condition, named
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset, Split
@@ -110,9 +110,9 @@ class RunObserver:
             path = pictures.save(pictures.picture_of(family.generate(drawn).cpu(), 8), self.run.samples / name)
             self.tracking.image(trainer.step, path)
         if isinstance(family, Reconstructs):
-            originals = self.validation.head(count // 2).images
-            reconstructions = family.reconstruct(originals.to(model_device(family))).cpu()
-            pairs = pictures.picture_of_pairs(originals, reconstructions, 8)
+            originals = self.validation.head(count // 2).to(model_device(family))
+            reconstructions = family.reconstruct(originals.images, model_condition(family, originals))
+            pairs = pictures.picture_of_pairs(originals.images.cpu(), reconstructions.cpu(), 8)
             path = pictures.save(pairs, self.run.path / "reconstructions" / name)
             self.tracking.image(trainer.step, path)
         if isinstance(family, Translates):
@@ -140,8 +140,8 @@ class RunObserver:
             for turn in family.turns():
                 for name, value in named(turn.losses(batch)).items():
                     sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
-            if isinstance(family, HasPosterior) and isinstance(family, Encodes):
-                latents.append(family.encode(batch.images).detach())
+            if isinstance(family, HasPosterior):
+                latents.append(family.posterior(batch.images, model_condition(family, batch)).mean.detach())
         record = {name: total / images for name, total in sums.items()}
         if latents:
             record |= {"active_units": count_active(torch.cat(latents)), "latent_units": latents[0].shape[1]}
