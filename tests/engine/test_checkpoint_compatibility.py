@@ -1,26 +1,26 @@
-"""What keeps a checkpoint out of a family is named: the group, the tensor, both shapes."""
+"""Differences between a checkpoint and a family are named: the group, the tensor, both shapes."""
 
 import pytest
 import torch
-from tests.engine.toy_games import Duel
+from tests.engine.toy_games import AlternatingGame
 
 from simulacra.engine.checkpoint_compatibility import incompatibility
 
-MOMENT = "critic/1.weight/exp_avg"
+STATE = "critic/1.weight/exp_avg"
 
 
 def groups():
-    own = Duel().state_dict()
+    own = AlternatingGame().state_dict()
     weight = own["critic.1.weight"]
     return {
         "model": dict(own),
         "ema": dict(own),
-        "optimizers": {MOMENT: torch.zeros_like(weight), "critic/1.weight/step": torch.tensor(3.0)},
+        "optimizers": {STATE: torch.zeros_like(weight), "critic/1.weight/step": torch.tensor(3.0)},
     }
 
 
 def found(tensors, wanted=("model", "ema", "optimizers")):
-    return incompatibility(tensors, Duel(), wanted)
+    return incompatibility(tensors, AlternatingGame(), wanted)
 
 
 def test_what_belongs_to_a_family_fits():
@@ -48,7 +48,7 @@ def test_tensors_that_lack_are_foreign_or_have_another_shape_are_named(group):
 
 def test_the_state_of_an_optimizer_belongs_to_a_parameter_of_its_shape():
     foreign, other = groups(), groups()
-    foreign["optimizers"]["judge/1.weight/exp_avg"] = torch.zeros(8, 16)
-    other["optimizers"][MOMENT] = torch.zeros(3)
-    assert found(foreign) == "its 'optimizers' has judge/1.weight/exp_avg, whose parameter is not in the model"
-    assert found(other) == f"its 'optimizers' has {MOMENT} of shape [3], and the model expects [8, 16]"
+    foreign["optimizers"]["other/1.weight/exp_avg"] = torch.zeros(8, 16)
+    other["optimizers"][STATE] = torch.zeros(3)
+    assert found(foreign) == "its 'optimizers' has other/1.weight/exp_avg, whose parameter is not in the model"
+    assert found(other) == f"its 'optimizers' has {STATE} of shape [3], and the model expects [8, 16]"

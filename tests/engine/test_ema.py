@@ -1,4 +1,4 @@
-"""The weight average: buffers too, a first step that is not a copy, live weights only read (trap 15)."""
+"""The EMA of weights and buffers: the first update is not a copy, live weights are only read (trap 15)."""
 
 from dataclasses import dataclass
 
@@ -87,7 +87,7 @@ def test_the_first_update_keeps_two_elevenths_of_the_initial_weights() -> None:
         assert not torch.allclose(got[name], live[name], atol=1e-3)  # decay 0 would copy
 
 
-def test_updating_and_using_the_average_leaves_the_live_weights_alone() -> None:
+def test_updating_and_using_the_ema_does_not_change_the_live_weights() -> None:
     family = new().train()
     ema = EMA(family, decay=0.9)
     move(family)
@@ -99,7 +99,7 @@ def test_updating_and_using_the_average_leaves_the_live_weights_alone() -> None:
     assert all(parameter.requires_grad for parameter in family.parameters())
 
 
-def test_the_average_is_in_evaluation_mode_without_gradients_and_shares_no_memory() -> None:
+def test_the_ema_is_in_evaluation_mode_without_gradients_and_shares_no_memory() -> None:
     family = new()
     ema = EMA(family, decay=0.9)
     assert not any(module.training for module in ema.family.modules())
@@ -108,7 +108,7 @@ def test_the_average_is_in_evaluation_mode_without_gradients_and_shares_no_memor
     assert not live & {tensor.data_ptr() for tensor in ema.family.state_dict().values()}
 
 
-def test_an_average_of_weights_that_stand_still_is_those_weights() -> None:
+def test_the_ema_of_constant_weights_is_those_weights() -> None:
     family = new()
     ema = EMA(family, decay=0.999)
     for _ in range(5):
