@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: setup demo test slow kills bench results check format clean
+.PHONY: setup demo test slow kills gpu bench results check format clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,9 @@ kills: setup
 
 slow: setup
 	$(BIN)/python -m pytest -m slow
+
+gpu: setup
+	$(BIN)/python benchmarks/gpu.py
 
 bench: setup
 	$(BIN)/python benchmarks/training.py --peers --family vae

@@ -73,7 +73,7 @@ def bare(trainer: Trainer) -> Callable[[], None]:
     It moves the trainer's own weights: another copy of them lies elsewhere in memory, which alone makes 5 % of difference.
     """
     (player,), (turn,) = trainer.players, trainer.turns
-    optimizer, average, precision = trainer.optimizers[player], trainer.average, trainer.precision
+    optimizer, ema, precision = trainer.optimizers[player], trainer.ema, trainer.precision
     numbers = iter(range(10**9))
 
     def step() -> None:
@@ -81,9 +81,9 @@ def bare(trainer: Trainer) -> Callable[[], None]:
             (loss,) = turn.losses(trainer.batch_source.batch(next(numbers))).values()
         loss.total.backward()
         optimizer.step()
-        optimizer.forget_gradients()
-        if average is not None:
-            average.update()
+        optimizer.zero_grad()
+        if ema is not None:
+            ema.update()
 
     return step
 

@@ -21,7 +21,7 @@ from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
-from simulacra.engine.ema import Average
+from simulacra.engine.ema import EMA
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.tracking import Tracking
@@ -149,7 +149,7 @@ def bare(family: Family, batch_source: BatchSource, watch: Stopwatch, precision:
     settings = TrainConfig(batch=watch.batch)
     parameters = {name: optimizers.parameters(player) for name, player in family.players().items()}
     adams = {name: optimizers.Adam(own, settings) for name, own in parameters.items()}
-    average = Average(family, settings.ema)
+    average = EMA(family, settings.ema)
     numbers = iter(range(10**9))
     while not watch.finished:
         for turn in moves(family):
@@ -185,18 +185,18 @@ class Clocked:
     def __init__(self, observer: RunObserver, watch: Stopwatch) -> None:
         self.observer, self.watch = observer, watch
 
-    def stepped(self, trainer):
-        self.observer.stepped(trainer)
+    def on_step(self, trainer):
+        self.observer.on_step(trainer)
         self.watch.tick()
 
-    def reported(self, trainer, record):
-        self.observer.reported(trainer, record)
+    def on_report(self, trainer, record):
+        self.observer.on_report(trainer, record)
 
-    def due(self, trainer):
+    def on_snapshot(self, trainer):
         pass
 
-    def checkpoint(self, trainer, state):
-        self.observer.checkpoint(trainer, state)
+    def on_checkpoint(self, trainer, state):
+        self.observer.on_checkpoint(trainer, state)
 
 
 def flops_per_image(case: Case, batch: int) -> float:

@@ -73,7 +73,7 @@ def test_without_its_recipe_a_row_has_the_name_of_the_folder_less_the_seed(seeds
 def test_a_recipe_is_followed_whatever_the_seed_and_the_machine_and_nothing_else(seeds, recipes):
     config, path = seeds[0].run.config, recipes / "tiny.toml"
     assert follows(config, path)
-    path.write_text(path.read_text().replace("latents = 3", "latents = 4"))
+    path.write_text(path.read_text().replace("latent_dim = 3", "latent_dim = 4"))
     assert not follows(config, path)
     path.write_text('family = "autoencoder"')
     assert not follows(config, path)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.contract.conftest import calls
 from torch import Tensor
 
-from simulacra.core import capabilities
 from simulacra.core.eval_mode import evaluation, inference
 from simulacra.core.family import Family
-from simulacra.core.randomness import noise
 from simulacra.engine import checkpoint
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.hardware import channels_last
@@ -22,16 +21,9 @@ def outputs(family: Family, case: Any, losses_of: Callable[..., Any]) -> dict[st
     with evaluation(family):  # a penalty on slopes needs gradients of its own
         found = {name: loss.total.detach() for name, loss in losses_of(family, batch).items()}
     with inference(family):
-        if isinstance(family, capabilities.Samples):
-            found["generate"] = family.generate(noise(0, 0, 3, family.noise_shape))
-        if isinstance(family, capabilities.Encodes):
-            found["encode"] = family.encode(batch.images)
-        if isinstance(family, capabilities.Decodes):
-            found["decode"] = family.decode(torch.ones(3, family.latent_dim))
-        if isinstance(family, capabilities.Reconstructs):
-            found["reconstruct"] = family.reconstruct(batch.images)
-        if isinstance(family, capabilities.Translates):
-            found |= {to: family.translate(batch.images, to) for to in family.domains}
+        for name, call in calls(family, batch.images).items():
+            torch.manual_seed(0)
+            found[name] = call()
     return found
 
 
@@ -51,7 +43,7 @@ def test_a_checkpoint_round_trip_gives_identical_outputs(small_case: Any, tmp_pa
     for _ in range(2):
         trainer.play()
     stored = checkpoint.read(checkpoint.write(tmp_path, 2, trainer.state(), keep=2))
-    for group, original in (("model", trainer.family), ("average", trainer.evaluated)):
+    for group, original in (("model", trainer.family), ("ema", trainer.evaluated)):
         if group in stored.tensors:
             twin = small_case.new(seed=9)
             channels_last(twin)  # as in training, since what is normalized over few pixels enlarges the rounding
@@ -79,7 +71,7 @@ def test_ten_steps_straight_equal_four_steps_a_resume_and_six_steps_bit_for_bit(
     resumed.restore(stored)
     for _ in range(6):
         resumed.play()
-    assert {"model", "average", "optimizers"} <= straight.state().tensors.keys()
+    assert {"model", "ema", "optimizers"} <= straight.state().tensors.keys()
     assert len(straight.state().facts["window"]) > 0
     assert_same_bits(straight.state(), resumed.state())
     assert (resumed.step, resumed.done) == (10, 1)

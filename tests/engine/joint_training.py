@@ -1,11 +1,11 @@
-"""What two processes check of each other; started by test_processes.py through torchrun."""
+"""Checks that two processes make together; test_processes.py starts them with torchrun."""
 
 import sys
 from collections.abc import Callable, Iterable
 
 import torch
 import torch.distributed as dist
-from tests.engine.toy_games import Duel, Exchange, Trio, feed_for
+from tests.engine.toy_games import AlternatingGame, SimultaneousGame, UnpairedGame, batch_source_for
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
@@ -18,16 +18,16 @@ from simulacra.engine.settings import TrainConfig
 STEPS = 4
 
 
-class Calm(Duel):
-    """The duel without batch norm, whose statistics are each process's own."""
+class GameWithoutBatchNorm(AlternatingGame):
+    """The alternating game without batch norm, whose statistics differ between processes."""
 
     def __init__(self):
         super().__init__()
         self.generator[1] = nn.Identity()
 
 
-class Tuned(Trio):
-    """One player with a parameter outside of all networks, which sharding leaves whole."""
+class GameWithOffset(SimultaneousGame):
+    """One player with a parameter outside of all networks, which sharding does not split."""
 
     def __init__(self):
         super().__init__()
@@ -43,7 +43,7 @@ class Tuned(Trio):
 
 
 class Part:
-    """One process's part of every batch of a batch_source."""
+    """The part of one process of every batch of a batch source."""
 
     def __init__(self, batch_source, part):
         self.batch_source, self.part, self.size, self.per_epoch = batch_source, part, batch_source.size, batch_source.per_epoch
@@ -62,7 +62,7 @@ def trainer(kind: Callable[[], Family], processes: Processes = ALONE, **settings
     torch.manual_seed(1)
     family = kind()
     values = {"duration": str(STEPS), "batch": 8, "precision": "float32", "device": "cpu", "ema": 0.9, "lr": 0.01, **settings}
-    return Trainer(family, Part(feed_for(family), processes.part), TrainConfig.of(values), processes)
+    return Trainer(family, Part(batch_source_for(family), processes.part), TrainConfig.of(values), processes)
 
 
 def played(training: Trainer) -> tuple[dict[str, float], dict[str, Tensor]]:
@@ -92,7 +92,7 @@ def everywhere_equal(tensors: Iterable[Tensor]) -> bool:
 
 
 def losses_and_weights_follow_one_process(processes: Processes) -> None:
-    for kind in (Calm, Trio, Exchange):
+    for kind in (GameWithoutBatchNorm, SimultaneousGame, UnpairedGame):
         for alone, together in ((2, 1), (4, 4)):
             expected = played(trainer(kind, accumulate=alone))
             assert_close(expected, played(trainer(kind, processes, accumulate=together)))
@@ -100,15 +100,15 @@ def losses_and_weights_follow_one_process(processes: Processes) -> None:
 
 def clipping_sees_the_whole_gradient(processes: Processes) -> None:
     for shard in (False, True):
-        together = trainer(Trio, processes, clip=0.01, shard=shard)
-        assert_close(played(trainer(Trio, accumulate=2, clip=0.01)), played(together))
+        together = trainer(SimultaneousGame, processes, clip=0.01, shard=shard)
+        assert_close(played(trainer(SimultaneousGame, accumulate=2, clip=0.01)), played(together))
 
 
 def a_parameter_outside_of_networks_gets_the_same_gradient_when_the_rest_is_split(processes: Processes) -> None:
     for accumulate in (2, 4):
-        expected = gradient_of_offset(trainer(Tuned, accumulate=accumulate))
+        expected = gradient_of_offset(trainer(GameWithOffset, accumulate=accumulate))
         for shard in (False, True):
-            found = gradient_of_offset(trainer(Tuned, processes, accumulate=accumulate, shard=shard))
+            found = gradient_of_offset(trainer(GameWithOffset, processes, accumulate=accumulate, shard=shard))
             assert torch.allclose(found, expected, rtol=1e-5), (accumulate, shard, found, expected)
 
 
@@ -119,7 +119,7 @@ def gradient_of_offset(training: Trainer) -> Tensor:
     step = optimizer.step
 
     def look_and_step() -> None:
-        assert isinstance(training.family, Tuned)
+        assert isinstance(training.family, GameWithOffset)
         assert training.family.offset.grad is not None
         seen.append(training.family.offset.grad.clone())
         step()
@@ -130,15 +130,15 @@ def gradient_of_offset(training: Trainer) -> Tensor:
 
 
 def noise_differs_and_weights_agree(processes: Processes) -> None:
-    training = trainer(Duel, processes)
+    training = trainer(AlternatingGame, processes)
     played(training)
     assert everywhere_equal(training.family.parameters())
-    assert isinstance(training.family, Duel)
+    assert isinstance(training.family, AlternatingGame)
     assert not everywhere_equal(training.family.noises)
 
 
 def split_players_follow_whole_ones_and_resume_as_either(processes: Processes) -> None:
-    for kind in (Calm, Trio):
+    for kind in (GameWithoutBatchNorm, SimultaneousGame):
         split = trainer(kind, processes, shard=True)
         held = sum(sharding.local(parameter).numel() for parameter in split.family.parameters())
         everything = sum(parameter.numel() for parameter in split.family.parameters())

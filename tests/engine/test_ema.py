@@ -1,4 +1,4 @@
-"""The weight average: buffers too, a first step that is not a copy, live weights only read (trap 15)."""
+"""The EMA of weights and buffers: the first update is not a copy, live weights are only read (trap 15)."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.engine.ema import Average
+from simulacra.engine.ema import EMA
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ def exact(state: dict[str, Tensor]) -> dict[str, NDArray[np.float64]]:
 
 def test_twenty_updates_equal_a_float64_reference_in_parameters_and_buffers() -> None:
     family = new()
-    average = Average(family, decay=0.6)  # reached after 14 updates: both regimes are in
+    ema = EMA(family, decay=0.6)  # reached after 14 updates: both regimes are in
     reference = exact(snapshot(family))
     for update in range(1, 21):
         move(family)
-        average.update()
+        ema.update()
         decay = min(0.6, (1 + update) / (10 + update))
         for name, live in exact(snapshot(family)).items():
             reference[name] = decay * reference[name] + (1 - decay) * live
-    got = average.family.state_dict()
+    got = ema.family.state_dict()
     assert got["layers.1.num_batches_tracked"].item() == 20  # counts are copied
     for name in ("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.running_mean", "layers.1.running_var"):
         np.testing.assert_allclose(got[name].numpy(), reference[name], rtol=1e-5, atol=1e-5)
@@ -78,40 +78,40 @@ def test_twenty_updates_equal_a_float64_reference_in_parameters_and_buffers() ->
 
 def test_the_first_update_keeps_two_elevenths_of_the_initial_weights() -> None:
     family = new()
-    average, before = Average(family, decay=0.999), snapshot(family)
+    ema, before = EMA(family, decay=0.999), snapshot(family)
     move(family)
-    average.update()
-    live, got = snapshot(family), average.family.state_dict()
+    ema.update()
+    live, got = snapshot(family), ema.family.state_dict()
     for name in ("layers.0.weight", "layers.1.running_var"):
         torch.testing.assert_close(got[name], before[name] * 2 / 11 + live[name] * 9 / 11)
         assert not torch.allclose(got[name], live[name], atol=1e-3)  # decay 0 would copy
 
 
-def test_updating_and_using_the_average_leaves_the_live_weights_alone() -> None:
+def test_updating_and_using_the_ema_does_not_change_the_live_weights() -> None:
     family = new().train()
-    average = Average(family, decay=0.9)
+    ema = EMA(family, decay=0.9)
     move(family)
     before = snapshot(family)
-    average.update()
-    average.family.turns()[0].losses(Batch(torch.rand(5, 1, 2, 2)))
+    ema.update()
+    ema.family.turns()[0].losses(Batch(torch.rand(5, 1, 2, 2)))
     assert all(torch.equal(tensor, before[name]) for name, tensor in family.state_dict().items())
     assert family.training
     assert all(parameter.requires_grad for parameter in family.parameters())
 
 
-def test_the_average_is_in_evaluation_mode_without_gradients_and_shares_no_memory() -> None:
+def test_the_ema_is_in_evaluation_mode_without_gradients_and_shares_no_memory() -> None:
     family = new()
-    average = Average(family, decay=0.9)
-    assert not any(module.training for module in average.family.modules())
-    assert not any(parameter.requires_grad for parameter in average.family.parameters())
+    ema = EMA(family, decay=0.9)
+    assert not any(module.training for module in ema.family.modules())
+    assert not any(parameter.requires_grad for parameter in ema.family.parameters())
     live = {tensor.data_ptr() for tensor in family.state_dict().values()}
-    assert not live & {tensor.data_ptr() for tensor in average.family.state_dict().values()}
+    assert not live & {tensor.data_ptr() for tensor in ema.family.state_dict().values()}
 
 
-def test_an_average_of_weights_that_stand_still_is_those_weights() -> None:
+def test_the_ema_of_constant_weights_is_those_weights() -> None:
     family = new()
-    average = Average(family, decay=0.999)
+    ema = EMA(family, decay=0.999)
     for _ in range(5):
-        average.update()
+        ema.update()
     for name, tensor in family.state_dict().items():
-        torch.testing.assert_close(average.family.state_dict()[name], tensor, rtol=1e-6, atol=0)
+        torch.testing.assert_close(ema.family.state_dict()[name], tensor, rtol=1e-6, atol=0)

@@ -1,4 +1,4 @@
-"""The loop's arithmetic against float64: Adam, schedule, clipping, accumulation and average together."""
+"""The training loop against float64: Adam, schedule, clipping, gradient accumulation and EMA together."""
 
 import math
 from dataclasses import dataclass
@@ -66,22 +66,22 @@ def gradients_of(training: Trainer) -> list[Tensor]:
     seen: list[Tensor] = []
     (weight,) = training.family.parameters()
 
-    def look(*_: object) -> None:
+    def record(*_: object) -> None:
         assert weight.grad is not None
         seen.append(weight.grad.clone())
 
     step = training.optimizers["only"].step
 
-    def look_and_step() -> None:
-        look()
+    def record_and_step() -> None:
+        record()
         step()
 
-    training.optimizers["only"].step = look_and_step  # type: ignore[method-assign]
+    training.optimizers["only"].step = record_and_step  # type: ignore[method-assign]
     return seen
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_training_equals_adam_with_schedule_clipping_and_average_in_float64(optimizer: str) -> None:
+def test_training_equals_adam_with_schedule_clipping_and_ema_in_float64(optimizer: str) -> None:
     lr, clip, decay, weight_decay, betas, ema = 0.1, 0.5, 0.999, 0.03, (0.8, 0.95), 0.7
     training = trainer(optimizer=optimizer, lr=lr, clip=clip, ema=ema, weight_decay=weight_decay, beta1=betas[0], beta2=betas[1])
     weight = weight_of(training.family).copy()
@@ -107,9 +107,9 @@ def test_training_equals_adam_with_schedule_clipping_and_average_in_float64(opti
     np.testing.assert_allclose(weight_of(training.evaluated), average, atol=1e-5)
 
 
-@pytest.mark.parametrize("pieces", [2, 4, 8])
-def test_a_batch_computed_in_pieces_gives_the_gradient_and_the_losses_of_the_whole(pieces: int) -> None:
-    whole, parts = trainer(), trainer(accumulate=pieces)
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_a_batch_computed_in_micro_batches_gives_the_gradient_and_the_losses_of_the_whole(count: int) -> None:
+    whole, parts = trainer(), trainer(accumulate=count)
     expected, got = gradients_of(whole), gradients_of(parts)
     for _ in range(3):
         whole.play()
@@ -139,7 +139,7 @@ def test_the_optimizer_gives_the_bits_of_pytorchs_fused_one_also_after_a_resume(
             optimizer = optimizers.Adam(optimizers.parameters(ours), settings)
             optimizers.restore(ours, optimizer, stored)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(ours.parameters(), stock.parameters(), strict=True))
-    optimizer.forget_gradients()
+    optimizer.zero_grad()
     assert all(parameter.grad is None for parameter in ours.parameters())
 
 
@@ -165,7 +165,7 @@ def test_the_first_step_and_the_last_one_move() -> None:
     assert training.done == 1
 
 
-def test_reports_average_the_losses_since_the_last_one_and_say_where_training_stands() -> None:
+def test_reports_average_the_losses_since_the_last_one_and_say_step_images_and_epochs() -> None:
     training = trainer()
     losses = []
     for step in range(6):

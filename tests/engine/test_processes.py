@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.engine import joint_training as together
-from tests.engine.toy_games import Trio
+from tests.engine.toy_games import SimultaneousGame
 
 from simulacra.core.errors import UsageError
 from simulacra.core.launch import Launch, launched
@@ -79,14 +79,14 @@ def test_the_first_process_alone_writes_and_a_killed_one_ends_all_and_resume_wor
     os.kill(workers[-1], signal.SIGKILL)
     code, output = ended(training)
     assert code != 0
-    # the other process says so, unless torchrun, which tells of the signal, ends it before
+    # the message of the other process, or that of torchrun if it ends that process first
     assert "another process of this training has ended" in output or "SIGKILL" in output
     assert output.count("training VAE on digits") == 1
     stored = checkpoint.read_newest(run / "checkpoints")[0]
     step = stored.facts["step"] + 4
     code, output = ended(start("resume", str(run), "--for", str(step), alone=True))  # a different number of processes
     assert code == 0, output
-    assert "computed in 2 pieces and now are in 1" in output
+    assert "in 2 micro-batches" in output
     steps = [line["step"] for line in Run.open(run).reports.read() if line["kind"] == "train"]
     assert steps == sorted(set(steps))
     assert steps[-1] == step
@@ -120,20 +120,20 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-# --- what one process can tell
+# --- one process
 
 
-def test_pieces_are_shared_evenly_or_refused_with_the_numbers() -> None:
-    assert ALONE.pieces(1, 7) == range(1)
-    assert ALONE.pieces(4, 8) == range(4)
-    assert [Processes(rank, 2).pieces(1, 8) for rank in (0, 1)] == [range(1), range(1, 2)]
-    assert [Processes(rank, 2).pieces(6, 12) for rank in (0, 1)] == [range(3), range(3, 6)]
+def test_micro_batches_are_shared_evenly_or_refused() -> None:
+    assert ALONE.micro_batches(1, 7) == range(1)
+    assert ALONE.micro_batches(4, 8) == range(4)
+    assert [Processes(rank, 2).micro_batches(1, 8) for rank in (0, 1)] == [range(1), range(1, 2)]
+    assert [Processes(rank, 2).micro_batches(6, 12) for rank in (0, 1)] == [range(3), range(3, 6)]
     for processes, accumulate, batch in ((Processes(0, 2), 3, 12), (Processes(0, 2), 1, 7), (Processes(0, 4), 2, 8)):
         with pytest.raises(UsageError, match=f"a batch of {batch} .* by {processes.count} processes"):
-            processes.pieces(accumulate, batch)
+            processes.micro_batches(accumulate, batch)
 
 
-def test_alone_exchanges_are_plain_computations() -> None:
+def test_one_process_exchanges_nothing() -> None:
     values = torch.tensor([0.1, 2.0])
     assert torch.equal(ALONE.mean(values), values.double())
     ALONE.average([values])
@@ -142,7 +142,7 @@ def test_alone_exchanges_are_plain_computations() -> None:
     assert ALONE.lead(lambda: 5) == 5
 
 
-def test_a_lost_process_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_process_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object) -> None:
         raise RuntimeError("Connection closed by peer")
 
@@ -165,4 +165,4 @@ def test_the_place_among_processes_is_read_from_the_environment(monkeypatch: pyt
 
 def test_sharding_needs_several_processes() -> None:
     with pytest.raises(UsageError, match="start it with torchrun"):
-        together.trainer(Trio, shard=True)
+        together.trainer(SimultaneousGame, shard=True)

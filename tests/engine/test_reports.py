@@ -1,4 +1,4 @@
-"""The reports: whole lines only, whatever tore the last one, and a clear error where none can be added."""
+"""The reports: incomplete lines are skipped, and a record that cannot be written is an error."""
 
 import json
 import resource

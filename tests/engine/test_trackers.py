@@ -1,4 +1,4 @@
-"""Trackers: what they receive, that nothing they do harms a training, and what the real ones keep."""
+"""Trackers: what they receive, that their failures do not stop a training, and what the real ones store."""
 
 import shutil
 import sys
@@ -16,7 +16,7 @@ from simulacra.core.errors import UsageError
 from simulacra.engine import trackers, tracking
 from simulacra.engine.reports import Reports
 from simulacra.engine.settings import TrainConfig
-from simulacra.engine.tracking import Guarded
+from simulacra.engine.tracking import BackgroundTracker
 from simulacra.interfaces.cli import main
 from simulacra.runs.settings import resolve
 from simulacra.training.train import resume, train
@@ -33,12 +33,12 @@ RECIPE = {
 FAKE = """
 class Fake:
     package = ""
-    heard = []
-    def start(self, settings, folder, step): self.hear("start", settings, folder, step)
-    def scalars(self, step, values): self.hear("scalars", step, values)
-    def picture(self, step, name, path): self.hear("picture", step, name, path)
-    def finish(self): self.hear("finish")
-    def hear(self, method, *facts): self.heard.append((method, *facts))
+    calls = []
+    def start(self, settings, folder, step): self.record("start", settings, folder, step)
+    def scalars(self, step, values): self.record("scalars", step, values)
+    def image(self, step, name, path): self.record("image", step, name, path)
+    def finish(self): self.record("finish")
+    def record(self, method, *facts): self.calls.append((method, *facts))
 
 TRACKER = Fake
 """
@@ -80,20 +80,20 @@ def written_in(path):
 # --- what a tracker receives
 
 
-def test_a_tracker_hears_what_the_reports_say(fake, tmp_path):
+def test_a_tracker_receives_the_records_of_the_reports(fake, tmp_path):
     assert not warnings(trained(tmp_path / "run"))
-    methods = [call[0] for call in fake.heard]
+    methods = [call[0] for call in fake.calls]
     assert (methods[0], methods[-1]) == ("start", "finish")
-    _, settings, folder, step = fake.heard[0]
+    _, settings, folder, step = fake.calls[0]
     assert (folder, step) == (tmp_path / "run", 0)
     assert (settings["family"], settings["train.batch"], settings["train.track"]) == ("vae", 64, "fake")
-    said = [call[1:] for call in fake.heard if call[0] == "scalars"]
+    said = [call[1:] for call in fake.calls if call[0] == "scalars"]
     written = [
         (line["step"], {f"{line['kind']}/{name}": value for name, value in line.items() if name not in ("kind", "step")})
         for line in written_in(tmp_path / "run")
     ]
     assert said == written
-    pictures = [(step, name, path.name) for _, step, name, path in (call for call in fake.heard if call[0] == "picture")]
+    pictures = [(step, name, path.name) for _, step, name, path in (call for call in fake.calls if call[0] == "image")]
     names = [(step, f"step_{step:08d}.png") for step in (0, 6, 12)]
     assert pictures == [(step, kind, name) for step, name in names for kind in ("samples", "reconstructions")]
 
@@ -101,10 +101,10 @@ def test_a_tracker_hears_what_the_reports_say(fake, tmp_path):
 def test_a_resumed_run_starts_its_tracker_from_its_checkpoint(fake, tmp_path):
     trained(tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step_00000012")
-    fake.heard.clear()
+    fake.calls.clear()
     assert resume(tmp_path / "run").finished
-    assert fake.heard[0][3] == 6
-    assert {call[1] for call in fake.heard if call[0] == "scalars"} == {8, 12}
+    assert fake.calls[0][3] == 6
+    assert {call[1] for call in fake.calls if call[0] == "scalars"} == {8, 12}
 
 
 def test_tracking_does_not_change_a_single_bit_of_a_training(fake, tmp_path):
@@ -116,7 +116,7 @@ def test_tracking_does_not_change_a_single_bit_of_a_training(fake, tmp_path):
 
 
 def test_the_tracker_of_the_documentation_works(tmp_path, monkeypatch):
-    page = (REPOSITORY / "docs" / "watching.md").read_text()
+    page = (REPOSITORY / "docs" / "monitoring.md").read_text()
     (tmp_path / "diary.py").write_text(page.split("```python\n")[-1].split("```")[0])
     monkeypatch.setattr(trackers, "__path__", [*trackers.__path__, str(tmp_path)])
     assert not warnings(trained(tmp_path / "run", track="diary"))
@@ -129,22 +129,22 @@ def test_the_tracker_of_the_documentation_works(tmp_path, monkeypatch):
 # --- what a tracker cannot do
 
 
-@pytest.mark.parametrize("method", ["__init__", "start", "scalars", "picture", "finish"])
+@pytest.mark.parametrize("method", ["__init__", "start", "scalars", "image", "finish"])
 @pytest.mark.parametrize("error", [OSError("no space left on the device"), SystemExit(3)])
-def test_a_tracker_that_fails_is_switched_off_and_said_once(fake, monkeypatch, tmp_path, method, error):
+def test_a_tracker_that_fails_is_disabled_with_one_warning(fake, monkeypatch, tmp_path, method, error):
     def fail(*_):
         raise error
 
     monkeypatch.setattr(fake, method, fail)
     said = warnings(trained(tmp_path / "run"))
     assert said == [
-        "warning: the tracker fake is switched off, the training is not harmed: "
+        "warning: the tracker fake is disabled; training continues: "
         + {OSError: "OSError: no space left on the device", SystemExit: "SystemExit: 3"}[type(error)]
     ]
     assert len(reports(tmp_path / "run")) == 6
 
 
-def test_a_tracker_that_cannot_be_imported_when_a_run_goes_on_is_switched_off(fake, tmp_path, capsys):
+def test_a_tracker_that_cannot_be_imported_when_a_run_is_resumed_is_disabled(fake, tmp_path, capsys):
     trained(tmp_path / "run")
     broken = tmp_path / "trackers" / "fake.py"
     broken.write_text("import a_package_that_nobody_has")
@@ -155,39 +155,39 @@ def test_a_tracker_that_cannot_be_imported_when_a_run_goes_on_is_switched_off(fa
     assert capsys.readouterr().err.count("No module named 'a_package_that_nobody_has'") == 1
 
 
-def test_a_training_waits_at_its_end_only_and_not_for_long(fake, monkeypatch, tmp_path):
+def test_a_training_waits_for_trackers_only_at_its_end_for_a_limited_time(fake, monkeypatch, tmp_path):
     hung = threading.Event()
     monkeypatch.setattr(fake, "start", lambda *_: hung.wait(60))
-    monkeypatch.setattr(tracking, "_QUIET", 0.05)
-    monkeypatch.setattr(tracking, "_PATIENCE", 0.2)
+    monkeypatch.setattr(tracking, "_GRACE", 0.05)
+    monkeypatch.setattr(tracking, "_TIMEOUT", 0.2)
     said = warnings(trained(tmp_path / "run"))
     hung.set()
     assert len(said) == 2
-    assert "waiting for the trackers to end" in said[0]
-    assert "did not end within" in said[1]
+    assert "waiting for the trackers to finish" in said[0]
+    assert "did not finish within" in said[1]
 
 
-def test_a_tracker_that_falls_far_behind_is_switched_off_once(fake, monkeypatch):
+def test_a_tracker_with_too_many_queued_calls_is_disabled_once(fake, monkeypatch):
     hung, listener = threading.Event(), Listener()
-    monkeypatch.setattr(tracking, "_BEHIND", 3)
-    guarded = Guarded("fake", listener)
+    monkeypatch.setattr(tracking, "_MOST_QUEUED", 3)
+    tracker = BackgroundTracker("fake", listener)
     began = time.perf_counter()
 
     def hang(_):
         hung.wait(60)
 
     for _ in range(10):
-        guarded.tell(hang)
+        tracker.submit(hang)
     assert time.perf_counter() - began < 5
     hung.set()
     assert len(listener.said) == 1
     assert "3 calls behind" in listener.said[0]
 
 
-def test_a_training_that_breaks_ends_its_trackers(fake, tmp_path):
+def test_a_training_that_fails_finishes_its_trackers(fake, tmp_path):
     with pytest.raises(RuntimeError, match="broke"), tracking.tracking(["fake"], {}, tmp_path, 0, Listener()):
         raise RuntimeError("broke")
-    assert [call[0] for call in fake.heard] == ["start", "finish"]
+    assert [call[0] for call in fake.calls] == ["start", "finish"]
 
 
 # --- how one is asked for
@@ -198,7 +198,7 @@ def test_a_wrong_name_suggests_the_nearest():
         TrainConfig(track="tensorbord")
 
 
-def test_a_missing_package_is_said_before_anything_is_made(monkeypatch, tmp_path, capsys):
+def test_a_missing_package_is_an_error_before_anything_is_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(trackers, "is_installed", lambda name: name == "tensorboard")
     code = main(["train", "vae", "--track", "tensorboard,wandb,mlflow", "--out", str(tmp_path / "run")])
     assert code == 2
@@ -206,7 +206,7 @@ def test_a_missing_package_is_said_before_anything_is_made(monkeypatch, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_a_tracker_left_behind_is_no_package(tmp_path, monkeypatch):
+def test_a_folder_without_modules_is_no_package(tmp_path, monkeypatch):
     (tmp_path / "left_behind").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     assert not trackers.is_installed("left_behind")

@@ -1,4 +1,4 @@
-"""Small families that play every kind of game the engine must carry, and a batch_source of numbered random images."""
+"""Small families for every kind of game, and a batch source of random images."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from simulacra.core.randomness import generator
 SPEC = DataSpec(1, 4, 4)
 
 
-class NoiseFeed:
-    """Batch i is noise drawn from (seed, i); it remembers which batches were asked for."""
+class NoiseBatches:
+    """Batch i is noise drawn from (seed, i). asked: the numbers of the batches that were requested."""
 
     def __init__(self, size=8, per_epoch=5, seed=0):
         self.size, self.per_epoch, self.seed = size, per_epoch, seed
@@ -27,11 +27,11 @@ class NoiseFeed:
         return Batch(torch.rand(self.size, *SPEC.shape, generator=generator(self.seed, "feed", i)).to(device))
 
 
-def feed_for(family):
+def batch_source_for(family):
     return (
-        UnpairedBatches({name: NoiseFeed(seed=index) for index, name in enumerate(family.domains)})
+        UnpairedBatches({name: NoiseBatches(seed=index) for index, name in enumerate(family.domains)})
         if family.domains
-        else NoiseFeed()
+        else NoiseBatches()
     )
 
 
@@ -40,11 +40,11 @@ class NoConfig(Config):
     """No settings."""
 
 
-class Duel(Family):
-    """Alternating: the critic moves three times on fresh batches, then the generator once; noise and dropout are drawn."""
+class AlternatingGame(Family):
+    """The critic is updated three times on new batches, then the generator once; uses noise and dropout."""
 
     Config = NoConfig
-    summary, paper = "a duel", "tests"
+    summary, paper = "an alternating game", "tests"
 
     def __init__(self, config=None, data=SPEC):
         super().__init__()
@@ -58,38 +58,38 @@ class Duel(Family):
         return {"critic": self.critic, "generator": self.generator}
 
     def turns(self):
-        return (Turn(self.judge, repeats=3), Turn(self.forge))
+        return (Turn(self.critic_loss, repeats=3), Turn(self.generator_loss))
 
     def _fakes(self, count):
         noise = torch.randn(count, 4)
         self.noises.append(noise)
         return self.generator(noise)
 
-    def judge(self, batch):
+    def critic_loss(self, batch):
         fakes = self._fakes(len(batch)).detach()
         return {"critic": Loss(self.critic(fakes).mean() - self.critic(batch.images).mean() + 0.1 * self._penalty())}
 
-    def forge(self, batch):
+    def generator_loss(self, batch):
         return {"generator": Loss(-self.critic(self._fakes(len(batch))).mean())}
 
     def _penalty(self):
         return sum(parameter.square().sum() for parameter in self.critic.parameters())
 
 
-class Trio(Family):
-    """Simultaneous: encoder, decoder and judge move at once, each on its own loss, over one shared graph."""
+class SimultaneousGame(Family):
+    """Encoder, decoder and discriminator are updated together, each on its own loss, with one shared graph."""
 
     Config = NoConfig
-    summary, paper = "a trio", "tests"
+    summary, paper = "a simultaneous game", "tests"
 
     def __init__(self, config=None, data=SPEC):
         super().__init__()
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(data.dimensions, 3))
         self.decoder = nn.Sequential(nn.Linear(3, data.dimensions), nn.Unflatten(1, data.shape))
-        self.judge = nn.Sequential(nn.Flatten(), nn.Linear(data.dimensions, 1))
+        self.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(data.dimensions, 1))
 
     def players(self):
-        return {"encoder": self.encoder, "decoder": self.decoder, "judge": self.judge}
+        return {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
 
     def turns(self):
         return (Turn(self.losses),)
@@ -98,46 +98,48 @@ class Trio(Family):
         codes = self.encoder(batch.images)
         made = self.decoder(codes + 0.1 * torch.randn_like(codes))
         error = F.mse_loss(made, batch.images)
-        verdict = F.softplus(self.judge(made)).mean() + F.softplus(-self.judge(batch.images)).mean()
+        discriminator_loss = F.softplus(self.discriminator(made)).mean() + F.softplus(-self.discriminator(batch.images)).mean()
         return {
             "encoder": Loss(error + 0.1 * codes.square().mean(), {"error": error}),
-            "decoder": Loss(0.5 * error - verdict, {"error": error}),
-            "judge": Loss(verdict),
+            "decoder": Loss(0.5 * error - discriminator_loss, {"error": error}),
+            "discriminator": Loss(discriminator_loss),
         }
 
 
-class Exchange(Family):
-    """UnpairedBatches: two domains, translators then critics; the batches of the domains are independent."""
+class UnpairedGame(Family):
+    """Two domains with independent batches: first the generators are updated, then the discriminators."""
 
     Config = NoConfig
-    summary, paper = "an exchange", "tests"
+    summary, paper = "a game of two domains", "tests"
     domains = ("a", "b")
 
     def __init__(self, config=None, data=SPEC):
         super().__init__()
-        self.translators = nn.ModuleDict({name: nn.Conv2d(1, 1, 3, padding=1) for name in ("to_a", "to_b")})
-        self.critics = nn.ModuleDict({name: nn.Conv2d(1, 1, 2) for name in ("a", "b")})
+        self.generators = nn.ModuleDict({name: nn.Conv2d(1, 1, 3, padding=1) for name in ("to_a", "to_b")})
+        self.discriminators = nn.ModuleDict({name: nn.Conv2d(1, 1, 2) for name in ("a", "b")})
 
     def players(self):
-        return {"translators": self.translators, "critics": self.critics}
+        return {"generators": self.generators, "discriminators": self.discriminators}
 
     def turns(self):
-        return (Turn(self.translate), Turn(self.judge))
+        return (Turn(self.generators_loss), Turn(self.discriminators_loss))
 
-    def translate(self, batch):
-        to_a, to_b = self.translators["to_a"], self.translators["to_b"]
+    def generators_loss(self, batch):
+        to_a, to_b = self.generators["to_a"], self.generators["to_b"]
         cycle = F.l1_loss(to_a(to_b(batch["a"].images)), batch["a"].images)
         cycle = cycle + F.l1_loss(to_b(to_a(batch["b"].images)), batch["b"].images)
         fooled = sum(self._real(name, made) for name, made in self._made(batch).items())
-        return {"translators": Loss(fooled + 10 * cycle, {"cycle": cycle})}
+        return {"generators": Loss(fooled + 10 * cycle, {"cycle": cycle})}
 
-    def judge(self, batch):
+    def discriminators_loss(self, batch):
         made = self._made(batch)
-        losses = [self._real(name, batch[name].images) + self.critics[name](made[name].detach()).square().mean() for name in "ab"]
-        return {"critics": Loss(torch.stack(losses).sum())}
+        losses = [
+            self._real(name, batch[name].images) + self.discriminators[name](made[name].detach()).square().mean() for name in "ab"
+        ]
+        return {"discriminators": Loss(torch.stack(losses).sum())}
 
     def _made(self, batch):
-        return {"a": self.translators["to_a"](batch["b"].images), "b": self.translators["to_b"](batch["a"].images)}
+        return {"a": self.generators["to_a"](batch["b"].images), "b": self.generators["to_b"](batch["a"].images)}
 
     def _real(self, name, images):
-        return (self.critics[name](images) - 1).square().mean()
+        return (self.discriminators[name](images) - 1).square().mean()

@@ -32,7 +32,7 @@ def tmp_path(tmp_path):
 
 
 def state(value):
-    groups = {group: {"w": torch.full((3,), float(value))} for group in ("model", "average")}
+    groups = {group: {"w": torch.full((3,), float(value))} for group in ("model", "ema")}
     return Checkpoint(groups, {"value": value})
 
 

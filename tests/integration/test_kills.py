@@ -57,7 +57,7 @@ def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(family, tmp_
         began = time.monotonic()
         assert not player.is_killed(straight, FOREVER)
         whole = time.monotonic() - began
-        assert {name.split("/")[0] for name in weights(straight)} == {"model", "average", "optimizers"}
+        assert {name.split("/")[0] for name in weights(straight)} == {"model", "ema", "optimizers"}
         while kills < KILLS:
             out = tmp_path / f"killed-{rounds}"
             rounds += 1

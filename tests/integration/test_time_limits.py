@@ -15,14 +15,14 @@ FLAGS = "train vae --data digits --features 2 --hidden 8 --latent-dim 2 --batch 
 
 def stopping(patch, seconds):
     """Send this process a SIGINT at the first step after so many seconds of training."""
-    original = RunObserver.stepped
+    original = RunObserver.on_step
 
-    def stepped(self, trainer):
+    def on_step(self, trainer):
         original(self, trainer)
         if trainer.seconds >= seconds:
             os.kill(os.getpid(), signal.SIGINT)
 
-    patch.setattr(RunObserver, "stepped", stepped)
+    patch.setattr(RunObserver, "on_step", on_step)
 
 
 def test_a_time_limit_survives_a_stop_and_a_resume(tmp_path, capsys):

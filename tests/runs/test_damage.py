@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from simulacra.core.errors import SimulacraError
 from simulacra.engine import checkpoint
-from simulacra.engine.checkpoint import Checkpoint, DamagedCheckpoint
+from simulacra.engine.checkpoint import Checkpoint, DamagedCheckpoint, IncompatibleCheckpoint
 from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run
 
-FILES = ("model.safetensors", "average.safetensors", "optimizers.safetensors", "state.json")
-GROUPS = ("model", "average", "optimizers")
+FILES = ("model.safetensors", "ema.safetensors", "optimizers.safetensors", "state.json")
+GROUPS = ("model", "ema", "optimizers")
 EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -84,17 +84,22 @@ def test_no_flipped_bit_of_the_facts_is_believed(two):
 
 def test_a_whole_checkpoint_under_the_name_of_another_step_is_refused(two, tmp_path):
     shutil.copytree(two / "step_00000001", tmp_path / "step_00000009")
-    with pytest.raises(DamagedCheckpoint, match="step_00000009 cannot be read: it is that of step 1"):
+    with pytest.raises(DamagedCheckpoint, match="step_00000009 cannot be read: it contains step 1"):
         checkpoint.read(tmp_path / "step_00000009")
 
 
-def test_a_checkpoint_of_another_format_is_refused_with_both_formats(two, tmp_path):
+def test_a_checkpoint_of_another_format_is_rejected_with_both_formats(two, tmp_path):
     shutil.copytree(two, tmp_path / "checkpoints")
     path = tmp_path / "checkpoints" / "step_00000002" / "state.json"
     content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "format": 1}))
-    with pytest.raises(DamagedCheckpoint, match="its format is 1, and this version of Simulacra reads 2"):
-        checkpoint.read(path.parent)
+    del content["seal"]
+    content["format"] = 2
+    path.write_text(json.dumps({**content, "seal": checkpoint._seal(content)}))
+    for read in (lambda: checkpoint.read(path.parent), lambda: checkpoint.require_format(path.parent.parent)):
+        with pytest.raises(
+            IncompatibleCheckpoint, match=r"version 0\.1 .* format 2, and this version reads format 3: train again"
+        ):
+            read()
 
 
 def test_one_that_was_set_aside_is_used_where_nothing_took_its_place(two, tmp_path):
@@ -151,12 +156,12 @@ def test_a_checkpoint_of_another_run_is_refused_by_name_and_the_own_one_used(vae
 
 def test_a_file_of_another_model_is_refused_by_name(vae, trained_autoencoder):
     for path in checkpoint.paths(vae / "checkpoints"):
-        for name in ("model.safetensors", "average.safetensors"):
+        for name in ("model.safetensors", "ema.safetensors"):
             shutil.copy(newest(trained_autoencoder.run.path) / name, path / name)
     for words in (("sample", vae), ("resume", vae), ("evaluate", vae)):
         code, errors = command(*words)
         assert code == 1
-        assert re.search(rf"error: checkpoint {newest(vae)} cannot be read: (model|average).safetensors differs", errors), errors
+        assert re.search(rf"error: checkpoint {newest(vae)} cannot be read: (model|ema).safetensors differs", errors), errors
         assert "'simulacra resume" in errors
         assert "Traceback" not in errors
 
@@ -164,7 +169,7 @@ def test_a_file_of_another_model_is_refused_by_name(vae, trained_autoencoder):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("latents = 4", "latents = 5", "has .* of shape"),
+        ("latent_dim = 4", "latent_dim = 5", "has .* of shape"),
         ('network = "conv"', 'network = "dense"', "(lacks|has)"),
         ("features = .*?]", "features = [8]", "(lacks|has)"),
     ],
@@ -178,7 +183,7 @@ def test_settings_of_another_model_are_refused_with_what_does_not_fit(vae, old, 
     for words in (("sample", vae), ("resume", vae)):
         code, errors = command(*words)
         assert code == 1, errors
-        named = rf"error: checkpoint {newest(vae)} is refused: its '(model|average)' {says}"
+        named = rf"error: checkpoint {newest(vae)} is refused: its '(model|ema)' {says}"
         assert re.search(rf"{named}.*, so it is not of the model in config.toml: ", errors), errors
 
 

@@ -1,4 +1,4 @@
-"""The rules that tell from reports what goes wrong in a training: each with a training that is ill, and one that is not."""
+"""The rules of the monitors, each on reports with a problem and on reports without one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,24 +11,24 @@ from simulacra.training.monitors import TrainingHistory, TrainingWarning, traini
 GAME = {"beta1": 0.9, "r1": 0.0, "pack": 1, "spectral_norm": True, "augment": ""}
 
 
-def course(looks: Mapping[str, list[Any]], *, every: int = 200, done: float = 1.0, **settings: Any) -> TrainingHistory:
-    """Return the course of a training whose looks, the untrained model's first, found these numbers."""
-    count = len(next(iter(looks.values())))
+def history(validations: Mapping[str, list[Any]], *, every: int = 200, done: float = 1.0, **settings: Any) -> TrainingHistory:
+    """Return the history of a training with these values at its validations, of which the first is of the untrained model."""
+    count = len(next(iter(validations.values())))
     records = [
         {"kind": "validation", "step": every * index, "a/loss": 1.0, "b/loss": 1.0}
-        | {name: row[index] for name, row in looks.items()}
+        | {name: row[index] for name, row in validations.items()}
         for index in range(count)
     ]
     return TrainingHistory(records, done, 64, {**GAME, **settings})
 
 
-def duelled(rows: list[dict[str, float]]) -> TrainingHistory:
-    """Return the course of a training whose reports of steps, 50 each, held these parts."""
+def adversarial_history(rows: list[dict[str, float]]) -> TrainingHistory:
+    """Return the history of an adversarial training with these parts in its reports, one every 50 steps."""
     lines = [{"kind": "train", "step": 50 * (index + 1), **row} for index, row in enumerate(rows)]
     return TrainingHistory(lines, 1.0, 64, GAME)
 
 
-def judged(real: float, fake: float, **parts: float) -> dict[str, float]:
+def discriminator(real: float, fake: float, **parts: float) -> dict[str, float]:
     return {
         "d/loss": 1.0,
         "g/loss": 1.0,
@@ -39,105 +39,117 @@ def judged(real: float, fake: float, **parts: float) -> dict[str, float]:
 
 
 def only(found: tuple[TrainingWarning, ...], name: str) -> TrainingWarning:
-    (trouble,) = found
-    assert trouble.name == name
-    return trouble
+    (warning,) = found
+    assert warning.name == name
+    return warning
+
+
+def remedies(warning: TrainingWarning) -> str:
+    return warning.message.partition(". Try ")[2]
 
 
 # --- mode collapse
 
 
-def test_a_generator_that_loses_its_diversity_is_told_with_the_step_where_it_began() -> None:
-    trouble = only(training_warnings(course({"diversity": [0.1, 0.6, 0.9, 0.4, 0.3]})), "mode collapse")
-    assert trouble.since == 600
-    assert trouble.message == (
-        "mode collapse since step 600: generated images differ from each other by 30.0% of what real ones do. "
-        "Try --beta1 0.5, --r1 0.1, --pack 2, or a lower --lr"
-    )
+def test_a_generator_that_loses_its_diversity_gives_a_warning_with_the_step_where_that_began() -> None:
+    warning = only(training_warnings(history({"diversity": [0.1, 0.6, 0.9, 0.4, 0.3]})), "mode collapse")
+    assert warning.since == 600
+    assert warning.message.startswith("mode collapse since step 600: ")
+    assert "by 30.0% of" in warning.message
+    assert remedies(warning) == "--beta1 0.5, --r1 0.1, --pack 2, or a lower --lr"
 
 
-def test_what_a_model_lacks_or_uses_already_is_not_offered() -> None:
-    looks = {"diversity": [0.1, 0.6, 0.9, 0.4, 0.3]}
-    assert training_warnings(course(looks, beta1=0.5, r1=1.0))[0].message.endswith("do. Try --pack 2, or a lower --lr")
-    bare = dataclasses.replace(course(looks), settings={"beta1": 0.0})
-    assert training_warnings(bare)[0].message.endswith("do. Try a lower --lr")
+def test_settings_that_a_model_lacks_or_already_uses_are_not_suggested() -> None:
+    values = {"diversity": [0.1, 0.6, 0.9, 0.4, 0.3]}
+    assert training_warnings(history(values, beta1=0.5, r1=1.0))[0].message.endswith(". Try --pack 2, or a lower --lr")
+    bare = dataclasses.replace(history(values), settings={"beta1": 0.0})
+    assert training_warnings(bare)[0].message.endswith(". Try a lower --lr")
 
 
-def test_a_collapse_that_is_over_says_when_and_one_low_look_is_none() -> None:
-    over = training_warnings(course({"diversity": [0.1, 0.9, 0.2, 0.2, 0.9, 1.0]}))
+def test_a_collapse_that_is_over_has_an_end_and_one_low_value_is_not_a_collapse() -> None:
+    over = training_warnings(history({"diversity": [0.1, 0.9, 0.2, 0.2, 0.9, 1.0]}))
     assert only(over, "mode collapse").message.startswith("mode collapse from step 400 to 800: ")
-    assert training_warnings(course({"diversity": [0.1, 0.9, 0.2, 0.9, 0.2, 0.9]})) == ()
+    assert training_warnings(history({"diversity": [0.1, 0.9, 0.2, 0.9, 0.2, 0.9]})) == ()
 
 
-def test_a_generator_that_never_becomes_diverse_is_told_in_the_second_half() -> None:
+def test_a_generator_that_never_becomes_diverse_gives_a_warning_in_the_second_half() -> None:
     stuck = {"diversity": [0.3, 0.04, 0.04, 0.05, 0.04, 0.04, 0.04]}
-    assert only(training_warnings(course(stuck)), "mode collapse").since == 200
-    assert training_warnings(course({name: row[:6] for name, row in stuck.items()}, done=0.49)) == ()
-    assert training_warnings(course(stuck, every=20)) == ()  # too few steps to tell
+    assert only(training_warnings(history(stuck)), "mode collapse").since == 200
+    assert training_warnings(history({name: row[:6] for name, row in stuck.items()}, done=0.49)) == ()
+    assert training_warnings(history(stuck, every=20)) == ()  # too few steps to tell
 
 
 def test_slow_growth_is_no_collapse_nor_is_a_fall_from_the_untrained_model() -> None:
-    assert training_warnings(course({"diversity": [0.3, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22, 0.24]})) == ()
-    assert training_warnings(course({"diversity": [1.3, 0.4, 0.5, 0.6, 0.7, 0.8]})) == ()
+    assert training_warnings(history({"diversity": [0.3, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22, 0.24]})) == ()
+    assert training_warnings(history({"diversity": [1.3, 0.4, 0.5, 0.6, 0.7, 0.8]})) == ()
 
 
-def test_few_images_again_and_again_are_told_from_few_kinds_of_images() -> None:
-    found = training_warnings(course({"diversity": [0.3, 0.8, 0.8, 0.8], "distinctness": [0.3, 0.1, 0.02, 0.02]}))
+def test_repeated_images_are_distinguished_from_few_kinds_of_images() -> None:
+    found = training_warnings(history({"diversity": [0.3, 0.8, 0.8, 0.8], "distinctness": [0.3, 0.1, 0.02, 0.02]}))
     assert only(found, "repeated images").since == 200
-    assert training_warnings(course({"diversity": [0.3, 0.6, 0.6, 0.6], "distinctness": [0.3, 0.2, 0.3, 0.3]})) == ()
+    assert training_warnings(history({"diversity": [0.3, 0.6, 0.6, 0.6], "distinctness": [0.3, 0.2, 0.3, 0.3]})) == ()
 
 
-def test_missing_modes_are_told_in_the_second_half_where_the_law_is_known() -> None:
-    found = training_warnings(course({"modes_covered": [0, 0, 3, 3, 3], "modes": [8] * 5}))
+def test_missing_modes_give_a_warning_in_the_second_half() -> None:
+    found = training_warnings(history({"modes_covered": [0, 0, 3, 3, 3], "modes": [8] * 5}))
     assert only(found, "missing modes").message.startswith("missing modes since step 400: generated points reach 3 of 8 modes.")
-    assert training_warnings(course({"modes_covered": [0, 0, 3, 8, 8], "modes": [8] * 5})) == ()
+    assert training_warnings(history({"modes_covered": [0, 0, 3, 8, 8], "modes": [8] * 5})) == ()
 
 
 # --- the discriminator
 
 
-def test_a_discriminator_that_is_always_right_and_sure_for_long_is_told() -> None:
-    sure, fair = judged(1.0, 0.995, saturation=0.95), judged(0.9, 0.8, saturation=0.1)
-    trouble = only(training_warnings(duelled([fair] * 5 + [sure] * 5)), "overwhelming discriminator")
-    assert trouble.since == 300
-    assert "--spectral-norm" not in trouble.message  # it is on
+def test_a_discriminator_that_is_correct_and_saturated_for_long_gives_a_warning() -> None:
+    sure, fair = discriminator(1.0, 0.995, saturation=0.95), discriminator(0.9, 0.8, saturation=0.1)
+    warning = only(training_warnings(adversarial_history([fair] * 5 + [sure] * 5)), "overwhelming discriminator")
+    assert warning.since == 300
+    assert "--spectral-norm" not in warning.message  # it is on
 
 
-def test_a_discriminator_that_is_right_but_not_sure_or_not_for_long_is_not() -> None:
-    fair, right = judged(0.9, 0.8, saturation=0.1), judged(1.0, 1.0, saturation=0.3)
-    sure = judged(1.0, 1.0, saturation=1.0)
-    assert training_warnings(duelled([right] * 10)) == ()
-    assert training_warnings(duelled([fair] * 5 + [sure] + [fair] * 5)) == ()
+def test_a_discriminator_that_is_not_saturated_or_not_for_long_gives_no_warning() -> None:
+    fair, right = discriminator(0.9, 0.8, saturation=0.1), discriminator(1.0, 1.0, saturation=0.3)
+    sure = discriminator(1.0, 1.0, saturation=1.0)
+    assert training_warnings(adversarial_history([right] * 10)) == ()
+    assert training_warnings(adversarial_history([fair] * 5 + [sure] + [fair] * 5)) == ()
 
 
-def test_where_saturation_has_no_meaning_the_answers_alone_decide() -> None:
-    assert only(training_warnings(duelled([judged(1.0, 1.0)] * 9)), "overwhelming discriminator").since == 50
-    assert training_warnings(duelled([judged(1.0, 0.998)] * 9)) == ()
+def test_without_saturation_the_accuracies_decide() -> None:
+    assert only(training_warnings(adversarial_history([discriminator(1.0, 1.0)] * 9)), "overwhelming discriminator").since == 50
+    assert training_warnings(adversarial_history([discriminator(1.0, 0.998)] * 9)) == ()
 
 
-def test_every_pair_of_judgements_is_looked_at() -> None:
-    rows = [judged(0.5, 0.5) | {"d/b_real_accuracy": 1.0, "d/b_fake_accuracy": 1.0}] * 9
-    assert only(training_warnings(duelled(rows)), "overwhelming discriminator").since == 50
+def test_every_pair_of_accuracies_is_checked() -> None:
+    rows = [discriminator(0.5, 0.5) | {"d/b_real_accuracy": 1.0, "d/b_fake_accuracy": 1.0}] * 9
+    assert only(training_warnings(adversarial_history(rows)), "overwhelming discriminator").since == 50
 
 
-# --- models with latents, and lone players
+# --- models with latents, and single players
 
 
-def test_idle_latents_are_told_in_the_second_half() -> None:
-    looks = {"active_units": [0, 1, 1, 1], "latent_units": [16] * 4}
-    assert only(training_warnings(course(looks)), "posterior collapse").since == 200
-    assert training_warnings(course(looks, done=0.4)) == ()
-    assert training_warnings(course({"active_units": [0, 1, 5, 8], "latent_units": [16] * 4})) == ()
+def test_inactive_latents_give_a_warning_in_the_second_half_after_a_thousand_steps() -> None:
+    values = {"active_units": [0, 1, 1, 1], "latent_units": [16] * 4}
+    assert only(training_warnings(history(values, every=400)), "posterior collapse").since == 400
+    assert training_warnings(history(values, every=400, done=0.4)) == ()
+    assert training_warnings(history(values, every=300)) == ()  # 900 steps: the EMA lags behind
+    assert training_warnings(history({"active_units": [0, 1, 5, 8], "latent_units": [16] * 4}, every=400)) == ()
 
 
 @pytest.mark.parametrize(("last", "count"), [(2.0, 1), (0.9, 0)])
-def test_a_lone_loss_that_ends_above_its_beginning_is_told_at_the_end(last: float, count: int) -> None:
-    lines = [{"kind": "validation", "step": step, "vae/loss": loss} for step, loss in ((0, 1.0), (50, 0.5), (100, last))]
+def test_the_loss_of_a_single_player_that_ends_above_its_first_value_gives_a_warning_at_the_end(last: float, count: int) -> None:
+    lines = [{"kind": "validation", "step": step, "vae/loss": loss} for step, loss in ((0, 1.0), (100, 0.5), (200, last))]
     found = training_warnings(TrainingHistory(lines, 1.0, 64, {"beta1": 0.9}))
-    assert [trouble.name for trouble in found] == ["divergence"] * count
+    assert [warning.name for warning in found] == ["divergence"] * count
     assert training_warnings(TrainingHistory(lines, 0.99, 64, {"beta1": 0.9})) == ()
 
 
-def test_reports_without_these_numbers_and_empty_ones_are_no_trouble() -> None:
-    assert training_warnings(course({"other": [1.0] * 9})) == ()
+def test_the_first_steps_of_a_training_give_no_warning() -> None:
+    values = {"diversity": [0.1, 0.9, 0.1, 0.1], "active_units": [0] * 4, "latent_units": [16] * 4, "modes_covered": [0] * 4}
+    assert training_warnings(history({**values, "modes": [8] * 4}, every=66)) == ()
+    assert training_warnings(adversarial_history([discriminator(1.0, 1.0)] * 3)) == ()
+    lines = [{"kind": "validation", "step": step, "vae/loss": loss} for step, loss in ((0, 1.0), (5, 2.0))]
+    assert training_warnings(TrainingHistory(lines, 1.0, 64, {"beta1": 0.9})) == ()
+
+
+def test_reports_without_these_values_and_empty_ones_give_no_warning() -> None:
+    assert training_warnings(history({"other": [1.0] * 9})) == ()
     assert training_warnings(TrainingHistory([], 0.0, 64, GAME)) == ()

@@ -1,4 +1,4 @@
-"""Stopping and going on: signals, kills, damaged checkpoints, full disks."""
+"""Stopping and resuming: signals, kills, damaged checkpoints, full disks."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def start(out, *extra):
 def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.002)
 
 
@@ -96,7 +96,7 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_resume(straight, tmp_path, number):
+def test_a_signal_saves_a_checkpoint_and_prints_how_to_resume(straight, tmp_path, number):
     out = tmp_path / "stopped"
     process = start(out, "--for", "100000")
     wait_for(lambda: len(list(out.glob("checkpoints/step_*"))) > 0)
@@ -117,7 +117,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(straight
     assert_same_run(straight, out)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(straight, tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(straight, tmp_path):
     out = tmp_path / "damaged"
     shutil.copytree(straight, out)
     newest = checkpoint.paths(out / "checkpoints")[-1]
@@ -166,7 +166,7 @@ def test_only_the_last_checkpoints_are_kept(straight):
     assert [path.name for path in checkpoint.paths(straight / "checkpoints")] == ["step_00000050", "step_00000060"]
 
 
-def test_the_old_checkpoint_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+def test_the_old_checkpoint_stays_until_the_new_one_is_complete(tmp_path, monkeypatch):
     state = Checkpoint({"model": {"weight": torch.ones(3)}}, {})
     checkpoint.write(tmp_path, 1, state, keep=1)
 
@@ -180,15 +180,15 @@ def test_the_old_checkpoint_stays_until_the_new_one_is_whole(tmp_path, monkeypat
     assert torch.equal(checkpoint.read(tmp_path / "step_00000001").tensors["model"]["weight"], torch.ones(3))
 
 
-@pytest.mark.parametrize("harm", ["truncate", "remove", "foreign", "garbage"])
-def test_every_kind_of_harm_to_a_checkpoint_is_noticed(tmp_path, harm):
+@pytest.mark.parametrize("damage", ["truncate", "remove", "foreign", "garbage"])
+def test_every_kind_of_damage_to_a_checkpoint_is_detected(tmp_path, damage):
     path = checkpoint.write(tmp_path, 3, Checkpoint({"model": {"weight": torch.ones(3)}}, {}), keep=1)
     file = path / "model.safetensors"
-    if harm == "truncate":
+    if damage == "truncate":
         file.write_bytes(file.read_bytes()[:-1])
-    elif harm == "remove":
+    elif damage == "remove":
         file.unlink()
-    elif harm == "foreign":
+    elif damage == "foreign":
         (path / "state.json").write_text("[]")
     else:
         (path / "state.json").write_text("{")
@@ -201,7 +201,7 @@ def test_no_file_of_a_run_is_a_pickle(straight):
     assert suffixes <= {".toml", ".json", ".jsonl", ".png", ".gif", ".safetensors", ".html"}
 
 
-def test_watch_tells_where_a_run_stands_from_its_folder_alone(straight, tmp_path, capsys):
+def test_watch_reads_the_status_of_a_run_from_its_folder(straight, tmp_path, capsys):
     from simulacra.interfaces.cli import main
 
     assert main(["watch", str(straight), "--json"]) == 0

@@ -1,8 +1,8 @@
-"""Checkpoints: safetensors and JSON in a folder that is whole or not there. No pickle.
+"""Checkpoints: folders of safetensors and JSON files, written atomically. No pickle.
 
-A checkpoint is written beside the others under a temporary name, synced, and renamed; older ones are removed only then.
-`state.json` holds the SHA-256 of every file and of itself, so that a damaged checkpoint is refused by name and the one before it
-used. One that is replaced by another of its step is first set aside as `step_N.old`, under which it is still found.
+A checkpoint is written under a temporary name, synced, and renamed; older ones are removed only after that. `state.json` holds
+the SHA-256 of every file and of itself, so that a damaged checkpoint is detected and the previous one used. A checkpoint that is
+replaced by another of the same step is first renamed to `step_N.old`, under which it is still found.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,22 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.files import sync_folder, unwritable
 
 _STATE = "state.json"
-_FORMAT = 2  # raised when what stands in a checkpoint changes
+_FORMAT = 3  # raised when the contents of a checkpoint change
+_WRITTEN_BY = {2: "0.1"}  # version of Simulacra that wrote a format
 _ASIDE = ".old"
 
 
 class DamagedCheckpoint(SimulacraError):
-    """A checkpoint whose files are missing, differ from what was written, or belong to something else."""
+    """A checkpoint whose files are missing, differ from what was written, or belong to another run."""
+
+
+class IncompatibleCheckpoint(SimulacraError):
+    """A checkpoint that another version of Simulacra wrote in another format."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that training needs to go on: groups of named tensors (model, average, optimizers), and plain facts."""
+    """Everything that training needs to continue: groups of named tensors (see engine/state.py), and facts as JSON values."""
 
     tensors: Mapping[str, Mapping[str, Tensor]]
     facts: Mapping[str, Any]
@@ -43,7 +49,7 @@ class Checkpoint:
 def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
     """Write the checkpoint of a step into `folder`, durably, then remove all but the last `keep`; return its path.
 
-    `folder` must exist: where it was moved away during training, a new one would hide that. Raises Unwritable.
+    `folder` must exist: if it was moved during training, creating a new one would hide that. Raises Unwritable.
     """
     final = folder / _name(step)
     temporary = folder / f".writing-{os.getpid()}"
@@ -53,7 +59,7 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
         temporary.mkdir()
         _write_files(temporary, step, checkpoint)
         sync_folder(temporary)
-        _give_name(temporary, final)
+        _rename(temporary, final)
         sync_folder(folder)
         _remove_others(folder, final, keep)
     except OSError as error:
@@ -63,12 +69,20 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def paths(folder: Path) -> list[Path]:
-    """Return the checkpoints in a folder, oldest first; one that was set aside stands before the one that replaces it."""
+    """Return the checkpoints in a folder, oldest first; a `.old` one before the one that replaces it."""
     return sorted((path for path in folder.glob("step_*") if path.is_dir()), key=lambda path: (path.stem, path.suffix == ""))
 
 
+def require_format(folder: Path) -> None:
+    """Raise IncompatibleCheckpoint if another version of Simulacra wrote the newest intact checkpoint in a folder."""
+    for path in reversed(paths(folder)):
+        with suppress(OSError, ValueError):
+            _read_state(path)
+            return
+
+
 def read(path: Path, groups: tuple[str, ...] | None = None) -> Checkpoint:
-    """Return a checkpoint, or only some of its groups; raises DamagedCheckpoint."""
+    """Return a checkpoint, or only some of its groups; raises DamagedCheckpoint, IncompatibleCheckpoint."""
     try:
         state = _read_state(path)
         names = [name for name in state["sha256"] if groups is None or name.removesuffix(".safetensors") in groups]
@@ -81,9 +95,10 @@ def read(path: Path, groups: tuple[str, ...] | None = None) -> Checkpoint:
 def read_newest(
     folder: Path, groups: tuple[str, ...] | None = None, wrong: Callable[[Checkpoint], str] = lambda checkpoint: ""
 ) -> tuple[Checkpoint, list[str]]:
-    """Return the newest checkpoint that is whole, and what is wrong with newer ones; raises DamagedCheckpoint.
+    """Return the newest checkpoint that is intact, and the problems of newer ones.
 
-    `wrong` says what makes a whole checkpoint unusable to the caller; empty where nothing does.
+    wrong: returns why the caller cannot use an intact checkpoint, or an empty string. Raises DamagedCheckpoint where no
+    checkpoint can be used, IncompatibleCheckpoint.
     """
     problems: list[str] = []
     listed = paths(folder)
@@ -97,11 +112,11 @@ def read_newest(
             problems.append(f"checkpoint {path} is refused: {problem}")
         else:
             return found, problems
-    if paths(folder) != listed:  # the training went on meanwhile, and removed what was being read
+    if paths(folder) != listed:  # a training process removed the checkpoint that was being read
         return read_newest(folder, groups, wrong)
     if not problems:
         raise DamagedCheckpoint(f"there is no checkpoint in {folder}: the run stopped before its first one")
-    advice = f"Bring back a whole one; without {folder}, 'simulacra resume {folder.parent}' starts from the beginning"
+    advice = f"Restore one from a backup; without {folder}, 'simulacra resume {folder.parent}' starts from the beginning"
     raise DamagedCheckpoint(f"{'; '.join(problems)}. {advice}")
 
 
@@ -120,8 +135,8 @@ def _write_files(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     _write_synced(folder / _STATE, content)
 
 
-def _give_name(temporary: Path, final: Path) -> None:
-    """Rename; a checkpoint of that name is set aside, not removed, until the new one is in its place."""
+def _rename(temporary: Path, final: Path) -> None:
+    """Rename; an existing checkpoint of that name is kept as `.old` until the new one is in its place."""
     if final.exists():
         aside = final.with_suffix(_ASIDE)
         if aside.exists():
@@ -131,21 +146,31 @@ def _give_name(temporary: Path, final: Path) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """Return what stands in `state.json`; raises ValueError unless that is what was written, into this checkpoint."""
+    """Return the contents of `state.json`; raises ValueError if they were changed or belong to another checkpoint."""
     state = json.loads((path / _STATE).read_text())
     if not isinstance(state, dict):
-        raise ValueError(f"{_STATE} is not that of a checkpoint")  # noqa: TRY004 - the file is wrong, not the program
-    if state.get("format") != _FORMAT:
-        raise ValueError(f"its format is {state.get('format')}, and this version of Simulacra reads {_FORMAT}")
+        raise ValueError(f"{_STATE} is not that of a checkpoint")  # noqa: TRY004 - an error of the file, not of the caller
     if state.pop("seal", None) != _seal(state):
         raise ValueError(f"{_STATE} differs from what was written (SHA-256)")
+    _require_format(path, state["format"])
     if path.stem != _name(state["step"]):
-        raise ValueError(f"it is that of step {state['step']}")
+        raise ValueError(f"it contains step {state['step']}")
     return state
 
 
+def _require_format(path: Path, found: int) -> None:
+    """Raise IncompatibleCheckpoint for the format of another version."""
+    if found == _FORMAT:
+        return
+    version = f"version {_WRITTEN_BY[found]}" if found in _WRITTEN_BY else "another version"
+    raise IncompatibleCheckpoint(
+        f"{path} was written by {version} of Simulacra in checkpoint format {found}, and this version reads format {_FORMAT}: "
+        f"train again with this version, or use {version} to open the run"
+    )
+
+
 def _seal(state: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the values in a state, however they are laid out in its file."""
+    """Return the SHA-256 of the values in a state, independent of the formatting of its file."""
     return hashlib.sha256(json.dumps(state, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
@@ -169,7 +194,7 @@ def _write_synced(path: Path, content: bytes) -> None:
 
 
 def _remove_others(folder: Path, newest: Path, keep: int) -> None:
-    """Remove all but the last `keep` up to the newest; later steps are damaged, since training went on from before them."""
+    """Remove all but the last `keep` up to the newest; later steps are damaged, since training continued from an earlier one."""
     for path in folder.glob(f"step_*{_ASIDE}"):
         if path.with_suffix("").exists():
             shutil.rmtree(path, ignore_errors=True)

@@ -1,46 +1,45 @@
-"""Whether the tensors of a checkpoint are those of a family: the same names, the same shapes."""
+"""Compares the tensors of a checkpoint with those of a family: the same names, the same shapes."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from simulacra.core.family import Family
-
-_OF_THE_FAMILY = ("model", "average")
+from simulacra.engine.state import OPTIMIZERS
 
 
 def incompatibility(tensors: Mapping[str, Mapping[str, Tensor]], family: Family, groups: tuple[str, ...]) -> str:
-    """Return the first thing that keeps the groups of a checkpoint from being put into a family; empty where they fit."""
+    """Return the first difference between groups of a checkpoint and a family; empty if the groups can be loaded."""
     for group in groups:
         if group not in tensors:
-            return f"it holds no '{group}'"
-        differs = _of_family if group in _OF_THE_FAMILY else _of_optimizers
-        if found := differs(tensors[group], family):
+            return f"it has no group '{group}'"
+        compare = _compare_optimizers if group == OPTIMIZERS else _compare_weights
+        if found := compare(tensors[group], family):
             return f"its '{group}' {found}"
     return ""
 
 
-def _of_family(stored: Mapping[str, Tensor], family: Family) -> str:
+def _compare_weights(stored: Mapping[str, Tensor], family: Family) -> str:
     own = family.state_dict()
     if missing := own.keys() - stored.keys():
         return f"lacks {min(missing)}"
     if foreign := stored.keys() - own.keys():
-        return f"has {min(foreign)}, which the model has not"
+        return f"has {min(foreign)}, which is not in the model"
     return next((_shapes(name, stored[name], own[name]) for name in own if stored[name].shape != own[name].shape), "")
 
 
-def _of_optimizers(stored: Mapping[str, Tensor], family: Family) -> str:
-    """Compare the state of optimizers, `player/parameter/key`; a single number such as the count of steps fits always."""
+def _compare_optimizers(stored: Mapping[str, Tensor], family: Family) -> str:
+    """Compare optimizer state, `player/parameter/key`; a scalar such as the step count is always compatible."""
     players = family.players().items()
     own = {f"{player}/{name}": parameter for player, module in players for name, parameter in module.named_parameters()}
     for full_name, tensor in stored.items():
         name = full_name.rpartition("/")[0]
         if name not in own:
-            return f"has {full_name}, whose parameter the model has not"
+            return f"has {full_name}, whose parameter is not in the model"
         if tensor.ndim and tensor.shape != own[name].shape:
             return _shapes(full_name, tensor, own[name])
     return ""
 
 
 def _shapes(name: str, stored: Tensor, own: Tensor) -> str:
-    return f"has {name} of shape {list(stored.shape)}, and the model wants {list(own.shape)}"
+    return f"has {name} of shape {list(stored.shape)}, and the model expects {list(own.shape)}"

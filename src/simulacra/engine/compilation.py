@@ -1,7 +1,8 @@
-"""Networks compiled by torch.compile: an option, since on CPUs it starts slowly and pays for large networks only."""
+"""Compiles networks with torch.compile: optional, since on CPUs it takes long to start and is faster for large networks only."""
 
 import os
 import shutil
+from collections.abc import Mapping
 
 import torch
 
@@ -15,10 +16,10 @@ _COMPILERS = ("g++", "clang++", "c++", "cl")
 def compile_networks(family: Family, device: torch.device) -> None:
     """Compile every network of a family in place, at its first call; raises UsageError without a C++ compiler.
 
-    Losses stay as they are, and so do the draws of random numbers. Compiled code is kept by PyTorch between processes.
+    Losses are not compiled, and random numbers are drawn as without compilation. PyTorch caches the compiled code on disk.
     """
-    if device.type == "cpu" and not cpp_compiler():
-        raise UsageError("--compile needs a C++ compiler on a CPU, and none was found: install g++, or leave --compile out")
+    if device.type == "cpu" and not find_compiler():
+        raise UsageError("--compile needs a C++ compiler on a CPU, and none was found: install g++, or remove --compile")
     import torch._inductor.config as inductor  # takes a second to import
 
     inductor.fallback_random = True
@@ -26,8 +27,8 @@ def compile_networks(family: Family, device: torch.device) -> None:
         unit.compile()
 
 
-def cpp_compiler() -> str:
-    """Return the C++ compiler that torch.compile would call; empty if there is none."""
-    wanted = os.environ.get("CXX")
-    found = (shutil.which(name) for name in ([wanted] if wanted else _COMPILERS))
-    return next((path for path in found if path), "")
+def find_compiler(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the C++ compiler that torch.compile uses on a CPU: $CXX, or the first that is found."""
+    named = environment.get("CXX")
+    found = (shutil.which(name) for name in ([named] if named else _COMPILERS))
+    return next((path for path in found if path), None)

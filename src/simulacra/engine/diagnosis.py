@@ -1,4 +1,4 @@
-"""Where numbers went wrong: the first module whose output is not finite."""
+"""Finds the first module whose output is not finite."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,24 +8,24 @@ from torch import Tensor, nn
 
 
 def first_non_finite(model: nn.Module, compute: Callable[[], object]) -> str:
-    """Run `compute` and return the first module that gives an infinite or NaN output, inner before outer; empty if none does."""
+    """Run `compute` and return the first module with an infinite or NaN output, inner modules first; empty if there is none."""
     found: list[str] = []
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                hooks.enter_context(_watched(name, module, found))
+                hooks.enter_context(_checked(name, module, found))
         with torch.no_grad():
             compute()
     return found[0] if found else ""
 
 
 @contextmanager
-def _watched(name: str, module: nn.Module, found: list[str]) -> Iterator[None]:
-    def look(_: nn.Module, __: object, output: object) -> None:
+def _checked(name: str, module: nn.Module, found: list[str]) -> Iterator[None]:
+    def check(_: nn.Module, __: object, output: object) -> None:
         if not all(torch.isfinite(tensor).all() for tensor in _tensors(output)):
             found.append(f"{name} ({type(module).__name__})")
 
-    handle = module.register_forward_hook(look)
+    handle = module.register_forward_hook(check)
     try:
         yield
     finally:

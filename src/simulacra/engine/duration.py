@@ -1,4 +1,4 @@
-"""How long training lasts: steps, epochs, images or time."""
+"""Training durations: in steps, epochs, images or time."""
 
 import re
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ FORMS = "such as 20ep (epochs), 3000 (steps), 500k (images), 10min or 2h (time)"
 
 @dataclass(frozen=True)
 class Duration:
-    """An amount of training in one unit."""
+    """A duration in one unit."""
 
     amount: float
     unit: Unit
@@ -50,7 +50,7 @@ class Duration:
         return cls(float(match[1]) * scale, unit)
 
     def steps(self, batch: int, per_epoch: int, per_step: int) -> int | None:
-        """Return the steps this lasts, for batches of `batch` images of which a step takes `per_step`; None for time."""
+        """Return the number of steps, for `per_epoch` batches of `batch` images an epoch and `per_step` a step; None for time."""
         if self.unit == "seconds":
             return None
         batches = {"steps": self.amount * per_step, "epochs": self.amount * per_epoch, "images": self.amount / batch}[self.unit]

@@ -1,14 +1,14 @@
-"""The learning rate as a function of how much of the training is done."""
+"""Learning-rate schedules."""
 
 import math
 from typing import Literal
 
 
 def factor(done: float, warmup: float, schedule: Literal["constant", "cosine", "linear"]) -> float:
-    """Return the multiple of the peak learning rate at the share `done` of the training, in [0, 1].
+    """Return the learning rate, as a multiple of its peak, at the fraction `done` of the training, in [0, 1].
 
-    Linear from 0 over the share `warmup`, then constant, or half a cosine down to 0 (Loshchilov & Hutter 2016, eq. 5), or
-    `linear`: constant for half of the training, then along a line down to 0 (Zhu et al. 2017, section 4).
+    Linear from 0 over the fraction `warmup`; then constant; or half a cosine down to 0 (Loshchilov & Hutter 2016, eq. 5); or
+    `linear`: constant until half of the training, then linearly down to 0 (Zhu et al. 2017, section 4).
 
     >>> [round(factor(done, 0.1, "cosine"), 3) for done in (0.05, 0.1, 0.55, 1.0)]
     [0.5, 1.0, 0.5, 0.0]

@@ -1,6 +1,6 @@
-"""What the operating system says about the machine: processor, cores, memory, and the limits of a container.
+"""Facts about the machine from the operating system: processor, cores, memory, and the limits of a container.
 
-Everything is read below `root`, so that other machines can be played in tests. What a system does not tell is None or empty.
+All files are read below `root`, so that tests can imitate other machines. Facts that a system does not provide are None or empty.
 """
 
 import os
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path("/")
-_UNLIMITED = 2**60  # bytes; control groups of version 1 write a number near 2^63 where there is no limit
+_UNLIMITED = 2**60  # bytes; control groups of version 1 report a number near 2^63 if there is no limit
 _X86 = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
-_ARM = {"neon": ("asimd", "neon"), "sve": ("sve",), "bf16": ("bf16",)}  # our name, and how Linux may name it
+_ARM = {"neon": ("asimd", "neon"), "sve": ("sve",), "bf16": ("bf16",)}  # our name, and the names that Linux uses
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Facts about a machine, and about the share of it that this process may use."""
+    """Facts about a machine, and about the part of it that this process may use."""
 
     system: str
     processor: str
-    cores: int  # that the machine has
+    cores: int  # of the machine
     usable: int  # that this process may run on
-    quota: float | None  # cores' worth of time that its container may take
-    load: float | None  # processes that ran or waited to, mean of the last minute
+    quota: float | None  # CPU time that its container may use, in cores
+    load: float | None  # running or runnable processes, mean of the last minute
     memory: int | None  # bytes
-    available: int | None  # bytes that are free, or can be made so
-    limit: int | None  # bytes that its container may take, where that is less than the machine has
+    available: int | None  # bytes that are free or can be reclaimed
+    limit: int | None  # bytes that its container may use, if less than the memory of the machine
     instructions: dict[str, bool]
 
     @property
     def share(self) -> float:
-        """Cores' worth of time that this process may take."""
+        """CPU time that this process may use, in cores."""
         return min(self.usable, self.quota or self.usable)
 
 
@@ -44,7 +44,7 @@ def examine(root: Path = _ROOT) -> Machine:
     cores = os.cpu_count() or 1
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
-        processor=_processor(root),
+        processor=processor(root),
         cores=cores,
         usable=_usable() or cores,
         quota=quota,
@@ -57,20 +57,26 @@ def examine(root: Path = _ROOT) -> Machine:
 
 
 def instructions(root: Path = _ROOT) -> dict[str, bool]:
-    """Return which of the instruction sets that matter here the processor has; empty where the system does not tell."""
-    if flags := set(_cpu_fact(root, "flags").split()):
+    """Return which of the relevant instruction sets the processor has; empty if the system does not report them."""
+    if flags := cpu_flags(root):
         return {name: name in flags for name in _X86}
     if features := set(_cpu_fact(root, "Features").split()):
         return {name: not features.isdisjoint(names) for name, names in _ARM.items()}
-    return {"neon": True} if platform.machine() in ("arm64", "aarch64") else {}  # which 64-bit Arm always has
+    return {"neon": True} if platform.machine() in ("arm64", "aarch64") else {}  # part of 64-bit Arm
+
+
+def cpu_flags(root: Path = _ROOT) -> frozenset[str]:
+    """Return the instruction-set flags of an x86 processor as Linux names them; empty elsewhere."""
+    return frozenset(_cpu_fact(root, "flags").split())
 
 
 def has_nvidia_driver(root: Path = _ROOT) -> bool:
-    """Return whether an NVIDIA driver is loaded, whatever PyTorch sees; only Linux tells."""
+    """Return whether an NVIDIA driver is loaded, even if PyTorch finds no GPU; False on systems other than Linux."""
     return (root / "proc/driver/nvidia").exists()
 
 
-def _processor(root: Path) -> str:
+def processor(root: Path = _ROOT) -> str:
+    """Return the name of the processor."""
     names = (_cpu_fact(root, "model name"), _sysctl("machdep.cpu.brand_string"), platform.processor(), platform.machine())
     return next((name for name in names if name), "unknown")
 
@@ -78,7 +84,7 @@ def _processor(root: Path) -> str:
 def _usable() -> int | None:
     try:
         return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # macOS has no such call
+    except (AttributeError, OSError):  # not available on macOS
         return None
 
 
@@ -90,7 +96,7 @@ def _load() -> float | None:
 
 
 def _memory(root: Path) -> tuple[int | None, int | None]:
-    """Return the bytes that there are, and those available."""
+    """Return the total and the available memory, in bytes."""
     lines = (line.split() for line in _text(root / "proc/meminfo").splitlines())
     facts = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdecimal()}
     return facts.get("MemTotal") or _physical(), facts.get("MemAvailable")
@@ -104,26 +110,26 @@ def _physical() -> int | None:
 
 
 def _memory_limit(root: Path) -> int | None:
-    """Return the smallest limit on memory of the control groups that this process is in, in bytes."""
+    """Return the smallest memory limit of the control groups of this process, in bytes."""
     files = ("memory.max", "memory.limit_in_bytes")
     texts = (_text(folder / file).strip() for folder in _groups(root, "memory") for file in files)
     return min((int(text) for text in texts if text.isdecimal() and int(text) < _UNLIMITED), default=None)
 
 
 def _cpu_quota(root: Path) -> float | None:
-    """Return the smallest limit on processor time of the control groups that this process is in, in cores."""
+    """Return the smallest CPU limit of the control groups of this process, in cores."""
     quotas = []
     for folder in _groups(root, "cpu"):
         old = f"{_text(folder / 'cpu.cfs_quota_us')} {_text(folder / 'cpu.cfs_period_us')}"
         for text in (_text(folder / "cpu.max"), old):
             words = text.split()
-            if len(words) == 2 and all(word.isdecimal() for word in words):  # 'max', or -1, is no limit
+            if len(words) == 2 and all(word.isdecimal() for word in words):  # 'max' and -1 mean no limit
                 quotas.append(int(words[0]) / int(words[1]))
     return min(quotas, default=None)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of this process's control groups, of versions 1 and 2, each with those above it."""
+    """Yield the folders of the control groups of this process, versions 1 and 2, each with its parents."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):

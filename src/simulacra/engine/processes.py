@@ -1,6 +1,6 @@
-"""The processes of one training: one, or several that torchrun started, each of which computes its share of every batch.
+"""The processes of a training: one, or several that torchrun started, each of which computes its part of every batch.
 
-Numbers are exchanged here and nowhere else. All processes make the same calls in the same order.
+All communication between processes is in this file. All processes make the same calls in the same order.
 """
 
 import time
@@ -17,9 +17,9 @@ from torch import Tensor
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.launch import launched
 
-_PATIENCE = timedelta(hours=6)  # how long one may wait for another, which may be decoding a data set or validating
-_LET_GO = 0.2  # seconds in which gloo's threads drop the last tensors; an interpreter that ends before is aborted by them
-_OWN_RUN = "go on from the last checkpoint with 'simulacra resume'"
+_TIMEOUT = timedelta(hours=6)  # of one exchange; the first process may be decoding a data set or validating
+_CLOSING = 0.2  # seconds for gloo's threads to release the last tensors; they abort an interpreter that exits before
+_REMEDY = "continue from the last checkpoint with 'simulacra resume'"
 
 Result = TypeVar("Result")
 
@@ -30,41 +30,42 @@ class Abandoned(SimulacraError):
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `count`. Alone, every method is a plain computation."""
+    """This process (`rank`) of `count`. With one process nothing is exchanged."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     @property
     def part(self) -> tuple[int, int]:
-        """Which part of every batch is this process's: (rank, count)."""
+        """The part of every batch that this process computes: (rank, count)."""
         return (self.rank, self.count)
 
-    def pieces(self, accumulate: int, batch: int) -> range:
-        """Return which of the pieces of a batch this process computes; raises UsageError where they cannot be shared evenly.
+    def micro_batches(self, accumulate: int, batch: int) -> range:
+        """Return the numbers of the micro-batches of a batch that this process computes.
 
-        There are `accumulate` pieces, or one for each process where that is 1.
+        There are `accumulate` micro-batches, or one for each process if that is 1. Raises UsageError if they cannot be shared
+        evenly.
         """
         total = accumulate if accumulate > 1 else self.count
         if total % self.count or batch % total:
             raise UsageError(
-                f"a batch of {batch} in {total} pieces cannot be shared evenly by {self.count} processes: "
+                f"a batch of {batch} in {total} micro-batches cannot be shared evenly by {self.count} processes: "
                 f"choose an --accumulate that {self.count} divides, and a --batch that {total} divides"
             )
         share = total // self.count
         return range(self.rank * share, (self.rank + 1) * share)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over processes: float64, the shape of `values`; equal values stay exactly what they are."""
+        """Return the mean over processes: float64, the shape of `values`; exact if the values are equal."""
         return self._reduced(values.to(torch.float64, copy=True)) / self.count
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one type by their means over processes, in one exchange."""
+        """Replace tensors of one type by their means over processes, in one all-reduce."""
         if self.count == 1 or not tensors:
             return
         means = self._reduced(torch.cat([tensor.reshape(-1) for tensor in tensors])) / self.count
@@ -72,7 +73,7 @@ class Processes:
             tensor.copy_(mean.view(tensor.shape))
 
     def highest(self, *values: float) -> list[float]:
-        """Return each value's maximum over processes, exchanged through main memory."""
+        """Return the maximum of each value over processes, exchanged in main memory."""
         if self.count == 1:
             return list(values)
         return self._reduced(torch.tensor(values, dtype=torch.float64), dist.ReduceOp.MAX).tolist()
@@ -84,10 +85,10 @@ class Processes:
                 self._exchange(lambda tensor=tensor: dist.broadcast(tensor, 0))  # type: ignore[misc]
 
     def lead(self, work: Callable[[], Result]) -> Result | None:
-        """Return what `work` gives in the first process; the others wait for it, and get None. If it fails, all do."""
+        """Return the result of `work` in the first process; the others wait for it, and return None. If it fails, all fail."""
         if not self.first:
             if self.highest(0.0)[0]:
-                raise Abandoned("the first process failed: see its message")
+                raise Abandoned("the first process failed: see its error message")
             return None
         try:
             result = work()
@@ -107,7 +108,7 @@ class Processes:
         try:
             call()
         except RuntimeError as error:
-            raise Abandoned(f"another process of this training has ended, so this one ends too: {_OWN_RUN}") from error
+            raise Abandoned(f"another process of this training has ended, so this one ends too: {_REMEDY}") from error
 
 
 ALONE = Processes()
@@ -115,10 +116,7 @@ ALONE = Processes()
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Join the processes that torchrun started, inside; without torchrun there is only this one.
-
-    Numbers travel by gloo between CPUs and by NCCL between GPUs.
-    """
+    """Initialize the process group inside, if torchrun started several processes: gloo between CPUs, NCCL between GPUs."""
     place = launched()
     if place.count == 1:
         yield ALONE
@@ -127,11 +125,11 @@ def joined() -> Iterator[Processes]:
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=_PATIENCE)
+    dist.init_process_group(backend, timeout=_TIMEOUT)
     try:
         processes = Processes(place.rank, place.count)
         yield processes
-        processes.highest(0.0)  # nobody leaves while another still exchanges
+        processes.highest(0.0)  # wait until all processes have finished their exchanges
     finally:
-        time.sleep(_LET_GO)
+        time.sleep(_CLOSING)
         dist.destroy_process_group()

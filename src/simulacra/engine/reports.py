@@ -1,4 +1,4 @@
-"""What training says: losses of every player and part, averaged over a window of steps, one JSON object a line."""
+"""Reports of a training: losses of every player, averaged over a window of steps, one JSON object a line."""
 
 import json
 import math
@@ -17,16 +17,16 @@ from simulacra.engine.processes import ALONE, Processes
 
 
 class NonFiniteError(SimulacraError):
-    """A loss became infinite or NaN."""
+    """A loss is infinite or NaN."""
 
 
 Row = list[tuple[int, float]]  # (step, value) of one loss
 
 
 class Window:
-    """The losses of the steps since the last report, kept on the device until they are averaged.
+    """The losses of the steps since the last report, on the device until they are averaged.
 
-    Each process notes those of its own images; what is asked for are means over processes, which all must ask for at once.
+    Each process adds those of its own images; `rows` and `means` average over processes, which must all call them together.
     """
 
     def __init__(self, processes: Processes = ALONE, rows: Mapping[str, Row] | None = None) -> None:
@@ -36,12 +36,12 @@ class Window:
         }
 
     def add(self, step: int, losses: Mapping[str, Loss]) -> None:
-        """Note the losses of one move of a step."""
+        """Add the losses of one turn of a step."""
         for name, value in named(losses).items():
             self._rows.setdefault(name, []).append((step, value.float()))
 
     def rows(self) -> dict[str, Row]:
-        """Return everything noted; raises NonFiniteError that names the first player and step whose loss is not finite."""
+        """Return all values; raises NonFiniteError for the first step and player whose loss is not finite."""
         rows = {name: self._numbers(row) for name, row in self._rows.items()}
         broken = [(step, name, value) for name, row in rows.items() for step, value in row if not math.isfinite(value)]
         if broken:
@@ -49,22 +49,22 @@ class Window:
         return rows
 
     def means(self) -> dict[str, float]:
-        """Return the mean of everything noted."""
+        """Return the mean of each loss; raises NonFiniteError."""
         return {name: math.fsum(value for _, value in row) / len(row) for name, row in self.rows().items()}
 
     def _numbers(self, row: list[tuple[int, Tensor]]) -> Row:
-        """Fetch values from the device in one transfer; those of a resumed run are on the CPU."""
+        """Copy values from the device in one transfer; those of a resumed run are on the CPU."""
         device = row[-1][1].device
         values = self._processes.mean(torch.stack([value.to(device) for _, value in row])).tolist()
         return [(step, value) for (step, _), value in zip(row, values, strict=True)]
 
 
 def non_finite(step: int, name: str, value: float, module: str = "") -> NonFiniteError:
-    """Return the error of a loss `player/part` that is not finite at a step, with the module where that began, if known."""
+    """Return the error for a loss `player/part` that is not finite at a step; module: the first with such an output, if known."""
     player, part = name.split("/", 1)
-    where = f" (module '{module}' was the first to give such an output)" if module else ""
+    where = f" (first non-finite output: module '{module}')" if module else ""
     return NonFiniteError(
-        f"{part} of player '{player}' became {value} at step {step}{where}: training is stopped and the last checkpoint kept. "
+        f"{part} of player '{player}' became {value} at step {step}{where}: training is stopped and the last checkpoint is kept. "
         "Try a lower --lr, --clip 100, or --precision float32"
     )
 
@@ -76,16 +76,16 @@ class Reports:
         self.path = path
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one record as one line, also after a torn one; raises Unwritable."""
+        """Append one record as one line, also after an incomplete line; raises Unwritable."""
         try:
             with self.path.open("ab+") as file:
                 line = json.dumps(record) + "\n"
-                file.write((line if _ends_a_line(file) else "\n" + line).encode())
+                file.write((line if _ends_with_newline(file) else "\n" + line).encode())
         except OSError as error:
             raise unwritable(self.path, error) from error
 
     def sync(self) -> None:
-        """Make what was added durable, as it must be before a checkpoint that comes after it; raises Unwritable."""
+        """Flush the file to disk, before a later checkpoint is written; raises Unwritable."""
         try:
             with self.path.open("ab") as file:
                 os.fsync(file.fileno())
@@ -94,19 +94,19 @@ class Reports:
             raise unwritable(self.path, error) from error
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all whole records; a line torn by a crash is left out."""
+        """Return all records; incomplete lines, which a crash can leave, are skipped."""
         if not self.path.exists():
             return []
         lines = self.path.read_text(errors="replace").splitlines()
         return [record for line in lines if (record := _parsed(line)) is not None]
 
     def forget_after(self, step: int) -> None:
-        """Drop the records after a step, which a resumed run writes again."""
+        """Remove the records after a step, which a resumed run writes again."""
         kept = [json.dumps(record) for record in self.read() if record["step"] <= step]
         write_text(self.path, "".join(line + "\n" for line in kept))
 
 
-def _ends_a_line(file: BinaryIO) -> bool:
+def _ends_with_newline(file: BinaryIO) -> bool:
     size = file.seek(0, os.SEEK_END)
     if not size:
         return True

@@ -1,6 +1,6 @@
-"""Players that outgrow one device: their weights and optimizer state are split over processes by PyTorch's FSDP2.
+"""Sharding of players that are too large for one device: PyTorch's FSDP2 splits weights and optimizer state over processes.
 
-Checkpoints hold whole tensors, so that any number of processes can resume them, sharded or not.
+Checkpoints contain whole tensors, so that any number of processes can resume them, sharded or not.
 """
 
 import sys
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-_APART_FROM = 1_000_000  # parameters of a module inside another from which it is gathered by itself
+_SEPARATE_FROM = 1_000_000  # parameters from which a module inside a unit is gathered separately
 
 
 def units(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost modules that are called: those with a `forward` of their own that hold parameters."""
+    """Yield the outermost modules that have parameters and define `forward`."""
     if type(module).forward is not nn.Module.forward:
         if any(True for _ in module.parameters()):
             yield module
@@ -25,10 +25,10 @@ def units(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def shard(module: nn.Module) -> None:
-    """Split the parameters of every unit over all processes, in place; those outside of units stay whole everywhere."""
+    """Split the parameters of every unit over all processes, in place; those outside of units are replicated."""
     from torch.distributed.fsdp import fully_shard  # half a second to import
 
-    # It warns of outputs that are views, lest someone write into them: no family writes into what a network returned.
+    # It warns of outputs that are views, which must not be modified in place: no family does that.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     for unit in units(module):
         large = [part for part in unit.modules() if part is not unit and _is_large(part)]
@@ -38,17 +38,17 @@ def shard(module: nn.Module) -> None:
 
 def _is_large(module: nn.Module) -> bool:
     called = type(module).forward is not nn.Module.forward and not isinstance(module, nn.Sequential)
-    return called and sum(parameter.numel() for parameter in module.parameters()) >= _APART_FROM
+    return called and sum(parameter.numel() for parameter in module.parameters()) >= _SEPARATE_FROM
 
 
 def is_split(tensor: Tensor) -> bool:
-    """Return whether this process holds only a part of a tensor."""
-    loaded = sys.modules.get("torch.distributed.tensor")  # there is no such tensor before
+    """Return whether this process has only a part of a tensor."""
+    loaded = sys.modules.get("torch.distributed.tensor")  # no DTensor exists before this import
     return loaded is not None and isinstance(tensor, loaded.DTensor)
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return a tensor with all its parts, gathered from all processes if it is split."""
+    """Return the whole tensor, gathered from all processes if it is split."""
     found: Tensor = tensor.full_tensor() if is_split(tensor) else tensor  # type: ignore[attr-defined]
     return found
 
@@ -60,7 +60,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return named tensors whole; all processes must ask at once."""
+    """Return named tensors, gathered from all processes, which must call this together."""
     return {name: whole(tensor) for name, tensor in tensors.items()}
 
 
@@ -75,7 +75,7 @@ def fill(target: Tensor, value: Tensor) -> None:
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a module whole tensors by name, as `load_state_dict` does, where its own may be split."""
+    """Load whole tensors by name into a module whose own tensors may be split, as `load_state_dict` does."""
     own = module.state_dict()
     if not any(is_split(tensor) for tensor in own.values()):
         module.load_state_dict(tensors)
@@ -87,13 +87,13 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def unsplit(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return the tensors that every process holds whole."""
+    """Return the tensors that are not split."""
     return [tensor for tensor in tensors if not is_split(tensor)]
 
 
 @contextmanager
 def gradients_kept(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Give parameters back, in the end, the gradients that they have now."""
+    """Clear the gradients of parameters inside, and restore the present ones at the end."""
     before = [(parameter, parameter.grad) for parameter in parameters]
     for parameter, _ in before:
         parameter.grad = None

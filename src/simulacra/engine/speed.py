@@ -1,4 +1,4 @@
-"""How fast this machine computes: a few short measurements, each the best of several rounds."""
+"""Measures how fast a device computes: short benchmarks, each the best of several rounds."""
 
 import time
 from collections.abc import Callable
@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 
 _BUDGET = 0.12  # seconds of one measurement
-_LONG = 0.02  # seconds of one product beyond which a larger one is not tried
+_LONG = 0.02  # seconds of one product; larger products are not measured
 _SIDES = (512, 1024, 2048, 4096, 8192)
 _CHANNELS, _SIDE = 64, 28  # of the images of the convolution
 
 
 def measure(device: torch.device, convolved: torch.dtype) -> dict[str, float]:
-    """Return rates by name and unit; the 3x3 convolution is forward, channels last, in the type in which networks compute."""
+    """Return rates by name and unit; the 3x3 convolution is the forward pass, channels-last, in the type `convolved`."""
     return {
         "matmul_float32_gflops": matmul(device, torch.float32),
         "matmul_bfloat16_gflops": matmul(device, torch.bfloat16),
@@ -25,13 +25,13 @@ def measure(device: torch.device, convolved: torch.dtype) -> dict[str, float]:
 
 
 def matmul(device: torch.device, kind: torch.dtype) -> float:
-    """Return the rate of multiplying square matrices, in GFLOP/s, of the largest that do not take long."""
+    """Return the rate of square matrix products in GFLOP/s, the best over sizes from 512 up."""
     rate = 0.0
     for side in _SIDES:
         left, right = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
         seconds = _best(device, partial(torch.matmul, left, right))
         rate = max(rate, 2 * side**3 / seconds / 1e9)
-        if seconds > _LONG / 8:  # the next takes eight times as long
+        if seconds > _LONG / 8:  # the next size takes eight times as long
             break
     return round(rate, 1)
 
@@ -46,14 +46,14 @@ def convolution(device: torch.device, kind: torch.dtype) -> float:
 
 
 def copy(device: torch.device) -> float:
-    """Return how many GiB are copied in a second, each read once and written once."""
+    """Return the rate of a copy in GiB/s of copied bytes, each read once and written once."""
     source = torch.ones(2**26 if device.type == "cpu" else 2**28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return round(source.numel() / _best(device, lambda: target.copy_(source)) / 2**30, 1)
 
 
 def _best(device: torch.device, work: Callable[[], Any]) -> float:
-    """Return the seconds of the fastest round within the budget, after one to warm up."""
+    """Return the seconds of the fastest round within the time budget, after one warm-up round."""
     _time(device, work)
     rounds, ends = [_time(device, work)], time.perf_counter() + _BUDGET
     while time.perf_counter() < ends:

@@ -1,7 +1,7 @@
-"""Trackers: programs of others that receive what the reports receive, and that can never harm a training.
+"""Experiment trackers: third-party programs that receive the reports of a training and never stop or slow it.
 
-Each works in a thread of its own. Whatever it raises switches it off, with one sentence; however slow it is, training does not
-wait for it, except at the end, and there not for long.
+Each tracker runs in its own thread. An exception in it disables it, with one warning; training continues. Training waits for
+trackers only at its end, and only for a limited time.
 """
 
 import time
@@ -15,66 +15,66 @@ from typing import Any, Protocol
 from simulacra.core.progress import Progress
 from simulacra.engine import trackers
 
-_BEHIND = 1000  # calls that may wait for a tracker; a training makes one every some seconds
-_QUIET, _PATIENCE = 2.0, 60.0  # seconds that the end of a training waits for all trackers: without a word, and at most
+_MOST_QUEUED = 1000  # calls waiting for a tracker; a training makes one every few seconds
+_GRACE, _TIMEOUT = 2.0, 60.0  # seconds that the end of a training waits for all trackers: without a message, and at most
 
 
 class Tracker(Protocol):
-    """A place that training is written to. Methods may raise anything; all are called from one thread, `start` first."""
+    """An experiment tracker. Methods may raise anything; all are called from one thread, `start` first."""
 
-    package: str  # that must be installed; empty where nothing must
+    package: str  # the Python package that it needs; empty if none
 
     def start(self, settings: Mapping[str, object], folder: Path, step: int) -> None:
-        """Begin, with the settings by name, the run folder, and the step from which training goes on: 0 at the beginning."""
+        """Begin, with the settings by name, the run folder, and the step at which training begins: 0, or that of a checkpoint."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Receive finite values by name, such as `train/autoencoder/loss`."""
 
-    def picture(self, step: int, name: str, path: Path) -> None:
-        """Receive a PNG file of the run folder, such as `samples`."""
+    def image(self, step: int, name: str, path: Path) -> None:
+        """Receive a PNG file of the run folder; name: such as `samples`."""
 
     def finish(self) -> None:
-        """End: nothing more is called."""
+        """End: no method is called afterwards."""
 
 
 Call = Callable[[Tracker], None]
 
 
-class Guarded:
-    """A tracker behind a wall: calls never raise and never wait."""
+class BackgroundTracker:
+    """Calls a tracker in a background thread: its methods never raise and never block."""
 
     def __init__(self, name: str, progress: Progress) -> None:
         self._name, self._progress = name, progress
-        self._calls: Queue[Call | None] = Queue(_BEHIND)
+        self._calls: Queue[Call | None] = Queue(_MOST_QUEUED)
         self._failure = ""
-        self._is_on = True
+        self._enabled = True
         self._thread = Thread(target=self._work, name=f"tracker {name}", daemon=True)
         self._thread.start()
 
-    def tell(self, call: Call | None) -> None:
-        """Hand a call to the tracker, or None as the last."""
-        self.notice()
-        if self._is_on:
+    def submit(self, call: Call | None) -> None:
+        """Queue a call of the tracker, or None as the last one."""
+        self.check()
+        if self._enabled:
             try:
                 self._calls.put_nowait(call)
             except Full:
-                self._switch_off(f"it is {_BEHIND:,} calls behind")
+                self._disable(f"it is {_MOST_QUEUED:,} calls behind")
 
-    def notice(self) -> None:
-        """Say what the tracker has failed with, once."""
-        if self._is_on and self._failure:
-            self._switch_off(self._failure)
+    def check(self) -> None:
+        """Disable the tracker if it has failed."""
+        if self._enabled and self._failure:
+            self._disable(self._failure)
 
-    def wait(self, seconds: float) -> bool:
-        """Return whether all is done within some seconds, or given up."""
-        if self._is_on:
+    def join(self, seconds: float) -> bool:
+        """Wait for the tracker, at most some seconds; return whether it has finished or is disabled."""
+        if self._enabled:
             self._thread.join(max(0.0, seconds))
-            self.notice()
-        return not (self._is_on and self._thread.is_alive())
+            self.check()
+        return not (self._enabled and self._thread.is_alive())
 
-    def leave(self) -> None:
-        """Give up a tracker that does not end."""
-        self._switch_off(f"it did not end within {_PATIENCE:.0f} s, and its last entries may be missing")
+    def abandon(self) -> None:
+        """Disable a tracker that does not finish."""
+        self._disable(f"it did not finish within {_TIMEOUT:.0f} s, and its last entries may be missing")
 
     def _work(self) -> None:
         try:
@@ -82,59 +82,59 @@ class Guarded:
             while (call := self._calls.get()) is not None:
                 call(tracker)
         except BaseException as error:  # SystemExit too; an interrupt by the user never reaches this thread
-            said = str(error).strip().splitlines() or [""]
-            self._failure = f"{type(error).__name__}: {said[0]}".removesuffix(": ")
+            lines = str(error).strip().splitlines() or [""]
+            self._failure = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
 
-    def _switch_off(self, why: str) -> None:
-        self._is_on = False
-        self._progress.message(f"warning: the tracker {self._name} is switched off, the training is not harmed: {why}")
+    def _disable(self, reason: str) -> None:
+        self._enabled = False
+        self._progress.message(f"warning: the tracker {self._name} is disabled; training continues: {reason}")
 
 
 class Tracking:
     """All trackers of a training."""
 
-    def __init__(self, guarded: Sequence[Guarded], progress: Progress) -> None:
-        self._guarded, self._progress = guarded, progress
+    def __init__(self, active: Sequence[BackgroundTracker], progress: Progress) -> None:
+        self._active, self._progress = active, progress
 
     def scalars(self, kind: str, record: Mapping[str, Any]) -> None:
-        """Hand on the numbers of a record of the reports, as `kind/name`."""
+        """Send the numbers of a record of the reports, as `kind/name`."""
         step = record["step"]
         values = {f"{kind}/{name}": value for name, value in record.items() if name != "step" and isinstance(value, int | float)}
-        self._tell(lambda tracker: tracker.scalars(step, values))
+        self._submit(lambda tracker: tracker.scalars(step, values))
 
-    def picture(self, step: int, path: Path) -> None:
-        """Hand on a picture, named after the folder it lies in."""
-        self._tell(lambda tracker: tracker.picture(step, path.parent.name, path))
+    def image(self, step: int, path: Path) -> None:
+        """Send a PNG file, named after its folder."""
+        self._submit(lambda tracker: tracker.image(step, path.parent.name, path))
 
     def start(self, settings: Mapping[str, object], folder: Path, step: int) -> None:
-        """Start all."""
-        self._tell(lambda tracker: tracker.start(settings, folder, step))
+        """Start all trackers."""
+        self._submit(lambda tracker: tracker.start(settings, folder, step))
 
     def finish(self) -> None:
-        """End all, and wait for them together, but not for long."""
-        self._tell(lambda tracker: tracker.finish())
-        self._tell(None)
+        """Finish all trackers, and wait for them together, for a limited time."""
+        self._submit(lambda tracker: tracker.finish())
+        self._submit(None)
         began = time.monotonic()
-        late = [guarded for guarded in self._guarded if not guarded.wait(began + _QUIET - time.monotonic())]
+        late = [tracker for tracker in self._active if not tracker.join(began + _GRACE - time.monotonic())]
         if late:
-            self._progress.message(f"waiting for the trackers to end, {_PATIENCE:.0f} s at most")
-        for guarded in late:
-            if not guarded.wait(began + _PATIENCE - time.monotonic()):
-                guarded.leave()
+            self._progress.message(f"waiting for the trackers to finish, {_TIMEOUT:.0f} s at most")
+        for tracker in late:
+            if not tracker.join(began + _TIMEOUT - time.monotonic()):
+                tracker.abandon()
 
-    def _tell(self, call: Call | None) -> None:
-        for guarded in self._guarded:
-            guarded.tell(call)
+    def _submit(self, call: Call | None) -> None:
+        for tracker in self._active:
+            tracker.submit(call)
 
 
 @contextmanager
 def tracking(
     names: Sequence[str], settings: Mapping[str, object], folder: Path, step: int, progress: Progress
 ) -> Iterator[Tracking]:
-    """Start trackers for a training that begins at a step, and end them with the context, however it ends."""
-    followers = Tracking([Guarded(name, progress) for name in names], progress)
-    followers.start(settings, folder, step)
+    """Start trackers for a training that begins at a step, and finish them at the end of the context, also after an error."""
+    active = Tracking([BackgroundTracker(name, progress) for name in names], progress)
+    active.start(settings, folder, step)
     try:
-        yield followers
+        yield active
     finally:
-        followers.finish()
+        active.finish()

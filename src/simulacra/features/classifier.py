@@ -131,7 +131,7 @@ class Watch:
         self._seconds_shown = 0
         self._facts: dict[str, str] = {}
 
-    def stepped(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer) -> None:
         """Move by a step, or by the seconds that have passed where training is for a time."""
         if trainer.total is not None:
             self.meter.advance(1)
@@ -139,17 +139,17 @@ class Watch:
             self.meter.advance(int(trainer.seconds) - self._seconds_shown)
             self._seconds_shown = int(trainer.seconds)
 
-    def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+    def on_report(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
         """Show the loss."""
         self._show(loss=f"{record['classifier/loss']:.4g}")
 
-    def due(self, trainer: Trainer) -> None:
+    def on_snapshot(self, trainer: Trainer) -> None:
         """Show the accuracy, once there is something to show."""
         if trainer.step and self.held_out is not None and len(self.held_out):
             right = told_right(trained(trainer), self.held_out, _NoMeter())
             self._show(validation=f"{100 * right.double().mean().item():.2f} %")
 
-    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
+    def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state."""
         if self.store is not None:
             self.store(trainer, state)

@@ -16,10 +16,10 @@ import torch
 from simulacra.data.locations import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, data_folder
 from simulacra.engine import hardware, machine, trackers
 from simulacra.engine import speed as speeds
+from simulacra.engine.compilation import find_compiler
 from simulacra.engine.machine import Machine
 
 _OTHER_EXTRAS = ("webdataset",)
-_COMPILERS = ("g++", "clang++", "c++")
 _LITTLE = 2 * 2**30  # bytes of memory or disk below which we warn
 _BUSY = 0.5  # processes beyond which a machine is not quiet
 
@@ -105,12 +105,6 @@ def accelerations(device: torch.device) -> dict[str, dict[str, Any]]:
         ("images held on the GPU", False, "there is no GPU" if on_cpu else "batches are gathered in memory and sent as bytes"),
     ]
     return {name: {"on": on, "why": why} for name, on, why in rows}
-
-
-def find_compiler(environment: Mapping[str, str]) -> str | None:
-    """Return the C++ compiler that torch.compile would use on a CPU: $CXX, or the first that is found."""
-    named = environment.get("CXX")
-    return next((found for name in ([named] if named else _COMPILERS) if (found := shutil.which(name))), None)
 
 
 def place(path: Path | None, variable: str) -> dict[str, Any]:

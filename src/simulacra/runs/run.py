@@ -17,7 +17,7 @@ from simulacra.core.family import Family
 from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
-from simulacra.engine import checkpoint
+from simulacra.engine import checkpoint, state
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.checkpoint_compatibility import incompatibility
 from simulacra.engine.reports import Reports
@@ -60,13 +60,15 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """Open a run folder; raises UsageError where there is none."""
+        """Open a run folder; raises UsageError where there is none, IncompatibleCheckpoint for one of another version."""
         path = Path(path)
         missing = [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]
         if missing:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
             raise UsageError(f"{path} is not a run folder: it {what}. Make one with 'simulacra train FAMILY --out {path}'")
-        return cls(path)
+        run = cls(path)
+        checkpoint.require_format(run.checkpoints)
+        return run
 
     @cached_property
     def config(self) -> RunConfig:
@@ -122,11 +124,11 @@ class Run:
             raise Unwritable(f"{error}, then go on with 'simulacra resume {self.path}'") from error
 
     def load_family(self) -> tuple[Family, int, list[str]]:
-        """Return the family with the weights to evaluate (the average, where one is kept), their step, and warnings.
+        """Return the family with the weights to evaluate (the EMA, if one is kept), their step, and warnings.
 
         Raises DamagedCheckpoint where no checkpoint can be used.
         """
-        group = "average" if self.config.train.ema else "model"
+        group = state.evaluated_group(bool(self.config.train.ema))
         with stream(0, "overwritten below"):
             family = self.config.new_family(self.spec)
         stored, problems = self.read_checkpoint(family, (group,))
@@ -138,7 +140,7 @@ class Run:
 
         `groups`: all that training needs, unless given. Raises DamagedCheckpoint.
         """
-        wanted = groups or ("model", "optimizers", *(("average",) if self.config.train.ema else ()))
+        wanted = groups or state.groups(bool(self.config.train.ema))
 
         def wrong(stored: Checkpoint) -> str:
             if stored.facts.get("run") != self.provenance.get("id"):

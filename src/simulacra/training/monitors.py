@@ -1,7 +1,7 @@
-"""Whether a training is well: rules that tell from its reports alone what goes wrong, since when, and what to do.
+"""Monitors of a training: rules that find problems in its reports.
 
-A trouble is a function of the lines of `reports.jsonl`: it is found again after a resume, by `watch` and by the report, and in
-runs that were trained before its rule was written. docs/watching.md says where the thresholds come from.
+A warning is a function of the records in `reports.jsonl`: it is found again after a resume, by `watch` and by the run report, and
+in runs that were trained before its rule existed. docs/monitoring.md explains the thresholds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,24 +13,25 @@ from simulacra.core.config import options
 from simulacra.runs.run import Run
 
 Record = Mapping[str, Any]
-Bad = Callable[[Record], bool]
+Predicate = Callable[[Record], bool]
 
-_LOOKS = 2  # looks in a row that must agree
-_DIVERSE, _FALL = 0.3, 0.5  # a generator that was this diverse has collapsed where less than this share of its best is left
-_NEVER, _GROWS = 0.25, 1.05  # it never began where diversity stays below this, and does not grow by this factor from look to look
-_YOUNG = 1000  # steps before which that means nothing: an average of weights lags behind by about as many
-_REPEATED = 0.2  # distinctness over diversity below which images come again and again
-_REACHED = 0.5  # share of the modes of a known law below which modes are missing
-_RIGHT, _ALWAYS, _SURE = 0.99, 0.999, 0.9  # right answers of a discriminator, where it is sure of so many fakes or one cannot say
-_LONG = 0.2  # share of the training that it must be ahead
-_ACTIVE = 0.25  # share of latents in use
-_LATE = 0.5  # share of the training before which much is unfinished
-_MOMENTUM = 0.5  # beta1 above which games oscillate (Radford et al. 2015, section 4)
+_CONSECUTIVE = 2  # records in a row that must agree
+_MIN_STEPS = 200  # steps before which no problem can be distinguished from the beginning of a training
+_EMA_STEPS = 1000  # steps after which the EMA represents a trained model; it lags behind by about as many
+_DIVERSE, _FALL = 0.3, 0.5  # mode collapse: diversity was at least the first, and is below this fraction of its maximum
+_STUCK, _GROWS = 0.25, 1.05  # mode collapse: diversity is below the first, and grows by less than this factor between validations
+_REPEATED = 0.2  # repeated images: distinctness over diversity is below this
+_REACHED = 0.5  # missing modes: fraction of the modes of a known density
+_ACCURATE, _ALWAYS, _SATURATED = 0.99, 0.999, 0.9  # discriminator: accuracies with and without saturation; saturation
+_LONG = 0.2  # discriminator: fraction of the training that this lasts
+_ACTIVE = 0.25  # posterior collapse: fraction of active latent units
+_LATE = 0.5  # fraction of the training after which missing modes and inactive units are problems
+_MOMENTUM = 0.5  # beta1 above which adversarial games oscillate (Radford et al. 2015, section 4)
 
 
 @dataclass(frozen=True)
 class TrainingWarning:
-    """Something that goes wrong. since: the step at which it began; message: what it is, since when, and what to do."""
+    """A problem of a training. since: the step at which it began; message: the problem, its steps and remedies."""
 
     name: str
     since: int
@@ -39,7 +40,7 @@ class TrainingWarning:
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """A training so far: its reports, the share of it that is done, the values in an image, and its settings by name."""
+    """The reports of a training, the fraction of it that is done, the number of values in an image, and its settings by name."""
 
     records: Sequence[Record]
     done: float
@@ -48,211 +49,228 @@ class TrainingHistory:
 
     @classmethod
     def of(cls, run: Run, done: float) -> "TrainingHistory":
-        """Return the course of a run."""
+        """Return the history of a run."""
         parts = (run.config.model, run.config.train)
         values = {setting.name: getattr(part, setting.name) for part in parts for setting in options(type(part))}
         return cls(run.reports.read(), done, run.spec.dimensions, values)
 
     @property
-    def looks(self) -> list[Record]:
-        """The lines of the looks at validation images."""
-        return self._of("validation")
+    def validations(self) -> list[Record]:
+        """The records of the trained model on validation images; the first record, of the untrained model, is left out."""
+        return self._of("validation")[1:]
+
+    @property
+    def untrained(self) -> Record | None:
+        """The record of the untrained model."""
+        return next(iter(self._of("validation")), None)
 
     @property
     def steps(self) -> list[Record]:
-        """The lines of training steps."""
+        """The records of training steps."""
         return self._of("train")
 
     @property
     def players(self) -> int:
-        """How many players there are."""
+        """The number of players."""
         return len(_names(self.records, "/loss"))
 
-    def share(self, line: Record) -> float:
-        """Return the share of the training that was done at a line."""
+    def done_at(self, record: Record) -> float:
+        """Return the fraction of the training that was done at a record."""
         last = max(record["step"] for record in self.records)
-        return self.done * float(line["step"]) / last if last else 0.0
+        return self.done * float(record["step"]) / last if last else 0.0
 
-    def is_late(self, line: Record) -> bool:
-        """Return whether a line is of the second half of the training."""
-        return self.share(line) >= _LATE
+    def is_late(self, record: Record) -> bool:
+        """Return whether a record is in the second half of the training."""
+        return self.done_at(record) >= _LATE
 
-    def is_long(self, spell: Sequence[Record]) -> bool:
-        """Return whether lines last for a fifth of the training."""
-        return len(spell) >= _LOOKS and self.share(spell[-1]) - self.share(spell[0]) >= _LONG
+    def is_long(self, records: Sequence[Record]) -> bool:
+        """Return whether records span a fifth of the training."""
+        return len(records) >= _CONSECUTIVE and self.done_at(records[-1]) - self.done_at(records[0]) >= _LONG
 
     def _of(self, kind: str) -> list[Record]:
         return [record for record in self.records if record["kind"] == kind]
 
 
-def training_warnings(course: TrainingHistory) -> tuple[TrainingWarning, ...]:
-    """Return what goes or went wrong in a training: each kind once, the last time that it did."""
-    found = [rule(course) for rule in (_alike, _repeated, _missing, _ahead, _idle, _diverged)]
-    return tuple(trouble for trouble in found if trouble)
+def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
+    """Return the problems of a training, each kind once, for the last time that it occurred."""
+    rules = (_mode_collapse, _repeated_images, _missing_modes, _overwhelming_discriminator, _posterior_collapse, _divergence)
+    return tuple(warning for rule in rules if (warning := rule(history)))
 
 
 # --- rules
 
 
-def _alike(course: TrainingHistory) -> TrainingWarning | None:
-    """Look for a generator that has lost its diversity, or that never gained any."""
-    looks = [look for look in course.looks[1:] if "diversity" in look]  # the first is at the untrained model
-    best = accumulate((look["diversity"] for look in looks), max)
-    fallen = [look["step"] for look, top in zip(looks, best, strict=True) if top > _DIVERSE and look["diversity"] < _FALL * top]
+def _mode_collapse(history: TrainingHistory) -> TrainingWarning | None:
+    """Find a generator that has lost its diversity, or that never gained any."""
+    validations = [record for record in history.validations if "diversity" in record]
+    best = accumulate((record["diversity"] for record in validations), max)
+    fallen = [
+        record["step"]
+        for record, maximum in zip(validations, best, strict=True)
+        if maximum > _DIVERSE and record["diversity"] < _FALL * maximum
+    ]
 
-    def stuck(spell: Sequence[Record]) -> bool:
-        pairs = [pair for pair in pairwise(spell) if course.is_late(pair[1]) and pair[1]["step"] >= _YOUNG]
+    def is_stuck(records: Sequence[Record]) -> bool:
+        pairs = [pair for pair in pairwise(records) if history.is_late(pair[1]) and pair[1]["step"] >= _EMA_STEPS]
         return any(later["diversity"] < _GROWS * earlier["diversity"] for earlier, later in pairs)
 
-    spell = _last_spell(looks, lambda look: look["step"] in fallen)
-    return _trouble(
+    interval = _last_interval(validations, lambda record: record["step"] in fallen)
+    return _warning(
         "mode collapse",
-        spell or _last_spell(looks, lambda look: look["diversity"] < _NEVER, stuck),
-        lambda spell: f"generated images differ from each other by {_lowest(spell, 'diversity')} of what real ones do",
-        _against_collapse(course),
+        interval or _last_interval(validations, lambda record: record["diversity"] < _STUCK, is_stuck),
+        lambda records: f"generated images differ from each other by {_lowest(records, 'diversity')} of what real ones do",
+        _against_collapse(history),
     )
 
 
-def _repeated(course: TrainingHistory) -> TrainingWarning | None:
-    """Look for few images that come again and again: each is nearly the same as some other one, though all are not alike."""
+def _repeated_images(history: TrainingHistory) -> TrainingWarning | None:
+    """Find a generator that repeats a few images: each has a near duplicate, though the images are diverse."""
 
-    def repeated(look: Record) -> bool:
-        return look.get("diversity", 0.0) >= _NEVER and look.get("distinctness", 1.0) < _REPEATED * look["diversity"]
+    def is_repeated(record: Record) -> bool:
+        return record.get("diversity", 0.0) >= _STUCK and record.get("distinctness", 1.0) < _REPEATED * record["diversity"]
 
-    return _trouble(
+    return _warning(
         "repeated images",
-        _last_spell(course.looks[1:], repeated),
-        lambda spell: f"generated images lie {_lowest(spell, 'distinctness')} as far from the nearest other one as real ones do",
-        _against_collapse(course),
+        _last_interval(history.validations, is_repeated),
+        lambda records: f"generated images are {_lowest(records, 'distinctness')} as far from the nearest other one as real ones",
+        _against_collapse(history),
     )
 
 
-def _missing(course: TrainingHistory) -> TrainingWarning | None:
-    """Look for modes of a known law that are not reached in the second half of the training."""
-    late = [look for look in course.looks if course.is_late(look)]
-    return _trouble(
+def _missing_modes(history: TrainingHistory) -> TrainingWarning | None:
+    """Find modes of a known density that are not covered in the second half of the training."""
+    late = [record for record in history.validations if history.is_late(record)]
+    return _warning(
         "missing modes",
-        _last_spell(late, lambda look: look.get("modes_covered", 1) < _REACHED * look.get("modes", 1)),
-        lambda spell: f"generated points reach {spell[-1]['modes_covered']} of {spell[-1]['modes']} modes",
-        _against_collapse(course),
+        _last_interval(late, lambda record: record.get("modes_covered", 1) < _REACHED * record.get("modes", 1)),
+        lambda records: f"generated points reach {records[-1]['modes_covered']} of {records[-1]['modes']} modes",
+        _against_collapse(history),
     )
 
 
-def _ahead(course: TrainingHistory) -> TrainingWarning | None:
-    """Look for a discriminator that is hardly ever wrong, and sure of its fakes, for a fifth of the training."""
-    for name in _names(course.steps, "real_accuracy"):
-        trouble = _trouble(
+def _overwhelming_discriminator(history: TrainingHistory) -> TrainingWarning | None:
+    """Find a discriminator that is almost always correct, and saturated, for a fifth of the training."""
+    for name in _names(history.steps, "real_accuracy"):
+        warning = _warning(
             "overwhelming discriminator",
-            _last_spell(course.steps, _overwhelming(name.removesuffix("real_accuracy")), course.is_long),
-            lambda spell: "it is hardly ever wrong and sure of it, so that it shows the generator no way",
-            _against_lead(course),
+            _last_interval(history.steps, _overwhelms(name.removesuffix("real_accuracy")), history.is_long),
+            lambda records: "it is almost always correct and saturated, so that the generator receives little gradient",
+            _against_lead(history),
         )
-        if trouble:
-            return trouble
+        if warning:
+            return warning
     return None
 
 
-def _overwhelming(prefix: str) -> Bad:
-    """Return whether the discriminator whose parts begin so is always right, or nearly so and sure of nearly all fakes."""
+def _overwhelms(prefix: str) -> Predicate:
+    """Return whether the discriminator with this prefix is always correct, or almost always and saturated."""
 
-    def bad(line: Record) -> bool:
-        right = min(line.get(f"{prefix}{side}_accuracy", 0.0) for side in ("real", "fake"))
-        sure = line.get(f"{prefix}saturation")
-        return bool(right > _ALWAYS if sure is None else right > _RIGHT and sure > _SURE)
+    def overwhelms(record: Record) -> bool:
+        accuracy = min(record.get(f"{prefix}{side}_accuracy", 0.0) for side in ("real", "fake"))
+        saturation = record.get(f"{prefix}saturation")
+        return bool(accuracy > _ALWAYS if saturation is None else accuracy > _ACCURATE and saturation > _SATURATED)
 
-    return bad
+    return overwhelms
 
 
-def _idle(course: TrainingHistory) -> TrainingWarning | None:
-    """Look for latents that are not used in the second half of the training."""
+def _posterior_collapse(history: TrainingHistory) -> TrainingWarning | None:
+    """Find latent units that are inactive in the second half of the training."""
 
-    def idle(look: Record) -> bool:
-        return "active_units" in look and look["active_units"] < _ACTIVE * min(look["latent_units"], course.dimensions)
+    def is_inactive(record: Record) -> bool:
+        return "active_units" in record and record["active_units"] < _ACTIVE * min(record["latent_units"], history.dimensions)
 
-    return _trouble(
+    def is_known(records: Sequence[Record]) -> bool:
+        return history.is_late(records[-1]) and records[-1]["step"] >= _EMA_STEPS
+
+    return _warning(
         "posterior collapse",
-        _last_spell(course.looks[1:], idle, lambda spell: course.is_late(spell[-1])),
-        lambda spell: f"only {spell[-1]['active_units']} of {spell[-1]['latent_units']} latent units are active",
-        "a lower --beta, fewer --latent-dim, or a longer training",
+        _last_interval(history.validations, is_inactive, is_known),
+        lambda records: f"only {records[-1]['active_units']} of {records[-1]['latent_units']} latent units are active",
+        "a lower --beta, a smaller --latent-dim, or a longer training",
     )
 
 
-def _diverged(course: TrainingHistory) -> TrainingWarning | None:
-    """Look for a lone player's loss that ends above where it began."""
-    if course.done < 1 or course.players != 1 or not course.looks:
+def _divergence(history: TrainingHistory) -> TrainingWarning | None:
+    """Find a single player whose validation loss at the end is above that of the untrained model."""
+    validations = history.validations
+    if history.done < 1 or history.players != 1 or not validations or history.untrained is None:
         return None
-    (name,) = _names(course.records, "/loss")
-    first = course.looks[0][name]
-    spell = _last_spell(course.looks, lambda look: look[name] > first, lambda spell: spell[-1] is course.looks[-1])
-    return _trouble(
+    (name,) = _names(history.records, "/loss")
+    first = history.untrained[name]
+    return _warning(
         "divergence",
-        spell,
-        lambda spell: f"the validation loss ended at {spell[-1][name]:.4g}, above the {first:.4g} of the untrained model",
+        _last_interval(validations, lambda record: record[name] > first, lambda records: records[-1] is validations[-1]),
+        lambda records: f"the validation loss ended at {records[-1][name]:.4g}, above the {first:.4g} of the untrained model",
         "a lower --lr, or --clip 100",
     )
 
 
-# --- spells
+# --- intervals
 
 
 @dataclass(frozen=True)
-class Spell:
-    """Bad lines, one after the other. over: the step of the first good one behind them, None if there is none."""
+class Interval:
+    """Consecutive records with a problem. end: the step of the next record without it, None if there is none."""
 
-    lines: Sequence[Record]
-    over: int | None
-
-
-def _last_spell(
-    lines: Sequence[Record], bad: Bad, long: Callable[[Sequence[Record]], bool] = lambda spell: len(spell) >= _LOOKS
-) -> Spell | None:
-    """Return the last unbroken sequence of bad lines that is long enough."""
-    return next((spell for spell in reversed(list(_spells(lines, bad))) if long(spell.lines)), None)
+    records: Sequence[Record]
+    end: int | None
 
 
-def _spells(lines: Sequence[Record], bad: Bad) -> Iterator[Spell]:
-    groups = [(wrong, list(group)) for wrong, group in groupby(lines, bad)]
-    for (wrong, group), after in zip_longest(groups, groups[1:]):
-        if wrong:
-            yield Spell(group, after[1][0]["step"] if after else None)
+def _last_interval(
+    records: Sequence[Record],
+    has_problem: Predicate,
+    counts: Callable[[Sequence[Record]], bool] = lambda records: len(records) >= _CONSECUTIVE,
+) -> Interval | None:
+    """Return the last sequence of consecutive records with a problem that counts."""
+    intervals = reversed(list(_intervals(records, has_problem)))
+    return next((found for found in intervals if counts(found.records) and found.records[-1]["step"] >= _MIN_STEPS), None)
 
 
-def _names(lines: Sequence[Record], ending: str) -> list[str]:
-    return list(dict.fromkeys(name for line in lines for name in line if name.endswith(ending)))
+def _intervals(records: Sequence[Record], has_problem: Predicate) -> Iterator[Interval]:
+    groups = [(problem, list(group)) for problem, group in groupby(records, has_problem)]
+    for (problem, group), after in zip_longest(groups, groups[1:]):
+        if problem:
+            yield Interval(group, after[1][0]["step"] if after else None)
 
 
-# --- words
+def _names(records: Sequence[Record], ending: str) -> list[str]:
+    return list(dict.fromkeys(name for record in records for name in record if name.endswith(ending)))
 
 
-def _trouble(name: str, spell: Spell | None, what: Callable[[Sequence[Record]], str], remedy: str) -> TrainingWarning | None:
-    if spell is None:
+# --- messages
+
+
+def _warning(
+    name: str, interval: Interval | None, describe: Callable[[Sequence[Record]], str], remedy: str
+) -> TrainingWarning | None:
+    if interval is None:
         return None
-    since: int = spell.lines[0]["step"]
-    when = f"since step {since:,}" if spell.over is None else f"from step {since:,} to {spell.over:,}"
-    return TrainingWarning(name, since, f"{name} {when}: {what(spell.lines)}. Try {remedy}")
+    since: int = interval.records[0]["step"]
+    when = f"since step {since:,}" if interval.end is None else f"from step {since:,} to {interval.end:,}"
+    return TrainingWarning(name, since, f"{name} {when}: {describe(interval.records)}. Try {remedy}")
 
 
-def _lowest(spell: Sequence[Record], name: str) -> str:
-    return f"{min(look[name] for look in spell):.1%}"
+def _lowest(records: Sequence[Record], name: str) -> str:
+    return f"{min(record[name] for record in records):.1%}"
 
 
-def _against_collapse(course: TrainingHistory) -> str:
-    momentum = course.players > 1 and course.settings["beta1"] > _MOMENTUM
-    penalized = [*_unused(course, "r1", 0, "--r1 0.1"), *_unused(course, "pack", 1, "--pack 2")]
-    rate = ["a lower --beta"] if "beta" in course.settings else []
+def _against_collapse(history: TrainingHistory) -> str:
+    momentum = history.players > 1 and history.settings["beta1"] > _MOMENTUM
+    penalized = [*_unused(history, "r1", 0, "--r1 0.1"), *_unused(history, "pack", 1, "--pack 2")]
+    rate = ["a lower --beta"] if "beta" in history.settings else []
     return _any_of([*(["--beta1 0.5"] if momentum else []), *penalized, *rate])
 
 
-def _against_lead(course: TrainingHistory) -> str:
-    flags = [*_unused(course, "r1", 0, "--r1 1"), *_unused(course, "spectral_norm", False, "--spectral-norm")]
-    return _any_of([*flags, *_unused(course, "augment", "", "--augment translation,cutout")])
+def _against_lead(history: TrainingHistory) -> str:
+    flags = [*_unused(history, "r1", 0, "--r1 1"), *_unused(history, "spectral_norm", False, "--spectral-norm")]
+    return _any_of([*flags, *_unused(history, "augment", "", "--augment translation,cutout")])
 
 
-def _unused(course: TrainingHistory, name: str, off: object, flag: str) -> list[str]:
-    """Return the flag of a setting if the model has it and leaves it off."""
-    return [flag] if name in course.settings and course.settings[name] == off else []
+def _unused(history: TrainingHistory, name: str, off: object, flag: str) -> list[str]:
+    """Return the flag of a setting if the model has it and does not use it."""
+    return [flag] if name in history.settings and history.settings[name] == off else []
 
 
 def _any_of(remedies: list[str]) -> str:
-    """Return remedies in words; a lower learning rate is always one."""
+    """Join remedies; a lower learning rate is always one."""
     return ", or ".join(filter(None, [", ".join(remedies), "a lower --lr"]))

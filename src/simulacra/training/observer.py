@@ -1,4 +1,4 @@
-"""Observes a training: snapshots from fixed noise and fixed images, validation losses, diversity, warnings."""
+"""Observers of a training: reports, images from fixed noise and fixed images, validation losses, diversity, warnings."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from simulacra.applications.translate import source_of, there_and_back
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Encodes, HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
+from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
+from simulacra.core.device import model_device
 from simulacra.core.eval_mode import evaluation, inference
-from simulacra.core.family import Family, named
+from simulacra.core.family import Family, model_condition, named
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset, Split
@@ -26,163 +27,161 @@ from simulacra.images import grid as pictures
 from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
-from simulacra.training import sample_diversity as variety
+from simulacra.training.diversity import sample_diversity, sample_size
 from simulacra.training.monitors import TrainingHistory, training_warnings
 
-_LOOKED_AT, _CHUNK = 1000, 250  # validation images that are looked at while training, and at once; fewer where they are large:
+_IMAGES, _CHUNK = 1000, 250  # validation images in all, and per batch; fewer if they have many pixels:
 _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
 
 
 class NullObserver:
-    """Watches in the processes that neither write nor tell."""
+    """The observer of all processes but the first: it does nothing."""
 
-    def stepped(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Trainer) -> None:
         """Do nothing."""
 
-    def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+    def on_report(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    def due(self, trainer: Trainer) -> None:
+    def on_snapshot(self, trainer: Trainer) -> None:
         """Do nothing."""
 
-    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
+    def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Do nothing."""
 
 
 class RunObserver:
-    """Writes what training shows into the run folder, tells the user, and hands it on to the trackers."""
+    """Writes reports, images and checkpoints into the run folder, and sends them to the progress display and the trackers."""
 
-    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, followers: Tracking) -> None:
+    def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, tracking: Tracking) -> None:
         run.prepare_writing()
-        self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
-        self.watched = _watched(dataset)
-        self.domains = {name: _watched(domain) for name, domain in dataset.domains.items()}
-        self.law = law_of(dataset)
-        self.varied: dict[str, str] = {}  # as the last look found it
-        self.warned: set[str] = set()
-        self.seconds_shown = 0
+        self.run, self.progress, self.meter, self.tracking = run, progress, meter, tracking
+        self.validation = _validation_split(dataset)
+        self.domains = {name: _validation_split(domain) for name, domain in dataset.domains.items()}
+        self.density = law_of(dataset)
+        self._diversity: dict[str, str] = {}  # at the last snapshot, for the progress display
+        self._warned: set[str] = set()
+        self._seconds_displayed = 0
 
-    def stepped(self, trainer: Trainer) -> None:
-        """Move the progress bar: by a step, or by the seconds that have passed where training is for a time."""
+    def on_step(self, trainer: Trainer) -> None:
+        """Advance the progress bar: by a step, or by the elapsed seconds if the duration is a time."""
         if trainer.total is not None:
             self.meter.advance(1)
-        elif int(trainer.seconds) > self.seconds_shown:
-            self.meter.advance(int(trainer.seconds) - self.seconds_shown)
-            self.seconds_shown = int(trainer.seconds)
+        elif int(trainer.seconds) > self._seconds_displayed:
+            self.meter.advance(int(trainer.seconds) - self._seconds_displayed)
+            self._seconds_displayed = int(trainer.seconds)
 
-    def reported(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
-        """Add a line to the reports, and show it."""
+    def on_report(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+        """Append a record to the reports, and display it."""
         speed = trainer.images / max(trainer.seconds, 1e-9)
         timing = {"seconds": round(trainer.seconds, 3), "images_per_second": round(speed, 1)}
         with self.run.saving():
             self._report("train", {**record, **timing})
-        alone = len(trainer.players) == 1
-        losses = {name.split("/", 1)[1] if alone else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
-        self.meter.advance(0, images=f"{speed:,.0f}/s", **self.varied, **losses)
+        single = len(trainer.players) == 1
+        losses = {name.split("/", 1)[1] if single else name: f"{value:.4g}" for name, value in record.items() if "/" in name}
+        self.meter.advance(0, images=f"{speed:,.0f}/s", **self._diversity, **losses)
 
-    def due(self, trainer: Trainer) -> None:
-        """Save pictures and validate."""
+    def on_snapshot(self, trainer: Trainer) -> None:
+        """Save images, validate, and measure diversity."""
         family = trainer.evaluated
         with self.run.saving(), stream(trainer.settings.seed, "observe"):
             with inference(family):
-                self._save_pictures(family, trainer)
+                self._save_images(family, trainer)
             with evaluation(family):
                 record = self._validate(family, trainer)
             with inference(family):
-                record |= self._variety(family, trainer)
+                record |= self._sample_diversity(family, trainer)
             self._report("validation", {"step": trainer.step, **record})
         self._warn(trainer)
 
-    def checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
+    def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Store the state in the run folder."""
         with self.run.saving():
             self.run.write_checkpoint(trainer.step, state, trainer.settings.keep)
 
     def _report(self, kind: str, record: Mapping[str, Any]) -> None:
         self.run.reports.append({"kind": kind, **record})
-        self.followers.scalars(kind, record)
+        self.tracking.scalars(kind, record)
 
-    def _save_pictures(self, family: Family, trainer: Trainer) -> None:
-        name, shown = f"step_{trainer.step:08d}.png", pictures.enough(self.run.spec.shape)
+    def _save_images(self, family: Family, trainer: Trainer) -> None:
+        name, count = f"step_{trainer.step:08d}.png", pictures.enough(self.run.spec.shape)
         if isinstance(family, Samples):
-            drawn = noise(trainer.settings.seed, 0, shown, family.noise_shape).to(_device(family))
-            path = pictures.save(pictures.picture_of(family.generate(drawn), 8), self.run.samples / name)
-            self.followers.picture(trainer.step, path)
+            drawn = noise(trainer.settings.seed, 0, count, family.noise_shape).to(model_device(family))
+            path = pictures.save(pictures.picture_of(family.generate(drawn).cpu(), 8), self.run.samples / name)
+            self.tracking.image(trainer.step, path)
         if isinstance(family, Reconstructs):
-            originals = self.watched.head(shown // 2).images.to(_device(family))
-            pairs = pictures.picture_of_pairs(originals, family.reconstruct(originals), 8)
+            originals = self.validation.head(count // 2).to(model_device(family))
+            reconstructions = family.reconstruct(originals.images, model_condition(family, originals))
+            pairs = pictures.picture_of_pairs(originals.images.cpu(), reconstructions.cpu(), 8)
             path = pictures.save(pairs, self.run.path / "reconstructions" / name)
-            self.followers.picture(trainer.step, path)
+            self.tracking.image(trainer.step, path)
         if isinstance(family, Translates):
             for to in family.domains:
-                self._save_journey(family, to, trainer)
+                self._save_translations(family, to, trainer)
 
-    def _save_journey(self, family: Translates, to: str, trainer: Trainer) -> None:
-        """Save images, their translations, and what these are translated back to, row above row."""
+    def _save_translations(self, family: Translates, to: str, trainer: Trainer) -> None:
+        """Save images, their translations, and the translations of these back to the first domain, in rows."""
         source = source_of(family, to)
         images = self.domains[source].head(pictures.enough(self.run.spec.domain(source).shape) // 4).images
-        rows = there_and_back(family, images.to(_device(trainer.evaluated)), to)
+        device = model_device(trainer.evaluated)
+        rows = [row.cpu() for row in there_and_back(family, images.to(device), to)]
         folder = self.run.path / "translations" / f"to_{to}"
         path = pictures.save(pictures.picture_of_rows(rows, 8), folder / f"step_{trainer.step:08d}.png")
-        self.followers.picture(trainer.step, path)
+        self.tracking.image(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
-        """Return the losses of every player on validation images, with the weights that are evaluated."""
+        """Return the losses of every player on validation images, and the number of active latent units."""
         sums: dict[str, float] = {}
-        codes: list[Tensor] = []
+        latents: list[Tensor] = []
         images = 0
         for batch in self._batches():
-            batch = batch.to(_device(family))
+            batch = batch.to(model_device(family))
             images += len(batch)
             for turn in family.turns():
                 for name, value in named(turn.losses(batch)).items():
                     sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
-            if isinstance(family, HasPosterior) and isinstance(family, Encodes):
-                codes.append(family.encode(batch.images).detach())
+            if isinstance(family, HasPosterior):
+                latents.append(family.posterior(batch.images, model_condition(family, batch)).mean.detach())
         record = {name: total / images for name, total in sums.items()}
-        if codes:
-            record |= {"active_units": count_active(torch.cat(codes)), "latent_units": codes[0].shape[1]}
+        if latents:
+            record |= {"active_units": count_active(torch.cat(latents)), "latent_units": latents[0].shape[1]}
         return record
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield images that are held out for validation, of all domains side by side where there are several."""
-        pixels = max(math.prod(split.images.shape[1:3]) for split in (self.watched, *self.domains.values()))
+        """Yield batches of validation images; with several domains, batches of all of them."""
+        pixels = max(math.prod(split.images.shape[1:3]) for split in (self.validation, *self.domains.values()))
         size = max(1, min(_CHUNK, _CHUNK_PIXELS // pixels))
-        count = -(-min(_LOOKED_AT, _PIXELS // pixels) // size) or 1
+        count = -(-min(_IMAGES, _PIXELS // pixels) // size) or 1
         if not self.domains:
-            yield from islice(self.watched.chunks(size), count)
+            yield from islice(self.validation.chunks(size), count)
             return
         for batches in islice(zip(*(split.chunks(size) for split in self.domains.values()), strict=False), count):
             yield Batch(batches[0].images, batches[0].condition, dict(zip(self.domains, batches, strict=True)))
 
-    def _variety(self, family: Family, trainer: Trainer) -> dict[str, float]:
-        """Return how varied generated images are, against validation images."""
+    def _sample_diversity(self, family: Family, trainer: Trainer) -> dict[str, float]:
+        """Return diversity and distinctness of generated images, and the modes that they cover."""
         if not isinstance(family, Samples):
             return {}
         each = family.evaluations(family.plan) if isinstance(family, SamplesIteratively) else 1
-        real = self.watched.head(variety.enough(self.run.spec.dimensions, each)).images.to(_device(family))
-        found = variety.varied(family, real, self.law, trainer.settings.seed)
-        self.varied = {"diversity": f"{found['diversity']:.2f}"} if "diversity" in found else {}
+        real = self.validation.head(sample_size(self.run.spec.dimensions, each)).images
+        found = sample_diversity(family, real, self.density, trainer.settings.seed, model_device(trainer.evaluated))
+        self._diversity = {"diversity": f"{found['diversity']:.2f}"} if "diversity" in found else {}
         return found
 
     def _warn(self, trainer: Trainer) -> None:
-        """Say what goes wrong, each kind of trouble once."""
-        for trouble in training_warnings(TrainingHistory.of(self.run, trainer.done)):
-            if trouble.name not in self.warned:
-                self.warned.add(trouble.name)
-                self.progress.message(f"warning: {trouble.message}")
+        """Display the warnings of the training, each kind once."""
+        for warning in training_warnings(TrainingHistory.of(self.run, trainer.done)):
+            if warning.name not in self._warned:
+                self._warned.add(warning.name)
+                self.progress.message(f"warning: {warning.message}")
 
 
-def tracked(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextManager[Tracking]:
-    """Open the trackers that the settings name, from the step at which the trainer stands; in the first process alone."""
+def open_trackers(run: Run, trainer: Trainer, progress: Progress) -> AbstractContextManager[Tracking]:
+    """Open the trackers that the settings name, at the step of the trainer; in the first process only."""
     chosen = trackers.chosen(trainer.settings.track) if trainer.processes.first else ()
     flat = settings.read(run.path / CONFIG).flat() if chosen else {}
     return tracking(chosen, flat, run.path, trainer.step, progress)
 
 
-def _watched(dataset: Dataset) -> Split:
+def _validation_split(dataset: Dataset) -> Split:
     return dataset.validation if len(dataset.validation) else dataset.train
-
-
-def _device(family: Family) -> torch.device:
-    return next(family.parameters()).device

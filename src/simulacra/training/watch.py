@@ -1,4 +1,4 @@
-"""Follow a run that another process trains, from what stands in its folder alone."""
+"""The status of a run from the files in its folder, also while another process trains it."""
 
 import time
 from collections.abc import Callable
@@ -13,9 +13,11 @@ from simulacra.training.monitors import TrainingHistory, TrainingWarning, traini
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a run stands. state: training, finished or stopped; losses by `player/part`, as last reported.
+    """The status of a run.
 
-    varied: diversity and distinctness of what it generates, at the last look.
+    state: training, finished or stopped; share: fraction of the training that is done, None before the first report; losses: by
+    `player/part`, from the last report; validation: the same on validation images; diversity: diversity and distinctness of
+    generated images, at the last validation.
     """
 
     state: str
@@ -26,12 +28,12 @@ class RunStatus:
     share: float | None
     losses: dict[str, float]
     validation: dict[str, float]
-    varied: dict[str, float]
+    diversity: dict[str, float]
     training_warnings: tuple[TrainingWarning, ...]
 
 
 def run_status(run: Run) -> RunStatus:
-    """Return where a run stands, from its reports, its provenance and its lock."""
+    """Return the status of a run from its reports, its provenance and its lock."""
     records = run.reports.read()
     train, validation = _last(records, "train"), _last(records, "validation")
     finished = bool(run.read_provenance().get("finished"))
@@ -51,13 +53,13 @@ def run_status(run: Run) -> RunStatus:
     )
 
 
-def watch(run: Run, every: float, shown: Callable[[RunStatus], None]) -> RunStatus:
-    """Call `shown` every so many seconds until the run is no longer written; return its last standing."""
+def watch(run: Run, every: float, display: Callable[[RunStatus], None]) -> RunStatus:
+    """Call `display` every `every` seconds until no process trains the run; return its last status."""
     while True:
-        now = run_status(run)
-        shown(now)
-        if now.state != "training":
-            return now
+        status = run_status(run)
+        display(status)
+        if status.state != "training":
+            return status
         time.sleep(every)
 
 
@@ -70,7 +72,7 @@ def _losses(record: dict[str, Any]) -> dict[str, float]:
 
 
 def _share(run: Run, train: dict[str, Any]) -> float | None:
-    """Return the share of the training that is done; None before the first report, from which it is reckoned."""
+    """Return the fraction of the training that is done, from the last report; None before the first."""
     if not train:
         return None
     duration = Duration.parse(run.config.train.duration)

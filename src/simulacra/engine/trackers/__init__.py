@@ -1,4 +1,4 @@
-"""The trackers: every module of this folder is one, found by its file name, which is also that of its extra."""
+"""The experiment trackers: every module of this folder is one; its file name is its name, and that of its extra."""
 
 import importlib
 import pkgutil
@@ -18,7 +18,7 @@ def names() -> tuple[str, ...]:
 
 
 def chosen(text: str) -> tuple[str, ...]:
-    """Return the trackers that a setting names, each once; raises UsageError that suggests the nearest.
+    """Return the trackers that a setting names, each once; raises UsageError for an unknown name.
 
     >>> chosen("tensorboard, mlflow,")
     ('tensorboard', 'mlflow')
@@ -31,17 +31,17 @@ def chosen(text: str) -> tuple[str, ...]:
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a package can be imported; a mere folder of that name, as some trackers leave behind, is none."""
+    """Return whether a package can be imported; a folder of that name without `__init__.py` is not a package."""
     found = find_spec(package)
     return found is not None and found.origin is not None
 
 
 def require(wanted: Sequence[str]) -> None:
-    """Raise UsageError, with the remedy, unless the packages of these trackers are installed."""
+    """Raise UsageError unless the packages of these trackers are installed."""
     packages = {name: find(name).package for name in wanted}
     if missing := [name for name, package in packages.items() if package and not is_installed(package)]:
         what, extras = " and ".join(missing), ",".join(missing)
-        raise UsageError(f'--track needs {what}, not installed here: pip install "simulacra[{extras}]", or leave it out')
+        raise UsageError(f'--track needs {what}, which is not installed: pip install "simulacra[{extras}]", or remove --track')
 
 
 def find(name: str) -> "type[Tracker]":

@@ -1,4 +1,4 @@
-"""MLflow: a SQLite store in RUN/mlflow, unless MLFLOW_TRACKING_URI names another."""
+"""MLflow: a SQLite store in RUN/mlflow, unless MLFLOW_TRACKING_URI is set."""
 
 import logging
 import os
@@ -11,20 +11,20 @@ _EXPERIMENT = "simulacra"
 
 
 class MLflow:
-    """Writes a run of MLflow whose id is kept in the run folder; after a resume nothing is logged twice."""
+    """Writes an MLflow run whose id is stored in the run folder; after a resume nothing is logged twice."""
 
     package = "mlflow"
 
     def __init__(self) -> None:
         self._client: Any = None
         self._run = ""
-        self._logged: dict[str, int] = {}  # the last step of each value that was logged before a resume
-        self._takes_pictures = True
+        self._logged: dict[str, int] = {}  # the last step of each value logged before a resume
+        self._logs_images = True
 
     def start(self, settings: Mapping[str, object], folder: Path, step: int) -> None:
-        """Open the run, a new one unless training goes on from a step."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import: else it reports its use
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table it makes
+        """Open the run: a new one at step 0, otherwise the one with the stored id."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import: disables usage reports
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # the default logs every created table
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow.tracking import MlflowClient
 
@@ -34,24 +34,24 @@ class MLflow:
         self._client = MlflowClient(own or f"sqlite:///{home / 'mlflow.db'}")
         kept = home / "run-id"
         if step and kept.exists():
-            self._go_on(kept.read_text())
+            self._continue(kept.read_text())
         else:
             self._begin(settings, folder.absolute().name, None if own else (home / "artifacts").as_uri())
             kept.write_text(self._run)
-        stands = self._client.get_run(self._run).info.artifact_uri
-        self._takes_pictures = bool(own) or stands.startswith(home.as_uri())  # a moved folder's would go to its old place
+        artifacts = self._client.get_run(self._run).info.artifact_uri
+        self._logs_images = bool(own) or artifacts.startswith(home.as_uri())  # not into the old path of a moved run folder
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Log the values that this step has not yet."""
+        """Log the values that are not yet logged for this step."""
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        fresh = [Metric(name, value, now, step) for name, value in values.items() if step > self._logged.get(name, -1)]
-        self._client.log_batch(self._run, metrics=fresh)
+        new = [Metric(name, value, now, step) for name, value in values.items() if step > self._logged.get(name, -1)]
+        self._client.log_batch(self._run, metrics=new)
 
-    def picture(self, step: int, name: str, path: Path) -> None:
-        """Store the picture under its own name, which bears its step."""
-        if self._takes_pictures:
+    def image(self, step: int, name: str, path: Path) -> None:
+        """Store the file under its name, which contains the step."""
+        if self._logs_images:
             self._client.log_artifact(self._run, str(path), name)
 
     def finish(self) -> None:
@@ -67,7 +67,7 @@ class MLflow:
         self._run = self._client.create_run(experiment, run_name=name).info.run_id
         self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in settings.items()])
 
-    def _go_on(self, run: str) -> None:
+    def _continue(self, run: str) -> None:
         self._run = run
         self._client.update_run(run, status="RUNNING")
         for name in self._client.get_run(run).data.metrics:

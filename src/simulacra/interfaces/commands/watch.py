@@ -74,6 +74,6 @@ def _line(now: "RunStatus") -> str:
     left = ""
     if now.share and now.state == "training":
         left = f", about {now.seconds * (1 - now.share) / now.share:,.0f} s left"
-    losses = ", ".join(f"{name} {value:.4g}" for name, value in (now.varied | now.losses).items())
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in (now.diversity | now.losses).items())
     speed = f", {now.images_per_second:,.0f} images/s" if now.images_per_second else ""
     return f"{now.state}:{done} step {now.step:,}, {now.epochs:.2f} epochs{speed}{left}" + (f"; {losses}" if losses else "")

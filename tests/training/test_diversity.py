@@ -1,10 +1,10 @@
-"""Diversity and distinctness of a few images: closed forms."""
+"""Diversity and distinctness of generated images: closed forms."""
 
 import pytest
 import torch
 
 from simulacra.core.errors import UsageError
-from simulacra.training.pixel_diversity import variety
+from simulacra.training.diversity import pixel_diversity
 
 COUNT = 16
 
@@ -16,28 +16,28 @@ def axes(scale: float = 1.0) -> torch.Tensor:
 
 def test_images_as_far_apart_as_real_ones_have_one_and_nearer_ones_their_share() -> None:
     for scale in (1.0, 0.25):
-        assert variety(axes(scale), axes()) == pytest.approx({"diversity": scale, "distinctness": scale})
+        assert pixel_diversity(axes(scale), axes()) == pytest.approx({"diversity": scale, "distinctness": scale})
 
 
 def test_one_image_again_and_again_has_neither() -> None:
-    assert variety(axes()[:1].repeat(COUNT, 1, 1, 1), axes()) == {"diversity": 0.0, "distinctness": 0.0}
+    assert pixel_diversity(axes()[:1].repeat(COUNT, 1, 1, 1), axes()) == {"diversity": 0.0, "distinctness": 0.0}
 
 
 def test_two_images_again_and_again_are_diverse_but_not_distinct() -> None:
     # of all n(n-1)/2 pairs, (n/2)^2 are of different images
     two = axes()[:2].repeat(COUNT // 2, 1, 1, 1)
-    assert variety(two, axes()) == pytest.approx({"diversity": COUNT / (2 * (COUNT - 1)), "distinctness": 0.0})
+    assert pixel_diversity(two, axes()) == pytest.approx({"diversity": COUNT / (2 * (COUNT - 1)), "distinctness": 0.0})
 
 
 def test_points_are_images_of_two_values() -> None:
     real = torch.linspace(0, 1, 11).reshape(-1, 1, 1, 1).repeat(1, 1, 1, 2)
-    assert variety(real / 2, real) == pytest.approx({"diversity": 0.5, "distinctness": 0.5})
+    assert pixel_diversity(real / 2, real) == pytest.approx({"diversity": 0.5, "distinctness": 0.5})
 
 
 def test_real_images_that_are_all_the_same_have_no_variety_to_compare_with() -> None:
-    assert variety(axes(), 0 * axes()) == {}
+    assert pixel_diversity(axes(), 0 * axes()) == {}
 
 
 def test_fewer_than_ten_images_are_refused() -> None:
     with pytest.raises(UsageError, match="9 images"):
-        variety(axes()[:9], axes()[:9])
+        pixel_diversity(axes()[:9], axes()[:9])

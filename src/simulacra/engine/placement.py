@@ -1,0 +1,87 @@
+"""Where and how a family is computed: device, arithmetic, memory layout, processes, sharding."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from simulacra.core.batch import Batch
+from simulacra.core.errors import UsageError
+from simulacra.core.family import Family
+from simulacra.engine import sharding
+from simulacra.engine.hardware import channels_last, device_of, precision_of
+from simulacra.engine.processes import Processes
+from simulacra.engine.settings import TrainConfig
+
+_CHANNELS_LAST_FROM = 4  # images in a batch; below that the default memory layout is faster
+
+
+@dataclass(frozen=True)
+class PlacedFamily:
+    """A family on its device, with the copies that training keeps.
+
+    family: the one that is trained; ema: a copy for the moving average of its weights, None without one; whole: where the family
+    is sharded, a copy in main memory that is not, for validation and sampling.
+    """
+
+    family: Family
+    ema: Family | None
+    whole: Family | None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Device and precision of the networks, the processes, and the micro-batches of every batch that this process computes."""
+
+    processes: Processes
+    device: torch.device
+    precision: torch.dtype
+    micro_batches: range
+
+    @classmethod
+    def of(cls, settings: TrainConfig, processes: Processes) -> "Placement":
+        """Return the placement that the settings ask for; raises UsageError where it is not possible."""
+        device = device_of(settings.device)
+        micro_batches = processes.micro_batches(settings.accumulate, settings.batch)
+        return cls(processes, device, precision_of(settings.precision, device), micro_batches)
+
+    @property
+    def total_micro_batches(self) -> int:
+        """Number of micro-batches of a batch, over all processes."""
+        return len(self.micro_batches) * self.processes.count
+
+    def place(self, family: Family, settings: TrainConfig) -> PlacedFamily:
+        """Move a family to the device, with the same weights in all processes, and copy it."""
+        family = family.to(self.device)
+        self.processes.equalize([tensor.detach() for tensor in (*family.parameters(), *family.buffers())])
+        if self.processes.count > 1 and self.device.type == "cuda":
+            family = nn.SyncBatchNorm.convert_sync_batchnorm(family)
+        if settings.batch >= _CHANNELS_LAST_FROM and not settings.shard:
+            channels_last(family)
+        ema = copy.deepcopy(family) if settings.ema else None
+        whole = self._shard(family, ema) if settings.shard else None
+        return PlacedFamily(family, ema, whole)
+
+    def _shard(self, family: Family, ema: Family | None) -> Family:
+        """Split a family and its EMA over the processes; return a copy in main memory that is not split."""
+        if self.processes.count == 1:
+            raise UsageError("--shard needs several processes, and this is one: start it with torchrun, or use --no-shard")
+        whole = copy.deepcopy(family).cpu()
+        for module in (family, ema):
+            if module is not None:
+                sharding.shard(module)
+        return whole
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which networks compute in the precision of the placement."""
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def split(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Yield the micro-batches of this process's part of a batch, numbered over all processes."""
+        count = len(self.micro_batches)
+        size = len(batch) // count
+        for place, number in enumerate(self.micro_batches):
+            yield number, (batch if count == 1 else batch.rows(slice(place * size, (place + 1) * size)))

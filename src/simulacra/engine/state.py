@@ -1,0 +1,55 @@
+"""The tensors of a training as a checkpoint stores them: groups `model`, `ema` and `optimizers`, each by name."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from simulacra.core.family import Family
+from simulacra.engine import optimizers, sharding
+from simulacra.engine.ema import EMA
+
+MODEL, EMA_GROUP, OPTIMIZERS = "model", "ema", "optimizers"
+"""Names of the groups."""
+
+Groups = Mapping[str, Mapping[str, Tensor]]
+
+
+def groups(keeps_ema: bool) -> tuple[str, ...]:
+    """Return the groups that training needs to continue."""
+    return (MODEL, OPTIMIZERS, *((EMA_GROUP,) if keeps_ema else ()))
+
+
+def evaluated_group(keeps_ema: bool) -> str:
+    """Return the group with the weights that are evaluated."""
+    return EMA_GROUP if keeps_ema else MODEL
+
+
+def collect(family: Family, ema: EMA | None, adams: Mapping[str, optimizers.Adam]) -> Groups:
+    """Return the weights of a family and of its EMA, and the optimizer state of each player as `player/parameter/key`.
+
+    Sharded tensors are gathered: all processes must call this together.
+    """
+    state = {
+        f"{player}/{name}": tensor
+        for player, module in family.players().items()
+        for name, tensor in optimizers.state(module, adams[player]).items()
+    }
+    tensors: dict[str, Mapping[str, Tensor]] = {MODEL: family.state_dict(), OPTIMIZERS: state}
+    if ema:
+        tensors[EMA_GROUP] = ema.family.state_dict()
+    return {group: sharding.gathered(named) for group, named in tensors.items()}
+
+
+def restore(tensors: Groups, family: Family, ema: EMA | None, adams: Mapping[str, optimizers.Adam]) -> None:
+    """Copy the tensors that `collect` returned into a family, its EMA and its optimizers, on whichever devices these are."""
+    sharding.load(family, tensors[MODEL])
+    if ema:
+        sharding.load(ema.family, tensors[EMA_GROUP])
+    for player, module in family.players().items():
+        _restore_optimizer(tensors[OPTIMIZERS], player, module, adams[player])
+
+
+def _restore_optimizer(stored: Mapping[str, Tensor], player: str, module: nn.Module, adam: optimizers.Adam) -> None:
+    prefix = f"{player}/"
+    own = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+    optimizers.restore(module, adam, own)
