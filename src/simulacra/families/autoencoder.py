@@ -12,7 +12,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Decodes, Encodes, Reconstructs
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 
 
@@ -43,7 +43,7 @@ class Autoencoder(Family, Encodes, Decodes, Reconstructs):
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
         self.config = config
-        trunk = Trunk(config.network, config.features, config.hidden, config.downsample)
+        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, config.downsample)
         body, features = encoder(data, trunk)
         self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
         self.decoder = decoder(data, trunk, config.latent_dim, data.channels)

@@ -20,7 +20,7 @@ from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
 from simulacra.networks.labels import classes_of
 from simulacra.networks.mlp import dense
-from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, same_output_size
 
 
 @dataclass(frozen=True)
@@ -85,4 +85,4 @@ def _halving(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
 def _sizes(data: DataSpec) -> list[tuple[int, int]]:
     """Return the image size before and after each of two halvings."""
     size = (data.height, data.width)
-    return [size, halved(size), halved(halved(size))]
+    return [size, same_output_size(size), same_output_size(same_output_size(size))]

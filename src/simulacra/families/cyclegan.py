@@ -11,7 +11,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Translates
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.cyclegan import Translator, blocks_for, patch_critic
+from simulacra.networks.cyclegan import ResNetGenerator, patch_discriminator, residual_block_count
 from simulacra.networks.image_pool import ImagePool
 from simulacra.objectives.adversarial import CRITERIA, verdict
 from simulacra.objectives.cycle_consistency import absolute_difference, translator_loss
@@ -62,7 +62,7 @@ class CycleGAN(Family, Translates):
         self.config = config
         specs = {name: data.domain(name) for name in self.domains}
         self.translators = nn.ModuleDict({to: _translator(config, specs[self._other(to)], specs[to]) for to in self.domains})
-        self.critics = nn.ModuleDict({name: patch_critic(spec, config.critic_features) for name, spec in specs.items()})
+        self.critics = nn.ModuleDict({name: patch_discriminator(spec, config.critic_features) for name, spec in specs.items()})
         self.pools = nn.ModuleDict({name: ImagePool(config.pool, spec.shape) for name, spec in specs.items()})
         self.alike = len({spec.shape for spec in specs.values()}) == 1
 
@@ -123,6 +123,6 @@ def _all(logits: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([domain.flatten() for domain in logits.values()])
 
 
-def _translator(config: CycleGANConfig, source: DataSpec, target: DataSpec) -> Translator:
-    blocks = config.blocks or blocks_for(max(source.height, target.height), max(source.width, target.width))
-    return Translator(source, target, config.features, blocks, config.halvings)
+def _translator(config: CycleGANConfig, source: DataSpec, target: DataSpec) -> ResNetGenerator:
+    blocks = config.blocks or residual_block_count(max(source.height, target.height), max(source.width, target.width))
+    return ResNetGenerator(source, target, config.features, blocks, config.halvings)

@@ -16,7 +16,7 @@ from simulacra.networks.adversarial import (
     SamplesFromGenerator,
     spectrally_normalized,
 )
-from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
+from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialize_weights
 from simulacra.networks.labels import classes_of
 
 
@@ -59,7 +59,7 @@ class DCGAN(AdversarialGame, SamplesFromGenerator):
         norm: Norm = "batch" if config.batch_norm else "none"
         body, features = discriminator_body(data, data.channels * config.pack, config.features, norm)
         head = nn.Linear(features, 1)
-        initialized(nn.Sequential(head))
+        initialize_weights(nn.Sequential(head))
         self.discriminator: nn.Module = Discriminator(body, head, self.classes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)

@@ -14,7 +14,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.variational import Variational, drawn, posterior_of
-from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import (
@@ -79,7 +79,7 @@ class VAE(Family, Variational, HasLikelihood):
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data = config, data
-        trunk = Trunk(config.network, config.features, config.hidden, activation=config.activation)
+        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
         self.encoder, features = encoder(data, trunk)
         self.mean = dense(features, config.latent_dim)
         self.log_var = dense(features, config.latent_dim)

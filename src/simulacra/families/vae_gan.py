@@ -15,8 +15,8 @@ from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.variational import Variational, drawn, posterior_of
 from simulacra.networks.adversarial import Discriminator
 from simulacra.networks.dcgan import Norm, discriminator_body
-from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
-from simulacra.networks.kernels.memory_layout import aligned, flat
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
+from simulacra.networks.kernels.memory_layout import flatten, keep_gradient_layout
 from simulacra.networks.mlp import dense
 from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
 from simulacra.objectives.divergence import kl_to_standard_normal
@@ -75,7 +75,7 @@ class VAEGAN(Family, Variational):
     def __init__(self, config: VAEGANConfig, data: DataSpec) -> None:
         super().__init__()
         self.config = config
-        trunk = Trunk("conv", config.features, config.hidden)
+        trunk = EncoderDecoderConfig("conv", config.features, config.hidden)
         body, features = encoder(data, trunk)
         heads = {"mean": dense(features, config.latent_dim), "log_var": dense(features, config.latent_dim)}
         self.encoder = nn.ModuleDict({"body": body, **heads})
@@ -125,7 +125,7 @@ class VAEGAN(Family, Variational):
         end = 1 + 3 * self.config.layer  # what scales images, then a convolution, a norm and a slope for each layer
         low = body[:end](images)
         logits: Tensor = self.discriminator.head(body[end:](low))[:, 0].float()
-        return aligned(low), logits
+        return keep_gradient_layout(low), logits
 
     # --- what it can do
 
@@ -152,4 +152,4 @@ def unlikeness(real: Tensor, fake: Tensor) -> Tensor:
     """
     real, fake = real.float(), fake.float()
     variance = real.detach().var((0, 2, 3), unbiased=False).mean().clamp_min(_LEAST_VARIANCE)
-    return 0.5 * flat(real - fake).square().sum(1) / variance
+    return 0.5 * flatten(real - fake).square().sum(1) / variance

@@ -12,7 +12,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.adversarial import given_labels
 from simulacra.networks.adversarial import Discriminator, Generator, SamplesFromGenerator, leaky
-from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
+from simulacra.networks.dcgan import Rescale, discriminator_body, generator_layers
 from simulacra.networks.labels import classes_of
 from simulacra.networks.mlp import dense, mlp
 from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
@@ -94,7 +94,7 @@ class WGANGP(Family, SamplesFromGenerator):
 
 def _dense_critic(inputs: int, hidden: tuple[int, ...]) -> tuple[nn.Sequential, int]:
     """Return layers from images to features [b f], and f."""
-    layers: list[nn.Module] = [Centered(), nn.Flatten()]
+    layers: list[nn.Module] = [Rescale(), nn.Flatten()]
     for outputs in hidden:
         layers += [dense(inputs, outputs), leaky()]
         inputs = outputs

@@ -5,7 +5,7 @@ from typing import Literal
 
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
-from simulacra.networks.unet import UNetShape
+from simulacra.networks.unet import UNetConfig
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,6 @@ class DenoisingConfig(Config):
             raise UsageError(f"eta is {self.eta}, which sampler 'ddim' takes, and {self.sampler!r} does not: leave it at 0")
 
     @property
-    def shape(self) -> UNetShape:
+    def shape(self) -> UNetConfig:
         """The shape of the network."""
-        return UNetShape(self.features, self.blocks, self.attention, self.dropout, self.resampling, self.skips, self.group)
+        return UNetConfig(self.features, self.blocks, self.attention, self.dropout, self.resampling, self.skips, self.group)
