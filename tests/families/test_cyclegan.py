@@ -8,7 +8,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.eval_mode import inference
 from simulacra.core.family import Loss
 from simulacra.families.cyclegan import CycleGAN, CycleGANConfig
-from simulacra.objectives.cycle_consistency import absolute_difference
+from simulacra.objectives.cycle_consistency import l1_distance
 
 SPEC = DataSpec(1, 8, 8)
 TINY: dict[str, object] = {"features": 2, "blocks": 1, "halvings": 1, "critic_features": 2, "pool": 3}
@@ -54,7 +54,7 @@ def losses(family: CycleGAN, seen: Batch) -> dict[str, Loss]:
 def test_the_difference_of_coloured_images_has_its_gradient_in_their_memory_layout() -> None:
     generator = torch.Generator().manual_seed(0)
     images, others = (torch.rand(2, 3, 5, 4, generator=generator).contiguous(memory_format=torch.channels_last) for _ in range(2))
-    found = absolute_difference(images.requires_grad_(), others)
+    found = l1_distance(images.requires_grad_(), others)
     (gradient,) = torch.autograd.grad(found, images)
     assert found.item() == pytest.approx(2 * (images - others).abs().double().mean().item(), rel=1e-6)
     assert torch.equal(gradient, 2 / images.numel() * (images - others).sgn())

@@ -13,10 +13,10 @@ from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.cyclegan import ResNetGenerator, patch_discriminator, residual_block_count
 from simulacra.networks.image_pool import ImagePool
-from simulacra.objectives.adversarial import CRITERIA, verdict
-from simulacra.objectives.cycle_consistency import absolute_difference, translator_loss
+from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES, discriminator_statistics
+from simulacra.objectives.cycle_consistency import generator_loss, l1_distance
 
-_CRITICS = CRITERIA["least-squares"]
+_CRITICS = ADVERSARIAL_LOSSES["least-squares"]
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class CycleGAN(Family, Translates):
     def _translators_loss(self, real: Mapping[str, Tensor], fakes: Mapping[str, Tensor]) -> Loss:
         """Adversarial loss, plus lambda times the cycle loss, plus lambda times its share of the identity loss (eq. 3, 5.2)."""
         weights = {"adversarial": 1.0, "cycle": self.config.cycle, "identity": self.config.cycle * self.config.identity}
-        parts = {"adversarial": _sum(translator_loss(self._judge(name, fakes[name])) for name in self.domains)}
+        parts = {"adversarial": _sum(generator_loss(self._judge(name, fakes[name])) for name in self.domains)}
         returned = {name: self.translate(fakes[self._other(name)], name) for name in self.domains}
-        parts["cycle"] = _sum(absolute_difference(real[name], returned[name]) for name in self.domains)
+        parts["cycle"] = _sum(l1_distance(real[name], returned[name]) for name in self.domains)
         if self.alike and weights["identity"]:
-            parts["identity"] = _sum(absolute_difference(real[to], self.translate(real[to], to)) for to in self.domains)
+            parts["identity"] = _sum(l1_distance(real[to], self.translate(real[to], to)) for to in self.domains)
         return Loss(_sum(weights[name] * part for name, part in parts.items()), parts)
 
     def _critics_loss(self, real: Mapping[str, Tensor], fakes: Mapping[str, Tensor]) -> Loss:
@@ -104,7 +104,7 @@ class CycleGAN(Family, Translates):
         judged = {name: self._judge(name, real[name]) for name in self.domains}
         shown = {name: self._judge(name, self.pools[name](fakes[name])) for name in self.domains}
         total = _sum(_CRITICS.discriminator(judged[name], shown[name], 0.0) for name in self.domains)
-        return Loss(total, verdict(_all(judged), _all(shown), _CRITICS.boundary))
+        return Loss(total, discriminator_statistics(_all(judged), _all(shown), _CRITICS.boundary))
 
     def _judge(self, name: str, images: Tensor) -> Tensor:
         logits: Tensor = self.critics[name](images)

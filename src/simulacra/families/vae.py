@@ -18,7 +18,7 @@ from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, en
 from simulacra.networks.mlp import dense
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import (
-    importance_bound,
+    importance_weighted_bound,
     kl_to_standard_normal,
     normal_log_density,
     standard_normal_log_density,
@@ -139,7 +139,7 @@ class VAE(Family, Variational, HasLikelihood):
         """Minus the importance-weighted bound in nats, mean over images."""
         observed = self.observe(batch.images)
         log_weights = self._log_weights(observed, self.posterior(observed), self.config.particles)
-        bound = importance_bound(log_weights).mean()
+        bound = importance_weighted_bound(log_weights).mean()
         return {"vae": Loss(-bound, {"negative_iwae_nats": -bound, "negative_elbo_nats": -log_weights.mean()})}
 
     # --- latents
@@ -176,7 +176,7 @@ class VAE(Family, Variational, HasLikelihood):
         group = max(1, _PIXELS_AT_ONCE // observed.numel())
         counts = [min(group, particles - start) for start in range(0, particles, group)]
         log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
-        return LogLikelihood(importance_bound(log_weights), "lower bound")
+        return LogLikelihood(importance_weighted_bound(log_weights), "lower bound")
 
     def _elbo(self, observed: Tensor, particles: int) -> ELBOTerms:
         posterior = self.posterior(observed)

@@ -18,7 +18,7 @@ from simulacra.networks.dcgan import Norm, discriminator_body
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.kernels.memory_layout import flatten, keep_gradient_layout
 from simulacra.networks.mlp import dense
-from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
+from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES, check_smoothing, discriminator_statistics
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.gradient_penalty import zero_centered_penalty
 
@@ -100,7 +100,7 @@ class VAEGAN(Family, Variational):
         Both kinds of fakes, reconstructions and samples of the prior, count half in the game, so that there are as many fakes as
         real images; the paper's sum has twice as many.
         """
-        images, criterion = batch.images, CRITERIA[self.config.loss]
+        images, criterion = batch.images, ADVERSARIAL_LOSSES[self.config.loss]
         posterior = self.posterior(images)
         latents = drawn(posterior, 1)[0]
         fakes = self.decode(torch.cat([latents, torch.randn_like(latents)]))
@@ -108,7 +108,7 @@ class VAEGAN(Family, Variational):
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1).mean()
         unlike = unlikeness(seen, remade[: len(images)]).mean()
         judging = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary, criterion.certain)
+        parts = discriminator_statistics(real, fake, criterion.boundary, criterion.saturation_logit)
         if self.config.r1:
             parts["r1"] = zero_centered_penalty(self.discriminator, images)
             judging = judging + self.config.r1 * parts["r1"]

@@ -16,8 +16,8 @@ from simulacra.core.batch import Batch
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
-from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse
+from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES, check_smoothing, discriminator_statistics
+from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse_augmentations
 from simulacra.objectives.gradient_penalty import zero_centered_penalty
 
 
@@ -38,7 +38,7 @@ class AdversarialConfig(Config):
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
-        parse(self.augment)
+        parse_augmentations(self.augment)
         check_smoothing(self.loss, self.smoothing)
         if self.loss == "wasserstein" and not (self.spectral_norm or self.r1):
             raise UsageError("loss 'wasserstein' needs a discriminator of bounded slope: add --spectral-norm, or use wgan_gp")
@@ -81,25 +81,25 @@ class AdversarialTurns:
         }
 
     def _discriminator_loss(self, batch: Batch, labels: Tensor | None, fake: Tensor) -> Loss:
-        criterion = CRITERIA[self.config.loss]
+        criterion = ADVERSARIAL_LOSSES[self.config.loss]
         seen = self._seen(batch.images)
         real = self._judge(seen, labels)
         total = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary, criterion.certain)
+        parts = discriminator_statistics(real, fake, criterion.boundary, criterion.saturation_logit)
         if self.config.r1:
             parts["r1"] = zero_centered_penalty(lambda points: self._judge(points, labels), seen)
             total = total + self.config.r1 * parts["r1"]
         return Loss(total, parts)
 
     def _generator_loss(self, fake: Tensor) -> Loss:
-        return Loss(CRITERIA[self.config.loss].generator(fake))
+        return Loss(ADVERSARIAL_LOSSES[self.config.loss].generator(fake))
 
     def _judge(self, seen: Tensor, labels: Tensor | None) -> Tensor:
         logits: Tensor = self.discriminator(seen, labels)
         return logits
 
     def _seen(self, images: Tensor) -> Tensor:
-        return packed(augment(images, parse(self.config.augment)), self.config.pack)
+        return packed(augment(images, parse_augmentations(self.config.augment)), self.config.pack)
 
     def _fakes(self, batch: Batch, labels: Tensor | None) -> Tensor:
         images: Tensor = self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), labels)
