@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.diffusion.loss_weights import WEIGHTS
+from simulacra.diffusion.loss_weights import LOSS_WEIGHTS
 from simulacra.diffusion.noise_levels import variance_preserving
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS
-from simulacra.diffusion.schedules import SCHEDULES, stratified
+from simulacra.diffusion.schedules import SCHEDULES, stratified_times
 from simulacra.games.denoising import DenoisingGame, DenoisingProcess
 from simulacra.games.denoising_config import DenoisingConfig
 
@@ -58,8 +58,8 @@ class Diffusion(DenoisingGame):
         process = DenoisingProcess(
             variance_preserving(SCHEDULES[config.noise_schedule]),
             PARAMETERIZATIONS[config.prediction],
-            WEIGHTS[config.weighting],
-            stratified,
+            LOSS_WEIGHTS[config.weighting],
+            stratified_times,
             learned=config.learned_variance,
         )
         super().__init__(config, data, process)

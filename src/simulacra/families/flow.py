@@ -9,10 +9,10 @@ from torch import Tensor
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.diffusion.loss_weights import straight as evenly_weighted
-from simulacra.diffusion.noise_levels import Level, straight
+from simulacra.diffusion.loss_weights import flow_matching
+from simulacra.diffusion.noise_levels import NoiseLevels, straight_path
 from simulacra.diffusion.parameterizations import velocity
-from simulacra.diffusion.schedules import stratified
+from simulacra.diffusion.schedules import stratified_times
 from simulacra.games.denoising import DenoisingGame, DenoisingProcess
 from simulacra.games.denoising_config import DenoisingConfig
 
@@ -42,15 +42,15 @@ class Flow(DenoisingGame):
     defaults: ClassVar[Mapping[str, object]] = {"ema": 0.9995, "clip": 1.0}
 
     def __init__(self, config: FlowConfig, data: DataSpec) -> None:
-        times = {"uniform": stratified, "logit-normal": _in_the_middle}[config.times]
-        super().__init__(config, data, DenoisingProcess(_path, velocity, evenly_weighted, times, spacing="time"))
+        times = {"uniform": stratified_times, "logit-normal": _in_the_middle}[config.times]
+        super().__init__(config, data, DenoisingProcess(_path, velocity, flow_matching, times, spacing="time"))
 
 
-def _path(time: Tensor) -> Level:
+def _path(time: Tensor) -> NoiseLevels:
     """Return the levels of the straight path, begun a thousandth away from the image."""
-    return straight(_FIRST + (1 - _FIRST) * time.double())
+    return straight_path(_FIRST + (1 - _FIRST) * time.double())
 
 
 def _in_the_middle(count: int, device: torch.device) -> Tensor:
     """Return times whose logit is standard normal (Esser et al. 2024, section 3.1, m = 0, s = 1), evenly spread among those."""
-    return torch.sigmoid(torch.special.ndtri(stratified(count, device)))
+    return torch.sigmoid(torch.special.ndtri(stratified_times(count, device)))

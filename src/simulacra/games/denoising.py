@@ -25,15 +25,15 @@ from simulacra.core.capabilities import (
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import Streams
-from simulacra.diffusion.bounds import CHAIN, decoder_nats, prior_nats, step_nats, step_shares
-from simulacra.diffusion.flow_density import log_density
-from simulacra.diffusion.guidance import guided
-from simulacra.diffusion.inpainting import inpainting
-from simulacra.diffusion.loss_weights import of_output
-from simulacra.diffusion.noise_levels import Level, Path, noised, over
-from simulacra.diffusion.parameterizations import Parameterization, image_of, input_scale, output_of
-from simulacra.diffusion.samplers import SAMPLERS, Denoiser, Draw, Estimate, heun, nothing
-from simulacra.diffusion.schedules import Spacing, chain, grid, row, stratified
+from simulacra.diffusion.bounds import CHAIN_LENGTH, decoder_nats, prior_nats, step_nats, step_probabilities
+from simulacra.diffusion.flow_density import flow_log_density
+from simulacra.diffusion.guidance import classifier_free_guidance
+from simulacra.diffusion.inpainting import inpainting_denoiser
+from simulacra.diffusion.loss_weights import output_weight
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like
+from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
+from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput, NoiseSource, no_noise, sample_heun
+from simulacra.diffusion.schedules import Spacing, chain_levels, sampling_levels, spaced_levels, stratified_times
 from simulacra.games.adversarial import given_labels
 from simulacra.games.denoising_config import DenoisingConfig
 from simulacra.networks.labels import classes_of, drawn_classes, noise_size
@@ -51,16 +51,16 @@ class DenoisingProcess:
     learned: whether the network also says which variance a step back has.
     """
 
-    path: Path
+    path: ProbabilityPath
     kind: Parameterization
-    weight: Callable[[Level], Tensor]
+    weight: Callable[[NoiseLevels], Tensor]
     times: Callable[[int, torch.device], Tensor]
     spacing: Spacing | None = None
     learned: bool = False
 
-    def levels(self, sampler: str, steps: int) -> Level:
+    def levels(self, sampler: str, steps: int) -> NoiseLevels:
         """Return the levels at which a sampler stands, the image itself last."""
-        return grid(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
+        return sampling_levels(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
 
 
 class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionBound):
@@ -91,25 +91,25 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         """
         images = 2 * batch.images - 1
         level = self.process.path(self.process.times(len(images), images.device))
-        noisy = noised(images, torch.randn_like(images), level)
+        noisy = add_noise(images, torch.randn_like(images), level)
         labels = given_labels(batch, self.config.conditional)
         output, share = self._outputs(noisy, level, None if labels is None else self._without_some(labels))
-        target = output_of(images, noisy, level, self.process.kind)
+        target = training_target(images, noisy, level, self.process.kind)
         errors = ((output - target) ** 2).flatten(1).mean(1)
-        weight = of_output(self.process.weight(level), self.process.kind(level)).float()
+        weight = output_weight(self.process.weight(level), self.process.kind(level)).float()
         total, parts = (weight * errors).mean(), {"output_mse": errors.mean()}
         if share is not None:
-            fixed = Estimate(self._image(output.detach(), noisy, level), share)  # the bound moves the variance alone
+            fixed = DenoiserOutput(self._image(output.detach(), noisy, level), share)  # the bound moves the variance alone
             parts["step_bits_per_dim"] = self._step_bits(fixed, images, noisy, level)
             total = total + parts["step_bits_per_dim"]
         return {"denoiser": Loss(total, parts)}
 
-    def _step_bits(self, estimate: Estimate, images: Tensor, noisy: Tensor, level: Level) -> Tensor:
+    def _step_bits(self, estimate: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
         """Return what steps of a chain of 1000 cost, in bits per dimension, a mean over images: 0.001 times the whole bound.
 
         The first step back, which ends with the image itself, has a variance of its own and is left out.
         """
-        width = 1 / (CHAIN - 1)
+        width = 1 / (CHAIN_LENGTH - 1)
         here = self.process.path(level.time.clamp_min(width))
         nats = step_nats(estimate, images, noisy, here, self.process.path(here.time - width))
         return nats.mean() / (self.data.dimensions * math.log(2))
@@ -121,17 +121,17 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
 
     # --- what the network says
 
-    def estimate(self, noisy: Tensor, level: Level, labels: Tensor | None = None) -> Estimate:
+    def estimate(self, noisy: Tensor, level: NoiseLevels, labels: Tensor | None = None) -> DenoiserOutput:
         """Return the estimated images, in [-1, 1] or about, of noisy ones at one level or one for each."""
         output, share = self._outputs(noisy, level, labels)
-        return Estimate(self._image(output, noisy, level), share)
+        return DenoiserOutput(self._image(output, noisy, level), share)
 
-    def _image(self, output: Tensor, noisy: Tensor, level: Level) -> Tensor:
-        return image_of(output, noisy, level, self.process.kind)
+    def _image(self, output: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
+        return image_from_output(output, noisy, level, self.process.kind)
 
-    def _outputs(self, noisy: Tensor, level: Level, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _outputs(self, noisy: Tensor, level: NoiseLevels, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the network's output and the share of the variance, 0.5 where it says 0, if that is learned: [b c h w]."""
-        both = self.network(over(input_scale(level), noisy) * noisy, level.time, labels).float()
+        both = self.network(broadcast_like(input_scale(level), noisy) * noisy, level.time, labels).float()
         if not self.process.learned:
             return both, None
         output, share = both.chunk(2, dim=1)
@@ -170,29 +170,29 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         pixels, _ = drawn_classes(noise, None, self.classes)
         levels = self.process.levels(plan.sampler, plan.steps)
         start = self._spread(levels[0]) * pixels.float().unflatten(1, self.data.shape)
-        draw: Draw = nothing
-        if SAMPLERS[plan.sampler].random or plan.eta:
+        draw: NoiseSource = no_noise
+        if SAMPLERS[plan.sampler].stochastic or plan.eta:
             draw = partial(Streams(noise).draw, *self.data.shape)
-        return SAMPLERS[plan.sampler].walk(denoise, start, levels, draw, eta=plan.eta)
+        return SAMPLERS[plan.sampler].sample(denoise, start, levels, draw, eta=plan.eta)
 
     def restore(self, images: Tensor, known: Tensor, noise: Tensor) -> Tensor:
         """Return images [b c h w] in [0, 1], given where known and made of noise elsewhere, by the plan of the settings."""
         denoise = self._denoiser(None, replace(self.plan, guidance_scale=1.0), _pass)
-        return _shown(self._walked(noise, inpainting(denoise, 2 * images - 1, known.float()), self.plan))
+        return _shown(self._walked(noise, inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
 
     def forward_process(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
         """Return images at evenly spaced times of the way to noise: [moments b c h w] in [0, 1]."""
         pixels, _ = drawn_classes(noise, None, self.classes)
         levels = self.process.path(torch.linspace(0, 1, moments)[1:])
         drawn = pixels.unflatten(1, self.data.shape)
-        return torch.stack([images, *(_shown(noised(2 * images - 1, drawn, level)) for level in levels)])
+        return torch.stack([images, *(_shown(add_noise(2 * images - 1, drawn, level)) for level in levels)])
 
     def reverse_process(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
         """Return what the sampler is given at some of its steps, and what it makes: [moments b c h w] in [0, 1]."""
         _, labels = drawn_classes(noise, labels, self.classes)
         denoise, seen = self._denoiser(labels, self.plan, _pass), list[Tensor]()
 
-        def seeing(noisy: Tensor, level: Level) -> Estimate:
+        def seeing(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
             seen.append(_shown(noisy))
             return denoise(noisy, level)
 
@@ -204,18 +204,18 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         """Return the denoiser that samplers see: guided, its images held in [-1, 1] (as Ho et al. 2020 do)."""
         reduced = plan.precision != torch.float32
 
-        def estimated(noisy: Tensor, level: Level, asked: Tensor | None) -> Estimate:
+        def estimated(noisy: Tensor, level: NoiseLevels, asked: Tensor | None) -> DenoiserOutput:
             with torch.autocast(noisy.device.type, plan.precision, enabled=reduced):
                 found = self.estimate(noisy, level, asked)
             advance()
             return found
 
-        def denoise(noisy: Tensor, level: Level) -> Estimate:
+        def denoise(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
             found = estimated(noisy, level, labels)
             image = found.image
             if plan.guidance_scale != 1:
-                image = guided(image, estimated(noisy, level, None).image, plan.guidance_scale)
-            return Estimate(image.clamp(-1, 1), found.share)
+                image = classifier_free_guidance(image, estimated(noisy, level, None).image, plan.guidance_scale)
+            return DenoiserOutput(image.clamp(-1, 1), found.variance_interpolation)
 
         return denoise
 
@@ -234,7 +234,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         if plan.eta and plan.sampler != "ddim":
             raise UsageError(f"eta is {plan.eta}, which sampler 'ddim' takes, and {plan.sampler!r} does not: leave it at 0")
 
-    def _spread(self, level: Level) -> float:
+    def _spread(self, level: NoiseLevels) -> float:
         """Return the standard deviation at a level of images that have unit variance: what sampling begins with."""
         return float((level.alpha**2 + level.sigma**2).sqrt())
 
@@ -243,41 +243,41 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
     def invert(self, images: Tensor) -> Tensor:
         """Return latents [b d], about standard normal, by following the flow to the noisiest level."""
         levels = self._levels_between()
-        noisy = heun(self.estimate, float(levels.alpha[0]) * (2 * images - 1), levels, nothing)
+        noisy = sample_heun(self.estimate, float(levels.alpha[0]) * (2 * images - 1), levels, no_noise)
         return (noisy / self._spread(levels[-1])).flatten(1)
 
     def revert(self, latents: Tensor) -> Tensor:
         """Return the images [b c h w] in [0, 1] of latents [b d], by following the flow back."""
         levels = self._levels_between().reversed()
         noisy = self._spread(levels[0]) * latents.float().unflatten(1, self.data.shape)
-        return _shown(heun(self.estimate, noisy, levels, nothing) / float(levels.alpha[-1]))
+        return _shown(sample_heun(self.estimate, noisy, levels, no_noise) / float(levels.alpha[-1]))
 
-    def _levels_between(self) -> Level:
+    def _levels_between(self) -> NoiseLevels:
         """Return the levels from the least noisy to the noisiest: at the former an image is taken to have no noise yet."""
-        return row(self.process.path, _INVERSION + 1, self.process.spacing or SAMPLERS["heun"].spacing).reversed()
+        return spaced_levels(self.process.path, _INVERSION + 1, self.process.spacing or SAMPLERS["heun"].spacing).reversed()
 
     # --- likelihood
 
     def diffusion_bound(self, images: Tensor, draws: int) -> DiffusionBound:
         """Return the terms of the bound of a chain of 1000 levels, for no class in particular."""
         images = 2 * images - 1
-        levels = chain(self.process.path, CHAIN)
+        levels = chain_levels(self.process.path, CHAIN_LENGTH)
         found = [self._drawn_step(images, levels) for _ in range(draws)]
         steps, times = (torch.stack([pair[side] for pair in found], 1) for side in (0, 1))
         decoder = decoder_nats(self._at(images, levels[0]), images, levels[0])
-        return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN - 1)
+        return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN_LENGTH - 1)
 
-    def _drawn_step(self, images: Tensor, levels: Level) -> tuple[Tensor, Tensor]:
+    def _drawn_step(self, images: Tensor, levels: NoiseLevels) -> tuple[Tensor, Tensor]:
         """Return the cost of one step for each image, less the oftener it is drawn; and its time."""
-        shares = step_shares(levels)
-        places = torch.searchsorted(shares.cumsum(0), stratified(len(images))).clamp_max(len(shares) - 1)
+        shares = step_probabilities(levels)
+        places = torch.searchsorted(shares.cumsum(0), stratified_times(len(images))).clamp_max(len(shares) - 1)
         here, there = levels[places + 1], levels[places]
-        noisy = noised(images, torch.randn_like(images), here)
+        noisy = add_noise(images, torch.randn_like(images), here)
         cost = step_nats(self.estimate(noisy, here), images, noisy, here, there)
         return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
 
-    def _at(self, images: Tensor, level: Level) -> Estimate:
-        return self.estimate(noised(images, torch.randn_like(images), level), level)
+    def _at(self, images: Tensor, level: NoiseLevels) -> DenoiserOutput:
+        return self.estimate(add_noise(images, torch.randn_like(images), level), level)
 
     def flow_log_likelihood(self, images: Tensor, probes: int) -> LogLikelihood:
         """Return log p of the levels of images, of what `revert` makes of noise: an estimate.
@@ -288,7 +288,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         levels = self._levels_between()
         start = float(levels.alpha[0])
         dequantized = (255 * images + torch.rand_like(images)) / 256
-        density = log_density(self.estimate, start * (2 * dequantized - 1), levels, probes)
+        density = flow_log_density(self.estimate, start * (2 * dequantized - 1), levels, probes)
         width = math.log(2 * start / 256)  # of a level, on the scale of what the flow begins with
         return LogLikelihood((density + self.data.dimensions * width).float(), "estimate")
 
