@@ -15,6 +15,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.normalization import GroupNorm
+from simulacra.networks.labels import LabelEmbedding, unknown_labels
 from simulacra.networks.mlp import dense
 from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, downsampled_sizes
 
@@ -51,17 +52,18 @@ class UNetConfig:
 class UNet(nn.Module):
     """U-Net from noisy images [b c h w], times in [0, 1] and labels to `outputs` values per pixel [b outputs h w].
 
-    `classes` is the number of classes; 0: labels are ignored. The label `classes` stands for "no class". The last layers of the
-    network, of each residual block and of each attention are initialized to zero, so an untrained network returns zeros.
+    label_sizes: number of values of each labelled property; if empty, labels are ignored. A label equal to the size means "no
+    label". The last layers of the network, of each residual block and of each attention are initialized to zero, so an untrained
+    network returns zeros.
     """
 
-    def __init__(self, spec: DataSpec, outputs: int, config: UNetConfig, classes: int = 0) -> None:
+    def __init__(self, spec: DataSpec, outputs: int, config: UNetConfig, label_sizes: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.config, self.classes = config, classes
+        self.config, self.label_sizes = config, label_sizes
         width, bottom = config.features[0], config.features[-1]
         self.embedding_dim = 4 * width
         self.time = nn.Sequential(dense(width, self.embedding_dim), nn.SiLU(), dense(self.embedding_dim, self.embedding_dim))
-        self.label = nn.Embedding(classes + 1, self.embedding_dim) if classes else None
+        self.label = LabelEmbedding(label_sizes, self.embedding_dim, unknown=True) if label_sizes else None
         sizes = downsampled_sizes(spec.height, spec.width, len(config.features) - 1)
         self.first = SameConv2d(spec.channels, width, 3)
         skips: list[int] = [width] if config.skips == "all" else []  # widths of the feature maps with a skip connection
@@ -103,7 +105,7 @@ class UNet(nn.Module):
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return [b outputs h w] for noisy images [b c h w] and times in [0, 1], [] or [b].
 
-        labels: int64 [b] in 0..classes; None stands for "no class", as the label `classes` does.
+        labels: int64 [b], or [b k] for k properties; None means "no label" for every image.
         """
         embedding = F.silu(self._embedding(noisy, times, labels))
         features = self.first(noisy)
@@ -127,7 +129,7 @@ class UNet(nn.Module):
         if self.label is None:
             return embedding
         if labels is None:
-            labels = torch.full((len(noisy),), self.classes, device=noisy.device)
+            labels = unknown_labels(len(noisy), self.label_sizes, noisy.device)
         return embedding + self.label(labels.to(noisy.device))
 
 
