@@ -61,11 +61,11 @@ def test_a_full_pool_returns_new_images_with_probability_one_half() -> None:
     torch.manual_seed(0)
     pool = ImagePool(50, (1, 1, 1))
     pool(torch.zeros(50, 1, 1, 1))
-    shares = []
+    values = []
     for _ in range(4000):
         pool.images.zero_()
-        shares.append(float(pool(torch.ones(1, 1, 1, 1)).item()))
-    assert abs(sum(shares) / len(shares) - 0.5) < 0.04
+        values.append(float(pool(torch.ones(1, 1, 1, 1)).item()))
+    assert abs(sum(values) / len(values) - 0.5) < 0.04
 
 
 def test_returned_images_have_256_levels_and_no_gradient() -> None:

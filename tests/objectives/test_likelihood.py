@@ -147,9 +147,8 @@ def test_the_bernoulli_cross_entropy_of_mnist_is_bounded_by_its_entropy_of_45_53
     exact = mnist_test_images.double().numpy()
     entropy = (scipy.special.entr(exact) + scipy.special.entr(1 - exact)).sum(1)
     assert entropy.mean() == pytest.approx(45.53, abs=0.005)
-    perfect = torch.logit(
-        mnist_test_images, eps=1e-6
-    )  # a decoder whose probabilities equal the grey levels, clipped to [1e-6, 1 - 1e-6]
-    nats = -bernoulli(perfect, mnist_test_images).double().numpy()
+    # the optimal decoder: probabilities equal to the grey levels, clipped to [1e-6, 1 - 1e-6]
+    optimal = torch.logit(mnist_test_images, eps=1e-6)
+    nats = -bernoulli(optimal, mnist_test_images).double().numpy()
     assert nats.mean() == pytest.approx(entropy.mean(), abs=784 * 1.5e-6)
     assert np.all(nats >= entropy * (1 - 1e-5))

@@ -4,7 +4,7 @@ Every parameterization is linear, with two coefficients per noise level (Karras 
 
     image = c_skip * noisy + c_out * output
 
-They differ in the weight of the network's errors at each level, and in the image that an output of zero stands for.
+They differ in the weight of the network's errors at each level, and in the image that an output of zero gives.
 """
 
 from collections.abc import Callable

@@ -23,9 +23,10 @@ from simulacra.diffusion.variances import learned_log_variance, posterior_varian
 
 @dataclass(frozen=True)
 class DenoiserOutput:
-    """A denoiser's prediction of the image [b ...] and, if the variance is learned, of its interpolation [b ...].
+    """The prediction of a denoiser.
 
-    variance_interpolation: v of Nichol & Dhariwal (2021, eq. 15), see `variances.learned_log_variance`.
+    image: the predicted image [b ...]; variance_interpolation: v [b ...] of Nichol & Dhariwal (2021, eq. 15) if the model learns
+    variances (see `variances.learned_log_variance`).
     """
 
     image: Tensor
@@ -118,10 +119,9 @@ def sample_heun(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source
 
 
 def sample_dpmpp_2m(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0) -> Tensor:
-    """Sample with DPM-Solver++(2M), a second-order multistep method with one denoiser call per step (Lu et al. 2022, algorithm
-    2).
+    """Sample with DPM-Solver++(2M), a multistep method of second order (Lu et al. 2022, algorithm 2).
 
-    The first step and a step to sigma 0 are of first order.
+    Calls the denoiser once per step. The first step and a step to sigma 0 are of first order.
     """
     previous, previous_step = x, None
     for level, next_level in pairwise(levels):

@@ -21,13 +21,13 @@ def forward_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
 def posterior_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
     """Return the variance of the forward process posterior, beta tilde of Ho et al. (2020, eq. 7); 0 if next_sigma is 0.
 
-    It equals next_sigma^2 / sigma^2 times the forward variance, and is the lower bound of the reverse variance.
+    It equals next_sigma^2 / sigma^2 times the forward variance, and is the reverse variance for a known image, the lower bound.
     """
     return next_level.sigma**2 * -torch.expm1(level.log_snr - next_level.log_snr)
 
 
 def upper_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
-    """Return the upper bound of the reverse variance, attained by standard normal images (Ho et al. 2020, section 3.2).
+    """Return the reverse variance for standard normal images, the upper bound (Ho et al. 2020, section 3.2).
 
     On variance-preserving paths it equals beta; in general forward / ((alpha / next_alpha)^2 + forward / (next_alpha^2 +
     next_sigma^2)), with forward the forward variance.

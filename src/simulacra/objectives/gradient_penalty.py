@@ -28,8 +28,8 @@ def gradient_penalty(critic: LogitFunction, real: Tensor, fake: Tensor) -> Tenso
     The gradient of each pair of real and generated images [b c h w] is taken at one point, drawn uniformly from the line between
     them with torch's global generator.
     """
-    share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-    points = share * real.detach() + (1 - share) * fake.detach()
+    weight = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    points = weight * real.detach() + (1 - weight) * fake.detach()
     return ((torch.sqrt(squared_gradient_norms(critic, points) + _EPSILON) - 1) ** 2).mean()
 
 
