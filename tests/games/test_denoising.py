@@ -180,9 +180,9 @@ def test_sampling_is_in_evaluation_mode_and_gives_the_mode_back() -> None:
 
 def test_a_model_without_classes_refuses_guidance() -> None:
     family = diffusion()
-    with pytest.raises(UsageError, match="guidance_scale is 2.0"):
+    with pytest.raises(UsageError, match="guidance_scale is 2"):
         family.check(SamplingPlan("ddim", 2, 2.0))
-    with pytest.raises(UsageError, match="eta is 0.5"):
+    with pytest.raises(UsageError, match="eta is 0"):
         family.check(SamplingPlan("heun", 2, eta=0.5))
 
 
