@@ -111,8 +111,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     for changes, message in (
         ({"guidance_scale": 2.0}, "guidance_scale is 2.0"),
         ({"conditional": True, "label_dropout": 0.0}, "label_dropout is 0"),
-        ({"eta": 0.5}, "eta is 0.5, which sampler 'ddim' takes"),
-        ({"learned_variance": True, "noise_schedule": "karras"}, "learned_variance is for chains"),
+        ({"eta": 0.5}, "eta is 0.5"),
+        ({"learned_variance": True, "noise_schedule": "karras"}, "learned_variance"),
     ):
         with pytest.raises(UsageError, match=message):
             DiffusionConfig.of(changes)
@@ -180,9 +180,9 @@ def test_sampling_is_in_evaluation_mode_and_gives_the_mode_back() -> None:
 
 def test_a_model_without_classes_refuses_guidance() -> None:
     family = diffusion()
-    with pytest.raises(UsageError, match="is not conditional"):
+    with pytest.raises(UsageError, match="guidance_scale is 2"):
         family.check(SamplingPlan("ddim", 2, 2.0))
-    with pytest.raises(UsageError, match="which sampler 'ddim' takes"):
+    with pytest.raises(UsageError, match="eta is 0"):
         family.check(SamplingPlan("heun", 2, eta=0.5))
 
 
