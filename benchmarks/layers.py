@@ -67,19 +67,19 @@ def in_training(case: variants.Case, batch: int) -> Trainer:
 def flattening() -> AbstractContextManager[object]:
     """Inside, gradients behind a flattening and features behind its reverse come in the default layout."""
     return all_of(
-        mock.patch.object(layout._Aligned, "apply", lambda features: features),
+        mock.patch.object(layout._ChannelsLastGradient, "apply", lambda features: features),
         mock.patch.object(layout.Unflatten, "forward", nn.Unflatten.forward),
     )
 
 
 def products() -> AbstractContextManager[object]:
     """Inside, all gradients of weights come from PyTorch's kernels."""
-    return mock.patch.object(convolution, "_SMALL", 0)
+    return mock.patch.object(convolution, "_MAX_PRODUCT_WIDTH", 0)
 
 
 def asked() -> AbstractContextManager[object]:
     """Inside, our own functions compute every gradient that could be asked for."""
-    return all_of(*(mock.patch.object(module, "wanted", possible) for module in (adjoint, convolution)))
+    return all_of(*(mock.patch.object(module, "requested_gradients", possible) for module in (adjoint, convolution)))
 
 
 def possible(ctx, count: int) -> list[bool]:

@@ -18,5 +18,5 @@ def stock_layers() -> None:
     """Put PyTorch's own layers in the place of the toolkit's, for all networks that are used from now on."""
     same.conv_transpose2d = stock_transposed
     dropout.Dropout.forward = lambda self, values: F.dropout(values, self.p, self.training)
-    convolution._SMALL = 0
+    convolution._MAX_PRODUCT_WIDTH = 0
     layout.Unflatten.forward = nn.Unflatten.forward

@@ -23,7 +23,7 @@ from simulacra.runs.run import Run
 from simulacra.runs.settings import read, resolve
 from simulacra.training.train import resume, train
 
-TINY = {"features": 4, "blocks": 1, "halvings": 1, "critic_features": 4, "pool": 20}
+TINY = {"features": 4, "blocks": 1, "downsamplings": 1, "discriminator_features": 4, "pool": 20}
 TRAINING = {"batch": 4, "snapshots": 2, "threads": 1, "log_every": 2, "device": "cpu", "keep": 9}
 
 
@@ -83,8 +83,8 @@ def test_facts_of_runs_with_one_source_are_read_as_before():
 
 def test_validation_and_pictures_show_both_directions(model):
     records = [record for record in model.run.reports.read() if record["kind"] == "validation"]
-    assert {"translators/cycle", "critics/real_accuracy"} <= records[-1].keys()
-    assert "translators/identity" not in records[-1]  # the domains differ in shape
+    assert {"generators/cycle", "discriminators/real_accuracy"} <= records[-1].keys()
+    assert "generators/identity" not in records[-1]  # the domains differ in shape
     for to in ("a", "b"):
         assert len(list((model.run.path / "translations" / f"to_{to}").glob("step_*.png"))) == 3
     assert model.report().read_text().count("Test images of ") == 2

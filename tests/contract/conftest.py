@@ -1,8 +1,11 @@
-"""The cases that every family is held to: a family inherits its tests by its class header, and nothing here names one.
+"""The cases on which every family is tested: a family inherits its tests by the capabilities in its class header.
 
-A test asks for a kind of case by its argument: `case` (any shape), `small_case` (every preset on 8x8), or a capability, as in
-`sampling_case`. Three toy games stand beside the families, so that every form of game is played whichever families exist: moves
-in alternation and repeated, moves at once with three losses, and unpaired domains.
+A test requests its cases by the name of its argument: `case` (all presets and shapes), `small_case` (all presets, 8x8 pixels),
+`family_case`, or those with a capability, such as `sampling_case`. Three toy families cover every form of game even if no family
+uses it: alternating and repeated turns, one turn of three losses, and unpaired domains.
+
+Two rules keep the tests fast. Presets that differ in numbers only are one case. Settings of more than 16 are reduced to 8, so
+that networks are small; `test_header.py` builds the presets as they are.
 """
 
 import copy
@@ -12,7 +15,6 @@ from typing import Any, cast
 
 import pytest
 import torch
-from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 
 from simulacra import families
@@ -26,18 +28,18 @@ from simulacra.core.randomness import generator, noise, reseed, stream
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 
-LARGE = 10_000_000  # parameters
-MANY = 28 * 28  # pixel values that a network is shown step after step
+LARGEST = 16  # sizes in settings above this are reduced to SIZE
+SIZE = 8
 CLASSES = ("cat", "dog", "owl")
 SMALL = DataSpec(1, 8, 8, CLASSES)
-SHAPES = (SMALL, DataSpec(1, 28, 28, CLASSES), DataSpec(3, 97, 64, CLASSES), DataSpec(1, 1, 2, CLASSES))
+SHAPES = (DataSpec(3, 13, 9, CLASSES), DataSpec(1, 1, 2, CLASSES))
 
 
 # --- batches
 
 
 @dataclass(frozen=True)
-class MemoryFeed:
+class RandomImages:
     """Random images of 256 levels and random labels: batch i is a function of (seed, i), or one and the same for every i."""
 
     spec: DataSpec
@@ -47,7 +49,7 @@ class MemoryFeed:
     per_epoch: int = 5
 
     def batch(self, number: int, device: torch.device | str = "cpu") -> Batch:
-        """Return batch `number`: coarse blocks of grey with some noise, so that there is something to learn."""
+        """Return batch `number`: smooth images with some noise, so that a loss can decrease."""
         source = generator(self.seed, "test batch", 0 if self.fixed else number)
         blocks = torch.rand(self.size, self.spec.channels, 2, 2, generator=source)
         smooth = nn.functional.interpolate(blocks, (self.spec.height, self.spec.width), mode="bilinear")
@@ -61,7 +63,7 @@ class MemoryFeed:
 
 @dataclass(frozen=True)
 class Case:
-    """One family in one preset on one shape of data, with all that a test needs to play it."""
+    """A family with the settings of a preset, for one image shape."""
 
     kind: type[Family]
     name: str
@@ -76,22 +78,28 @@ class Case:
 
     @property
     def config(self) -> Config:
-        """The settings of the preset; where noise is refined to images step by step, in few steps."""
-        few = {"sampling_steps": 3} if issubclass(self.kind, capabilities.SamplesIteratively) else {}
+        """The settings of the preset with reduced sizes."""
+        chosen = self.kind.Config.of(self.kind.presets.get(self.preset, {})).table()
+        sizes = {
+            name: [min(one, SIZE) if one > LARGEST else one for one in value]
+            for name, value in chosen.items()
+            if isinstance(value, list)
+        }
+        numbers = {name: SIZE for name, value in chosen.items() if type(value) is int and value > LARGEST}
         given = {"conditional": True} if self.conditional else {}
-        return self.kind.Config.of({**self.kind.presets.get(self.preset, {}), **few, **given})
+        return self.kind.Config.of({**chosen, **sizes, **numbers, **given})
 
     def new(self, seed: int = 0) -> Family:
-        """Return the family with the fresh weights of a seed; the caller's generator is left alone."""
+        """Return the family with the initial weights of a seed, without use of the global generator."""
         with stream(seed, "test initialization"):
             return cast(FamilyFactory, self.kind)(self.config, self.spec)
 
     def batch_source(self, size: int = 4, seed: int = 0, fixed: bool = False) -> BatchSource:
         """Return batches of this shape, from every domain where the family has several."""
         if not self.kind.domains:
-            return MemoryFeed(self.spec, size, seed, fixed)
+            return RandomImages(self.spec, size, seed, fixed)
         batch_sources = {
-            name: MemoryFeed(self.spec, size, seed + 1000 * (index + 1), fixed) for index, name in enumerate(self.kind.domains)
+            name: RandomImages(self.spec, size, seed + 1000 * (index + 1), fixed) for index, name in enumerate(self.kind.domains)
         }
         return UnpairedBatches(cast(Mapping[str, BatchSource], batch_sources))
 
@@ -110,21 +118,21 @@ class Case:
         return Trainer(self.new(seed), self.batch_source(settings.batch, seed), settings)
 
 
-# --- toy games
+# --- toy families
 
 
 @dataclass(frozen=True)
 class ToyConfig(Config):
-    """Settings of the toys."""
+    """Settings of the toy families."""
 
-    width: int = option(3, "width of everything", low=1)
+    width: int = option(3, "width of the latents", low=1)
 
 
 class Alternating(Family):
-    """A generator and a discriminator with batch norm, dropout and a buffer; the discriminator moves twice in a step."""
+    """A generator and a discriminator with batch norm and dropout; the discriminator has two turns per step."""
 
     Config = ToyConfig
-    summary = "moves in alternation"
+    summary = "alternating turns"
     paper = "Goodfellow et al. 2014"
 
     def __init__(self, config: ToyConfig, data: DataSpec) -> None:
@@ -137,25 +145,25 @@ class Alternating(Family):
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self._judge, repeats=2), Turn(self._forge))
+        return (Turn(self._discriminator_loss, repeats=2), Turn(self._generator_loss))
 
     def _fake(self, count: int) -> Tensor:
         return torch.sigmoid(self.generator(torch.randn(count, self.config.width)).float())
 
-    def _judge(self, batch: Batch) -> dict[str, Loss]:
+    def _discriminator_loss(self, batch: Batch) -> dict[str, Loss]:
         real, fake = self.discriminator(batch.images.flatten(1)), self.discriminator(self._fake(len(batch)).detach())
         total = nn.functional.softplus(-real.float()).mean() + nn.functional.softplus(fake.float()).mean()
         return {"discriminator": Loss(total, {"real": real.float().mean()})}
 
-    def _forge(self, batch: Batch) -> dict[str, Loss]:
+    def _generator_loss(self, batch: Batch) -> dict[str, Loss]:
         return {"generator": Loss(nn.functional.softplus(-self.discriminator(self._fake(len(batch))).float()).mean())}
 
 
 class Simultaneous(Family):
-    """Three players that move at once on one graph, each with a loss that also depends on the others' parameters."""
+    """Three players in one turn, each with a loss that also depends on the parameters of the others."""
 
     Config = ToyConfig
-    summary = "three losses at once"
+    summary = "one turn of three players"
     paper = "Larsen et al. 2015"
 
     def __init__(self, config: ToyConfig, data: DataSpec) -> None:
@@ -176,17 +184,17 @@ class Simultaneous(Family):
         codes = self.encoder(images)
         decoded = torch.sigmoid(self.decoder(codes + torch.randn_like(codes)).float())
         error = (decoded - images).square().sum(1).mean()
-        judged = nn.functional.softplus(self.discriminator(decoded).float()).mean()
-        praised = nn.functional.softplus(-self.discriminator(images).float()).mean()
+        fake = nn.functional.softplus(self.discriminator(decoded).float()).mean()
+        real = nn.functional.softplus(-self.discriminator(images).float()).mean()
         return {
             "encoder": Loss(error + codes.float().square().mean(), {"mse": error}),
-            "decoder": Loss(error - 3 * judged),
-            "discriminator": Loss(judged + praised),
+            "decoder": Loss(error - 3 * fake),
+            "discriminator": Loss(fake + real),
         }
 
 
 class TwoDomains(Family):
-    """A translator between two unpaired domains and a critic of each."""
+    """A generator between two unpaired domains, and a discriminator of each."""
 
     Config = ToyConfig
     summary = "unpaired domains"
@@ -196,45 +204,51 @@ class TwoDomains(Family):
     def __init__(self, config: ToyConfig, data: DataSpec) -> None:
         super().__init__()
         self.config = config
-        self.translator = nn.Conv2d(data.channels, data.channels, 3, padding=1)
-        self.critics = nn.ModuleDict({name: nn.Linear(data.dimensions, 1) for name in self.domains})
+        self.generator = nn.Conv2d(data.channels, data.channels, 3, padding=1)
+        self.discriminators = nn.ModuleDict({name: nn.Linear(data.dimensions, 1) for name in self.domains})
 
     def players(self) -> dict[str, nn.Module]:
-        return {"translator": self.translator, "critics": self.critics}
+        return {"generator": self.generator, "discriminators": self.discriminators}
 
     def turns(self) -> tuple[Turn, ...]:
-        return (Turn(self._translate), Turn(self._criticize))
+        return (Turn(self._generator_loss), Turn(self._discriminators_loss))
 
-    def _score(self, name: str, images: Tensor) -> Tensor:
-        return cast(Tensor, self.critics[name](images.flatten(1))).float()
+    def _logits(self, name: str, images: Tensor) -> Tensor:
+        return cast(Tensor, self.discriminators[name](images.flatten(1))).float()
 
-    def _translate(self, batch: Batch) -> dict[str, Loss]:
-        return {"translator": Loss((self._score("b", self.translator(batch["a"].images)) - 1).square().mean())}
+    def _generator_loss(self, batch: Batch) -> dict[str, Loss]:
+        return {"generator": Loss((self._logits("b", self.generator(batch["a"].images)) - 1).square().mean())}
 
-    def _criticize(self, batch: Batch) -> dict[str, Loss]:
-        fake = self.translator(batch["a"].images).detach()
-        total = self._score("b", fake).square().mean() + (self._score("b", batch["b"].images) - 1).square().mean()
-        return {"critics": Loss(total + (self._score("a", batch["a"].images) - 1).square().mean())}
+    def _discriminators_loss(self, batch: Batch) -> dict[str, Loss]:
+        fake = self.generator(batch["a"].images).detach()
+        total = self._logits("b", fake).square().mean() + (self._logits("b", batch["b"].images) - 1).square().mean()
+        return {"discriminators": Loss(total + (self._logits("a", batch["a"].images) - 1).square().mean())}
 
 
 TOYS = tuple(Case(kind, f"toy {kind.__name__.lower()}") for kind in (Alternating, Simultaneous, TwoDomains))
 
 # --- which test gets which cases
 
+
+def _different(kind: type[Family]) -> tuple[str, ...]:
+    """Return the default preset and those that differ from all earlier ones in more than numbers."""
+    found: dict[frozenset[tuple[str, str | bool]], str] = {}
+    for preset in ("", *kind.presets):
+        values = kind.Config.of(kind.presets.get(preset, {})).table()
+        found.setdefault(frozenset((name, value) for name, value in values.items() if isinstance(value, str | bool)), preset)
+    return tuple(found.values())
+
+
 FAMILIES = tuple((name, families.find(name)) for name in families.names())
-BY_PRESET = tuple(
-    Case(kind, name, preset)
-    for name, kind in FAMILIES
-    for preset in ("", *(key for key, values in kind.presets.items() if values))
-)
-BY_SHAPE = tuple(Case(kind, name, "", spec) for name, kind in FAMILIES for spec in SHAPES if spec is not SMALL)
+BY_PRESET = tuple(Case(kind, name, preset) for name, kind in FAMILIES for preset in _different(kind))
+BY_SHAPE = tuple(Case(kind, name, "", spec) for name, kind in FAMILIES for spec in SHAPES)
 KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
     "case": lambda: BY_PRESET + BY_SHAPE + TOYS,
     "small_case": lambda: BY_PRESET + TOYS,
     "family_case": lambda: tuple(Case(kind, name) for name, kind in FAMILIES),
     "solo_case": lambda: tuple(case for case in BY_PRESET if len(case.new().players()) == 1),
     "sampling_case": lambda: able(capabilities.Samples),
-    "refining_case": lambda: able(capabilities.SamplesIteratively),
+    "iterative_case": lambda: able(capabilities.SamplesIteratively),
     "restoring_case": lambda: able(capabilities.Restores),
     "latent_case": lambda: able(capabilities.LatentSpace),
     "amortized_case": lambda: able(capabilities.AMORTIZED_LATENT_SPACE),
@@ -247,10 +261,10 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
         Case(kind, name, conditional=True) for name, kind in FAMILIES if "conditional" in _settings(kind)
     ),
     "reconstructing_case": lambda: able(capabilities.Reconstructs),
-    "inferring_case": lambda: able(capabilities.HasPosterior),
-    "scoring_case": lambda: able(capabilities.HasLikelihood),
+    "posterior_case": lambda: able(capabilities.HasPosterior),
+    "likelihood_case": lambda: able(capabilities.HasLikelihood),
     "translating_case": lambda: able(capabilities.Translates),
-    "small_scoring_case": lambda: tuple(case for case in able(capabilities.HasLikelihood) if case.spec is SMALL),
+    "small_likelihood_case": lambda: tuple(case for case in able(capabilities.HasLikelihood) if case.spec is SMALL),
 }
 
 
@@ -264,19 +278,10 @@ def _settings(kind: type[Family]) -> set[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test the cases that its argument names."""
+    """Parametrize every test with the cases that its argument names."""
     for name, cases in KINDS.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, [_parameter(case) for case in cases()])
-
-
-def _parameter(case: Case) -> ParameterSet:
-    """Return a case as the parameter of a test: slow where networks are large, or where large images take many steps."""
-    with torch.device("meta"):
-        size = sum(parameter.numel() for parameter in case.new().parameters())
-    often = issubclass(case.kind, capabilities.SamplesIteratively)
-    slow = size > (LARGE // 10 if often else LARGE) or (often and case.spec.dimensions > MANY)
-    return pytest.param(case, id=str(case), marks=[pytest.mark.slow] if slow else [])
+            metafunc.parametrize(name, cases(), ids=str)
 
 
 # --- calling every method
@@ -318,45 +323,45 @@ def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> 
     return {name: call for kind, named in table.items() if isinstance(family, kind) for name, call in named.items()}
 
 
-# --- watching a game
+# --- recording turns
 
 
 @dataclass(frozen=True)
-class Move:
-    """One move as it was played: the batch, the state of the generator, the weights before it, and every player's gradient.
+class RecordedTurn:
+    """One turn: its batch, the state of the random generator, the weights before it, and the gradients of every player.
 
-    expected: the gradient of each moving player's own loss along its own parameters, computed apart on a copy of the family;
-    seen: what stood in .grad of every player's parameters when the first of the movers moved.
+    expected: gradients of each player's loss with respect to its own parameters, computed on a copy of the family;
+    found: .grad of every player's parameters at the first optimizer step of the turn.
     """
 
     batch: Batch
     random_state: Tensor
     before: Mapping[str, list[Tensor]]
     expected: Mapping[str, list[Tensor | None]]
-    seen: dict[str, list[Tensor | None]]
+    found: dict[str, list[Tensor | None]]
 
 
-class Watched:
-    """A trainer whose moves are written down."""
+class Recorder:
+    """A trainer whose turns are recorded."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.moves: list[Move] = []
+        self.turns: list[RecordedTurn] = []
         turns = trainer.turns
-        trainer.turns = tuple(replace(turn, losses=self._watch(index, turn)) for index, turn in enumerate(turns))
+        trainer.turns = tuple(replace(turn, losses=self._recorded(index, turn)) for index, turn in enumerate(turns))
         for optimizer in trainer.optimizers.values():
-            optimizer.step = self._watched(optimizer.step)  # type: ignore[method-assign]
+            optimizer.step = self._recorded_step(optimizer.step)  # type: ignore[method-assign]
 
     def weights(self) -> dict[str, list[Tensor]]:
         """Return a copy of every player's parameters."""
         return {name: [item.detach().clone() for item in items] for name, items in self.trainer.parameters.items()}
 
-    def _watch(self, index: int, turn: Turn) -> Callable[[Batch], Mapping[str, Loss]]:
+    def _recorded(self, index: int, turn: Turn) -> Callable[[Batch], Mapping[str, Loss]]:
         def losses(batch: Batch) -> Mapping[str, Loss]:
             state = torch.get_rng_state()
             expected = self._expected(index, batch)
             torch.set_rng_state(state)
-            self.moves.append(Move(batch, state, self.weights(), expected, {}))
+            self.turns.append(RecordedTurn(batch, state, self.weights(), expected, {}))
             return turn.losses(batch)
 
         return losses
@@ -370,15 +375,15 @@ class Watched:
             for name, loss in losses.items()
         }
 
-    def _watched(self, step: Callable[[], None]) -> Callable[[], None]:
-        def look_and_step() -> None:
-            seen = self.moves[-1].seen
-            if not seen:
+    def _recorded_step(self, step: Callable[[], None]) -> Callable[[], None]:
+        def record_and_step() -> None:
+            found = self.turns[-1].found
+            if not found:
                 for name, items in self.trainer.parameters.items():
-                    seen[name] = [None if item.grad is None else item.grad.clone() for item in items]
+                    found[name] = [None if item.grad is None else item.grad.clone() for item in items]
             step()
 
-        return look_and_step
+        return record_and_step
 
 
 def trainable(player: nn.Module) -> list[nn.Parameter]:
@@ -387,9 +392,9 @@ def trainable(player: nn.Module) -> list[nn.Parameter]:
 
 
 @pytest.fixture
-def watch() -> Callable[[Trainer], Watched]:
-    """Return a function that makes a trainer's moves visible."""
-    return Watched
+def record() -> Callable[[Trainer], Recorder]:
+    """Return a function that records the turns of a trainer."""
+    return Recorder
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a family says it can do, it does: shapes, ranges, determinism, and nothing changed by looking."""
+"""Every capability of every family: shapes, ranges, determinism, refused conditions, and no change of the model."""
 
 import inspect
 from collections import Counter
@@ -27,7 +27,7 @@ def assert_images(images: Tensor, case: Any, count: int) -> None:
 
 
 def twice(function: Any, *arguments: Any) -> Tensor:
-    """Return the result, after asserting that it is the same whatever the global generator holds."""
+    """Return the result, after asserting that it does not depend on the state of the global generator."""
     torch.manual_seed(1)
     first = function(*arguments)
     torch.manual_seed(2)
@@ -57,7 +57,7 @@ def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampl
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_case: Any) -> None:
+def test_a_path_between_two_noises_begins_and_ends_with_their_images(sampling_case: Any) -> None:
     family = sampling_case.new()
     start, end = noise(0, 0, 4, family.noise_shape).unflatten(0, (2, 2))
     for path in (linear, spherical):
@@ -74,8 +74,8 @@ def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_c
 # --- SamplesIteratively
 
 
-def test_images_are_refined_by_every_sampler_in_any_number_of_steps(refining_case: Any) -> None:
-    family = refining_case.new()
+def test_every_sampler_generates_images_in_any_number_of_steps(iterative_case: Any) -> None:
+    family = iterative_case.new()
     drawn = noise(0, 0, 3, family.noise_shape)
     with inference(family):
         for name in family.samplers:
@@ -84,44 +84,43 @@ def test_images_are_refined_by_every_sampler_in_any_number_of_steps(refining_cas
                 images = twice(
                     lambda plan=plan, calls=calls: family.sample_with_plan(drawn, UNCONDITIONAL, plan, lambda: calls.update("n"))
                 )
-                assert_images(images, refining_case, 3)
+                assert_images(images, iterative_case, 3)
                 assert calls["n"] == 2 * family.evaluations(plan)
                 alone = family.sample_with_plan(drawn[1:2], UNCONDITIONAL, plan, lambda: None)
                 torch.testing.assert_close(alone, images[1:2], rtol=1e-4, atol=1e-4)
 
 
-def test_generating_follows_the_familys_own_plan(refining_case: Any) -> None:
-    family = refining_case.new()
+def test_generate_follows_the_plan_of_the_settings(iterative_case: Any) -> None:
+    family = iterative_case.new()
     drawn = noise(0, 0, 2, family.noise_shape)
     assert family.plan.sampler in family.samplers
     with inference(family):
         assert torch.equal(family.generate(drawn), family.sample_with_plan(drawn, UNCONDITIONAL, family.plan, lambda: None))
 
 
-def test_plans_that_cannot_be_followed_are_refused(refining_case: Any) -> None:
-    family = refining_case.new()
+def test_plans_that_cannot_be_followed_are_refused(iterative_case: Any) -> None:
+    family = iterative_case.new()
     drawn = noise(0, 0, 1, family.noise_shape)
-    wrong = {"unknown sampler 'none'": ("none", 2), "steps is 0, expected at least 1": (family.samplers[0], 0)}
-    for message, (name, steps) in wrong.items():
-        with pytest.raises(UsageError, match=message):
+    for key, (name, steps) in {"none": ("none", 2), "steps": (family.samplers[0], 0)}.items():
+        with pytest.raises(UsageError, match=key):
             family.sample_with_plan(drawn, UNCONDITIONAL, capabilities.SamplingPlan(name, steps), lambda: None)
 
 
-def test_the_way_to_noise_and_the_way_back_begin_and_end_where_they_should(refining_case: Any) -> None:
-    family, images = refining_case.new(), refining_case.batch(2).images
+def test_the_forward_process_begins_with_images_and_the_reverse_process_ends_with_generated_ones(iterative_case: Any) -> None:
+    family, images = iterative_case.new(), iterative_case.batch(2).images
     drawn = noise(0, 0, 2, family.noise_shape)
     with inference(family):
-        drowned, emerging = family.forward_process(images, drawn, 4), family.reverse_process(drawn, 4)
-        assert torch.equal(emerging[-1], family.generate(drawn))
-    assert torch.equal(drowned[0], images)
-    for moment in (*drowned, *emerging):
-        assert_images(moment, refining_case, 2)
+        forward, reverse = family.forward_process(images, drawn, 4), family.reverse_process(drawn, 4)
+        assert torch.equal(reverse[-1], family.generate(drawn))
+    assert torch.equal(forward[0], images)
+    for states in (*forward, *reverse):
+        assert_images(states, iterative_case, 2)
 
 
 # --- Restores
 
 
-def test_what_is_known_of_an_image_stays_and_the_rest_is_made_of_noise(restoring_case: Any) -> None:
+def test_known_pixels_are_kept_and_the_others_depend_on_the_noise(restoring_case: Any) -> None:
     family, images = restoring_case.new(), restoring_case.batch(3).images
     known = torch.zeros(images.shape[2:], dtype=torch.bool)
     known[:, : images.shape[3] // 2] = True
@@ -137,7 +136,7 @@ def test_what_is_known_of_an_image_stays_and_the_rest_is_made_of_noise(restoring
 # --- LatentSpace of a sampler
 
 
-def test_the_latents_of_images_give_the_images_back(inverting_case: Any) -> None:
+def test_decoding_the_latents_of_an_inverted_sampler_returns_the_images(inverting_case: Any) -> None:
     family, images = inverting_case.new().eval(), inverting_case.batch(3).images
     with inference(family):
         latents = twice(family.encode, images)
@@ -182,7 +181,7 @@ def test_decoding_accepts_what_encoding_gives(amortized_case: Any) -> None:
     assert_images(images, amortized_case, 3)
 
 
-def test_decoding_survives_latents_far_out(amortized_case: Any) -> None:
+def test_decoding_extreme_latents_gives_finite_images(amortized_case: Any) -> None:
     family = amortized_case.new()
     with inference(family):
         images = family.decode(torch.tensor([[-1e4], [0.0], [1e4]]).expand(3, family.latent_dim))
@@ -208,8 +207,8 @@ def test_black_and_white_images_are_accepted(reconstructing_case: Any) -> None:
 # --- HasPosterior
 
 
-def test_the_posterior_is_finite_and_its_mean_is_the_code(inferring_case: Any) -> None:
-    family, images = inferring_case.new(), inferring_case.batch(3).images
+def test_the_posterior_is_finite_and_its_mean_is_the_latent(posterior_case: Any) -> None:
+    family, images = posterior_case.new(), posterior_case.batch(3).images
     with inference(family):
         posterior = family.posterior(images)
         mean, log_var = twice(lambda: family.posterior(images).mean), twice(lambda: family.posterior(images).log_var)
@@ -225,27 +224,27 @@ def test_the_posterior_is_finite_and_its_mean_is_the_code(inferring_case: Any) -
 # --- HasLikelihood
 
 
-def test_the_evidence_has_one_finite_term_of_each_kind_per_image_and_a_rate_that_is_not_negative(scoring_case: Any) -> None:
-    family = scoring_case.new()
+def test_the_elbo_has_finite_terms_per_image_and_a_rate_that_is_not_negative(likelihood_case: Any) -> None:
+    family = likelihood_case.new()
     with inference(family):
-        evidence = family.elbo(family.observe(scoring_case.batch(3).images))
-    for term in (evidence.rate, evidence.distortion, evidence.negative_elbo):
+        terms = family.elbo(family.observe(likelihood_case.batch(3).images))
+    for term in (terms.rate, terms.distortion, terms.negative_elbo):
         assert term.shape == (3,)
         assert term.dtype == torch.float32
         assert torch.isfinite(term).all()
-    assert (evidence.rate >= -1e-4).all()
-    assert torch.equal(evidence.negative_elbo, evidence.rate + evidence.distortion)
+    assert (terms.rate >= -1e-4).all()
+    assert torch.equal(terms.negative_elbo, terms.rate + terms.distortion)
 
 
-def test_observations_have_the_shape_and_range_of_images(scoring_case: Any) -> None:
-    with inference(family := scoring_case.new()):
-        assert_images(family.observe(scoring_case.batch(3).images), scoring_case, 3)
+def test_observations_have_the_shape_and_range_of_images(likelihood_case: Any) -> None:
+    with inference(family := likelihood_case.new()):
+        assert_images(family.observe(likelihood_case.batch(3).images), likelihood_case, 3)
 
 
-def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_discrete(scoring_case: Any) -> None:
-    family = scoring_case.new()
+def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_discrete(likelihood_case: Any) -> None:
+    family = likelihood_case.new()
     with inference(family):
-        result = family.log_likelihood(family.observe(scoring_case.batch(3).images), 5)
+        result = family.log_likelihood(family.observe(likelihood_case.batch(3).images), 5)
     assert result.nats.shape == (3,)
     assert torch.isfinite(result.nats).all()
     assert result.kind in ("exact", "lower bound", "estimate")
@@ -253,32 +252,32 @@ def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_di
         assert (result.nats <= 0).all()
 
 
-def test_the_same_noise_gives_the_same_score(scoring_case: Any) -> None:
+def test_the_same_noise_gives_the_same_score(likelihood_case: Any) -> None:
     # trap 21: scores are drawn, but from the caller's stream alone
-    family = scoring_case.new()
+    family = likelihood_case.new()
     scores = []
     with inference(family):
         for _ in range(2):
             torch.manual_seed(3)
-            observed = family.observe(scoring_case.batch(3).images)
+            observed = family.observe(likelihood_case.batch(3).images)
             scores.append((family.elbo(observed).negative_elbo, family.log_likelihood(observed, 4).nats))
     assert torch.equal(scores[0][0], scores[1][0])
     assert torch.equal(scores[0][1], scores[1][1])
 
 
-def test_fifty_importance_samples_are_no_worse_than_the_elbo(small_scoring_case: Any) -> None:
+def test_fifty_importance_samples_are_no_worse_than_the_elbo(small_likelihood_case: Any) -> None:
     # E(IWAE-50) >= ELBO; 64 pairs, 5.5 standard errors of their difference, one-sided: 4e-7 (Student, 63 degrees of freedom);
     # an error of sign or of a factor in the weights is larger by orders of magnitude
-    family = small_scoring_case.new()
+    family = small_likelihood_case.new()
     torch.manual_seed(0)
     with inference(family):
-        observed = family.observe(small_scoring_case.batch(4).images).repeat(16, 1, 1, 1)
+        observed = family.observe(small_likelihood_case.batch(4).images).repeat(16, 1, 1, 1)
         gain = family.log_likelihood(observed, 50).nats.double() + family.elbo(observed).negative_elbo.double()
     assert gain.mean() > -5.5 * gain.std() / 8 - 1e-3
 
 
-def test_the_target_is_said_in_words(scoring_case: Any) -> None:
-    family = scoring_case.new()
+def test_the_target_is_described(likelihood_case: Any) -> None:
+    family = likelihood_case.new()
     assert len(family.target) > 3
     assert family.nats_to_discrete is None or family.nats_to_discrete >= 0
 
@@ -299,7 +298,7 @@ def test_translations_have_the_shape_and_range_of_images_and_depend_on_their_own
 # --- all of them
 
 
-def test_looking_changes_neither_weights_nor_buffers_nor_modes(small_case: Any) -> None:
+def test_no_method_changes_weights_buffers_or_modes(small_case: Any) -> None:
     family = small_case.new().train()
     next(family.children()).eval()  # one module has a mode of its own
     before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
@@ -383,6 +382,5 @@ def test_capabilities_are_read_from_the_class_header_and_missing_ones_are_refuse
         if capability.__name__ in stated:
             assert capabilities.require(family, capability, "this task") is family
         else:
-            message = f"this task is not applicable to {small_case.kind.__name__}: it needs {capability.phrase}"
-            with pytest.raises(NotApplicable, match=message):
+            with pytest.raises(NotApplicable, match=capability.phrase):
                 capabilities.require(family, capability, "this task")

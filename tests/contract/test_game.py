@@ -1,4 +1,4 @@
-"""Every family's game: its players, its losses, its gradients, its moves (traps 5, 6 and 9)."""
+"""Players, losses, gradients and turns of every family (traps 5, 6 and 9)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -44,14 +44,14 @@ def test_losses_stay_finite_float32_when_networks_compute_in_bfloat16(case: Any,
 
 
 def test_each_player_receives_the_gradient_of_its_own_loss_and_the_others_none(
-    small_case: Any, watch: Callable[..., Any]
+    small_case: Any, record: Callable[..., Any]
 ) -> None:
-    watched = watch(small_case.trainer(clip=0.0))
+    recorder = record(small_case.trainer(clip=0.0))
     for _ in range(2):
-        watched.trainer.play()
-    for move in watched.moves:
-        for player, gradients in move.seen.items():
-            expected = move.expected.get(player, [None] * len(gradients))
+        recorder.trainer.play()
+    for turn in recorder.turns:
+        for player, gradients in turn.found.items():
+            expected = turn.expected.get(player, [None] * len(gradients))
             for got, wanted in zip(gradients, expected, strict=True):
                 if got is None or wanted is None:
                     assert got is wanted
@@ -59,42 +59,42 @@ def test_each_player_receives_the_gradient_of_its_own_loss_and_the_others_none(
                     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-7)
 
 
-def test_a_move_moves_its_own_players_and_no_others(small_case: Any, watch: Callable[..., Any]) -> None:
-    watched = watch(small_case.trainer())
-    watched.trainer.play()
-    states = [move.before for move in watched.moves] + [watched.weights()]
-    for move, (before, after) in zip(watched.moves, pairwise(states), strict=True):
+def test_a_turn_changes_the_weights_of_its_own_players_only(small_case: Any, record: Callable[..., Any]) -> None:
+    recorder = record(small_case.trainer())
+    recorder.trainer.play()
+    states = [turn.before for turn in recorder.turns] + [recorder.weights()]
+    for turn, (before, after) in zip(recorder.turns, pairwise(states), strict=True):
         for player in before:
             same = all(torch.equal(old, new) for old, new in zip(before[player], after[player], strict=True))
-            assert same == (player not in move.expected)
+            assert same == (player not in turn.expected)
 
 
-def test_no_gradient_is_left_behind_by_a_step(small_case: Any) -> None:
+def test_no_gradient_remains_after_a_step(small_case: Any) -> None:
     trainer = small_case.trainer()
     trainer.play()
     assert all(parameter.grad is None for parameter in trainer.family.parameters())
 
 
-def test_every_move_gets_a_fresh_batch_and_fresh_noise(small_case: Any, watch: Callable[..., Any]) -> None:
-    watched = watch(small_case.trainer())
+def test_every_turn_gets_a_new_batch_and_new_noise(small_case: Any, record: Callable[..., Any]) -> None:
+    recorder = record(small_case.trainer())
     steps = 3
     for _ in range(steps):
-        watched.trainer.play()
-    assert len(watched.moves) == steps * sum(turn.repeats for turn in watched.trainer.turns)
-    batches = {move.batch.images.numpy().tobytes() for move in watched.moves}
-    states = {move.random_state.numpy().tobytes() for move in watched.moves}
-    assert len(batches) == len(states) == len(watched.moves)
+        recorder.trainer.play()
+    assert len(recorder.turns) == steps * sum(one.repeats for one in recorder.trainer.turns)
+    batches = {turn.batch.images.numpy().tobytes() for turn in recorder.turns}
+    states = {turn.random_state.numpy().tobytes() for turn in recorder.turns}
+    assert len(batches) == len(states) == len(recorder.turns)
 
 
-def test_a_batch_holds_every_domain(small_case: Any, watch: Callable[..., Any]) -> None:
-    watched = watch(small_case.trainer())
-    watched.trainer.play()
-    for move in watched.moves:
-        assert tuple(move.batch.domains) == small_case.kind.domains
-        images = [move.batch[name].images for name in small_case.kind.domains]
+def test_a_batch_holds_every_domain(small_case: Any, record: Callable[..., Any]) -> None:
+    recorder = record(small_case.trainer())
+    recorder.trainer.play()
+    for turn in recorder.turns:
+        assert tuple(turn.batch.domains) == small_case.kind.domains
+        images = [turn.batch[name].images for name in small_case.kind.domains]
         assert len({tensor.numpy().tobytes() for tensor in images}) == len(images)
         if images:
-            assert torch.equal(images[0], move.batch.images)
+            assert torch.equal(images[0], turn.batch.images)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small_case: Any) -> None:
@@ -127,7 +127,7 @@ def test_sixty_steps_on_one_batch_lower_the_loss(solo_case: Any, losses_of: Call
     assert trainer.done == 1
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_player_and_step(small_case: Any) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training_and_names_player_and_step(small_case: Any) -> None:
     trainer = small_case.trainer()
     trainer.play()
     with torch.no_grad():

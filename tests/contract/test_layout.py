@@ -1,4 +1,4 @@
-"""A step in channels-last memory stays in it: where two layouts meet, elementwise kernels on CPUs take twenty times as long."""
+"""Training steps do not mix memory layouts: elementwise CPU kernels are twenty times slower on tensors of two layouts."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,26 +11,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from simulacra.core.batch import Batch
 from simulacra.engine.hardware import channels_last
 
-_COPIES = ("copy_", "clone", "convolution")  # these bring one layout into another, which is what they are for
+_COPIES = ("copy_", "clone", "convolution")  # these convert layouts
 _PIXELS = 4  # of an image, at least
 
 
-class Meetings(TorchDispatchMode):
-    """Notes every operation that reads images in the default layout beside images of the same size in channels-last memory."""
+class MixedLayouts(TorchDispatchMode):
+    """Records operations whose inputs have different memory layouts, default and channels-last."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[str] = []
+        self.found: list[str] = []
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         layouts = {layout(value) for value in args if isinstance(value, Tensor)} - {""}
         if len(layouts) > 1 and not any(name in str(function) for name in _COPIES):
-            self.seen.append(f"{function} on {[tuple(value.shape) for value in args if isinstance(value, Tensor)]}")
+            self.found.append(f"{function} on {[tuple(value.shape) for value in args if isinstance(value, Tensor)]}")
         return function(*args, **(kwargs or {}))
 
 
 def layout(values: Tensor) -> str:
-    """Return which of both layouts values have; nothing where they have both or neither, or no pixels to speak of."""
+    """Return the memory layout of a tensor; empty if it has both or neither, or too few pixels."""
     if values.ndim != 4 or values[0, 0].numel() < _PIXELS:
         return ""
     default, last = values.is_contiguous(), values.is_contiguous(memory_format=torch.channels_last)
@@ -38,7 +38,7 @@ def layout(values: Tensor) -> str:
 
 
 def in_channels_last(batch: Batch) -> Batch:
-    """Return a batch as `data/batches.py` makes it."""
+    """Return a batch in channels-last memory, as `data/batches.py` does."""
     domains = {name: in_channels_last(one) for name, one in batch.domains.items()}
     return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last), domains=domains)
 
@@ -49,10 +49,10 @@ def test_no_elementwise_operation_of_a_step_reads_two_memory_layouts(case: Any) 
         pytest.skip("this network has no convolutions")
     channels_last(family)
     batch = in_channels_last(case.batch())
-    with Meetings() as meetings:
+    with MixedLayouts() as mixed:
         for turn in family.turns():
             losses = turn.losses(batch)
             for name, loss in losses.items():
                 weights = [weight for weight in family.players()[name].parameters() if weight.requires_grad]
                 torch.autograd.grad(loss.total, weights, retain_graph=True, allow_unused=True)
-    assert not meetings.seen
+    assert not mixed.found

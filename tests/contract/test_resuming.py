@@ -1,4 +1,4 @@
-"""Checkpoints hold all there is: identical outputs after a round trip, and identical bits after a resume (trap 25)."""
+"""Checkpoints are complete: identical outputs after a round trip, and identical bits after a resume (trap 25)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +16,9 @@ from simulacra.engine.hardware import channels_last
 
 
 def outputs(family: Family, case: Any, losses_of: Callable[..., Any]) -> dict[str, Tensor]:
-    """Return all that a family computes deterministically, and its losses from a fixed stream."""
+    """Return the losses of a family and the result of every method, from fixed random streams."""
     batch = case.batch(3)
-    with evaluation(family):  # a penalty on slopes needs gradients of its own
+    with evaluation(family):  # gradient penalties need gradients
         found = {name: loss.total.detach() for name, loss in losses_of(family, batch).items()}
     with inference(family):
         for name, call in calls(family, batch.images).items():

@@ -11,7 +11,7 @@ from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.family import Loss
-from simulacra.families.vae_gan import VAEGAN, unlikeness
+from simulacra.families.vae_gan import VAEGAN, feature_reconstruction
 from simulacra.objectives.likelihood import gaussian
 
 SPEC = DataSpec(1, 8, 8)
@@ -34,30 +34,30 @@ def played(family: VAEGAN) -> dict[str, Loss]:
     return dict(turn.losses(Batch(images())))
 
 
-def test_unlikeness_is_minus_the_log_density_of_a_unit_gaussian_up_to_its_constant() -> None:
+def test_the_feature_reconstruction_loss_is_minus_the_log_density_of_a_unit_gaussian_up_to_its_constant() -> None:
     real, fake = torch.randn(2, 5, 7, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     scale = real.var((0, 2, 3), unbiased=False).mean().sqrt()
     exact = -gaussian(fake / scale, torch.zeros((), dtype=torch.float64), real / scale)
     constant = 0.5 * 7 * 9 * math.log(2 * math.pi)
-    torch.testing.assert_close(unlikeness(real, fake).double(), exact - constant, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(feature_reconstruction(real, fake).double(), exact - constant, rtol=1e-5, atol=1e-4)
 
 
-def test_unlikeness_knows_no_scale() -> None:
+def test_the_feature_reconstruction_loss_is_invariant_to_scale() -> None:
     # the discriminator is free to choose that of its features
     real, fake = torch.randn(2, 5, 7, 3, 3, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(unlikeness(real, fake), unlikeness(1e-3 * real, 1e-3 * fake))
+    torch.testing.assert_close(feature_reconstruction(real, fake), feature_reconstruction(1e-3 * real, 1e-3 * fake))
 
 
-def test_images_that_all_look_the_same_are_not_unlike_themselves() -> None:
-    assert not unlikeness(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 4, 4)).any()
+def test_the_feature_reconstruction_loss_of_constant_features_is_zero() -> None:
+    assert not feature_reconstruction(torch.ones(2, 3, 4, 4), torch.ones(2, 3, 4, 4)).any()
 
 
 def test_every_player_lowers_the_loss_of_algorithm_1() -> None:
     losses = played(made(beta=0.7, gamma=0.2))
     parts = {name: {part: value.item() for part, value in loss.parts.items()} for name, loss in losses.items()}
-    rate, unlike = parts["encoder"]["rate_nats"], parts["encoder"]["unlikeness_nats"]
-    assert losses["encoder"].total.item() == pytest.approx(0.7 * rate + unlike, rel=1e-5)
-    assert losses["decoder"].total.item() == pytest.approx(0.2 * unlike + parts["decoder"]["generator_loss"], rel=1e-5)
+    rate, distance = parts["encoder"]["rate_nats"], parts["encoder"]["feature_reconstruction_nats"]
+    assert losses["encoder"].total.item() == pytest.approx(0.7 * rate + distance, rel=1e-5)
+    assert losses["decoder"].total.item() == pytest.approx(0.2 * distance + parts["decoder"]["generator_loss"], rel=1e-5)
 
 
 def test_the_losses_are_those_of_networks_applied_one_by_one() -> None:
@@ -71,12 +71,12 @@ def test_the_losses_are_those_of_networks_applied_one_by_one() -> None:
     fakes = 0.5 * (torch.nn.functional.softplus(judge(rebuilt)).mean() + torch.nn.functional.softplus(judge(sampled)).mean())
     torch.testing.assert_close(losses["discriminator"].total, torch.nn.functional.softplus(-judge(x)).mean() + fakes)
     seen = judge.body[:4]  # what scales images, and the first layer
-    expected = unlikeness(seen(x), seen(rebuilt)).mean()
-    torch.testing.assert_close(losses["encoder"].parts["unlikeness_nats"], expected)
+    expected = feature_reconstruction(seen(x), seen(rebuilt)).mean()
+    torch.testing.assert_close(losses["encoder"].parts["feature_reconstruction_nats"], expected)
 
 
 def test_the_layer_decides_what_images_are_compared_in() -> None:
-    first, second = (played(made(layer=layer))["encoder"].parts["unlikeness_nats"].item() for layer in (1, 2))
+    first, second = (played(made(layer=layer))["encoder"].parts["feature_reconstruction_nats"].item() for layer in (1, 2))
     assert first != pytest.approx(second, rel=0.01)
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from simulacra.diffusion.bounds import decoder_nats, prior_nats, step_nats
-from simulacra.diffusion.flow_density import log_density
-from simulacra.diffusion.noise_levels import Level, Path, noised, straight, variance_preserving
-from simulacra.diffusion.samplers import Estimate, posterior_mean
-from simulacra.diffusion.schedules import chain, cosine, linear, row
-from simulacra.diffusion.variances import posterior_variance, widest_variance
+from simulacra.diffusion.flow_density import flow_log_density
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, straight_path, variance_preserving
+from simulacra.diffusion.samplers import DenoiserOutput, posterior_mean
+from simulacra.diffusion.schedules import chain_levels, cosine, linear, spaced_levels
+from simulacra.diffusion.variances import posterior_variance, upper_variance
 from simulacra.objectives.likelihood import discretized_gaussian
 
 LINEAR = variance_preserving(linear)
@@ -37,8 +37,8 @@ def test_the_prior_term_is_the_divergence_of_two_gaussians() -> None:
 def test_a_step_costs_half_the_gain_in_snr_times_the_squared_error() -> None:
     here, there = (LINEAR(torch.tensor([time, 0.8])) for time in (0.5, 0.3))
     here = LINEAR(torch.tensor([0.5, 0.9], dtype=torch.float64))
-    noisy = noised(IMAGES, drawn(), here)
-    estimate = Estimate(IMAGES + 0.1)
+    noisy = add_noise(IMAGES, drawn(), here)
+    estimate = DenoiserOutput(IMAGES + 0.1)
     expected = 0.5 * (there.snr - here.snr) * 0.01 * 3  # Kingma et al. 2021, eq. 14, of three pixels
     torch.testing.assert_close(step_nats(estimate, IMAGES, noisy, here, there), expected)
 
@@ -46,9 +46,9 @@ def test_a_step_costs_half_the_gain_in_snr_times_the_squared_error() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_a_step_with_a_learned_variance_costs_the_divergence_of_two_gaussians(share: float) -> None:
     here, there = LINEAR(torch.tensor(0.5)), LINEAR(torch.tensor(0.45))
-    noisy = noised(IMAGES, drawn(), here)
-    estimate = Estimate(0.9 * IMAGES, torch.full_like(IMAGES, share))
-    wide, narrow = widest_variance(here, there), posterior_variance(here, there)
+    noisy = add_noise(IMAGES, drawn(), here)
+    estimate = DenoiserOutput(0.9 * IMAGES, torch.full_like(IMAGES, share))
+    wide, narrow = upper_variance(here, there), posterior_variance(here, there)
     true = Normal(posterior_mean(IMAGES, noisy, here, there), narrow.sqrt())
     found = Normal(posterior_mean(estimate.image, noisy, here, there), (wide**share * narrow ** (1 - share)).sqrt())
     expected = kl_divergence(true, found).flatten(1).sum(1)
@@ -79,19 +79,19 @@ def test_levels_far_from_the_mean_have_finite_likelihoods_and_slopes() -> None:
 @pytest.mark.parametrize("schedule", [linear, cosine])
 def test_the_bound_of_the_ideal_denoiser_lies_just_above_the_entropy(schedule: object) -> None:
     # all levels of a mixture, weighed by their mass; 40 noises for each level and time
-    law, levels = Mixture(), chain(variance_preserving(schedule), 1000)  # type: ignore[arg-type]
+    law, levels = Mixture(), chain_levels(variance_preserving(schedule), 1000)  # type: ignore[arg-type]
     grey = (2 * torch.arange(256, dtype=torch.float64) / 255 - 1).view(-1, 1, 1, 1)
     edges = torch.cat([torch.tensor([-30.0]), (grey.flatten()[1:] + grey.flatten()[:-1]) / 2, torch.tensor([30.0])]).double()
-    clear = Level(*(torch.tensor(value, dtype=torch.float64) for value in (0.0, 1.0, 0.0)))
+    clear = NoiseLevels(*(torch.tensor(value, dtype=torch.float64) for value in (0.0, 1.0, 0.0)))
     mass = law.cumulative(edges, clear).diff()
     entropy = -(mass * mass.clamp_min(1e-300).log()).sum()
     source = torch.Generator().manual_seed(0)
     images = grey[mass > 1e-7].repeat(8, 1, 1, 1)
     total = prior_nats(images, levels[-1])
     for place in range(1, 1000):
-        noisy = noised(images, torch.randn(images.shape, generator=source, dtype=torch.float64), levels[place])
+        noisy = add_noise(images, torch.randn(images.shape, generator=source, dtype=torch.float64), levels[place])
         total += step_nats(law.denoise(noisy, levels[place]), images, noisy, levels[place], levels[place - 1])
-    noisy = noised(images, torch.randn(images.shape, generator=source, dtype=torch.float64), levels[0])
+    noisy = add_noise(images, torch.randn(images.shape, generator=source, dtype=torch.float64), levels[0])
     total += decoder_nats(law.denoise(noisy, levels[0]), images, levels[0])
     bound = (mass[mass > 1e-7] * total.view(8, -1).mean(0)).sum()
     # a step over which the SNR grows r-fold costs (r - 1) / 2 where the error is that of the noise alone; in small ones it would
@@ -104,12 +104,12 @@ def test_the_bound_of_the_ideal_denoiser_lies_just_above_the_entropy(schedule: o
 # --- the density
 
 
-@pytest.mark.parametrize("path", [LINEAR, straight])
-def test_the_density_of_a_gaussian_is_exact(path: Path) -> None:
+@pytest.mark.parametrize("path", [LINEAR, straight_path])
+def test_the_density_of_a_gaussian_is_exact(path: ProbabilityPath) -> None:
     mean, std = 0.2, 0.4
     law = Mixture((1.0,), (mean,), (std,))
-    levels = row(path, 200, "time").reversed()[1:]
-    found = log_density(law.denoise, IMAGES, levels, probes=1)
+    levels = spaced_levels(path, 200, "time").reversed()[1:]
+    found = flow_log_density(law.denoise, IMAGES, levels, probes=1)
     first, last = ((level, ((level.alpha * std) ** 2 + level.sigma**2).sqrt()) for level in (levels[0], levels[-1]))
     # the flow carries quantiles to quantiles: an affine map, onto what sampling begins with
     carried = (IMAGES - first[0].alpha * mean) / first[1] * last[1] + last[0].alpha * mean
@@ -122,8 +122,8 @@ def test_the_density_of_a_gaussian_is_exact(path: Path) -> None:
 
 def test_the_density_of_a_mixture_is_that_of_the_law() -> None:
     law = Mixture()
-    levels = row(LINEAR, 300, "karras").reversed()
-    found = log_density(law.denoise, IMAGES, levels, probes=1)
+    levels = spaced_levels(LINEAR, 300, "karras").reversed()
+    found = flow_log_density(law.denoise, IMAGES, levels, probes=1)
     torch.testing.assert_close(found, law.log_density(IMAGES, levels[0]).flatten(1).sum(1), rtol=0, atol=0.03)
 
 
@@ -132,19 +132,19 @@ def test_random_directions_estimate_the_divergence_where_pixels_act_on_each_othe
     covariance = torch.tensor([[0.25, 0.2], [0.2, 0.25]], dtype=torch.float64)
     identity = torch.eye(2, dtype=torch.float64)
 
-    def denoise(noisy: Tensor, level: Level) -> Estimate:
+    def denoise(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
         gain = level.alpha * covariance @ torch.linalg.inv(level.alpha**2 * covariance + level.sigma**2 * identity)
-        return Estimate((noisy.flatten(1) @ gain.T).view_as(noisy))
+        return DenoiserOutput((noisy.flatten(1) @ gain.T).view_as(noisy))
 
-    levels = row(LINEAR, 60, "karras").reversed()
+    levels = spaced_levels(LINEAR, 60, "karras").reversed()
     image = torch.tensor([0.3, -0.1], dtype=torch.float64).view(1, 1, 1, 2)
     torch.manual_seed(0)
-    found = log_density(denoise, image.repeat(4000, 1, 1, 1), levels, probes=1)
-    more = log_density(denoise, image.repeat(1000, 1, 1, 1), levels, probes=4)
+    found = flow_log_density(denoise, image.repeat(4000, 1, 1, 1), levels, probes=1)
+    more = flow_log_density(denoise, image.repeat(1000, 1, 1, 1), levels, probes=4)
     spread = levels[0].alpha ** 2 * covariance + levels[0].sigma ** 2 * identity
     expected = torch.distributions.MultivariateNormal(torch.zeros(2).double(), spread).log_prob(image.flatten()).item()
     assert found.std() > 0.1
     assert abs(found.mean().item() - expected) < 5.5 * found.std().item() / math.sqrt(4000) + 0.02
     assert more.std().item() == pytest.approx(found.std().item() / 2, rel=0.2)
     with pytest.raises(ValueError, match="probes is 0"):
-        log_density(denoise, image, levels, probes=0)
+        flow_log_density(denoise, image, levels, probes=0)

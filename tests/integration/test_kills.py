@@ -21,7 +21,7 @@ class Player:
 
     def __init__(self, family, errors):
         self.errors = errors
-        command = [sys.executable, "-m", "tests.newcomers", family]
+        command = [sys.executable, "-m", "tests.example_family", family]
         with errors.open("w") as said:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, bufsize=1

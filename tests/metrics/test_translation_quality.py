@@ -148,7 +148,7 @@ def test_translations_that_are_surely_worse_than_none_are_a_warning():
 
 
 def test_evaluate_measures_a_run_and_takes_stored_numbers_the_second_time(tmp_path, capsys):
-    small: dict[str, Any] = {"features": 4, "blocks": 1, "halvings": 1, "critic_features": 4}
+    small: dict[str, Any] = {"features": 4, "blocks": 1, "downsamplings": 1, "discriminator_features": 4}
     quick: dict[str, Any] = {"duration": "2", "batch": 4, "threads": 1, "snapshots": 1}
     run = tmp_path / "run"
     simulacra.train("cyclegan", a="digits", b="digits-coloured", disjoint=True, out=run, **small, **quick)

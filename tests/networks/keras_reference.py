@@ -1,4 +1,4 @@
-"""Reference implementation of Keras' layers in float64 NumPy, and of the convolutional VAE made of them."""
+"""Reference implementation of Keras' layers in float64 NumPy, and of a convolutional VAE that uses them."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 
 
 class Keras:
-    """Keras' layers written from their definition: loops, float64, images [b h w c], flattened channels last.
+    """Keras' layers by their definition, with loops: float64, images [b h w c], flattened in this order.
 
     Kernels are [h w in out] for Conv2D, [h w out in] for Conv2DTranspose and [in out] for Dense, as Keras stores them.
     """
@@ -24,7 +24,7 @@ class Keras:
 
     @classmethod
     def conv(cls, images: Array, kernel: Array, bias: Array, stride: int) -> Array:
-        """Return Conv2D(padding='same'), one output pixel and one kernel pixel after the other."""
+        """Return Conv2D(padding='same'), computed per output pixel and kernel position."""
         count, height, width, _ = images.shape
         rows, columns, _, outputs = kernel.shape
         top, left = cls.padding_before(height, rows, stride), cls.padding_before(width, columns, stride)
@@ -37,7 +37,7 @@ class Keras:
 
     @classmethod
     def conv_transpose(cls, images: Array, kernel: Array, bias: Array, stride: int, size: tuple[int, int]) -> Array:
-        """Return Conv2DTranspose(padding='same') to `size` pixels: every input pixel stamps the kernel on the output."""
+        """Return Conv2DTranspose(padding='same') to `size` pixels: each input pixel adds a multiple of the kernel."""
         count, height, width, _ = images.shape
         rows, columns, outputs, _ = kernel.shape
         top, left = cls.padding_before(size[0], rows, stride), cls.padding_before(size[1], columns, stride)
@@ -50,11 +50,11 @@ class Keras:
 
 
 class KerasVAE:
-    """The conv VAE of the requirements, section 3, for 28x28x1, with the weights of a `VAE` of this project.
+    """A convolutional VAE for images 28x28x1, with the weights of this project's `VAE`.
 
-    How weights map: Conv2d [out in h w] -> [h w in out]; ConvTranspose2d [in out h w] -> [h w out in]; Linear is transposed.
-    PyTorch flattens [64 7 7] and Keras [7 7 64], so that the 3136 rows (encoder) and columns (decoder) of the dense layers that
-    touch the feature maps are reordered from channels first to channels last.
+    Kernels are transposed: Conv2d [out in h w] -> [h w in out]; ConvTranspose2d [in out h w] -> [h w out in]; Linear too.
+    PyTorch flattens [64 7 7] and Keras [7 7 64], so the 3136 rows (encoder) and columns (decoder) of the dense layers next to the
+    feature maps are reordered from channels first to channels last.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:

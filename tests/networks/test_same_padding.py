@@ -1,4 +1,4 @@
-"""Keras' `same` convolutions against loops in float64 numpy, and the adjoint property."""
+"""Convolutions with `same` padding against Keras' definition in float64 NumPy, and the adjoint property."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved, same_padding
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, same_output_size, same_padding
 
 KERNELS, STRIDES, SIZES = (3, 4, 5, 7), (1, 2, 3), ((8, 8), (7, 9), (6, 5))
 
@@ -16,7 +16,7 @@ KERNELS, STRIDES, SIZES = (3, 4, 5, 7), (1, 2, 3), ((8, 8), (7, 9), (6, 5))
 def parameters(layer: SameConv2d | SameConvTranspose2d) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel and bias as Keras stores them: [h w in out], or [h w out in] for the transposed convolution."""
     assert layer.conv.bias is not None
-    torch.nn.init.normal_(layer.conv.bias)  # zero would hide a bias that is forgotten or added twice
+    torch.nn.init.normal_(layer.conv.bias)  # a zero bias would hide a missing or doubled addition
     return layer.conv.weight.detach().numpy().transpose(2, 3, 1, 0), layer.conv.bias.detach().numpy()
 
 
@@ -39,7 +39,7 @@ def test_transposed_convolution_equals_keras(keras: Any, kernel: int, stride: in
     torch.manual_seed(0)
     layer = SameConvTranspose2d(3, 2, kernel, stride, size).double()
     weight, bias = parameters(layer)
-    images = torch.randn(2, 3, *halved(size, stride), dtype=torch.float64)
+    images = torch.randn(2, 3, *same_output_size(size, stride), dtype=torch.float64)
     expected = keras.conv_transpose(images.numpy().transpose(0, 2, 3, 1), weight, bias, stride, size)
     np.testing.assert_allclose(layer(images).detach().numpy().transpose(0, 2, 3, 1), expected, rtol=1e-11, atol=1e-12)
 
@@ -59,16 +59,18 @@ def test_transposed_convolution_is_the_adjoint(
     up = SameConvTranspose2d(channels[1], channels[0], kernel, stride, size).double()
     up.conv.weight = down.conv.weight  # [out in h w] read as [in out h w]
     images = torch.randn(1, channels[0], *size, dtype=torch.float64)
-    features = torch.randn(1, channels[1], *halved(size, stride), dtype=torch.float64)
+    features = torch.randn(1, channels[1], *same_output_size(size, stride), dtype=torch.float64)
     left, right = (down(images) * features).sum(), (images * up(features)).sum()  # both biases are zero
     scale = images.abs().sum() * features.abs().sum() * down.conv.weight.abs().max()
     assert abs(left.item() - right.item()) <= 1e-14 * scale.item() + 1e-13
 
 
 @given(size=st.integers(1, 300), kernel=st.integers(1, 11), stride=st.integers(1, 5))
-def test_padding_gives_ceil_of_size_over_stride_and_its_larger_half_stands_after(size: int, kernel: int, stride: int) -> None:
+def test_the_output_size_is_ceil_of_size_over_stride_and_the_larger_half_of_the_padding_comes_last(
+    size: int, kernel: int, stride: int
+) -> None:
     before, after = same_padding(size, kernel, stride)
-    rows, _ = halved((size, size), stride)
+    rows, _ = same_output_size((size, size), stride)
     assert 0 <= before <= after <= before + 1
     assert (size + before + after - kernel) // stride + 1 == rows == -(-size // stride)
 
@@ -82,7 +84,7 @@ def test_padding_of_an_even_input_at_stride_two_is_asymmetric() -> None:
     assert layer(images).flatten().tolist() == [0, 2, 8, 10]
 
 
-def test_channels_last_gives_the_same_result() -> None:
+def test_channels_last_memory_gives_the_same_outputs() -> None:
     torch.manual_seed(0)
     layer = SameConv2d(3, 4, 3, 2)
     images = torch.randn(2, 3, 10, 7)
@@ -91,17 +93,17 @@ def test_channels_last_gives_the_same_result() -> None:
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_kernel_smaller_than_the_stride_is_refused_because_it_leaves_holes() -> None:
-    with pytest.raises(ValueError, match="kernel 2 is smaller than the stride 3"):
+def test_a_kernel_smaller_than_the_stride_raises_value_error() -> None:
+    with pytest.raises(ValueError, match="kernel 2"):
         SameConvTranspose2d(1, 1, 2, 3, (9, 9))
 
 
-def test_weights_start_glorot_uniform_with_zero_bias() -> None:
+def test_initial_weights_are_glorot_uniform_and_the_bias_is_zero() -> None:
     torch.manual_seed(0)
     layer = SameConv2d(32, 64, 3, 2)
     limit = (6 / (9 * 32 + 9 * 64)) ** 0.5
     assert layer.conv.weight.abs().max().item() <= limit
-    # 18,432 draws: the largest lies in the outermost thousandth but for a probability of 0.999^18432 = 1e-8
+    # 18,432 draws: none lies in the outermost thousandth with probability 0.999^18432 = 1e-8
     assert layer.conv.weight.abs().max().item() > 0.999 * limit
     assert layer.conv.bias is not None
     assert not layer.conv.bias.any()

@@ -1,11 +1,11 @@
-"""Differentiable augmentation: what each change does, one draw an image, gradients."""
+"""Differentiable augmentation: the effect of each augmentation, independence of images, gradients."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.objectives.augmentation import AUGMENTATIONS, augment, color, cutout, parse, translation
+from simulacra.objectives.augmentation import AUGMENTATIONS, augment, color, cutout, parse_augmentations, translation
 
 GREY = 0.5
 
@@ -15,7 +15,7 @@ def images(count: int = 64, channels: int = 3, height: int = 16, width: int = 24
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_every_image_gets_a_draw_of_its_own_and_keeps_its_shape(name: str) -> None:
+def test_images_are_augmented_independently_and_keep_their_shape(name: str) -> None:
     same = images(1).expand(64, -1, -1, -1)
     torch.manual_seed(0)
     changed = augment(same, (name,))
@@ -31,14 +31,14 @@ def test_gradients_pass_to_the_images(name: str) -> None:
         torch.manual_seed(3)
         return augment(values, (name,)).square().mean()
 
-    (along,) = torch.autograd.grad(changed(batch), batch)
+    (gradient,) = torch.autograd.grad(changed(batch), batch)
     direction = torch.randn(batch.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     step = 1e-6
-    slope = (changed(batch.detach() + step * direction) - changed(batch.detach() - step * direction)) / (2 * step)
-    assert (along * direction).sum().item() == pytest.approx(slope.item(), rel=1e-5)
+    difference = (changed(batch.detach() + step * direction) - changed(batch.detach() - step * direction)) / (2 * step)
+    assert (gradient * direction).sum().item() == pytest.approx(difference.item(), rel=1e-5)
 
 
-def test_color_is_an_affine_map_of_each_image_within_the_ranges_of_the_paper() -> None:
+def test_color_changes_brightness_and_contrast_within_the_ranges_of_the_paper() -> None:
     grey = images(200, channels=1)
     torch.manual_seed(0)
     changed = color(grey)
@@ -50,21 +50,21 @@ def test_color_is_an_affine_map_of_each_image_within_the_ranges_of_the_paper() -
     assert 0.2 < shift.max() <= 0.25 + 1e-5
 
 
-def test_translation_moves_whole_pixels_by_up_to_an_eighth_and_fills_with_grey() -> None:
+def test_translation_is_by_whole_pixels_up_to_an_eighth_and_pads_with_grey() -> None:
     batch = images()
     torch.manual_seed(0)
     moved = translation(batch)
-    seen = set()
+    offsets = set()
     for image, original in zip(moved, batch, strict=True):
         padded = torch.nn.functional.pad(original, (3, 3, 2, 2), value=GREY)
-        places = [(y, x) for y in range(5) for x in range(7) if torch.equal(padded[:, y : y + 16, x : x + 24], image)]
-        assert len(places) == 1
-        seen.update(places)
-    assert {y for y, _ in seen} == set(range(5))
-    assert {x for _, x in seen} == set(range(7))
+        matches = [(y, x) for y in range(5) for x in range(7) if torch.equal(padded[:, y : y + 16, x : x + 24], image)]
+        assert len(matches) == 1
+        offsets.update(matches)
+    assert {y for y, _ in offsets} == set(range(5))
+    assert {x for _, x in offsets} == set(range(7))
 
 
-def test_cutout_makes_one_square_of_half_the_side_grey_and_leaves_the_rest() -> None:
+def test_cutout_sets_one_rectangle_of_half_of_each_side_to_grey() -> None:
     batch = images(400)
     torch.manual_seed(0)
     cut = cutout(batch)
@@ -76,8 +76,8 @@ def test_cutout_makes_one_square_of_half_the_side_grey_and_leaves_the_rest() -> 
     assert all(int(hole.sum()) == int(hole.any(1).sum()) * int(hole.any(0).sum()) for hole in holes)
 
 
-def test_no_names_change_nothing_and_unknown_ones_are_refused() -> None:
+def test_no_names_return_the_images_unchanged_and_unknown_names_raise_usage_error() -> None:
     batch = images(2)
-    assert augment(batch, parse("")) is batch
+    assert augment(batch, parse_augmentations("")) is batch
     with pytest.raises(UsageError, match="did you mean 'cutout'"):
-        parse("color,cutuot")
+        parse_augmentations("color,cutuot")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulacra.objectives.divergence import (
-    importance_bound,
+    importance_weighted_bound,
     kl_to_standard_normal,
     normal_log_density,
     standard_normal_log_density,
@@ -21,7 +21,7 @@ means = st.floats(-20, 20, width=32)
 log_vars = st.floats(-12, 12, width=32)
 
 
-def test_kl_of_a_shifted_normal_is_half_the_squared_shift_and_its_gradient_is_the_shift() -> None:
+def test_kl_of_a_normal_with_mean_3_is_4_5_nats_and_its_gradient_is_3() -> None:
     # trap 2: a KL that is clamped to a capacity of 0 has neither the value nor the gradient
     mean = torch.tensor(3.0, requires_grad=True)
     kl = kl_to_standard_normal(mean, torch.tensor(0.0))
@@ -45,7 +45,7 @@ def test_kl_takes_the_logarithm_of_the_variance_not_of_the_standard_deviation() 
     assert kl.item() == pytest.approx((4 - 1 - math.log(4)) / 2, rel=1e-12)
 
 
-def test_kl_of_each_dimension_keeps_the_shape() -> None:
+def test_kl_is_computed_per_dimension() -> None:
     assert kl_to_standard_normal(torch.zeros(4, 3), torch.zeros(4, 3)).shape == (4, 3)
 
 
@@ -84,40 +84,40 @@ def test_gradients_of_divergences_and_densities_pass_gradcheck() -> None:
     value, mean, log_var = (torch.randn(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(3))
     assert torch.autograd.gradcheck(kl_to_standard_normal, (mean, log_var))
     assert torch.autograd.gradcheck(normal_log_density, (value, mean, log_var))
-    assert torch.autograd.gradcheck(importance_bound, (value,))
+    assert torch.autograd.gradcheck(importance_weighted_bound, (value,))
 
 
-def test_importance_bound_of_one_particle_is_its_log_weight() -> None:
+def test_the_importance_weighted_bound_of_one_particle_is_its_log_weight() -> None:
     log_weights = torch.tensor([[-85.25, 3.0, 0.0]])
-    assert torch.equal(importance_bound(log_weights), log_weights[0])
+    assert torch.equal(importance_weighted_bound(log_weights), log_weights[0])
 
 
-def test_importance_bound_of_equal_weights_is_that_weight_whatever_their_number() -> None:
+def test_the_importance_weighted_bound_of_equal_weights_is_their_logarithm() -> None:
     for count in (1, 2, 64, 5000):
-        bound = importance_bound(torch.full((count, 2), -85.0, dtype=torch.float64))
+        bound = importance_weighted_bound(torch.full((count, 2), -85.0, dtype=torch.float64))
         assert bound.tolist() == pytest.approx([-85.0, -85.0], rel=1e-13)
 
 
-def test_importance_bound_averages_weights_and_not_their_logarithms() -> None:
+def test_the_importance_weighted_bound_averages_weights_and_not_their_logarithms() -> None:
     # weights 1 and 3: log 2; the mean of the logarithms would be log(3) / 2
-    assert importance_bound(torch.tensor([[0.0], [math.log(3.0)]])).item() == pytest.approx(math.log(2.0), rel=1e-6)
+    assert importance_weighted_bound(torch.tensor([[0.0], [math.log(3.0)]])).item() == pytest.approx(math.log(2.0), rel=1e-6)
 
 
-def test_importance_bound_survives_weights_that_overflow_and_underflow() -> None:
-    bound = importance_bound(torch.tensor([[-1e4, 1e4], [-1e4, -1e4], [-math.inf, -1e4]]))
+def test_the_importance_weighted_bound_is_finite_for_weights_that_overflow_or_underflow() -> None:
+    bound = importance_weighted_bound(torch.tensor([[-1e4, 1e4], [-1e4, -1e4], [-math.inf, -1e4]]))
     assert bound.tolist() == pytest.approx([-1e4 + math.log(2 / 3), 1e4 - math.log(3)], rel=1e-6)
 
 
-def test_gradient_of_the_importance_bound_is_the_normalized_weights() -> None:
+def test_the_gradient_of_the_importance_weighted_bound_equals_the_normalized_weights() -> None:
     # Burda et al. 2015, eq. 13
     torch.manual_seed(0)
     log_weights = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(importance_bound(log_weights).sum(), log_weights)
+    (gradient,) = torch.autograd.grad(importance_weighted_bound(log_weights).sum(), log_weights)
     torch.testing.assert_close(gradient, log_weights.detach().softmax(0), rtol=1e-12, atol=0)
 
 
 @given(st.lists(st.floats(-300, 50, width=32), min_size=1, max_size=12))
-def test_importance_bound_lies_between_mean_and_maximum_and_agrees_with_scipy(values: list[float]) -> None:
-    bound = importance_bound(torch.tensor(values, dtype=torch.float64)[:, None]).item()
+def test_the_importance_weighted_bound_lies_between_mean_and_maximum_and_agrees_with_scipy(values: list[float]) -> None:
+    bound = importance_weighted_bound(torch.tensor(values, dtype=torch.float64)[:, None]).item()
     assert np.mean(values) - 1e-9 <= bound <= max(values) + 1e-9
     assert bound == pytest.approx(float(scipy.special.logsumexp(values)) - math.log(len(values)), rel=1e-12, abs=1e-12)

@@ -1,4 +1,4 @@
-"""Likelihoods of pixels against closed forms, brute force in float64 and scipy."""
+"""Pixel likelihoods against closed forms, float64 brute force and SciPy."""
 
 import math
 
@@ -15,7 +15,7 @@ from simulacra.objectives.likelihood import bernoulli, bits_per_dimension, discr
 
 LEVELS = torch.arange(256, dtype=torch.float64)[:, None] / 255  # one image of one pixel for every level
 
-# what a decoder can say lies in [0, 1] and [-7, 7]; the functions must hold beyond
+# decoders' means lie in [0, 1] and their log-scales in [-7, 7]; the functions must be correct beyond
 centres = st.floats(-2, 3)
 widths = st.floats(-12, 12)
 
@@ -26,7 +26,7 @@ def masses(mean: float, log_scale: float, dtype: torch.dtype = torch.float64) ->
 
 
 def brute_force(mean: float, log_scale: float) -> np.ndarray:
-    """Return log(F(upper) - F(lower)) by the definition, from the tail in which the difference does not cancel."""
+    """Return log(F(upper) - F(lower)) by definition, computed in the tail in which the difference does not cancel."""
     levels = LEVELS.numpy()[:, 0]
     upper, lower = ((levels + side / 255 - mean) / math.exp(log_scale) for side in (0.5, -0.5))
     upper[-1], lower[0] = np.inf, -np.inf
@@ -41,7 +41,7 @@ def test_masses_of_all_levels_sum_to_one(mean: float, log_scale: float) -> None:
 
 
 @given(st.floats(0, 1), st.floats(-7, 7))
-def test_masses_sum_to_one_in_float32_over_all_that_a_decoder_can_say(mean: float, log_scale: float) -> None:
+def test_masses_sum_to_one_in_float32_over_the_range_of_a_decoder(mean: float, log_scale: float) -> None:
     # edges of neighbouring bins differ by up to three roundings of 2^-24, stretched by 1/scale
     tolerance = 2e-5 + 3 * 2**-24 * math.exp(-log_scale)
     assert masses(mean, log_scale, torch.float32).exp().sum().item() == pytest.approx(1, abs=tolerance)
@@ -53,7 +53,7 @@ def test_masses_agree_with_brute_force(mean: float, log_scale: float) -> None:
 
 
 @given(st.floats(0, 1, width=32), st.floats(-7, 7, width=32))
-def test_float32_masses_agree_with_float64_in_the_far_tails_too(mean: float, log_scale: float) -> None:
+def test_float32_masses_agree_with_float64_even_in_the_tails(mean: float, log_scale: float) -> None:
     exact = brute_force(mean, log_scale)
     tolerance = 1e-5 * (1 + np.abs(exact)) + 3 * 2**-24 * math.exp(-log_scale)
     assert np.all(np.abs(masses(mean, log_scale, torch.float32).numpy() - exact) <= tolerance)
@@ -81,21 +81,21 @@ def test_gradients_of_the_likelihoods_pass_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda m: bernoulli(m, observed), (mean,))
 
 
-def test_a_logistic_as_wide_as_can_be_splits_its_mass_between_the_two_ends() -> None:
+def test_a_very_wide_logistic_has_half_of_its_mass_in_each_outermost_bin() -> None:
     log_mass = masses(0.5, 12.0)
     assert log_mass[[0, -1]].exp().tolist() == pytest.approx([0.5, 0.5], abs=1e-5)
 
 
-def test_a_logistic_as_narrow_as_can_be_puts_all_its_mass_on_its_level() -> None:
+def test_a_very_narrow_logistic_has_all_its_mass_in_one_bin() -> None:
     for level in (0, 1, 128, 254, 255):
         assert masses(level / 255, -12.0)[level].item() == pytest.approx(0, abs=1e-9)
 
 
-def test_the_bins_are_symmetric_under_inversion_of_grey() -> None:
+def test_masses_are_symmetric_under_inversion_of_grey_levels() -> None:
     torch.testing.assert_close(masses(0.2, -3.0), masses(0.8, -3.0).flip(0), rtol=1e-9, atol=1e-9)
 
 
-def test_gaussian_density_agrees_with_scipy_and_broadcasts_one_sigma() -> None:
+def test_the_gaussian_density_agrees_with_scipy_and_broadcasts_sigma() -> None:
     rng = np.random.default_rng(0)
     mean, observed = rng.uniform(size=(5, 3, 4, 2)), rng.uniform(size=(5, 3, 4, 2))
     log_sigma = math.log(0.1)
@@ -104,7 +104,7 @@ def test_gaussian_density_agrees_with_scipy_and_broadcasts_one_sigma() -> None:
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-7)  # log_sigma is float32
 
 
-def test_gaussian_density_at_its_mean_is_the_normalization() -> None:
+def test_the_gaussian_density_at_its_mean_is_the_normalization_constant() -> None:
     mean = torch.rand(2, 1, 2, 2)
     expected = -4 * (math.log(0.1) + 0.5 * math.log(2 * math.pi))
     assert gaussian(mean, torch.tensor(math.log(0.1)), mean).tolist() == pytest.approx([expected] * 2, rel=1e-6)
@@ -125,7 +125,7 @@ def test_bernoulli_of_grey_levels_is_minus_the_cross_entropy() -> None:
     torch.testing.assert_close(bernoulli(logits, grey), expected, rtol=1e-10, atol=0)
 
 
-def test_bernoulli_stays_finite_for_logits_of_any_size() -> None:
+def test_bernoulli_is_finite_for_extreme_logits() -> None:
     logits = torch.tensor([[1e4, -1e4]], requires_grad=True)
     value = bernoulli(logits, torch.tensor([[0.0, 1.0]]))
     (gradient,) = torch.autograd.grad(value.sum(), logits)
@@ -133,21 +133,22 @@ def test_bernoulli_stays_finite_for_logits_of_any_size() -> None:
     assert gradient.tolist() == [[-1.0, 1.0]]
 
 
-def test_fair_coins_cost_log_two_nats_a_pixel_which_is_one_bit_per_dimension() -> None:
+def test_logits_of_zero_cost_one_bit_per_dimension() -> None:
     nats = -bernoulli(torch.zeros(1, 1, 28, 28), torch.ones(1, 1, 28, 28))
     assert nats.item() == pytest.approx(784 * math.log(2), rel=1e-6)
     assert bits_per_dimension(nats.item(), 784) == pytest.approx(1.0, rel=1e-6)
 
 
-def test_a_uniform_choice_of_256_levels_costs_eight_bits_per_dimension() -> None:
+def test_a_uniform_distribution_over_256_levels_costs_eight_bits_per_dimension() -> None:
     assert bits_per_dimension(3072 * math.log(256), 3072) == pytest.approx(8.0, rel=1e-12)
 
 
-def test_no_grey_bernoulli_score_of_mnist_falls_below_its_entropy_of_45_53_nats(mnist_test_images: Tensor) -> None:
+def test_the_bernoulli_cross_entropy_of_mnist_is_bounded_by_its_entropy_of_45_53_nats(mnist_test_images: Tensor) -> None:
     exact = mnist_test_images.double().numpy()
     entropy = (scipy.special.entr(exact) + scipy.special.entr(1 - exact)).sum(1)
     assert entropy.mean() == pytest.approx(45.53, abs=0.005)
-    perfect = torch.logit(mnist_test_images, eps=1e-6)  # a decoder that says the grey levels, black and white up to 1e-6
-    nats = -bernoulli(perfect, mnist_test_images).double().numpy()
+    # the optimal decoder: probabilities equal to the grey levels, clipped to [1e-6, 1 - 1e-6]
+    optimal = torch.logit(mnist_test_images, eps=1e-6)
+    nats = -bernoulli(optimal, mnist_test_images).double().numpy()
     assert nats.mean() == pytest.approx(entropy.mean(), abs=784 * 1.5e-6)
     assert np.all(nats >= entropy * (1 - 1e-5))

@@ -1,1 +1,1 @@
-"""The mathematics of diffusion and flow matching: pure functions of noise levels and of a denoiser, without a network."""
+"""The mathematics of diffusion models and flow matching, as pure functions of noise levels and of a denoiser."""

@@ -1,11 +1,11 @@
-"""Classifier-free guidance: classes, more decidedly (Ho & Salimans 2022)."""
+"""Classifier-free guidance (Ho & Salimans 2022)."""
 
 from torch import Tensor
 
 
-def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
-    """Return unconditional + guidance * (conditional - unconditional), of estimates of the image, or equally of the noise.
+def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
+    """Return unconditional + guidance_scale * (conditional - unconditional), for predictions of the image or of the noise.
 
-    guidance 1 is the conditional estimate and 0 the other one; theirs is w = guidance - 1 (Ho & Salimans 2022, eq. 6).
+    A scale of 1 gives the conditional prediction, 0 the unconditional one. The paper's w is guidance_scale - 1 (eq. 6).
     """
-    return unconditional + guidance * (conditional - unconditional)
+    return unconditional + guidance_scale * (conditional - unconditional)

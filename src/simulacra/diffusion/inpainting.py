@@ -1,21 +1,22 @@
-"""Filling in what is missing of an image, with a model that was never trained to."""
+"""Inpainting with a diffusion or flow model that was not trained for it."""
 
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import Level
-from simulacra.diffusion.samplers import Denoiser, Estimate
+from simulacra.diffusion.noise_levels import NoiseLevels
+from simulacra.diffusion.samplers import Denoiser, DenoiserOutput
 
 
-def inpainting(denoise: Denoiser, images: Tensor, known: Tensor) -> Denoiser:
-    """Return a denoiser whose estimate is right where pixels are known: there it is the image (Song et al. 2021, app. I.2).
+def inpainting_denoiser(denoiser: Denoiser, images: Tensor, known: Tensor) -> Denoiser:
+    """Return a denoiser that predicts the given images [b ...] at known pixels (after Song et al. 2021, appendix I.2).
 
-    images: [b ...]; known: 1 where a pixel is known and 0 where not, broadcast against them. Theirs replaces the noisy pixels by
-    the known ones with fresh noise; replacing the estimate lets any sampler be used, and deterministic ones stay so. Either way
-    what is known acts on the rest through the network alone, so that results are plausible, not draws of the exact posterior.
+    known: 1 for known and 0 for missing pixels, broadcast against images. The paper replaces the noisy pixels by the known ones
+    with fresh noise; replacing the prediction works with every sampler and keeps deterministic samplers deterministic. In both
+    cases the known pixels influence the others through the network only, so results are plausible, but not samples from the exact
+    posterior.
     """
 
-    def filled(noisy: Tensor, level: Level) -> Estimate:
-        found = denoise(noisy, level)
-        return Estimate(known * images + (1 - known) * found.image, found.share)
+    def denoise(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
+        output = denoiser(noisy, level)
+        return DenoiserOutput(known * images + (1 - known) * output.image, output.variance_interpolation)
 
-    return filled
+    return denoise

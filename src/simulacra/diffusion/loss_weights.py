@@ -1,7 +1,7 @@
-"""Loss weights: how much the squared error of the estimated image counts at each level.
+"""Loss weights: the weight of the squared error of the predicted image at each noise level.
 
-The error of a network's output is that of the image over the parameterization's `scale`, so that the same weight is the square
-of `scale` times as large for it: what is trained is the weight, whichever the output means.
+The error of the network's output is the image's error divided by the parameterization's c_out, so the equivalent weight of the
+output's squared error is c_out^2 times as large (`output_weight`).
 """
 
 from collections.abc import Callable
@@ -9,36 +9,36 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import Level
-from simulacra.diffusion.parameterizations import Factors
+from simulacra.diffusion.noise_levels import NoiseLevels
+from simulacra.diffusion.parameterizations import Coefficients
 
 _GAMMA = 5.0  # Hang et al. 2023, section 3.4
 _DATA_STD = 0.5  # standard deviation of images in [-1, 1] (Karras et al. 2022, table 1)
 
 
-def simple(level: Level) -> Tensor:
-    """Return the SNR: the squared error of the noise, unweighted (Ho et al. 2020, eq. 14)."""
+def simple(level: NoiseLevels) -> Tensor:
+    """Return the SNR: the unweighted squared error of the noise (Ho et al. 2020, eq. 14)."""
     return level.snr
 
 
-def min_snr(level: Level) -> Tensor:
-    """Return min(SNR, 5), so that the least noisy levels do not outweigh the others (Hang et al. 2023, section 3.4)."""
+def min_snr(level: NoiseLevels) -> Tensor:
+    """Return min(SNR, 5), which limits the weight of the least noisy levels (Hang et al. 2023, section 3.4)."""
     return level.snr.clamp_max(_GAMMA)
 
 
-def edm(level: Level) -> Tensor:
-    """Return SNR + 1 / 0.5^2: the squared error of the preconditioned output, unweighted (Karras et al. 2022, table 1)."""
+def edm(level: NoiseLevels) -> Tensor:
+    """Return SNR + 1 / 0.5^2: the unweighted squared error of the preconditioned output (Karras et al. 2022, table 1)."""
     return level.snr + 1 / _DATA_STD**2
 
 
-def straight(level: Level) -> Tensor:
-    """Return ((alpha + sigma) / sigma)^2: the squared error of the velocity, unweighted (Lipman et al. 2022, eq. 23)."""
+def flow_matching(level: NoiseLevels) -> Tensor:
+    """Return ((alpha + sigma) / sigma)^2: the unweighted squared error of the velocity (Lipman et al. 2022, eq. 23)."""
     return ((level.alpha + level.sigma) / level.sigma) ** 2
 
 
-WEIGHTS: dict[str, Callable[[Level], Tensor]] = {"simple": simple, "min-snr": min_snr, "edm": edm, "straight": straight}
+LOSS_WEIGHTS: dict[str, Callable[[NoiseLevels], Tensor]] = {"simple": simple, "min-snr": min_snr, "edm": edm}
 
 
-def of_output(weight: Tensor, factors: Factors) -> Tensor:
-    """Return the weight of an output's squared error, from that of the image's."""
-    return weight * torch.square(factors.scale)
+def output_weight(image_weight: Tensor, coefficients: Coefficients) -> Tensor:
+    """Convert a weight of the image's squared error to the equivalent weight of the output's squared error."""
+    return image_weight * torch.square(coefficients.c_out)

@@ -1,11 +1,10 @@
-"""Samplers: from noise to images along a row of noise levels, as pure functions of a denoiser.
+"""Samplers: functions that follow a sequence of noise levels from noise to images, given a denoiser (after k-diffusion).
 
-A denoiser estimates the image in a noisy one. Deterministic samplers solve the probability-flow equation (Song et al. 2021,
-eq. 13), whose solutions carry noise to images one to one; they run along the levels in either direction, so that they also find
-the noise of an image. Random ones draw what they need from `draw`, and from nowhere else.
+Deterministic samplers solve the probability flow ODE (Song et al. 2021, eq. 13), which maps noise to images one to one. They
+follow levels in either order, so they also encode images as noise. Stochastic samplers draw fresh noise from `noise_source` only.
 
-Levels may end with the image itself (sigma 0): the last step then goes straight to the estimate. They may also begin without any
-image (alpha 0), as flow matching does. Where a denoiser is called, its level has noise.
+The last level can be the clean image (sigma 0): then the last step returns the denoiser's prediction. The first level can be pure
+noise (alpha 0), as in flow matching. Denoisers are called at levels with sigma > 0 only.
 """
 
 from collections.abc import Callable
@@ -16,143 +15,156 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import Level, over
-from simulacra.diffusion.parameterizations import noise_of
+from simulacra.diffusion.noise_levels import NoiseLevels, broadcast_like
+from simulacra.diffusion.parameterizations import noise_from_image
 from simulacra.diffusion.schedules import Spacing
 from simulacra.diffusion.variances import learned_log_variance, posterior_variance
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a denoiser says of noisy images: the image [b ...], and the learned share of the variance [b ...] if there is one."""
+class DenoiserOutput:
+    """The prediction of a denoiser.
+
+    image: the predicted image [b ...]; variance_interpolation: v [b ...] of Nichol & Dhariwal (2021, eq. 15) if the model learns
+    variances (see `variances.learned_log_variance`).
+    """
 
     image: Tensor
-    share: Tensor | None = None
+    variance_interpolation: Tensor | None = None
 
 
-Denoiser = Callable[[Tensor, Level], Estimate]
-"""From noisy images [b ...] at one level (scalars) to an estimate."""
+Denoiser = Callable[[Tensor, NoiseLevels], DenoiserOutput]
+"""From noisy images [b ...] at one level (scalars) to the predicted images."""
 
-Draw = Callable[[], Tensor]
-"""Returns standard normal noise of the shape of the images, fresh at each call."""
-
-
-class Walk(Protocol):
-    """From noisy images at the first of the levels to images at the last of them."""
-
-    def __call__(self, denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
-        """Return images at the last level; `eta` is the share of fresh noise, for samplers that take one."""
+NoiseSource = Callable[[], Tensor]
+"""Returns new standard normal noise of the images' shape at each call."""
 
 
-def ancestral(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
-    """Draw each level from its distribution given the one before and the estimated image (Ho et al. 2020, algorithm 2).
+class SamplerFunction(Protocol):
+    """A sampler: from noisy images at the first level to images at the last level."""
 
-    Mean and variance are those between the two levels at hand, whichever were left out between them (trap 12). The variance is
-    the posterior's (their beta tilde), or the learned one (Nichol & Dhariwal 2021, eq. 15).
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0
+    ) -> Tensor:
+        """Return images [b ...] at the last level; `eta` is the fraction of fresh noise, ignored by samplers other than DDIM."""
+
+
+def sample_ancestral(
+    denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0
+) -> Tensor:
+    """Sample each level given the previous one and the predicted image (Ho et al. 2020, algorithm 2).
+
+    Mean and variance are those of a step between the two given levels, which can be any distance apart (trap 12). The variance is
+    the posterior variance (beta tilde), or the learned variance if there is one (Nichol & Dhariwal 2021, eq. 15).
     """
-    for here, there in pairwise(levels):
-        estimate = denoise(noisy, here)
-        mean = posterior_mean(estimate.image, noisy, here, there)
-        noisy = mean if there.sigma == 0 else mean + _deviation(estimate, here, there, noisy) * draw()
-    return noisy
+    for level, next_level in pairwise(levels):
+        output = denoiser(x, level)
+        mean = posterior_mean(output.image, x, level, next_level)
+        x = mean if next_level.sigma == 0 else mean + _standard_deviation(output, level, next_level, x) * noise_source()
+    return x
 
 
-def posterior_mean(images: Tensor, noisy: Tensor, here: Level, there: Level) -> Tensor:
-    """Return the mean of `there` given `here` and the image (Ho et al. 2020, eq. 7, for levels however far apart), [] or [b]."""
-    known = there.sigma**2 / here.sigma**2 * here.alpha / there.alpha
-    return over(known, noisy) * noisy + over(there.alpha - here.alpha * known, noisy) * images
+def posterior_mean(images: Tensor, noisy: Tensor, level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the mean [b ...] of `next_level` given the image and the noisy image at `level` (Ho et al. 2020, eq. 7).
 
-
-def ddim(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
-    """Go to the next level with the noise that was found, eta of it fresh (Song et al. 2020, eq. 12 and 16).
-
-    eta 0 is deterministic, and then the exact solution for a constant estimate of the image; eta 1 is `ancestral`.
+    Levels are [] or [b], and can be any distance apart.
     """
-    for here, there in pairwise(levels):
-        image = denoise(noisy, here).image
-        fresh = eta**2 * posterior_variance(here, there) if eta else torch.zeros_like(there.sigma)
-        kept = (there.sigma**2 - fresh).sqrt().to(noisy)
-        noisy = there.of(noisy).alpha * image + kept * noise_of(image, noisy, here)
+    coefficient = next_level.sigma**2 / level.sigma**2 * level.alpha / next_level.alpha
+    image_coefficient = next_level.alpha - level.alpha * coefficient
+    return broadcast_like(coefficient, noisy) * noisy + broadcast_like(image_coefficient, noisy) * images
+
+
+def sample_ddim(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0) -> Tensor:
+    """Sample with DDIM: combine the predicted image and noise at the next level (Song et al. 2020, eq. 12 and 16).
+
+    eta 0 is deterministic, and exact if the predicted image is constant; eta 1 equals ancestral sampling.
+    """
+    for level, next_level in pairwise(levels):
+        denoised = denoiser(x, level).image
+        fresh = eta**2 * posterior_variance(level, next_level) if eta else torch.zeros_like(next_level.sigma)
+        kept = (next_level.sigma**2 - fresh).sqrt().to(x)
+        x = next_level.broadcast_to(x).alpha * denoised + kept * noise_from_image(denoised, x, level)
         if fresh > 0:
-            noisy = noisy + fresh.sqrt().to(noisy) * draw()
-    return noisy
+            x = x + fresh.sqrt().to(x) * noise_source()
+    return x
 
 
-def euler(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
-    """Follow the flow's direction at each level up to the next: Euler's method, of first order.
+def sample_euler(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0) -> Tensor:
+    """Sample with Euler's method, of first order (Karras et al. 2022, eq. 4).
 
-    The direction is that of noisy / alpha over sigma / alpha (Karras et al. 2022, eq. 4). In these coordinates, and in all that
-    are proportional to them, a step of Euler's is one of DDIM's with eta 0; the two differ by the levels they are used with.
+    In the coordinates x / alpha over sigma / alpha, and in all proportional ones, a step equals a step of DDIM with eta 0; the
+    two samplers differ in the spacing of their levels.
     """
-    return ddim(denoise, noisy, levels, draw)
+    return sample_ddim(denoiser, x, levels, noise_source)
 
 
-def heun(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
-    """Follow the mean of the directions at both ends of a step (Karras et al. 2022, algorithm 1 without churn): second order.
+def sample_heun(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0) -> Tensor:
+    """Sample with Heun's method, of second order (Karras et al. 2022, algorithm 1 without churn).
 
-    Two evaluations a step, one in the step to the image itself. The coordinates are noisy / (alpha + sigma) over
-    sigma / (alpha + sigma), where every path is a straight one and the direction is noise - image: those of Karras et al. have no
-    beginning where alpha is 0.
+    Calls the denoiser twice per step, once in a step to sigma 0. The coordinates are x / (alpha + sigma) over
+    sigma / (alpha + sigma), in which the derivative is noise - image; those of Karras et al. are undefined where alpha is 0.
     """
-    for here, there in pairwise(levels):
-        at, ahead = here.of(noisy), there.of(noisy)
-        image = denoise(noisy, here).image
-        direction = noise_of(image, noisy, here) - image
-        share = there.sigma / (there.alpha + there.sigma) - here.sigma / (here.alpha + here.sigma)
-        step = share.to(noisy)
-        start, total = noisy / (at.alpha + at.sigma), ahead.alpha + ahead.sigma
-        noisy = total * (start + step * direction)
-        if there.sigma > 0:
-            image = denoise(noisy, there).image
-            noisy = total * (start + 0.5 * step * (direction + noise_of(image, noisy, there) - image))
-    return noisy
+    for level, next_level in pairwise(levels):
+        current, following = level.broadcast_to(x), next_level.broadcast_to(x)
+        denoised = denoiser(x, level).image
+        derivative = noise_from_image(denoised, x, level) - denoised
+        difference = next_level.sigma / (next_level.alpha + next_level.sigma) - level.sigma / (level.alpha + level.sigma)
+        step = difference.to(x)
+        start, scale = x / (current.alpha + current.sigma), following.alpha + following.sigma
+        x = scale * (start + step * derivative)
+        if next_level.sigma > 0:
+            denoised = denoiser(x, next_level).image
+            x = scale * (start + 0.5 * step * (derivative + noise_from_image(denoised, x, next_level) - denoised))
+    return x
 
 
-def sample_dpmpp_2m(denoise: Denoiser, noisy: Tensor, levels: Level, draw: Draw, *, eta: float = 0.0) -> Tensor:
-    """Solve for an estimate that is linear in the log SNR, by two levels: DPM-Solver++(2M) (Lu et al. 2022, algorithm 2).
+def sample_dpmpp_2m(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_source: NoiseSource, *, eta: float = 0.0) -> Tensor:
+    """Sample with DPM-Solver++(2M), a multistep method of second order (Lu et al. 2022, algorithm 2).
 
-    Second order with one evaluation a step. The first step, and one to the image itself, take the estimate as constant.
+    Calls the denoiser once per step. The first step and a step to sigma 0 are of first order.
     """
-    before, width_before = noisy, None
-    for here, there in pairwise(levels):
-        image = denoise(noisy, here).image
-        width = 0.5 * (there.log_snr - here.log_snr)
-        straightened = image
-        if width_before is not None and there.sigma > 0:
-            share = (0.5 * width / width_before).to(noisy)
-            straightened = image + share * (image - before)
-        ratio = (there.sigma / here.sigma).to(noisy)
-        noisy = ratio * noisy - (there.alpha * torch.expm1(-width)).to(noisy) * straightened
-        before, width_before = image, width
-    return noisy
+    previous, previous_step = x, None
+    for level, next_level in pairwise(levels):
+        denoised = denoiser(x, level).image
+        step = 0.5 * (next_level.log_snr - level.log_snr)
+        extrapolated = denoised
+        if previous_step is not None and next_level.sigma > 0:
+            ratio = (0.5 * step / previous_step).to(x)
+            extrapolated = denoised + ratio * (denoised - previous)
+        decay = (next_level.sigma / level.sigma).to(x)
+        x = decay * x - (next_level.alpha * torch.expm1(-step)).to(x) * extrapolated
+        previous, previous_step = denoised, step
+    return x
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A walk with the grid it is used on. random: whether it draws noise beyond that which it begins with, even with eta 0."""
+    """A sampler function and its settings.
 
-    walk: Walk
+    spacing: of its noise levels; stochastic: whether it draws fresh noise even if eta is 0; evaluations: denoiser calls per step.
+    """
+
+    sample: SamplerFunction
     spacing: Spacing
-    random: bool = False
+    stochastic: bool = False
     evaluations: int = 1
-    """Of the denoiser, in a step."""
 
 
 SAMPLERS: dict[str, Sampler] = {
     "dpmpp-2m": Sampler(sample_dpmpp_2m, "log-snr"),
-    "ddim": Sampler(ddim, "time"),
-    "heun": Sampler(heun, "karras", evaluations=2),
-    "euler": Sampler(euler, "karras"),
-    "ancestral": Sampler(ancestral, "time", random=True),
+    "ddim": Sampler(sample_ddim, "time"),
+    "heun": Sampler(sample_heun, "karras", evaluations=2),
+    "euler": Sampler(sample_euler, "karras"),
+    "ancestral": Sampler(sample_ancestral, "time", stochastic=True),
 }
 
 
-def nothing() -> Tensor:
-    """Raise RuntimeError: what a deterministic walk has for `draw`."""
-    raise RuntimeError("a deterministic sampler asked for noise: this is a mistake in the sampler")
+def no_noise() -> Tensor:
+    """Raise RuntimeError: the noise source for deterministic samplers, which must not call it."""
+    raise RuntimeError("a deterministic sampler requested noise, which is an error in the sampler")
 
 
-def _deviation(estimate: Estimate, here: Level, there: Level, noisy: Tensor) -> Tensor:
-    if estimate.share is None:
-        return posterior_variance(here, there).sqrt().to(noisy)
-    return torch.exp(0.5 * learned_log_variance(estimate.share, here, there))
+def _standard_deviation(output: DenoiserOutput, level: NoiseLevels, next_level: NoiseLevels, x: Tensor) -> Tensor:
+    if output.variance_interpolation is None:
+        return posterior_variance(level, next_level).sqrt().to(x)
+    return torch.exp(0.5 * learned_log_variance(output.variance_interpolation, level, next_level))

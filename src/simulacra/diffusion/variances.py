@@ -1,52 +1,48 @@
-"""The variance of one step back, from a level `here` to a less noisy one `there`, however far they lie apart.
+"""Variances of a reverse step from a noise level `level` to a less noisy `next_level`, any distance apart.
 
-The steps of a strided chain are steps like any other: all that counts are the two levels at its ends (trap 12).
+Steps of a strided chain are computed from their two levels only; the levels skipped between them have no influence (trap 12).
 """
 
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import Level
+from simulacra.diffusion.noise_levels import NoiseLevels
 
 
-def log_kept(here: Level, there: Level) -> Tensor:
-    """Return log((alpha_here / alpha_there)^2), for the share of variance that survives the step forward: log(1 - beta)."""
-    return 2 * (here.alpha.log() - there.alpha.log())
+def forward_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the variance of the forward step: sigma^2 - (alpha / next_alpha)^2 next_sigma^2 (Kingma et al. 2021, appendix A.1).
 
-
-def step_variance(here: Level, there: Level) -> Tensor:
-    """Return the variance of a step forward, sigma_here^2 - (alpha_here / alpha_there)^2 sigma_there^2 (Kingma et al. 2021, A.1).
-
-    On variance-preserving paths it is beta of Ho et al. (2020, eq. 2). Computed as -sigma_here^2 expm1(-difference of log SNR),
-    which does not cancel where steps are small.
+    On variance-preserving paths it equals beta of Ho et al. (2020, eq. 2). Computed as -sigma^2 expm1(log SNR - next log SNR),
+    which has no cancellation for small steps.
     """
-    return here.sigma**2 * -torch.expm1(here.log_snr - there.log_snr)
+    return level.sigma**2 * -torch.expm1(level.log_snr - next_level.log_snr)
 
 
-def posterior_variance(here: Level, there: Level) -> Tensor:
-    """Return the variance of `there` given `here` and the image (Ho et al. 2020, eq. 7): what a step needs if the image is known.
+def posterior_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the variance of the forward process posterior, beta tilde of Ho et al. (2020, eq. 7); 0 if next_sigma is 0.
 
-    sigma_there^2 / sigma_here^2 times that of the step forward. Zero where `there` has no noise.
+    It equals next_sigma^2 / sigma^2 times the forward variance, and is the reverse variance for a known image, the lower bound.
     """
-    return there.sigma**2 * -torch.expm1(here.log_snr - there.log_snr)
+    return next_level.sigma**2 * -torch.expm1(level.log_snr - next_level.log_snr)
 
 
-def widest_variance(here: Level, there: Level) -> Tensor:
-    """Return the variance of `there` given `here` where images are standard normal: sigma^2 = beta (Ho et al. 2020, section 3.2).
+def upper_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the reverse variance for standard normal images, the upper bound (Ho et al. 2020, section 3.2).
 
-    It is the variance of the step forward, over (alpha_here / alpha_there)^2 + it: beta itself on variance-preserving paths.
+    On variance-preserving paths it equals beta; in general forward / ((alpha / next_alpha)^2 + forward / (next_alpha^2 +
+    next_sigma^2)), with forward the forward variance.
     """
-    forward = step_variance(here, there)
-    prior = there.alpha**2 + there.sigma**2
-    kept = (here.alpha / there.alpha) ** 2
+    forward = forward_variance(level, next_level)
+    prior = next_level.alpha**2 + next_level.sigma**2
+    kept = (level.alpha / next_level.alpha) ** 2
     return forward * prior / (kept * prior + forward)
 
 
-def learned_log_variance(share: Tensor, here: Level, there: Level) -> Tensor:
-    """Return exp's argument in Nichol & Dhariwal (2021, eq. 15): share * log(widest) + (1 - share) * log(posterior).
+def learned_log_variance(interpolation: Tensor, level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the logarithm of a learned variance: v log(upper) + (1 - v) log(posterior) (Nichol & Dhariwal 2021, eq. 15).
 
-    Interpolated in the logarithm, not linearly (trap 13). share: a network's output of any shape, nominally in [0, 1], against
-    which levels are broadcast; the result has its type. `there` must have noise.
+    The interpolation is in the logarithm (trap 13). interpolation: v, computed from a network's output, nominally in [0, 1], of
+    any shape that broadcasts with the levels; the result has its dtype. `next_level` must have noise.
     """
-    widest, posterior = (variance(here, there).log().to(share) for variance in (widest_variance, posterior_variance))
-    return share * widest + (1 - share) * posterior
+    upper, lower = (variance(level, next_level).log().to(interpolation) for variance in (upper_variance, posterior_variance))
+    return interpolation * upper + (1 - interpolation) * lower

@@ -1,4 +1,4 @@
-"""The families: every module of this folder is one, found by its file name."""
+"""Families of generative models: every module of this folder defines one, found by its file name."""
 
 import inspect
 import pkgutil
@@ -17,7 +17,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> "type[Family]":
-    """Return the family of this name; raises UsageError that suggests the nearest, or says what its file lacks."""
+    """Return the family of this name; raises UsageError for an unknown name or an invalid file."""
     if name not in names():
         raise unknown("family", name, names())
     module = import_module(f"{__name__}.{name}")

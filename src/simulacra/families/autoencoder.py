@@ -1,4 +1,4 @@
-"""Autoencoders: squeeze an image through a narrow code and restore it (Hinton & Salakhutdinov 2006)."""
+"""Autoencoders: an encoder and a decoder with a low-dimensional bottleneck (Hinton & Salakhutdinov 2006)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from simulacra.core.capabilities import LatentSpace, Reconstructs
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 
 
@@ -21,19 +21,19 @@ from simulacra.networks.mlp import dense
 class AutoencoderConfig(Config):
     """Settings of an autoencoder."""
 
-    network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
-    latent_dim: int = option(16, "size of the bottleneck", low=1)
-    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each halving of the image", low=1)
-    hidden: tuple[int, ...] = option((128,), "widths of the dense layers before the bottleneck (dense: mirrored after it)", low=1)
-    downsample: Literal["stride", "pool"] = option("stride", "conv: halve by strided convolution or by max pooling")
-    loss: Literal["mse", "bce"] = option("mse", "squared error or binary cross-entropy, summed over pixels")
+    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
+    latent_dim: int = option(16, "number of latent dimensions", low=1)
+    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
+    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
+    downsample: Literal["stride", "pool"] = option("stride", "conv: downsampling by strided convolution or by max pooling")
+    loss: Literal["mse", "bce"] = option("mse", "reconstruction loss, summed over pixels: squared error or binary cross-entropy")
 
 
 class Autoencoder(Family, LatentSpace, Reconstructs):
     """A deterministic encoder and decoder, trained to reproduce their input."""
 
     Config = AutoencoderConfig
-    summary = "squeezes an image through a narrow code and restores it"
+    summary = "a deterministic encoder and decoder with a low-dimensional latent space"
     paper = "Hinton & Salakhutdinov 2006"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "conv": {},
@@ -45,22 +45,22 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
         self.config = config
-        trunk = Trunk(config.network, config.features, config.hidden, config.downsample)
+        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, config.downsample)
         body, features = encoder(data, trunk)
         self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
         self.decoder = decoder(data, trunk, config.latent_dim, data.channels)
 
     @property
     def latent_dim(self) -> int:
-        """Size of the bottleneck."""
+        """Number of latent dimensions."""
         return self.config.latent_dim
 
     def players(self) -> dict[str, nn.Module]:
-        """One player: the whole autoencoder."""
+        """Return one player, the autoencoder."""
         return {"autoencoder": self}
 
     def turns(self) -> tuple[Turn, ...]:
-        """One turn: lower the reconstruction error."""
+        """Return one turn: the reconstruction loss."""
         return (Turn(self._reconstruction_loss),)
 
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
@@ -75,11 +75,11 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
         return torch.sigmoid(self.decoder(latents).float())
 
     def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return the images after the bottleneck."""
+        """Decode the latents of the images."""
         return self.decode(self.encode(images, condition), condition)
 
     def _reconstruction_loss(self, batch: Batch) -> dict[str, Loss]:
-        """Error summed over the pixels of an image, mean over images; `mse` is logged as the mean over pixels."""
+        """Error summed over pixels, mean over images; the logged `mse` is a mean over pixels."""
         logits = self.decoder(self.encode(batch.images)).float()
         squared = (torch.sigmoid(logits) - batch.images) ** 2
         if self.config.loss == "mse":

@@ -1,4 +1,4 @@
-"""A convolutional GAN without normalization, in the layers of a well-known Keras example (losses of Goodfellow et al. 2014)."""
+"""A convolutional GAN without normalization, with the layers of a Keras example (losses of Goodfellow et al. 2014)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
 from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense
-from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, same_output_size
 
 
 @dataclass(frozen=True)
 class ConvGANConfig(AdversarialConfig):
     """Settings of a convolutional GAN."""
 
-    noise: int = option(100, "dimensions of the noise", low=1)
+    noise: int = option(100, "dimensions of the generator's noise", low=1)
     generator_features: int = option(128, "feature maps of each of the generator's layers", low=1)
     discriminator_features: int = option(64, "feature maps of each of the discriminator's layers", low=1)
-    dropout: float = option(0.4, "share of the discriminator's features that are dropped", low=0, high=0.9)
+    dropout: float = option(0.4, "dropout rate of the discriminator", low=0, high=0.9)
 
 
 class ConvGAN(AdversarialGame):
-    """Two halvings of the image, two doublings of a small one; dropout keeps the discriminator from learning by heart."""
+    """Two upsampling layers in the generator; two downsampling layers in the discriminator, each followed by dropout."""
 
     Config = ConvGANConfig
     config: ConvGANConfig
-    summary = "two convolutional networks without batch norm, the discriminator with dropout"
+    summary = "convolutional networks without batch norm; dropout in the discriminator"
     paper = "Goodfellow et al. 2014"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}}
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-4, "beta1": 0.5, "schedule": "constant"}
@@ -44,7 +44,7 @@ class ConvGAN(AdversarialGame):
         self.generator = Generator(_generator_layers(config, data, config.noise + sum(self.label_sizes), sizes), self.label_sizes)
         maps = config.discriminator_features
         body = nn.Sequential(
-            *_halving(data.channels * config.pack, maps, config.dropout), *_halving(maps, maps, config.dropout), Flatten()
+            *_downsample(data.channels * config.pack, maps, config.dropout), *_downsample(maps, maps, config.dropout), Flatten()
         )
         head = dense(maps * sizes[2][0] * sizes[2][1], 1)
         self.discriminator: nn.Module = Discriminator(body, head, self.label_sizes)
@@ -53,10 +53,10 @@ class ConvGAN(AdversarialGame):
 
 
 def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes: list[tuple[int, int]]) -> nn.Sequential:
-    """Return layers from noise [b inputs] to what the sigmoid makes images of.
+    """Return layers from noise [b inputs] to logits of pixels.
 
-    The last is a convolution 7x7. It is written as the transposed one, which is the same layer with its kernel turned by 180
-    degrees, since that has a fast path to a single channel.
+    The last is a 7x7 convolution, written as a transposed one, which is the same layer with the kernel rotated by 180 degrees
+    and is faster for a single channel.
     """
     maps = config.generator_features
     bottom = (maps, *sizes[2])
@@ -72,11 +72,11 @@ def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes:
     )
 
 
-def _halving(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
+def _downsample(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
     return [SameConv2d(inputs, outputs, 3, 2), leaky(), Dropout(dropout)]
 
 
 def _sizes(data: DataSpec) -> list[tuple[int, int]]:
-    """Return the image size before and after each of two halvings."""
+    """Return the image size before and after each of two downsamplings."""
     size = (data.height, data.width)
-    return [size, halved(size), halved(halved(size))]
+    return [size, same_output_size(size), same_output_size(same_output_size(size))]

@@ -1,4 +1,4 @@
-"""DCGAN: adversarial networks of strided convolutions and batch norm, which train stably (Radford et al. 2015)."""
+"""DCGAN: a GAN of strided convolutions with batch norm (Radford et al. 2015)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from simulacra.core.config import option
 from simulacra.core.errors import UsageError
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
 from simulacra.networks.adversarial import Discriminator, Generator, spectrally_normalized
-from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
+from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialize_weights
 from simulacra.networks.labels import label_sizes
 
 
@@ -19,26 +19,24 @@ from simulacra.networks.labels import label_sizes
 class DCGANConfig(AdversarialConfig):
     """Settings of a DCGAN."""
 
-    noise: int = option(100, "dimensions of the noise", low=1)
-    features: tuple[int, ...] = option(
-        (64, 128), "feature maps after each halving of the image (reversed in the generator)", low=1
-    )
-    batch_norm: bool = option(True, "batch norm in the discriminator, as in the paper; the generator always has it")
+    noise: int = option(100, "dimensions of the generator's noise", low=1)
+    features: tuple[int, ...] = option((64, 128), "feature maps after each downsampling by 2 (reversed in the generator)", low=1)
+    batch_norm: bool = option(True, "batch norm in the discriminator; the generator always has it")
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         super().validate()
         if self.batch_norm and (self.r1 or self.spectral_norm):
             name = "r1" if self.r1 else "spectral_norm"
-            why = "mixes the images of a batch, so that no image has a slope of its own" if self.r1 else "undoes the bound"
+            why = "makes the logit of an image depend on its batch" if self.r1 else "removes the Lipschitz bound"
             raise UsageError(f"{name} needs a discriminator without batch norm, which {why}: add --no-batch-norm")
 
 
 class DCGAN(AdversarialGame):
-    """A generator of transposed convolutions, a discriminator of strided ones, batch norm in both."""
+    """A generator of transposed convolutions and a discriminator of strided convolutions, both with batch norm."""
 
     Config = DCGANConfig
-    summary = "adversarial networks of strided convolutions and batch norm"
+    summary = "strided and transposed convolutions with batch norm"
     paper = "Radford et al. 2015"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "28": {},
@@ -56,7 +54,7 @@ class DCGAN(AdversarialGame):
         norm: Norm = "batch" if config.batch_norm else "none"
         body, features = discriminator_body(data, data.channels * config.pack, config.features, norm)
         head = nn.Linear(features, 1)
-        initialized(nn.Sequential(head))
+        initialize_weights(nn.Sequential(head))
         self.discriminator: nn.Module = Discriminator(body, head, self.label_sizes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)

@@ -1,4 +1,4 @@
-"""Flow matching: a network that knows the way from noise to images, along straight paths (Lipman et al. 2022)."""
+"""Flow matching: a network learns the velocity of straight paths from noise to images (Lipman et al. 2022)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,31 +9,29 @@ from torch import Tensor
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.diffusion.loss_weights import straight as evenly_weighted
-from simulacra.diffusion.noise_levels import Level, straight
+from simulacra.diffusion.loss_weights import flow_matching
+from simulacra.diffusion.noise_levels import NoiseLevels, straight_path
 from simulacra.diffusion.parameterizations import velocity
-from simulacra.diffusion.schedules import stratified
+from simulacra.diffusion.schedules import stratified_times
 from simulacra.games.denoising import DenoisingGame, DenoisingProcess
 from simulacra.games.denoising_config import DenoisingConfig
 
-_FIRST = 1e-3  # the earliest time: at 0 itself there is no noise, and the velocity cannot be told from the image
+_FIRST = 1e-3  # the earliest time: at 0 there is no noise, and the velocity does not determine the image
 
 
 @dataclass(frozen=True)
 class FlowConfig(DenoisingConfig):
     """Settings of a flow."""
 
-    sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option(
-        "heun", "how noise becomes images, unless 'simulacra sample' is told otherwise"
-    )
-    times: Literal["uniform", "logit-normal"] = option("uniform", "where to train: on all of the path, or mostly in its middle")
+    sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option("heun", "default sampler")
+    times: Literal["uniform", "logit-normal"] = option("uniform", "distribution of the training times")
 
 
 class Flow(DenoisingGame):
-    """Image and noise are joined by a line; the network estimates the mean direction of all lines through a point."""
+    """Images and noise are connected by straight lines; the network estimates the mean velocity at a point."""
 
     Config = FlowConfig
-    summary = "a network learns the velocity that carries noise to images along straight paths"
+    summary = "a network learns the velocity of straight paths from noise to images"
     paper = "Lipman et al. 2022; Esser et al. 2024"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "small": {},
@@ -42,15 +40,15 @@ class Flow(DenoisingGame):
     defaults: ClassVar[Mapping[str, object]] = {"ema": 0.9995, "clip": 1.0}
 
     def __init__(self, config: FlowConfig, data: DataSpec) -> None:
-        times = {"uniform": stratified, "logit-normal": _in_the_middle}[config.times]
-        super().__init__(config, data, DenoisingProcess(_path, velocity, evenly_weighted, times, spacing="time"))
+        times = {"uniform": stratified_times, "logit-normal": _logit_normal}[config.times]
+        super().__init__(config, data, DenoisingProcess(_path, velocity, flow_matching, times, spacing="time"))
 
 
-def _path(time: Tensor) -> Level:
-    """Return the levels of the straight path, begun a thousandth away from the image."""
-    return straight(_FIRST + (1 - _FIRST) * time.double())
+def _path(time: Tensor) -> NoiseLevels:
+    """Return the levels of the straight path, from time 0.001 on."""
+    return straight_path(_FIRST + (1 - _FIRST) * time.double())
 
 
-def _in_the_middle(count: int, device: torch.device) -> Tensor:
-    """Return times whose logit is standard normal (Esser et al. 2024, section 3.1, m = 0, s = 1), evenly spread among those."""
-    return torch.sigmoid(torch.special.ndtri(stratified(count, device)))
+def _logit_normal(count: int, device: torch.device) -> Tensor:
+    """Return times whose logit is standard normal (Esser et al. 2024, section 3.1, m = 0, s = 1), stratified."""
+    return torch.sigmoid(torch.special.ndtri(stratified_times(count, device)))

@@ -1,4 +1,4 @@
-"""Generative adversarial networks: one network forges images, another tells them from real ones (Goodfellow et al. 2014)."""
+"""Generative adversarial networks: a generator and a discriminator of dense layers (Goodfellow et al. 2014)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from simulacra.networks.mlp import dense
 class GANConfig(AdversarialConfig):
     """Settings of a dense GAN."""
 
-    noise: int = option(64, "dimensions of the noise", low=1)
+    noise: int = option(64, "dimensions of the generator's noise", low=1)
     hidden: tuple[int, ...] = option((256, 256), "widths of the generator's dense layers (mirrored in the discriminator)", low=1)
 
 
@@ -26,7 +26,7 @@ class GAN(AdversarialGame):
     """A dense generator and a dense discriminator."""
 
     Config = GANConfig
-    summary = "two dense networks: one forges images, one tells them from real ones"
+    summary = "a generator and a discriminator of dense layers"
     paper = "Goodfellow et al. 2014"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"dense": {}}
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-4, "beta1": 0.5, "schedule": "constant"}

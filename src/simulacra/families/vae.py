@@ -15,34 +15,34 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
-from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import (
-    importance_bound,
+    importance_weighted_bound,
     kl_to_standard_normal,
     normal_log_density,
     standard_normal_log_density,
 )
 
-_PIXELS_AT_ONCE = 4096 * 784  # values per decoder call when many particles are scored
-_LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: a finer one than 256 levels can show
+_CHUNK = 4096 * 784  # pixel values per decoder call in `log_likelihood`
+_LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: far below the width of a grey level
 
 
 @dataclass(frozen=True)
 class VAEConfig(Config):
     """Settings of a VAE."""
 
-    network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
-    latent_dim: int = option(16, "latent dimensions", low=1)
-    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each halving of the image", low=1)
+    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
+    latent_dim: int = option(16, "number of latent dimensions", low=1)
+    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
-    activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: the non-linearity")
+    activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
     likelihood: Literal["bernoulli", "gaussian", "logistic"] = option(
         "bernoulli", "distribution of a pixel: bernoulli, gaussian (learned sigma), logistic (256 levels)"
     )
-    binarize: bool = option(False, "bernoulli: draw binary pixels from the grey levels, afresh at every step")
-    objective: Literal["elbo", "iwae"] = option("elbo", "the evidence lower bound, or the importance-weighted bound")
+    binarize: bool = option(False, "bernoulli: sample binary pixels from the grey levels at every step (dynamic binarization)")
+    objective: Literal["elbo", "iwae"] = option("elbo", "training objective: evidence lower bound or importance-weighted bound")
     particles: int = option(1, "latent samples per image in training", low=1)
     beta: float = option(1.0, "weight of the KL term", low=0)
     reduction: Literal["sum", "mean"] = option(
@@ -80,7 +80,7 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data = config, data
-        trunk = Trunk(config.network, config.features, config.hidden, activation=config.activation)
+        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
         self.encoder, features = encoder(data, trunk)
         self.mean = dense(features, config.latent_dim)
         self.log_var = dense(features, config.latent_dim)
@@ -88,11 +88,11 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         self.decoder = decoder(data, trunk, config.latent_dim, outputs)
         self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
 
-    # --- what it is made of
+    # --- properties
 
     @property
     def latent_dim(self) -> int:
-        """Latent dimensions."""
+        """Number of latent dimensions."""
         return self.config.latent_dim
 
     @property
@@ -121,17 +121,17 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
     # --- training
 
     def players(self) -> dict[str, nn.Module]:
-        """One player: encoder and decoder climb the same bound."""
+        """Return one player: encoder and decoder maximize the same bound."""
         return {"vae": self}
 
     def turns(self) -> tuple[Turn, ...]:
-        """One turn: lower the negative bound."""
+        """Return one turn: the negative bound."""
         return (Turn(self._iwae_loss if self.config.objective == "iwae" else self._elbo_loss),)
 
     def _elbo_loss(self, batch: Batch) -> dict[str, Loss]:
         """Beta * rate + distortion in nats, mean over images; divided by the pixels where reduction is `mean`."""
-        evidence = self._elbo(self.observe(batch.images), self.config.particles)
-        rate, distortion = evidence.rate.mean(), evidence.distortion.mean()
+        terms = self._elbo(self.observe(batch.images), self.config.particles)
+        rate, distortion = terms.rate.mean(), terms.distortion.mean()
         scale = self.data.dimensions if self.config.reduction == "mean" else 1
         parts = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
         return {"vae": Loss((self.beta * rate + distortion) / scale, parts)}
@@ -140,7 +140,7 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         """Minus the importance-weighted bound in nats, mean over images."""
         observed = self.observe(batch.images)
         log_weights = self._log_weights(observed, self.posterior(observed), self.config.particles)
-        bound = importance_bound(log_weights).mean()
+        bound = importance_weighted_bound(log_weights).mean()
         return {"vae": Loss(-bound, {"negative_iwae_nats": -bound, "negative_elbo_nats": -log_weights.mean()})}
 
     # --- latents
@@ -177,10 +177,10 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         if particles < 1:
             raise ValueError(f"particles is {particles}, expected at least 1")
         posterior = self.posterior(observed, condition)
-        group = max(1, _PIXELS_AT_ONCE // observed.numel())
+        group = max(1, _CHUNK // observed.numel())
         counts = [min(group, particles - start) for start in range(0, particles, group)]
         log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
-        return LogLikelihood(importance_bound(log_weights), "lower bound")
+        return LogLikelihood(importance_weighted_bound(log_weights), "lower bound")
 
     def _elbo(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
         posterior = self.posterior(observed, condition)
@@ -203,7 +203,7 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         return self._pixels(outputs, repeated).view(particles, -1)
 
     def _pixels(self, outputs: Tensor, observed: Tensor) -> Tensor:
-        """Return log p [b] of observations under the distribution that the decoder's outputs describe."""
+        """Return log p [b] of observations under the distribution given by the decoder's outputs."""
         if self.config.likelihood == "bernoulli":
             return likelihood.bernoulli(outputs, observed)
         if self.log_sigma is not None:

@@ -1,4 +1,4 @@
-"""Wasserstein GANs whose critic's slope is drawn to 1 by a gradient penalty (Arjovsky et al. 2017; Gulrajani et al. 2017)."""
+"""Wasserstein GANs with a gradient penalty on the critic (Arjovsky et al. 2017; Gulrajani et al. 2017)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.games.adversarial import SamplesFromGenerator
 from simulacra.networks.adversarial import Discriminator, Generator, leaky
-from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
+from simulacra.networks.dcgan import Rescale, discriminator_body, generator_layers
 from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense, mlp
 from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
@@ -24,21 +24,23 @@ from simulacra.objectives.gradient_penalty import gradient_penalty
 class WGANGPConfig(Config):
     """Settings of a WGAN-GP."""
 
-    network: Literal["conv", "dense"] = option("conv", "convolutional or fully connected")
-    noise: int = option(100, "dimensions of the noise", low=1)
-    features: tuple[int, ...] = option((64, 128), "conv: feature maps after each halving (reversed in the generator)", low=1)
+    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
+    noise: int = option(100, "dimensions of the generator's noise", low=1)
+    features: tuple[int, ...] = option(
+        (64, 128), "conv: feature maps after each downsampling by 2 (reversed in the generator)", low=1
+    )
     hidden: tuple[int, ...] = option((256, 256), "dense: widths of the generator's layers (mirrored in the critic)", low=1)
-    norm: Literal["none", "layer"] = option("none", "conv: normalization of the critic; never over the batch")
-    critic_steps: int = option(5, "moves of the critic for one of the generator", low=1)
+    norm: Literal["none", "layer"] = option("none", "conv: normalization in the critic")
+    critic_steps: int = option(5, "critic updates per generator update", low=1)
     penalty: float = option(10.0, "weight of the gradient penalty, lambda", low=0)
     conditional: bool = option(False, "condition on the labels of the images")
 
 
 class WGANGP(Family, SamplesFromGenerator):
-    """A critic that estimates how far generated images are from real ones, and a generator that closes the distance."""
+    """A critic that estimates the Wasserstein distance between real and generated images, and a generator that minimizes it."""
 
     Config = WGANGPConfig
-    summary = "a critic of bounded slope estimates the distance to real images; a generator closes it"
+    summary = "a critic with a gradient penalty estimates the Wasserstein distance; a generator minimizes it"
     paper = "Gulrajani et al. 2017; Arjovsky et al. 2017"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense"}}
     defaults: ClassVar[Mapping[str, object]] = {
@@ -69,10 +71,10 @@ class WGANGP(Family, SamplesFromGenerator):
         return {"critic": self.critic, "generator": self.generator}
 
     def turns(self) -> tuple[Turn, ...]:
-        """Return the critic's moves, each on a fresh batch, then the generator's (Gulrajani et al. 2017, algorithm 1)."""
-        return (Turn(self._criticize, repeats=self.config.critic_steps), Turn(self._generate))
+        """Return the critic's turn, repeated on new batches, then the generator's (Gulrajani et al. 2017, algorithm 1)."""
+        return (Turn(self._critic_loss, repeats=self.config.critic_steps), Turn(self._generator_loss))
 
-    def _criticize(self, batch: Batch) -> dict[str, Loss]:
+    def _critic_loss(self, batch: Batch) -> dict[str, Loss]:
         """Minus the estimated distance, plus lambda times the penalty (Gulrajani et al. 2017, eq. 3)."""
         condition = training_condition(self.accepts, batch)
         with torch.no_grad():  # the generator needs no graph here
@@ -84,7 +86,7 @@ class WGANGP(Family, SamplesFromGenerator):
         parts = {"distance_estimate": -difference, "gradient_penalty": penalty, **means}
         return {"critic": Loss(difference + self.config.penalty * penalty, parts)}
 
-    def _generate(self, batch: Batch) -> dict[str, Loss]:
+    def _generator_loss(self, batch: Batch) -> dict[str, Loss]:
         condition = training_condition(self.accepts, batch)
         return {"generator": Loss(wasserstein_generator_loss(self.critic(self._fakes(batch, condition), condition)))}
 
@@ -95,7 +97,7 @@ class WGANGP(Family, SamplesFromGenerator):
 
 def _dense_critic(inputs: int, hidden: tuple[int, ...]) -> tuple[nn.Sequential, int]:
     """Return layers from images to features [b f], and f."""
-    layers: list[nn.Module] = [Centered(), nn.Flatten()]
+    layers: list[nn.Module] = [Rescale(), nn.Flatten()]
     for outputs in hidden:
         layers += [dense(inputs, outputs), leaky()]
         inputs = outputs

@@ -13,8 +13,8 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.networks.labels import drawn_labels
-from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
-from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse
+from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES, check_smoothing, discriminator_statistics
+from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse_augmentations
 from simulacra.objectives.gradient_penalty import zero_centered_penalty
 
 
@@ -35,7 +35,7 @@ class AdversarialConfig(Config):
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
-        parse(self.augment)
+        parse_augmentations(self.augment)
         check_smoothing(self.loss, self.smoothing)
         if self.loss == "wasserstein" and not (self.spectral_norm or self.r1):
             raise UsageError("loss 'wasserstein' needs a Lipschitz discriminator: add --spectral-norm, or use wgan_gp")
@@ -103,25 +103,25 @@ class AdversarialGame(Family, SamplesFromGenerator):
         }
 
     def _discriminator_loss(self, batch: Batch, condition: Condition, fake: Tensor) -> Loss:
-        criterion = CRITERIA[self.config.loss]
+        criterion = ADVERSARIAL_LOSSES[self.config.loss]
         inputs = self._inputs(batch.images)
         real = self._logits(inputs, condition)
         total = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary, criterion.certain)
+        parts = discriminator_statistics(real, fake, criterion.boundary, criterion.saturation_logit)
         if self.config.r1:
             parts["r1"] = zero_centered_penalty(lambda points: self._logits(points, condition), inputs)
             total = total + self.config.r1 * parts["r1"]
         return Loss(total, parts)
 
     def _generator_loss(self, fake: Tensor) -> Loss:
-        return Loss(CRITERIA[self.config.loss].generator(fake))
+        return Loss(ADVERSARIAL_LOSSES[self.config.loss].generator(fake))
 
     def _logits(self, inputs: Tensor, condition: Condition) -> Tensor:
         logits: Tensor = self.discriminator(inputs, condition)
         return logits
 
     def _inputs(self, images: Tensor) -> Tensor:
-        return packed(augment(images, parse(self.config.augment)), self.config.pack)
+        return packed(augment(images, parse_augmentations(self.config.augment)), self.config.pack)
 
     def _fakes(self, batch: Batch, condition: Condition) -> Tensor:
         images: Tensor = self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), condition)

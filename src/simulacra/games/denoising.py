@@ -1,6 +1,6 @@
-"""The game of one: a network that learns to see the image in a noisy one, and all that can be done with it.
+"""Training of denoisers, and sampling, restoration, encoding and likelihoods with them.
 
-A family says which process it is: which noise levels there are, what the network's output means, and what an error costs.
+A family supplies its process: the noise levels, the parameterization of the network's output, and the weight of an error.
 """
 
 import math
@@ -26,45 +26,45 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.core.randomness import Streams
-from simulacra.diffusion.bounds import CHAIN, decoder_nats, prior_nats, step_nats, step_shares
-from simulacra.diffusion.flow_density import log_density
-from simulacra.diffusion.guidance import guided
-from simulacra.diffusion.inpainting import inpainting
-from simulacra.diffusion.loss_weights import of_output
-from simulacra.diffusion.noise_levels import Level, Path, noised, over
-from simulacra.diffusion.parameterizations import Parameterization, image_of, input_scale, output_of
-from simulacra.diffusion.samplers import SAMPLERS, Denoiser, Draw, Estimate, heun, nothing
-from simulacra.diffusion.schedules import Spacing, chain, grid, row, stratified
+from simulacra.diffusion.bounds import CHAIN_LENGTH, decoder_nats, prior_nats, step_nats, step_probabilities
+from simulacra.diffusion.flow_density import flow_log_density
+from simulacra.diffusion.guidance import classifier_free_guidance
+from simulacra.diffusion.inpainting import inpainting_denoiser
+from simulacra.diffusion.loss_weights import output_weight
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like
+from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
+from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput, NoiseSource, no_noise, sample_heun
+from simulacra.diffusion.schedules import Spacing, chain_levels, sampling_levels, spaced_levels, stratified_times
 from simulacra.games.denoising_config import DenoisingConfig
 from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
 from simulacra.networks.unet import UNet
 
-_INVERSION = 30  # steps from image to noise and back
+_INVERSION = 30  # Heun steps of encoding and of decoding
 
 
 @dataclass(frozen=True)
 class DenoisingProcess:
-    """What tells one denoising family from another.
+    """The choices that distinguish denoising families.
 
-    path: its noise levels; kind: what the network's output means; weight: what a squared error of the image costs at a level;
-    times: from a count and a device to times [n] in [0, 1] to train at; spacing: the grid of every sampler, None for its own;
-    learned: whether the network also says which variance a step back has.
+    path: the noise levels; parameterization: of the network's output; weight: of a squared error of the image at a level;
+    times: from a count and a device to training times [n] in [0, 1]; spacing: of the levels of every sampler, None for its own;
+    learned: whether the network also predicts the variance of a reverse step.
     """
 
-    path: Path
-    kind: Parameterization
-    weight: Callable[[Level], Tensor]
+    path: ProbabilityPath
+    parameterization: Parameterization
+    weight: Callable[[NoiseLevels], Tensor]
     times: Callable[[int, torch.device], Tensor]
     spacing: Spacing | None = None
     learned: bool = False
 
-    def levels(self, sampler: str, steps: int) -> Level:
-        """Return the levels at which a sampler stands, the image itself last."""
-        return grid(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
+    def levels(self, sampler: str, steps: int) -> NoiseLevels:
+        """Return the levels of a sampler's steps, the image itself last."""
+        return sampling_levels(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
 
 
 class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffusionBound):
-    """One player: a U-Net that is shown noisy images and their noise level. Inside, images are in [-1, 1]."""
+    """One player, a U-Net that denoises images. Its inputs and outputs are in [-1, 1]."""
 
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
     prior = "standard normal"
@@ -84,68 +84,68 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         return {"denoiser": self.network}
 
     def turns(self) -> tuple[Turn, ...]:
-        """Return one turn: noisy images, and how far the estimate is off."""
+        """Return one turn: the error on noisy images."""
         return (Turn(self._losses),)
 
     def _losses(self, batch: Batch) -> dict[str, Loss]:
-        """Weighted squared error of the output, a mean over pixels and images, at a noise level of its own for each image.
+        """Weighted squared error of the output, a mean over pixels and images; each image has its own noise level.
 
-        A learned variance adds what it costs in the variational bound (Nichol & Dhariwal 2021, eq. 16).
+        A learned variance adds its term of the variational bound (Nichol & Dhariwal 2021, eq. 16).
         """
         images = 2 * batch.images - 1
         level = self.process.path(self.process.times(len(images), images.device))
-        noisy = noised(images, torch.randn_like(images), level)
+        noisy = add_noise(images, torch.randn_like(images), level)
         condition = training_condition(self.accepts, batch).map(self._without_some)
         output, share = self._outputs(noisy, level, condition)
-        target = output_of(images, noisy, level, self.process.kind)
+        target = training_target(images, noisy, level, self.process.parameterization)
         errors = ((output - target) ** 2).flatten(1).mean(1)
-        weight = of_output(self.process.weight(level), self.process.kind(level)).float()
+        weight = output_weight(self.process.weight(level), self.process.parameterization(level)).float()
         total, parts = (weight * errors).mean(), {"output_mse": errors.mean()}
         if share is not None:
-            fixed = Estimate(self._image(output.detach(), noisy, level), share)  # the bound moves the variance alone
+            fixed = DenoiserOutput(self._image(output.detach(), noisy, level), share)  # the bound trains the variance only
             parts["step_bits_per_dim"] = self._step_bits(fixed, images, noisy, level)
             total = total + parts["step_bits_per_dim"]
         return {"denoiser": Loss(total, parts)}
 
-    def _step_bits(self, estimate: Estimate, images: Tensor, noisy: Tensor, level: Level) -> Tensor:
-        """Return what steps of a chain of 1000 cost, in bits per dimension, a mean over images: 0.001 times the whole bound.
+    def _step_bits(self, estimate: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
+        """Return the cost of steps of a chain of 1000 levels in bits per dimension, a mean over images: 0.001 times the bound.
 
-        The first step back, which ends with the image itself, has a variance of its own and is left out.
+        The last reverse step, to the image itself, has a different variance and is omitted.
         """
-        width = 1 / (CHAIN - 1)
+        width = 1 / (CHAIN_LENGTH - 1)
         here = self.process.path(level.time.clamp_min(width))
         nats = step_nats(estimate, images, noisy, here, self.process.path(here.time - width))
         return nats.mean() / (self.data.dimensions * math.log(2))
 
     def _without_some(self, labels: Tensor) -> Tensor:
-        """Return labels, of which a share is replaced by no class (Ho & Salimans 2022, algorithm 1)."""
+        """Replace labels by unknown ones with probability `label_dropout` (Ho & Salimans 2022, algorithm 1)."""
         dropped = torch.rand(len(labels), device=labels.device) < self.config.label_dropout
         unknown = unknown_labels(len(labels), self.label_sizes, labels.device)
         return torch.where(dropped if labels.ndim == 1 else dropped[:, None], unknown, labels)
 
-    # --- what the network says
+    # --- evaluating the network
 
-    def estimate(self, noisy: Tensor, level: Level, condition: Condition = UNCONDITIONAL) -> Estimate:
-        """Return the estimated images, in [-1, 1] or about, of noisy ones at one level or one for each."""
+    def estimate(self, noisy: Tensor, level: NoiseLevels, condition: Condition = UNCONDITIONAL) -> DenoiserOutput:
+        """Return the estimated images, approximately in [-1, 1], of noisy images at one level or one level each."""
         output, share = self._outputs(noisy, level, condition)
-        return Estimate(self._image(output, noisy, level), share)
+        return DenoiserOutput(self._image(output, noisy, level), share)
 
-    def _image(self, output: Tensor, noisy: Tensor, level: Level) -> Tensor:
-        return image_of(output, noisy, level, self.process.kind)
+    def _image(self, output: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
+        return image_from_output(output, noisy, level, self.process.parameterization)
 
-    def _outputs(self, noisy: Tensor, level: Level, condition: Condition) -> tuple[Tensor, Tensor | None]:
-        """Return the network's output and the share of the variance, 0.5 where it says 0, if that is learned: [b c h w]."""
-        both = self.network(over(input_scale(level), noisy) * noisy, level.time, condition.labels).float()
+    def _outputs(self, noisy: Tensor, level: NoiseLevels, condition: Condition) -> tuple[Tensor, Tensor | None]:
+        """Return the network's output and, if learned, the interpolation of the variance (0.5 for an output of 0): [b c h w]."""
+        both = self.network(broadcast_like(input_scale(level), noisy) * noisy, level.time, condition.labels).float()
         if not self.process.learned:
             return both, None
         output, share = both.chunk(2, dim=1)
         return output, 0.5 * (share + 1)
 
-    # --- from noise to images
+    # --- sampling
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """As many numbers as an image has, and one that draws the class where there are classes."""
+        """One number for each value of an image, and one for each label."""
         return (self.data.dimensions + len(self.label_sizes),)
 
     @property
@@ -155,18 +155,18 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         return SamplingPlan(config.sampler, config.sampling_steps, config.guidance_scale, config.eta)
 
     def evaluations(self, plan: SamplingPlan) -> int:
-        """Return the network's evaluations of an image."""
+        """Return the number of network evaluations for one image; guidance doubles it."""
         each = SAMPLERS[plan.sampler].evaluations
         return (plan.steps * each - (each - 1)) * (1 if plan.guidance_scale == 1 else 2)
 
     def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1], by the plan of the settings."""
-        return self.sample_with_plan(noise, condition, self.plan, _pass)
+        return self.sample_with_plan(noise, condition, self.plan, lambda: None)
 
     def sample_with_plan(self, noise: Tensor, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
         """Return images [b c h w] in [0, 1], by a plan."""
         self.check(plan)
-        return _shown(self._walked(noise, self._denoiser(self._drawn(noise, condition), plan, advance), plan))
+        return _pixel_range(self._sampled(noise, self._denoiser(self._drawn(noise, condition), plan, advance), plan))
 
     def _drawn(self, noise: Tensor, condition: Condition) -> Condition:
         """Return a condition with labels: those that are given, or else drawn from the noise."""
@@ -177,56 +177,58 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         """Return the noise [b c h w] of the pixels."""
         return noise[:, : self.data.dimensions].unflatten(1, self.data.shape)
 
-    def _walked(self, noise: Tensor, denoise: Denoiser, plan: SamplingPlan) -> Tensor:
-        """Return images in [-1, 1] that a denoiser makes of noise [b *noise_shape]."""
+    def _sampled(self, noise: Tensor, denoise: Denoiser, plan: SamplingPlan) -> Tensor:
+        """Return images in [-1, 1] that the plan's sampler generates from noise [b *noise_shape]."""
         levels = self.process.levels(plan.sampler, plan.steps)
         start = self._spread(levels[0]) * self._pixels(noise).float()
-        draw: Draw = nothing
-        if SAMPLERS[plan.sampler].random or plan.eta:
+        draw: NoiseSource = no_noise
+        if SAMPLERS[plan.sampler].stochastic or plan.eta:
             draw = partial(Streams(noise).draw, *self.data.shape)
-        return SAMPLERS[plan.sampler].walk(denoise, start, levels, draw, eta=plan.eta)
+        return SAMPLERS[plan.sampler].sample(denoise, start, levels, draw, eta=plan.eta)
 
     def restore(self, images: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images [b c h w] in [0, 1], given where known and made of noise elsewhere, by the plan of the settings."""
+        """Return images [b c h w] in [0, 1], unchanged where `known` and sampled by the plan of the settings elsewhere."""
         require_accepted(self, condition, len(images))
-        denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), _pass)
-        return _shown(self._walked(noise, inpainting(denoise, 2 * images - 1, known.float()), self.plan))
+        denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), lambda: None)
+        return _pixel_range(self._sampled(noise, inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
 
     def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images at evenly spaced times of the way to noise: [moments b c h w] in [0, 1]."""
+        """Return noisy images at evenly spaced times: [count b c h w] in [0, 1]."""
         require_accepted(self, condition, len(images))
         levels = self.process.path(torch.linspace(0, 1, count)[1:])
         drawn = self._pixels(noise)
-        return torch.stack([images, *(_shown(noised(2 * images - 1, drawn, level)) for level in levels)])
+        return torch.stack([images, *(_pixel_range(add_noise(2 * images - 1, drawn, level)) for level in levels)])
 
     def reverse_process(self, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return what the sampler is given at some of its steps, and what it makes: [moments b c h w] in [0, 1]."""
-        denoise, seen = self._denoiser(self._drawn(noise, condition), self.plan, _pass), list[Tensor]()
+        """Return intermediate states of the sampler and its result: [count b c h w] in [0, 1]."""
+        denoise, states = self._denoiser(self._drawn(noise, condition), self.plan, lambda: None), list[Tensor]()
 
-        def seeing(noisy: Tensor, level: Level) -> Estimate:
-            seen.append(_shown(noisy))
+        def recording(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
+            states.append(_pixel_range(noisy))
             return denoise(noisy, level)
 
-        made = _shown(self._walked(noise, seeing, self.plan))
-        chosen = torch.linspace(0, len(seen), count).round().int().tolist()
-        return torch.stack([(*seen, made)[place] for place in chosen])
+        images = _pixel_range(self._sampled(noise, recording, self.plan))
+        chosen = torch.linspace(0, len(states), count).round().int().tolist()
+        return torch.stack([(*states, images)[place] for place in chosen])
 
     def _denoiser(self, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Denoiser:
-        """Return the denoiser that samplers see: guided, its images held in [-1, 1] (as Ho et al. 2020 do)."""
+        """Return the denoiser for samplers: with guidance, images clipped to [-1, 1] (Ho et al. 2020)."""
         reduced = plan.precision != torch.float32
 
-        def estimated(noisy: Tensor, level: Level, given: Condition) -> Estimate:
+        def estimated(noisy: Tensor, level: NoiseLevels, given: Condition) -> DenoiserOutput:
             with torch.autocast(noisy.device.type, plan.precision, enabled=reduced):
                 found = self.estimate(noisy, level, given)
             advance()
             return found
 
-        def denoise(noisy: Tensor, level: Level) -> Estimate:
+        def denoise(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
             found = estimated(noisy, level, condition)
             image = found.image
             if plan.guidance_scale != 1:
-                image = guided(image, estimated(noisy, level, replace(condition, labels=None)).image, plan.guidance_scale)
-            return Estimate(image.clamp(-1, 1), found.share)
+                image = classifier_free_guidance(
+                    image, estimated(noisy, level, replace(condition, labels=None)).image, plan.guidance_scale
+                )
+            return DenoiserOutput(image.clamp(-1, 1), found.variance_interpolation)
 
         return denoise
 
@@ -243,13 +245,13 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
                 f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}, expected at least 0 and a share in [0, 1]"
             )
         if plan.eta and plan.sampler != "ddim":
-            raise UsageError(f"eta is {plan.eta}, which sampler 'ddim' takes, and {plan.sampler!r} does not: leave it at 0")
+            raise UsageError(f"eta is {plan.eta}, which only sampler 'ddim' has, not {plan.sampler!r}: leave it at 0")
 
-    def _spread(self, level: Level) -> float:
-        """Return the standard deviation at a level of images that have unit variance: what sampling begins with."""
+    def _spread(self, level: NoiseLevels) -> float:
+        """Return the standard deviation at a level of images of unit variance: the scale of the initial noise."""
         return float((level.alpha**2 + level.sigma**2).sqrt())
 
-    # --- from images to noise and back
+    # --- latent space
 
     @property
     def latent_dim(self) -> int:
@@ -260,7 +262,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         """Return latents [b d], approximately standard normal, by solving the probability flow ODE up to the noisiest level."""
         require_accepted(self, condition, len(images))
         levels = self._levels_between()
-        noisy = heun(self._given(condition), float(levels.alpha[0]) * (2 * images - 1), levels, nothing)
+        noisy = sample_heun(self._given(condition), float(levels.alpha[0]) * (2 * images - 1), levels, no_noise)
         return (noisy / self._spread(levels[-1])).flatten(1)
 
     def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
@@ -268,14 +270,14 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         require_accepted(self, condition, len(latents))
         levels = self._levels_between().reversed()
         noisy = self._spread(levels[0]) * latents.float().unflatten(1, self.data.shape)
-        return _shown(heun(self._given(condition), noisy, levels, nothing) / float(levels.alpha[-1]))
+        return _pixel_range(sample_heun(self._given(condition), noisy, levels, no_noise) / float(levels.alpha[-1]))
 
     def _given(self, condition: Condition) -> Denoiser:
         return partial(self.estimate, condition=condition)
 
-    def _levels_between(self) -> Level:
-        """Return the levels from the least noisy to the noisiest: at the former an image is taken to have no noise yet."""
-        return row(self.process.path, _INVERSION + 1, self.process.spacing or SAMPLERS["heun"].spacing).reversed()
+    def _levels_between(self) -> NoiseLevels:
+        """Return the levels from the least noisy, where images count as noise-free, to the noisiest."""
+        return spaced_levels(self.process.path, _INVERSION + 1, self.process.spacing or SAMPLERS["heun"].spacing).reversed()
 
     # --- likelihood
 
@@ -284,42 +286,38 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         require_accepted(self, condition, len(images))
         denoise = self._given(condition)
         images = 2 * images - 1
-        levels = chain(self.process.path, CHAIN)
-        found = [_drawn_step(denoise, images, levels) for _ in range(draws)]
-        steps, times = (torch.stack([pair[side] for pair in found], 1) for side in (0, 1))
-        nearest = denoise(noised(images, torch.randn_like(images), levels[0]), levels[0])
+        levels = chain_levels(self.process.path, CHAIN_LENGTH)
+        pairs = [_drawn_step(denoise, images, levels) for _ in range(draws)]
+        steps, times = (torch.stack([pair[side] for pair in pairs], 1) for side in (0, 1))
+        nearest = denoise(add_noise(images, torch.randn_like(images), levels[0]), levels[0])
         decoder = decoder_nats(nearest, images, levels[0])
-        return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN - 1)
+        return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN_LENGTH - 1)
 
     def flow_log_likelihood(self, images: Tensor, probes: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Return log p of the levels of images, under the distribution that `decode` maps noise to: an estimate.
 
-        The density at a uniform place within each level, times the levels' width: a lower bound on average (Theis et al. 2016,
-        section 3.1), but for the solver's error and that of the divergence.
+        The log density of a uniformly dequantized image, plus the log of a grey level's width: in expectation a lower bound
+        (Theis et al. 2016, section 3.1), up to the errors of the solver and of the divergence estimate.
         """
         require_accepted(self, condition, len(images))
         levels = self._levels_between()
         start = float(levels.alpha[0])
         dequantized = (255 * images + torch.rand_like(images)) / 256
-        density = log_density(self._given(condition), start * (2 * dequantized - 1), levels, probes)
-        width = math.log(2 * start / 256)  # of a level, on the scale of what the flow begins with
+        density = flow_log_density(self._given(condition), start * (2 * dequantized - 1), levels, probes)
+        width = math.log(2 * start / 256)  # of a grey level, on the scale at the first noise level
         return LogLikelihood((density + self.data.dimensions * width).float(), "estimate")
 
 
-def _drawn_step(denoise: Denoiser, images: Tensor, levels: Level) -> tuple[Tensor, Tensor]:
+def _drawn_step(denoise: Denoiser, images: Tensor, levels: NoiseLevels) -> tuple[Tensor, Tensor]:
     """Return the cost of one random step for each image, divided by its relative frequency, and the time of the step."""
-    shares = step_shares(levels)
-    places = torch.searchsorted(shares.cumsum(0), stratified(len(images))).clamp_max(len(shares) - 1)
+    shares = step_probabilities(levels)
+    places = torch.searchsorted(shares.cumsum(0), stratified_times(len(images))).clamp_max(len(shares) - 1)
     here, there = levels[places + 1], levels[places]
-    noisy = noised(images, torch.randn_like(images), here)
+    noisy = add_noise(images, torch.randn_like(images), here)
     cost = step_nats(denoise(noisy, here), images, noisy, here, there)
     return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
 
 
-def _pass() -> None:
-    """Do nothing."""
-
-
-def _shown(images: Tensor) -> Tensor:
+def _pixel_range(images: Tensor) -> Tensor:
     """Return images in [0, 1] of images in [-1, 1]."""
     return (0.5 * (images + 1)).clamp(0, 1)

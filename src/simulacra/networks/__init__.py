@@ -1,1 +1,1 @@
-"""Networks for any image size and channel count."""
+"""Network building blocks for images of any size and channel count."""

@@ -1,4 +1,4 @@
-"""Encoders from images to features and decoders from latents to images, dense and convolutional, for any image size."""
+"""Encoders from images to features and decoders from latents to images, fully connected or convolutional, for any image size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,17 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.networks.kernels.memory_layout import Flatten
 from simulacra.networks.mlp import dense, mlp
-from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, downsampled_sizes
 
 
 @dataclass(frozen=True)
-class Trunk:
-    """The shape that an encoder and its mirrored decoder share."""
+class EncoderDecoderConfig:
+    """Architecture of an encoder and of its decoder, which has the encoder's layers in reverse order.
+
+    features: feature maps of each convolution; hidden: widths of the dense hidden layers; downsample: convolutions of stride 2,
+    or convolutions followed by max pooling; activation: of the dense network only. Raises UsageError for a convolutional network
+    without features.
+    """
 
     network: Literal["dense", "conv"]
     features: Sequence[int] = (32, 64)
@@ -28,63 +33,55 @@ class Trunk:
             raise UsageError("features is empty: a convolutional network needs at least one number, such as 32,64")
 
 
-def encoder(spec: DataSpec, trunk: Trunk) -> tuple[nn.Module, int]:
+def encoder(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[nn.Module, int]:
     """Return a module from images [b c h w] to features [b f], and f."""
-    if trunk.network == "dense":
-        layers = nn.Sequential(nn.Flatten(), *mlp(spec.dimensions, trunk.hidden, trunk.activation))
-        return layers, ([spec.dimensions, *trunk.hidden])[-1]
+    if config.network == "dense":
+        layers = nn.Sequential(nn.Flatten(), *mlp(spec.dimensions, config.hidden, config.activation))
+        return layers, ([spec.dimensions, *config.hidden])[-1]
     steps: list[nn.Module] = []
     inputs = spec.channels
-    for outputs in trunk.features:
-        steps += _halving(inputs, outputs, trunk.downsample)
+    for outputs in config.features:
+        steps += _downsampling_layers(inputs, outputs, config.downsample)
         inputs = outputs
-    height, width = _sizes(spec, trunk)[-1]
+    height, width = downsampled_sizes(spec.height, spec.width, len(config.features))[-1]
     flat = inputs * height * width
-    steps += [Flatten(), *mlp(flat, trunk.hidden)]
-    return nn.Sequential(*steps), ([flat, *trunk.hidden])[-1]
+    steps += [Flatten(), *mlp(flat, config.hidden)]
+    return nn.Sequential(*steps), ([flat, *config.hidden])[-1]
 
 
-def decoder(spec: DataSpec, trunk: Trunk, latents: int, outputs: int) -> nn.Module:
-    """Return a module from latents [b d] to `outputs` numbers per pixel, [b outputs h w], without a final non-linearity."""
-    if trunk.network == "dense":
-        hidden = tuple(reversed(trunk.hidden))
-        last = ([latents, *hidden])[-1]
+def decoder(spec: DataSpec, config: EncoderDecoderConfig, latent_dim: int, outputs: int) -> nn.Module:
+    """Return a module from latents [b latent_dim] to `outputs` values per pixel [b outputs h w], without a final activation."""
+    if config.network == "dense":
+        hidden = tuple(reversed(config.hidden))
+        last = ([latent_dim, *hidden])[-1]
         shape = (outputs, spec.height, spec.width)
         final = dense(last, outputs * spec.height * spec.width)
-        return nn.Sequential(*mlp(latents, hidden, trunk.activation), final, nn.Unflatten(1, shape))
-    return _ConvDecoder(spec, trunk, latents, outputs)
+        return nn.Sequential(*mlp(latent_dim, hidden, config.activation), final, nn.Unflatten(1, shape))
+    return _ConvDecoder(spec, config, latent_dim, outputs)
 
 
 class _ConvDecoder(nn.Module):
-    """Dense, reshape, one transposed convolution of stride 2 per halving, and one of stride 1 to the outputs."""
+    """A dense layer, one transposed convolution of stride 2 per encoder convolution, and one of stride 1 to the outputs."""
 
-    def __init__(self, spec: DataSpec, trunk: Trunk, latents: int, outputs: int) -> None:
+    def __init__(self, spec: DataSpec, config: EncoderDecoderConfig, latent_dim: int, outputs: int) -> None:
         super().__init__()
-        sizes = _sizes(spec, trunk)
-        self.bottom = (trunk.features[-1], *sizes[-1])
+        sizes = downsampled_sizes(spec.height, spec.width, len(config.features))
+        self.bottom = (config.features[-1], *sizes[-1])
         inputs, height, width = self.bottom
-        self.dense = dense(latents, inputs * height * width)
+        self.dense = dense(latent_dim, inputs * height * width)
         steps: list[nn.Module] = []
-        for outer, size in zip(reversed(trunk.features), reversed(sizes[:-1]), strict=True):
-            steps += [SameConvTranspose2d(inputs, outer, 3, 2, size), nn.ReLU()]
-            inputs = outer
+        for features, size in zip(reversed(config.features), reversed(sizes[:-1]), strict=True):
+            steps += [SameConvTranspose2d(inputs, features, 3, 2, size), nn.ReLU()]
+            inputs = features
         self.up = nn.Sequential(*steps, SameConvTranspose2d(inputs, outputs, 3, 1, sizes[0]))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Decode [b d] -> [b outputs h w]."""
+        """Return [b outputs h w] for latents [b latent_dim]."""
         images: Tensor = self.up(self.dense(latents).unflatten(1, self.bottom))
         return images
 
 
-def _halving(inputs: int, outputs: int, downsample: Literal["stride", "pool"]) -> list[nn.Module]:
+def _downsampling_layers(inputs: int, outputs: int, downsample: Literal["stride", "pool"]) -> list[nn.Module]:
     if downsample == "stride":
         return [SameConv2d(inputs, outputs, 3, 2), nn.ReLU()]
     return [SameConv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
-
-
-def _sizes(spec: DataSpec, trunk: Trunk) -> list[tuple[int, int]]:
-    """Return the image size before the first and after every halving."""
-    sizes = [(spec.height, spec.width)]
-    for _ in trunk.features:
-        sizes.append(halved(sizes[-1]))
-    return sizes

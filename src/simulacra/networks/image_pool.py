@@ -1,18 +1,19 @@
-"""A pool of generated images, from which a critic is shown earlier ones, too (Shrivastava et al. 2016, section 2.3)."""
+"""A pool of previously generated images for training discriminators (Shrivastava et al. 2016, section 2.3)."""
 
 import torch
 from torch import Tensor, nn
 
 
 class ImagePool(nn.Module):
-    """The last word of up to `size` generated images: a critic that sees only the newest forgets what it knew of others.
+    """Buffer of up to `size` generated images that returns a mix of new and earlier images (Zhu et al. 2017, section 7.1).
 
-    An image that comes while the pool is not full is kept and shown. From then on, with probability 1/2, an image is shown itself
-    and not kept, or takes the place of a kept one, which is shown instead (as Zhu et al. 2017, section 7.1, with 50 images).
-    What is shown has 256 levels, as real images have and as the pool keeps them: no critic can tell by the levels.
+    A discriminator trained only on the newest images forgets earlier ones. While the pool is not full, each new image is stored
+    and returned. After that, with probability 1/2, a new image is returned without being stored; otherwise it replaces a stored
+    image, which is returned instead. Returned images are rounded to 256 levels, as real images are and as the pool stores them,
+    so the discriminator cannot tell real from generated images by their precision.
 
-    images: uint8 [size c h w]; count: how many of them are there. Both are buffers, so that checkpoints hold them and averages of
-    weights copy them. Whom evaluation shows images, the pool keeps out of it.
+    images: uint8 [size c h w]; count: int64 [], the number of stored images. Both are buffers, so checkpoints contain them and
+    the EMA copies them. In evaluation mode the pool returns its input and stores nothing.
     """
 
     images: Tensor
@@ -24,23 +25,26 @@ class ImagePool(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return as many images [b c h w] in [0, 1] to show as were given, without a graph; draws from torch's generator."""
+        """Return float32 images [b c h w] in [0, 1], without gradients, for as many images [b c h w] in [0, 1].
+
+        Draws from torch's global generator on the images' device.
+        """
         levels = (images.detach().float() * 255).round().to(torch.uint8)
         if self.training and len(self.images):
-            levels = self._exchanged(levels)
+            levels = self._exchange(levels)
         return levels.float() / 255
 
-    def _exchanged(self, levels: Tensor) -> Tensor:
-        """Exchange images one after the other; no number leaves the device, so that none is waited for."""
+    def _exchange(self, levels: Tensor) -> Tensor:
+        """Exchange images [b c h w] with the pool one by one; no value is copied to the host, so the device does not wait."""
         count = len(levels)
         swaps = torch.rand(count, device=levels.device) < 0.5
         places = torch.randint(len(self.images), (count,), device=levels.device)
-        shown = []
+        returned = []
         for image, swap, place in zip(levels.split(1), swaps.split(1), places.split(1), strict=True):
             filling = self.count < len(self.images)
-            at = torch.where(filling, self.count, place)  # [1]
-            kept = self.images[at]
-            self.images[at] = torch.where(filling | swap, image, kept)
-            shown.append(torch.where(swap & ~filling, kept, image))
+            index = torch.where(filling, self.count, place)  # [1]
+            stored = self.images[index]
+            self.images[index] = torch.where(filling | swap, image, stored)
+            returned.append(torch.where(swap & ~filling, stored, image))
             self.count += filling
-        return torch.cat(shown)
+        return torch.cat(returned)

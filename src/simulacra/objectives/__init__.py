@@ -1,1 +1,1 @@
-"""Losses and likelihoods as pure functions."""
+"""Loss functions and log-likelihoods as pure functions."""

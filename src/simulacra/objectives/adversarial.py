@@ -1,7 +1,7 @@
-"""Losses of adversarial games: pure functions of logits.
+"""Adversarial losses as functions of discriminator logits.
 
-`real` and `fake` are what a discriminator says of real and of generated images: float32 [b], any real number, larger for what it
-holds to be real. Every loss is a float32 scalar, a mean over images, and is to be lowered.
+`real` and `fake` are the logits of real and generated images: float32, any shape, larger for images classified as real. Every
+loss is a float32 scalar, a mean over logits, to be minimized.
 """
 
 import math
@@ -15,94 +15,97 @@ from simulacra.core.errors import UsageError
 
 
 def minimax_discriminator_loss(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return -log D(real) - log(1 - D(fake)) in nats, D being the sigmoid of a logit (Goodfellow et al. 2014, eq. 1).
+    """Return -log D(real) - log(1 - D(fake)) in nats, with D the sigmoid of the logit (Goodfellow et al. 2014, eq. 1).
 
-    `smoothing` lowers the target of real images from 1 to 1 - smoothing, and leaves that of fakes at 0: else the discriminator
-    would reward fakes where real images are rare (Salimans et al. 2016, section 3.4).
+    `smoothing` is one-sided label smoothing: the target of real images is 1 - smoothing, that of generated images stays 0
+    (Salimans et al. 2016, section 3.4).
     """
     return (F.softplus(-real) + smoothing * real).mean() + F.softplus(fake).mean()
 
 
 def saturating_generator_loss(fake: Tensor) -> Tensor:
-    """Return log(1 - D(fake)) in nats: flat where the discriminator is sure of itself (Goodfellow et al. 2014, eq. 1)."""
+    """Return log(1 - D(fake)) in nats (Goodfellow et al. 2014, eq. 1); its gradient vanishes for confident discriminators."""
     return -F.softplus(fake).mean()
 
 
 def non_saturating_generator_loss(fake: Tensor) -> Tensor:
-    """Return -log D(fake) in nats: steep where the discriminator is sure of itself (Goodfellow et al. 2014, section 3)."""
+    """Return -log D(fake) in nats (Goodfellow et al. 2014, section 3); its gradient is large for confident discriminators."""
     return F.softplus(-fake).mean()
 
 
 def hinge_discriminator_loss(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return max(0, 1 - real) + max(0, 1 + fake) (Lim & Ye 2017; Miyato et al. 2018, eq. 16); it knows no smoothing."""
+    """Return max(0, 1 - real) + max(0, 1 + fake) (Lim & Ye 2017; Miyato et al. 2018, eq. 16); `smoothing` is ignored."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
 def least_squares_discriminator_loss(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return half of (real - 1)^2 + fake^2 (Mao et al. 2016, eq. 9); the target of real images is 1 - smoothing."""
+    """Return ((real - 1)^2 + fake^2) / 2 (Mao et al. 2016, eq. 9); the target of real images is 1 - `smoothing`."""
     return 0.5 * ((real - 1 + smoothing) ** 2).mean() + 0.5 * (fake**2).mean()
 
 
 def least_squares_generator_loss(fake: Tensor) -> Tensor:
-    """Return half of (fake - 1)^2 (Mao et al. 2016, eq. 9)."""
+    """Return (fake - 1)^2 / 2 (Mao et al. 2016, eq. 9)."""
     return 0.5 * ((fake - 1) ** 2).mean()
 
 
 def wasserstein_critic_loss(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return the mean of fake minus the mean of real: minus the Wasserstein-1 distance, at the best critic of slope 1.
+    """Return mean(fake) - mean(real) (Arjovsky et al. 2017, eq. 2); `smoothing` is ignored.
 
-    (Arjovsky et al. 2017, eq. 2.) It means nothing for a critic whose slope has no bound; it knows no smoothing.
+    For the optimal 1-Lipschitz critic this is minus the Wasserstein-1 distance; without a Lipschitz bound it has no meaning.
     """
     return fake.mean() - real.mean()
 
 
 def wasserstein_generator_loss(fake: Tensor) -> Tensor:
-    """Return minus the mean of fake (Arjovsky et al. 2017, section 3; with a hinge, Miyato et al. 2018, eq. 17)."""
+    """Return -mean(fake) (Arjovsky et al. 2017, section 3; for the hinge loss, Miyato et al. 2018, eq. 17)."""
     return -fake.mean()
 
 
 @dataclass(frozen=True)
-class Criterion:
-    """A pair of losses.
+class AdversarialLoss:
+    """The losses of a discriminator and of a generator.
 
-    boundary: the logit above which an image is held to be real, None where the loss sets none; smooths: whether the target of
-    real images can be lowered; certain: the logit below which a fake is told for certain, None where the loss has no such thing.
+    boundary: the logit above which an image is classified as real, None if the loss defines none; supports_smoothing: whether the
+    target of real images can be smoothed; saturation_logit: the logit below which a generated image counts as saturated (see
+    `discriminator_statistics`), None if the loss does not saturate.
     """
 
     discriminator: Callable[[Tensor, Tensor, float], Tensor]
     generator: Callable[[Tensor], Tensor]
     boundary: float | None
-    smooths: bool
-    certain: float | None
+    supports_smoothing: bool
+    saturation_logit: float | None
 
 
-_HUNDREDTH = -math.log(99)  # the logit at which D is 0.01, and the slope of log(1 - D) a hundredth of that of log D
+_MINIMAX_SATURATION = -math.log(99)  # D = 0.01, where the saturating loss has 1/99 of the non-saturating loss's gradient
 
-CRITERIA: Mapping[str, Criterion] = {
-    "non-saturating": Criterion(minimax_discriminator_loss, non_saturating_generator_loss, 0.0, True, _HUNDREDTH),
-    "saturating": Criterion(minimax_discriminator_loss, saturating_generator_loss, 0.0, True, _HUNDREDTH),
-    "hinge": Criterion(hinge_discriminator_loss, wasserstein_generator_loss, 0.0, False, -1.0),
-    "least-squares": Criterion(least_squares_discriminator_loss, least_squares_generator_loss, 0.5, True, None),
-    "wasserstein": Criterion(wasserstein_critic_loss, wasserstein_generator_loss, None, False, None),
+ADVERSARIAL_LOSSES: Mapping[str, AdversarialLoss] = {
+    "non-saturating": AdversarialLoss(minimax_discriminator_loss, non_saturating_generator_loss, 0.0, True, _MINIMAX_SATURATION),
+    "saturating": AdversarialLoss(minimax_discriminator_loss, saturating_generator_loss, 0.0, True, _MINIMAX_SATURATION),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, wasserstein_generator_loss, 0.0, False, -1.0),
+    "least-squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss, 0.5, True, None),
+    "wasserstein": AdversarialLoss(wasserstein_critic_loss, wasserstein_generator_loss, None, False, None),
 }
 
 
 def check_smoothing(loss: str, smoothing: float) -> None:
-    """Raise UsageError for smoothing with a loss that has no targets to smooth."""
-    if smoothing and not CRITERIA[loss].smooths:
+    """Raise UsageError if `smoothing` is not 0 and the loss does not support label smoothing."""
+    if smoothing and not ADVERSARIAL_LOSSES[loss].supports_smoothing:
         raise UsageError(f"smoothing is {smoothing}, and the {loss} loss has no targets to smooth: leave it at 0")
 
 
-def verdict(real: Tensor, fake: Tensor, boundary: float | None, certain: float | None = None) -> dict[str, Tensor]:
-    """Return what is logged of a discriminator: its mean logits and, where there is a boundary, its share of right answers.
+def discriminator_statistics(
+    real: Tensor, fake: Tensor, boundary: float | None, saturation_logit: float | None = None
+) -> dict[str, Tensor]:
+    """Return statistics of logits to log: mean logits, and if there is a boundary, the accuracy on real and generated images.
 
-    saturation: the share of fakes below `certain`. Of the minimax game these are the ones with D below 0.01, from which
-    log(1 - D) teaches a generator nothing (Goodfellow et al. 2014, section 3; Arjovsky & Bottou 2017, theorem 2.4); of the hinge,
-    those beyond the margin, from which the discriminator learns nothing more.
+    `saturation` is the fraction of generated images with logits below `saturation_logit`. For the minimax losses these have
+    D < 0.01, where the gradient of log(1 - D) vanishes (Goodfellow et al. 2014, section 3; Arjovsky & Bottou 2017, theorem 2.4);
+    for the hinge loss they lie beyond the margin, where the discriminator's gradient is zero.
     """
     parts = {"real_logit": real.mean(), "fake_logit": fake.mean()}
     if boundary is not None:
         parts |= {"real_accuracy": (real > boundary).float().mean(), "fake_accuracy": (fake < boundary).float().mean()}
-    if certain is not None:
-        parts["saturation"] = (fake < certain).float().mean()
+    if saturation_logit is not None:
+        parts["saturation"] = (fake < saturation_logit).float().mean()
     return parts

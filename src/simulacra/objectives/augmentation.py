@@ -1,7 +1,7 @@
-"""Differentiable augmentation of what a discriminator sees, real or generated alike (Zhao et al. 2020, section 3.2).
+"""Differentiable augmentation of real and generated images for the discriminator (DiffAugment, Zhao et al. 2020, section 3.2).
 
-Drawn for each image, from torch's global generator, on the images' device. The authors' code works on [-1, 1], where zero is
-grey; here images are in [0, 1] on entering, so that shifts are halved and grey is 0.5. Values may leave [0, 1].
+Each image is augmented independently, with random numbers from torch's global generator on the images' device. The authors' code
+works on images in [-1, 1]; here images are in [0, 1], so brightness offsets are halved and grey is 0.5. Results can leave [0, 1].
 """
 
 from collections.abc import Callable, Mapping
@@ -11,22 +11,22 @@ from torch import Tensor
 
 from simulacra.core.errors import unknown
 
-_GREY = 0.5  # of what moves in from outside and of what is cut out
-_REACH = 1 / 8  # of the side: the largest translation
-_HOLE = 1 / 2  # of the side: the square that is cut out
+_GREY = 0.5  # value of pixels moved in from outside the image and of pixels cut out
+_MAX_TRANSLATION = 1 / 8  # as a fraction of each side
+_CUTOUT_SIDE = 1 / 2  # as a fraction of each side
 
 
 def augment(images: Tensor, names: tuple[str, ...]) -> Tensor:
-    """Return images [b c h w] after the named changes, one after the other; gradients pass to the images."""
+    """Apply the named augmentations to images [b c h w] in order; gradients pass to the images."""
     for name in names:
         images = AUGMENTATIONS[name](images)
     return images
 
 
-def parse(text: str) -> tuple[str, ...]:
-    """Return the names in a text such as `color,translation`; raises UsageError that suggests the nearest.
+def parse_augmentations(text: str) -> tuple[str, ...]:
+    """Return the augmentation names in a comma-separated text; raises UsageError that suggests the nearest name.
 
-    >>> parse("color, cutout"), parse("")
+    >>> parse_augmentations("color, cutout"), parse_augmentations("")
     (('color', 'cutout'), ())
     """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
@@ -37,7 +37,7 @@ def parse(text: str) -> tuple[str, ...]:
 
 
 def color(images: Tensor) -> Tensor:
-    """Change brightness by up to 0.25, saturation by 0 to 2 and contrast by 0.5 to 1.5 times."""
+    """Change brightness by -0.25 to 0.25, saturation by a factor of 0 to 2 and contrast by a factor of 0.5 to 1.5."""
     images = images + (_uniform(images) - 0.5) / 2
     grey = images.mean(1, keepdim=True)
     images = (images - grey) * (2 * _uniform(images)) + grey
@@ -46,36 +46,36 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Move by up to an eighth of either side, in whole pixels; what moves in is grey."""
+    """Translate by up to an eighth of each side, in whole pixels, padding with grey."""
     _, channels, height, width = images.shape
-    rows, row_inside = _moved(images, height)
-    columns, column_inside = _moved(images, width)
+    rows, row_inside = _translated_axis(images, height)
+    columns, column_inside = _translated_axis(images, width)
     index = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
-    moved = images.flatten(2).gather(2, index[:, None].expand(-1, channels, -1)).view(images.shape)
+    translated = images.flatten(2).gather(2, index[:, None].expand(-1, channels, -1)).view(images.shape)
     inside = row_inside[:, None, :, None] & column_inside[:, None, None, :]
-    return torch.where(inside, moved, _GREY)
+    return torch.where(inside, translated, _GREY)
 
 
 def cutout(images: Tensor) -> Tensor:
-    """Turn a square of half either side grey; its center is anywhere in the image."""
-    rows, columns = (_covered(images, side) for side in images.shape[2:])
+    """Set a rectangle of half of each side to grey; its center is uniform over the image."""
+    rows, columns = (_cutout_axis(images, side) for side in images.shape[2:])
     return torch.where(rows[:, None, :, None] & columns[:, None, None, :], _GREY, images)
 
 
-def _moved(images: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return from which pixel each of a side comes, int64 [b side], and whether that lies inside."""
-    reach = int(side * _REACH + 0.5)
-    shift = torch.randint(-reach, reach + 1, (len(images), 1), device=images.device)
+def _translated_axis(images: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return the source pixel of each pixel along an axis, int64 [b side], and whether it lies inside the image."""
+    largest = int(side * _MAX_TRANSLATION + 0.5)
+    shift = torch.randint(-largest, largest + 1, (len(images), 1), device=images.device)
     source = torch.arange(side, device=images.device) + shift
     return source.clamp(0, side - 1), (source >= 0) & (source < side)
 
 
-def _covered(images: Tensor, side: int) -> Tensor:
-    """Return which pixels of a side the hole covers, bool [b side]."""
-    hole = int(side * _HOLE + 0.5)
-    center = torch.randint(0, side + (1 - hole % 2), (len(images), 1), device=images.device)
-    place = torch.arange(side, device=images.device) - center + hole // 2
-    return (place >= 0) & (place < hole)
+def _cutout_axis(images: Tensor, side: int) -> Tensor:
+    """Return which pixels along an axis the rectangle covers, bool [b side]."""
+    length = int(side * _CUTOUT_SIDE + 0.5)
+    center = torch.randint(0, side + (1 - length % 2), (len(images), 1), device=images.device)
+    position = torch.arange(side, device=images.device) - center + length // 2
+    return (position >= 0) & (position < length)
 
 
 def _uniform(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Log-likelihoods of images under the distributions that decoders describe: nats, summed over each image, float32."""
+"""Log-likelihoods of images under pixel distributions, in nats, summed over all axes but the first."""
 
 import math
 
@@ -6,29 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_LEVELS = 256
+_LEVELS = 256  # of a pixel
 
 
 def bernoulli(logits: Tensor, observed: Tensor) -> Tensor:
-    """Return log p [b] of pixels under Bernoulli(sigmoid(logits)), summed over [b ...].
+    """Return log p [b] of pixels [b ...] in [0, 1] under Bernoulli(sigmoid(logits)).
 
-    `observed` in [0, 1]. For grey levels this is minus the cross-entropy: a bound's target, not the likelihood of binary data.
+    For binary pixels this is a log-likelihood; for grey levels it is minus the cross-entropy, which is no likelihood.
     """
     return -F.binary_cross_entropy_with_logits(logits, observed, reduction="none").flatten(1).sum(1)
 
 
 def gaussian(mean: Tensor, log_sigma: Tensor, observed: Tensor) -> Tensor:
-    """Return the log-density [b] of pixels under N(mean, exp(log_sigma)^2), summed over [b ...]; log_sigma broadcasts."""
+    """Return the log-density [b] of pixels [b ...] under N(mean, exp(log_sigma)^2); log_sigma is broadcast."""
     deviation = (observed - mean) * torch.exp(-log_sigma)
     return (-0.5 * (deviation**2 + math.log(2 * math.pi)) - log_sigma).flatten(1).sum(1)
 
 
 def discretized_logistic(mean: Tensor, log_scale: Tensor, observed: Tensor) -> Tensor:
-    """Return log p [b] of 256-level pixels, observed in {0, 1/255, ..., 1}, summed over [b ...].
+    """Return log p [b] of 256-level pixels [b ...] in {0, 1/255, ..., 1} under a discretized logistic distribution.
 
-    Each level has the mass that a logistic distribution puts on its bin of width 1/255; the outermost bins take the tails
-    (Kingma et al. 2016, appendix D; Salimans et al. 2017, eq. 2). Exact in the tails, where the difference of two
-    sigmoids would cancel: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)).
+    Each level has the logistic distribution's mass in a bin of width 1/255; the outermost bins include the tails (Kingma et al.
+    2016, appendix D; Salimans et al. 2017, eq. 2). Numerically stable in the tails, where the difference of two sigmoids would
+    cancel: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)).
     """
     half = 0.5 / (_LEVELS - 1)
     inverse = torch.exp(-log_scale)
@@ -39,10 +39,10 @@ def discretized_logistic(mean: Tensor, log_scale: Tensor, observed: Tensor) -> T
 
 
 def discretized_gaussian(mean: Tensor, log_sigma: Tensor, observed: Tensor) -> Tensor:
-    """Return log p [b] of 256-level pixels, observed in {0, 1/255, ..., 1}, summed over [b ...]; log_sigma broadcasts.
+    """Return log p [b] of 256-level pixels [b ...] in {0, 1/255, ..., 1} under a discretized Gaussian; log_sigma is broadcast.
 
-    As `discretized_logistic`, with a Gaussian's mass in each bin (Ho et al. 2020, eq. 13). Where both edges of a bin lie in the
-    upper tail they are mirrored into the lower one, in which the logarithm of the mass is exact.
+    Each level has the Gaussian's mass in a bin of width 1/255; the outermost bins include the tails (Ho et al. 2020, eq. 13).
+    Bins in the upper tail are reflected into the lower tail, where the logarithm of the mass is numerically stable.
     """
     half = 0.5 / (_LEVELS - 1)
     inverse = torch.exp(-log_sigma)
@@ -57,5 +57,5 @@ def discretized_gaussian(mean: Tensor, log_sigma: Tensor, observed: Tensor) -> T
 
 
 def bits_per_dimension(nats: Tensor | float, dimensions: int) -> Tensor | float:
-    """Return bits per dimension of a negative log-likelihood in nats per image."""
+    """Convert a negative log-likelihood in nats per image to bits per dimension."""
     return nats / (dimensions * math.log(2))

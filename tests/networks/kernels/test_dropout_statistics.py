@@ -1,4 +1,4 @@
-"""The masks of dropout are fair, independent coins, in every one of the eight bytes of a draw."""
+"""Statistical tests of dropout masks: uniform and independent in each of the eight bytes of a random number."""
 
 import math
 
@@ -13,10 +13,10 @@ N = 400_000
 Z = 5.5  # two-sided probability 3.8e-8
 
 
-def mask(kept: int, count: int = N, seed: int = 0) -> Tensor:
+def mask(threshold: int, count: int = N, seed: int = 0) -> Tensor:
     """Return a mask as float64 [count]."""
     torch.manual_seed(seed)
-    return byte_mask(torch.empty(count), kept).double()
+    return byte_mask(torch.empty(count), threshold).double()
 
 
 @pytest.mark.parametrize("p", [0.05, 0.25, 0.3, 0.5, 0.9])
@@ -28,12 +28,12 @@ def test_the_expectation_of_the_output_is_the_input(p: float) -> None:
     assert abs(mean - 1) < Z * math.sqrt(layer.p / (1 - layer.p) / N)
 
 
-@pytest.mark.parametrize("kept", [1, 128, 255])
-def test_each_of_the_eight_bytes_keeps_with_the_same_probability(kept: int) -> None:
-    # 8 lanes x 3, six standard errors, skewed for 1 and 255: below 2e-7; detects 2 % at kept = 128: the sign bit, which random_()
+@pytest.mark.parametrize("threshold", [1, 128, 255])
+def test_each_of_the_eight_bytes_has_the_same_keep_probability(threshold: int) -> None:
+    # 8 lanes x 3, six standard errors, skewed for 1 and 255: below 2e-7; detects 2 % at 128: the sign bit, which random_()
     # leaves at 0 by default, would move the eighth lane from 1/2 to 1
-    lanes = mask(kept).view(-1, 8)
-    chance = kept / 256
+    lanes = mask(threshold).view(-1, 8)
+    chance = threshold / 256
     scores = (lanes.mean(0) - chance) / math.sqrt(chance * (1 - chance) / len(lanes))
     assert scores.abs().max() < 6
 
@@ -41,7 +41,7 @@ def test_each_of_the_eight_bytes_keeps_with_the_same_probability(kept: int) -> N
 def test_the_bytes_of_a_draw_are_uniform_over_all_values() -> None:
     # masks of one seed and every threshold give each byte's distribution; chi-square over 256 cells for each of 8 lanes: 8e-7;
     # detects a bit that is 1 in 55 % of all bytes (noncentrality 250)
-    below = torch.stack([mask(kept, count=200_000).view(-1, 8).sum(0) for kept in range(1, 256)])
+    below = torch.stack([mask(threshold, count=200_000).view(-1, 8).sum(0) for threshold in range(1, 256)])
     ends = torch.zeros(1, 8, dtype=torch.float64)
     counts = torch.cat([ends, below, ends + 25_000]).diff(dim=0)
     assert scipy.stats.chisquare(counts.numpy(), axis=0).pvalue.min() > 1e-7

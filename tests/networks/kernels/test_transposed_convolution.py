@@ -1,4 +1,4 @@
-"""The faster transposed convolution against PyTorch's: outputs, gradients, gradients of gradients, memory layouts, autocast."""
+"""The faster transposed convolution against PyTorch's: outputs, gradients, second derivatives, memory layouts, autocast."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simulacra.networks.kernels import transposed_convolution as adjoint
+from simulacra.networks.kernels import transposed_convolution
 from simulacra.networks.kernels.transposed_convolution import Crop, conv_transpose2d
 
-# (input channels, output channels, kernel, stride, crop of the full output): the general way and the one-channel way
+# (input channels, output channels, kernel, stride, crop of the full output): the general and the single-channel implementation
 SETTINGS: tuple[tuple[int, int, int, int, Crop], ...] = (
     (3, 2, 3, 2, ((0, 8), (1, 9))),
     (2, 3, 4, 2, ((1, 8), (1, 10))),
@@ -23,14 +23,14 @@ SETTINGS: tuple[tuple[int, int, int, int, Crop], ...] = (
 )
 
 
-@pytest.fixture(autouse=True, params=["few", "many"])
-def either_number_of_taps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One output channel is added up in two ways, which depends on how many numbers there are: hold each to every test."""
-    monkeypatch.setattr(adjoint, "_FEW", 10**9 if request.param == "few" else 0)
+@pytest.fixture(autouse=True, params=["fold", "additions"])
+def col2im_implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test with both implementations of col2im, whose choice depends on the size."""
+    monkeypatch.setattr(transposed_convolution, "_MAX_FOLD_ELEMENTS", 10**9 if request.param == "fold" else 0)
 
 
 def tensors(inputs: int, outputs: int, kernel: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
-    """Return features [2 i 4 5], weight and bias, with gradients."""
+    """Return features [2 i 4 5], weight and bias; all require gradients."""
     source = torch.Generator().manual_seed(0)
     shapes = ((2, inputs, 4, 5), (inputs, outputs, kernel, kernel), (outputs,))
     features, weight, bias = (torch.randn(shape, generator=source, dtype=dtype).requires_grad_() for shape in shapes)
@@ -42,7 +42,7 @@ def ours(operands: Sequence[Tensor], stride: int, crop: Crop) -> Tensor:
     return conv_transpose2d(features, weight, bias, stride, crop)
 
 
-def stock(operands: Sequence[Tensor], stride: int, crop: Crop) -> Tensor:
+def reference(operands: Sequence[Tensor], stride: int, crop: Crop) -> Tensor:
     features, weight, bias = operands
     (top, height), (left, width) = crop
     return F.conv_transpose2d(features, weight, bias, stride)[..., top : top + height, left : left + width]
@@ -52,16 +52,16 @@ def stock(operands: Sequence[Tensor], stride: int, crop: Crop) -> Tensor:
 def test_outputs_and_gradients_equal_those_of_pytorch(setting: tuple[int, int, int, int, Crop]) -> None:
     inputs, outputs, kernel, stride, crop = setting
     operands = tensors(inputs, outputs, kernel)
-    expected, got = stock(operands, stride, crop), ours(operands, stride, crop)
+    expected, got = reference(operands, stride, crop), ours(operands, stride, crop)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     upstream = torch.randn(got.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    gradients, wanted = (torch.autograd.grad(output, operands, upstream) for output in (got, expected))
-    for left, right in zip(gradients, wanted, strict=True):
+    gradients, references = (torch.autograd.grad(output, operands, upstream) for output in (got, expected))
+    for left, right in zip(gradients, references, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[4:5], ids=str)
-def test_gradients_of_gradients_are_right_so_that_a_penalty_on_gradients_may_pass_through(
+def test_second_derivatives_are_correct_as_gradient_penalties_need(
     setting: tuple[int, int, int, int, Crop],
 ) -> None:
     inputs, outputs, kernel, stride, crop = setting
@@ -96,25 +96,25 @@ def test_autocast_computes_in_bfloat16_within_its_precision_and_keeps_gradients_
     upstream = torch.randn(got.shape, generator=torch.Generator().manual_seed(1))
     gradients = torch.autograd.grad(got.float(), operands, upstream)
     assert {gradient.dtype for gradient in gradients} == {torch.float32}
-    expected = stock(operands, stride, crop)
-    # bfloat16 rounds by 2^-9: both factors, the result, and the bias. What that amounts to is bounded by the same computation
-    # with the absolute values of everything.
+    expected = reference(operands, stride, crop)
+    # bfloat16 has a relative rounding error of 2^-9, in both factors, the result and the bias; the same computation with
+    # absolute values bounds its effect
     absolute = tuple(operand.detach().abs().requires_grad_() for operand in operands)
-    bound = stock(absolute, stride, crop)
+    bound = reference(absolute, stride, crop)
     pairs = [(got, expected, bound)]
-    wanted, bounds = torch.autograd.grad(expected, operands, upstream), torch.autograd.grad(bound, absolute, upstream.abs())
-    pairs += list(zip(gradients, wanted, bounds, strict=True))
+    references, bounds = torch.autograd.grad(expected, operands, upstream), torch.autograd.grad(bound, absolute, upstream.abs())
+    pairs += list(zip(gradients, references, bounds, strict=True))
     for left, right, size in pairs:
         assert ((left.float() - right).abs() <= 4 * 2**-9 * size).all()
 
 
 @pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[4:5], ids=str)
-def test_only_the_gradients_that_are_asked_for_are_computed(setting: tuple[int, int, int, int, Crop]) -> None:
+def test_gradients_are_right_when_only_some_are_requested(setting: tuple[int, int, int, int, Crop]) -> None:
     inputs, outputs, kernel, stride, crop = setting
     features, weight, bias = tensors(inputs, outputs, kernel)
     frozen = conv_transpose2d(features, weight.detach(), bias.detach(), stride, crop)
     (to_features,) = torch.autograd.grad(frozen.sum(), features)
-    (expected,) = torch.autograd.grad(stock((features, weight, bias), stride, crop).sum(), features)
+    (expected,) = torch.autograd.grad(reference((features, weight, bias), stride, crop).sum(), features)
     torch.testing.assert_close(to_features, expected)
     given = conv_transpose2d(features.detach(), weight, bias, stride, crop)
     assert [gradient.shape for gradient in torch.autograd.grad(given.sum(), (weight, bias))] == [weight.shape, bias.shape]

@@ -1,1 +1,1 @@
-"""Faster replacements of PyTorch layers on CPUs: same parameters and outputs."""
+"""Faster CPU implementations of PyTorch layers, with the same parameters and outputs."""

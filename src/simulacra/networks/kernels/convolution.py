@@ -1,7 +1,7 @@
-"""Convolutions with a shorter way back: same parameters and outputs as PyTorch's, gradients equal up to rounding.
+"""2D convolution with a faster weight gradient on CPUs; outputs equal PyTorch's, gradients agree up to rounding.
 
-On CPUs in bfloat16 the stock kernel is slow at the gradient of a weight where feature maps are small: over 4x4 pixels a product
-of matrices, gradients times the patches that each of them saw, takes a third to a tenth of its time.
+In bfloat16 PyTorch's CPU kernel computes the weight gradient slowly for small feature maps. Over outputs of 4x4 pixels, the
+matrix product of output gradients and unfolded input patches takes between a third and a tenth of its time.
 """
 
 from typing import Any, NamedTuple
@@ -10,104 +10,111 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SMALL = 6  # pixels in a row of the output, up to which the product is the faster way
-_KINDS = (torch.bfloat16,)  # types in which it is
+_MAX_PRODUCT_WIDTH = 6  # pixels: up to this output width the matrix product is faster
+_PRODUCT_DTYPES = (torch.bfloat16,)  # dtypes for which the matrix product is faster
 
 
-class Grid(NamedTuple):
-    """Where a convolution looks: every `stride` pixels, `padding` (above and below, left and right) pixels of zeros around."""
+class ConvGeometry(NamedTuple):
+    """Stride and zero padding of a convolution, in pixels; padding is (top and bottom, left and right)."""
 
     stride: int
     padding: tuple[int, int] = (0, 0)
 
 
-def conv2d(images: Tensor, weight: Tensor, bias: Tensor, grid: Grid) -> Tensor:
-    """Return the convolution [b o h' w'] of images [b i h w] with weight [o i k k] and bias [o].
+def conv2d(images: Tensor, weight: Tensor, bias: Tensor, geometry: ConvGeometry) -> Tensor:
+    """Apply a 2D convolution.
 
-    Computes in autocast's type where autocast is on.
+    Shapes: images [b i h w], weight [o i k k], bias [o]; returns [b o h' w']. Under autocast the computation and the result
+    have autocast's dtype.
     """
     device = images.device.type
-    kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
-    width = (images.shape[-1] + 2 * grid.padding[1] - weight.shape[-1]) // grid.stride + 1
-    if not _by_product(images, weight, width, kind):
-        return F.conv2d(images, weight, bias, grid.stride, grid.padding)
-    operands = images.to(kind), weight.to(kind), bias.to(kind)
-    convolved: Tensor = _Convolution.apply(*operands, grid)  # type: ignore[no-untyped-call]
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
+    width = (images.shape[-1] + 2 * geometry.padding[1] - weight.shape[-1]) // geometry.stride + 1
+    if not _product_is_faster(images, weight, width, dtype):
+        return F.conv2d(images, weight, bias, geometry.stride, geometry.padding)
+    operands = images.to(dtype), weight.to(dtype), bias.to(dtype)
+    convolved: Tensor = _Conv2d.apply(*operands, geometry)  # type: ignore[no-untyped-call]
     return convolved
 
 
-def weight_gradient(images: Tensor, gradients: Tensor, weight: Tensor, grid: Grid) -> Tensor:
-    """Return the gradient of the weight [o i k k] of a convolution of images [b i h w] from those of its output [b o h' w']."""
-    if not _by_product(images, weight, gradients.shape[-1], images.dtype):
-        return _stock_gradients(gradients, images, weight, grid, [False, True, False])[1]
+def weight_gradient(images: Tensor, gradients: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
+    """Return the weight gradient [o i k k] of a convolution of images [b i h w], given its output gradients [b o h' w']."""
+    if not _product_is_faster(images, weight, gradients.shape[-1], images.dtype):
+        return _aten_gradients(gradients, images, weight, geometry, [False, True, False])[1]
     outputs, inputs, kernel, _ = weight.shape
-    product = _rows(gradients).t().contiguous() @ _patches(images, kernel, grid)
+    product = _pixel_rows(gradients).t().contiguous() @ _unfold(images, kernel, geometry)
     return product.view(outputs, kernel, kernel, inputs).permute(0, 3, 1, 2)
 
 
-def wanted(ctx: Any, count: int) -> list[bool]:
-    """Return of the tensors that a function was given, `count` at its head, whether this pass backward asks for their gradients.
+def requested_gradients(ctx: Any, count: int) -> list[bool]:
+    """Return which of the first `count` inputs of an autograd function need a gradient in the current backward pass.
 
-    `needs_input_grad` says which could be asked for. Where the loss of one player runs through the layers of another, the weights
-    there could, and are not; PyTorch's own functions leave these gradients out, too. Compiled code computes all that could be.
+    `ctx.needs_input_grad` is true for every input that requires grad, even if `torch.autograd.grad` does not ask for it: a
+    generator's loss passes through the discriminator's layers, whose weight gradients are not requested. PyTorch's own functions
+    skip these, too. Under torch.compile this returns `ctx.needs_input_grad`.
     """
     if torch.compiler.is_compiling():
         return list(ctx.needs_input_grad[:count])
-    return [node is not None and _asked(node) for node, _ in ctx.next_functions[:count]]
+    return [node is not None and _will_execute(node) for node, _ in ctx.next_functions[:count]]
 
 
-def _asked(node: Any) -> bool:
+def _will_execute(node: Any) -> bool:
     try:
         return bool(torch._C._will_engine_execute_node(node))
-    except (AttributeError, RuntimeError):  # not known; or a leaf that autograd.grad() was asked for by name
+    except (AttributeError, RuntimeError):  # unavailable in this build; or a leaf named in the inputs of autograd.grad()
         return True
 
 
-class _Convolution(torch.autograd.Function):
-    """The stock convolution, whose weight's gradient is a product."""
+class _Conv2d(torch.autograd.Function):
+    """PyTorch's convolution with the weight gradient of `weight_gradient`."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, grid: Grid) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, geometry: ConvGeometry) -> Tensor:
         ctx.save_for_backward(images, weight)
-        ctx.grid = grid
-        return F.conv2d(images, weight, bias, grid.stride, grid.padding)
+        ctx.geometry = geometry
+        return F.conv2d(images, weight, bias, geometry.stride, geometry.padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (images, weight), (gradient,) = ctx.saved_tensors, gradients
-        images_too, weight_too, bias_too = wanted(ctx, 3)
-        to_images = _stock_gradients(gradient, images, weight, ctx.grid, [True, False, False])[0] if images_too else None
-        to_weight = weight_gradient(images, gradient, weight, ctx.grid) if weight_too else None
-        return to_images, to_weight, _rows(gradient).sum(0) if bias_too else None, None
+        needs_images, needs_weight, needs_bias = requested_gradients(ctx, 3)
+        to_images = _aten_gradients(gradient, images, weight, ctx.geometry, [True, False, False])[0] if needs_images else None
+        to_weight = weight_gradient(images, gradient, weight, ctx.geometry) if needs_weight else None
+        return to_images, to_weight, _pixel_rows(gradient).sum(0) if needs_bias else None, None
 
 
-def _by_product(images: Tensor, weight: Tensor, width: int, kind: torch.dtype) -> bool:
-    """Return whether the product is the faster way for an output of this width."""
+def _product_is_faster(images: Tensor, weight: Tensor, width: int, dtype: torch.dtype) -> bool:
+    """Return whether the matrix product is the faster weight gradient for an output of this width in pixels."""
     return (
         images.device.type == "cpu"
-        and kind in _KINDS
-        and width <= _SMALL
+        and dtype in _PRODUCT_DTYPES
+        and width <= _MAX_PRODUCT_WIDTH
         and min(weight.shape[1:]) > 1
         and images.is_contiguous(memory_format=torch.channels_last)
     )
 
 
-def _stock_gradients(
-    gradients: Tensor, images: Tensor, weight: Tensor, grid: Grid, which: list[bool]
+def _aten_gradients(
+    gradients: Tensor, images: Tensor, weight: Tensor, geometry: ConvGeometry, mask: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    settings = (None, [grid.stride] * 2, list(grid.padding), [1, 1], False, [0, 0], 1, which)
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(gradients, images, weight, *settings)
-    return found
+    """Return PyTorch's gradients of images, weight and bias; `mask` selects the ones that are computed."""
+    arguments = (None, [geometry.stride] * 2, list(geometry.padding), [1, 1], False, [0, 0], 1, mask)
+    computed: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(gradients, images, weight, *arguments)
+    return computed
 
 
-def _rows(features: Tensor) -> Tensor:
-    """Return features [b c h w] as one row a pixel: [b*h*w c]."""
+def _pixel_rows(features: Tensor) -> Tensor:
+    """Reshape features [b c h w] to one row per pixel [b*h*w c]."""
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _patches(images: Tensor, kernel: int, grid: Grid) -> Tensor:
-    """Return what each output pixel sees as a row: [b*h'*w' k*k*i]; in channels-last memory k pixels are copied at once."""
-    above, beside = grid.padding
-    padded = F.pad(images, (beside, beside, above, above)) if any(grid.padding) else images
-    windows = padded.permute(0, 2, 3, 1).unfold(1, kernel, grid.stride).unfold(2, kernel, grid.stride)  # [b h' w' i k k]
+def _unfold(images: Tensor, kernel: int, geometry: ConvGeometry) -> Tensor:
+    """Return the input patch of each output pixel as a row [b*h'*w' k*k*i] (im2col).
+
+    In channels-last memory each row of k pixels of a patch is one contiguous copy.
+    """
+    vertical, horizontal = geometry.padding
+    padded = F.pad(images, (horizontal, horizontal, vertical, vertical)) if any(geometry.padding) else images
+    stride = geometry.stride
+    windows = padded.permute(0, 2, 3, 1).unfold(1, kernel, stride).unfold(2, kernel, stride)  # [b h' w' i k k]
     return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)

@@ -1,7 +1,7 @@
-"""Flattening and its reverse for networks in channels-last memory: same numbers as PyTorch's, in the layout that comes next.
+"""Flatten and unflatten layers for channels-last memory: the same values as PyTorch's, without a change of memory layout.
 
-Behind a stock flattening the gradient of the features comes in the default layout. On CPUs every elementwise kernel that then
-meets it beside channels-last features reads both number by number, and takes twenty times as long.
+The gradient of PyTorch's flatten has the default layout. On CPUs, elementwise kernels that combine it with channels-last features
+then read both element by element and take about twenty times as long.
 """
 
 from typing import Any
@@ -11,37 +11,37 @@ from torch import Tensor, nn
 
 
 class Flatten(nn.Module):
-    """Features [b c h w] to [b c*h*w]; their gradient comes in their own memory layout."""
+    """Flatten features [b c h w] to [b c*h*w]; the gradient has the memory layout of the features."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Flatten."""
-        return flat(features)
+        """Return [b c*h*w]."""
+        return flatten(features)
 
 
 class Unflatten(nn.Unflatten):
-    """[b c*h*w] to features [b c h w] in channels-last memory, as convolutions leave theirs."""
+    """Unflatten values [b c*h*w] to features [b c h w] in channels-last memory, the layout of convolutions' outputs."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Unflatten."""
+        """Return [b c h w]."""
         features: Tensor = super().forward(values)
         return features.contiguous(memory_format=torch.channels_last)
 
 
-def flat(features: Tensor) -> Tensor:
-    """Return features [b c h w] as [b c*h*w]; their gradient comes in their own memory layout."""
-    return aligned(features).flatten(1)
+def flatten(features: Tensor) -> Tensor:
+    """Flatten features [b c h w] to [b c*h*w]; the gradient has the memory layout of the features."""
+    return keep_gradient_layout(features).flatten(1)
 
 
-def aligned(features: Tensor) -> Tensor:
-    """Return features [b c h w] as they are; their gradient comes in their own memory layout."""
+def keep_gradient_layout(features: Tensor) -> Tensor:
+    """Return features [b c h w] unchanged; their gradient is converted to their memory layout."""
     if not features.requires_grad or not features.is_contiguous(memory_format=torch.channels_last):
         return features
-    same: Tensor = _Aligned.apply(features)  # type: ignore[no-untyped-call]
+    same: Tensor = _ChannelsLastGradient.apply(features)  # type: ignore[no-untyped-call]
     return same
 
 
-class _Aligned(torch.autograd.Function):
-    """Identity on channels-last features, whose gradient is brought into their layout; differentiable any number of times."""
+class _ChannelsLastGradient(torch.autograd.Function):
+    """Identity whose gradient is converted to channels-last memory; differentiable any number of times."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:

@@ -1,32 +1,32 @@
-"""Group normalization (Wu & He 2018) that stays fast where few channels make a group: same parameters and outputs as PyTorch's.
+"""Group normalization (Wu & He 2018), faster on CPUs for small groups; same parameters and outputs as PyTorch's.
 
-On CPUs the stock kernel for channels-last memory reads the channels of a group pixel by pixel. Where they are fewer than fill a
-register, it is two to twenty times faster to bring the features into the default layout, normalize, and bring them back.
+PyTorch's CPU kernel for channels-last memory reads the channels of a group pixel by pixel. For groups with fewer channels than
+fill a vector register, converting to the default layout, normalizing and converting back is two to twenty times faster.
 """
 
 import torch
 from torch import Tensor, nn
 
-_FILLING = {torch.float32: 4, torch.bfloat16: 16}  # channels of a group from which on the stock kernel is the faster way
+_MIN_CHANNELS_LAST_GROUP = {torch.float32: 4, torch.bfloat16: 16}  # channels per group from which PyTorch's kernel is faster
 
 
 class GroupNorm(nn.GroupNorm):
-    """Normalizes groups of channels over all pixels: [b c h w] -> [b c h w]."""
+    """Normalize groups of channels over all pixels: [b c h w] -> [b c h w]."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalize."""
+        """Return [b c h w]."""
         return group_norm(features, self.num_groups, self.weight, self.bias, self.eps)
 
 
 def group_norm(
     features: Tensor, groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Return features [b c h w], each group of c / groups channels at mean 0 and variance 1; then scaled and moved, [c] each.
+    """Normalize each group of c / groups channels of features [b c h w] to mean 0 and variance 1, per image.
 
-    The memory layout is kept.
+    Then multiply by weight [c] and add bias [c], if given. The result has the memory layout of the features.
     """
-    few = features.shape[1] // groups < _FILLING.get(features.dtype, 0)
-    if features.device.type != "cpu" or features.is_contiguous() or not few:
+    small = features.shape[1] // groups < _MIN_CHANNELS_LAST_GROUP.get(features.dtype, 0)
+    if features.device.type != "cpu" or features.is_contiguous() or not small:
         return torch.group_norm(features, groups, weight, bias, eps)
     normalized = torch.group_norm(features.contiguous(), groups, weight, bias, eps)
     return normalized.contiguous(memory_format=torch.channels_last)
