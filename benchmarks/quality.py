@@ -53,16 +53,16 @@ GENERATED = 5000  # images
 class Silent:
     """An observer that looks at nothing."""
 
-    def stepped(self, trainer):
+    def on_step(self, trainer):
         pass
 
-    def reported(self, trainer, record):
+    def on_report(self, trainer, record):
         pass
 
-    def due(self, trainer):
+    def on_snapshot(self, trainer):
         pass
 
-    def checkpoint(self, trainer, state):
+    def on_checkpoint(self, trainer, state):
         pass
 
 

@@ -171,8 +171,8 @@ def main() -> None:
         checks = [check for name in sys.argv[1:] for check in [globals()[name]]]
         for check in checks:
             check(processes)
-        if processes.first:
-            sys.stdout.write(f"{len(checks)} checks passed\n")
+            if processes.first:
+                sys.stdout.write(f"passed {check.__name__}\n")
 
 
 if __name__ == "__main__":

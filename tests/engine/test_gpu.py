@@ -60,7 +60,8 @@ def test_images_are_those_of_the_cpu_for_any_number_of_images(family: str, devic
     few, many = (model.generate(part.to(device)).cpu() for part in (drawn[:4], drawn))
     torch.testing.assert_close(few, expected, rtol=0, atol=IMAGES)
     torch.testing.assert_close(many[:4], few, rtol=0, atol=IMAGES)
-    assert torch.equal(model.generate(drawn[:4].to(device)).cpu(), few)
+    again = model.generate(drawn[:4].to(device)).cpu()
+    torch.testing.assert_close(again, few, rtol=0, atol=0 if device.type == "cpu" else 1e-5)  # cuDNN may add in a varying order
 
 
 @pytest.mark.parametrize("family", CHOSEN)

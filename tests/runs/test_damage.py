@@ -95,7 +95,7 @@ def test_a_checkpoint_of_another_format_is_rejected_with_both_formats(two, tmp_p
     del content["seal"]
     content["format"] = 2
     path.write_text(json.dumps({**content, "seal": checkpoint._seal(content)}))
-    for read in (lambda: checkpoint.read(path.parent), lambda: checkpoint.require_format(path.parent.parent)):
+    for read in (lambda: checkpoint.read(path.parent), lambda: checkpoint.read_newest(path.parent.parent)):
         with pytest.raises(
             IncompatibleCheckpoint, match=r"version 0\.1 .* format 2, and this version reads format 3: train again"
         ):

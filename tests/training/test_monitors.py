@@ -143,7 +143,12 @@ def test_the_loss_of_a_single_player_that_ends_above_its_first_value_gives_a_war
 
 
 def test_the_first_steps_of_a_training_give_no_warning() -> None:
-    values = {"diversity": [0.1, 0.9, 0.1, 0.1], "active_units": [0] * 4, "latent_units": [16] * 4, "modes_covered": [0] * 4}
+    values: dict[str, list[Any]] = {
+        "diversity": [0.1, 0.9, 0.1, 0.1],
+        "active_units": [0] * 4,
+        "latent_units": [16] * 4,
+        "modes_covered": [0] * 4,
+    }
     assert training_warnings(history({**values, "modes": [8] * 4}, every=66)) == ()
     assert training_warnings(adversarial_history([discriminator(1.0, 1.0)] * 3)) == ()
     lines = [{"kind": "validation", "step": step, "vae/loss": loss} for step, loss in ((0, 1.0), (5, 2.0))]

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,14 +70,6 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
 def paths(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; a `.old` one before the one that replaces it."""
     return sorted((path for path in folder.glob("step_*") if path.is_dir()), key=lambda path: (path.stem, path.suffix == ""))
-
-
-def require_format(folder: Path) -> None:
-    """Raise IncompatibleCheckpoint if another version of Simulacra wrote the newest intact checkpoint in a folder."""
-    for path in reversed(paths(folder)):
-        with suppress(OSError, ValueError):
-            _read_state(path)
-            return
 
 
 def read(path: Path, groups: tuple[str, ...] | None = None) -> Checkpoint:

@@ -60,15 +60,13 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """Open a run folder; raises UsageError where there is none, IncompatibleCheckpoint for one of another version."""
+        """Open a run folder; raises UsageError where there is none."""
         path = Path(path)
         missing = [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]
         if missing:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
             raise UsageError(f"{path} is not a run folder: it {what}. Make one with 'simulacra train FAMILY --out {path}'")
-        run = cls(path)
-        checkpoint.require_format(run.checkpoints)
-        return run
+        return cls(path)
 
     @cached_property
     def config(self) -> RunConfig:

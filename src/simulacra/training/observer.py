@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simulacra.applications.translate import source_of, there_and_back
 from simulacra.core.batch import Batch
 from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.device import model_device
@@ -121,10 +120,10 @@ class RunObserver:
 
     def _save_translations(self, family: Translates, to: str, trainer: Trainer) -> None:
         """Save images, their translations, and the translations of these back to the first domain, in rows."""
-        source = source_of(family, to)
+        source = next(name for name in family.domains if name != to)
         images = self.domains[source].head(pictures.enough(self.run.spec.domain(source).shape) // 4).images
-        device = model_device(trainer.evaluated)
-        rows = [row.cpu() for row in there_and_back(family, images.to(device), to)]
+        translated = family.translate(images.to(model_device(trainer.evaluated)), to)
+        rows = (images, translated.cpu(), family.translate(translated, source).cpu())
         folder = self.run.path / "translations" / f"to_{to}"
         path = pictures.save(pictures.picture_of_rows(rows, 8), folder / f"step_{trainer.step:08d}.png")
         self.tracking.image(trainer.step, path)
