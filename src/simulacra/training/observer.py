@@ -17,7 +17,7 @@ from simulacra.core.family import Family, named
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset, Split
-from simulacra.data.synthetic.known_densities import law_of
+from simulacra.data.synthetic.known_densities import known_density_of
 from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.loop import Trainer
@@ -57,7 +57,7 @@ class RunObserver:
         self.run, self.progress, self.meter, self.followers = run, progress, meter, followers
         self.watched = _watched(dataset)
         self.domains = {name: _watched(domain) for name, domain in dataset.domains.items()}
-        self.law = law_of(dataset)
+        self.law = known_density_of(dataset)
         self.varied: dict[str, str] = {}  # as the last look found it
         self.warned: set[str] = set()
         self.seconds_shown = 0

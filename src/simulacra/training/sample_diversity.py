@@ -5,7 +5,7 @@ from torch import Tensor
 
 from simulacra.core.capabilities import Samples
 from simulacra.core.randomness import noise
-from simulacra.data.synthetic.known_densities import Law, points_of
+from simulacra.data.synthetic.known_densities import KnownDensity, points_of
 from simulacra.metrics.known_density import modes_covered
 from simulacra.training.pixel_diversity import LEAST, variety
 
@@ -20,7 +20,7 @@ def enough(dimensions: int, evaluations: int = 1) -> int:
     return max(LEAST, min(_IMAGES, _VALUES // dimensions, _EVALUATIONS // evaluations))
 
 
-def varied(family: Samples, real: Tensor, law: Law | None, seed: int) -> dict[str, float]:
+def varied(family: Samples, real: Tensor, law: KnownDensity | None, seed: int) -> dict[str, float]:
     """Return diversity and distinctness of generated images against real ones [n c h w], and the modes that points reach.
 
     The first two are left out where there are fewer than 10 real images, all where generated ones are not finite. The family is

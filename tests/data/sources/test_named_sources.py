@@ -18,7 +18,7 @@ from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item
 from simulacra.data.sources import cifar10, digits, fashion_mnist, mnist
-from simulacra.data.synthetic.known_densities import LAWS
+from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES
 from simulacra.data.synthetic.toys import SHAPE
 
 
@@ -236,11 +236,11 @@ def test_light_modules_stay_light(statement, absent):
 @pytest.mark.parametrize("name", ["ring", "grid", "moons"])
 def test_toy_points_are_images_of_two_values_with_their_modes_as_classes(name):
     data = load(DataConfig(data=name))
-    law = LAWS[name]
+    density = KNOWN_DENSITIES[name]
     assert [len(split) for split in data.splits] == [45_833, 4_167, 10_000]
     assert data.spec.shape == SHAPE
-    assert len(data.spec.classes) == len(law.shares)
-    modes, distances = law.nearest(data.test.images.reshape(-1, 2))
+    assert len(data.spec.classes) == len(density.shares)
+    modes, distances = density.nearest(data.test.images.reshape(-1, 2))
     assert np.array_equal(modes, np.asarray(data.test.labels))
     assert distances.max() < 6.5
 
