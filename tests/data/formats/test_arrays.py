@@ -68,7 +68,7 @@ def wrong(value, at=7, kind=np.float32):
     [
         (wrong(255.0), r"array: image 7 has values from 0 to 255, expected float32 in \[0, 1\]: divide by 255"),
         (wrong(-0.1), r"image 7 has values from -0.1 to 1, expected float32 in \[0, 1\]"),
-        (wrong(float("nan")), r"image 7 has NaN, expected float32 in \[0, 1\]: leave it out"),
+        (wrong(float("nan")), r"image 7 has NaN, expected float32 in \[0, 1\]"),
         (wrong(float("inf"), 19), "image 19 has values from 0 to inf"),
         (wrong(256, kind=np.int64), r"image 7 has values from 0 to 256, expected int64 in \[0, 255\]"),
         (wrong(-1, kind=np.int16), "image 7 has values from -1 to 1"),

@@ -410,5 +410,5 @@ def test_named_sets_and_sets_with_their_own_test_images_refuse_a_test_path(make_
         load(DataConfig(data="digits", test_path="x"))
     make_folder({"a.png": make_picture()}, "set")
     folder = make_folder({"train.tar": b"", "test.tar": b""}, "pair")
-    with pytest.raises(UsageError, match="holds its own test images"):
+    with pytest.raises(UsageError, match="its own test images"):
         load(DataConfig(data="folder", path=str(folder), test_path=str(folder)))

@@ -147,7 +147,7 @@ def _item(sample: Sample, side: Side, file: str, names: Mapping[str, str], size:
     except Refused as refusal:
         return Skip(name, str(refusal))
     label = names.get(sample.label or "")
-    return Item(name, side, label, pixels, sha256(sample.content).hexdigest())
+    return Item(name, side, () if label is None else (label,), pixels, sha256(sample.content).hexdigest())
 
 
 def choose(shards: tuple[Shard, ...], count: int, few: int = 0) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """A folder of shards as a data set: training images streamed, bounded samples of the splits decoded as usual."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
@@ -16,10 +16,11 @@ from simulacra.data.settings import DataConfig
 from simulacra.data.shards.decoding import Form, choose, items
 from simulacra.data.shards.index import NAMES, Index, split_title
 from simulacra.data.shards.streamed import Stream
-from simulacra.data.source import Item, Material, Reading, Skip, SplitName
+from simulacra.data.source import Item, Material, Note, Reading, Skip, SplitName
 
 HELD = 10_000  # images of each split that are decoded into the cache, at most
 _SAMPLED = 64  # training shards that the sample of training images is taken from, at most
+_REMEDY = "give every image a class (.cls or .json), or none"
 
 
 def material(index: Index, config: DataConfig) -> Material:
@@ -30,7 +31,13 @@ def material(index: Index, config: DataConfig) -> Material:
         for name in NAMES:
             yield from items(index, name, size=config.size)
 
-    return Material(index.name, f"shards|{index.digest}", _opened(total, read, index.notes), index.classes, index)
+    return Material(
+        index.name,
+        f"shards|{index.digest}",
+        _opened(total, read, [Note("unlabelled", note, _REMEDY, "warning") for note in index.notes]),
+        index.classes,
+        index,
+    )
 
 
 def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset:
@@ -69,18 +76,18 @@ def _split(
         nothing = np.empty((0, *Form.of(index, config).shape), dtype=np.uint8)
         return Split(name, nothing, np.empty(0, dtype=np.int64) if index.labels else None), Skipped()
     key = f"shards|{index.digest}|{name}|{index.splits[name][0].file}|{len(index.splits[name])}|{len(chosen)}"
-    notes = tuple(_notes(index, name, len(chosen), config.limit))  # told when the images are decoded, and not again
+    notes = [Note("shards", note) for note in _notes(index, name, len(chosen), config.limit)]  # reported once, when decoded
     reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size), notes)
     prepared = prepare(Material(split_title(index.name, name), key, reading, index.classes), config, progress)
     return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
 
 
 def _opened(
-    count: int, read: Callable[[], Iterator[Item | Skip]], notes: tuple[str, ...] = ()
+    count: int, read: Callable[[], Iterator[Item | Skip]], notes: Sequence[Note]
 ) -> Callable[[], AbstractContextManager[Reading]]:
     @contextmanager
     def opened() -> Iterator[Reading]:
-        yield Reading(count, read(), notes)
+        yield Reading(count, read(), tuple(notes))
 
     return opened
 

@@ -69,7 +69,13 @@ def _contents(config: DataConfig, progress: Progress) -> _Contents:
     index = locate(config, progress).shards
     if index is not None and not index.few and not config.limit:
         return _of_shards(index, config, progress)
-    return _of_splits(load(config, progress))
+    data = load(config, progress)
+    if data.spec.attributes:
+        names = ", ".join(attribute.name for attribute in data.spec.attributes)
+        raise UsageError(f"shards hold one label for each image, and {data.name} has several ({names}): give one --label-column")
+    if data.train.stored_captions is not None:
+        progress.message(f"{data.name}: captions are not packed")
+    return _of_splits(data)
 
 
 def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Contents:
