@@ -480,20 +480,20 @@ def test_check_warns_of_a_column_with_a_value_for_each_image(make_folder, make_p
     assert "many_values" in {finding.kind for finding in found.findings}
 
 
-def test_one_attribute_is_packed_and_several_are_refused_by_name(make_folder, tmp_path, figures, told):
+def test_one_attribute_is_packed_and_several_are_refused_by_name(make_folder, tmp_path, figures, recorded):
     pytest.importorskip("webdataset")
     from simulacra.data.shards.pack import pack
 
     files, rows = figures
     folder = make_folder({**files, "metadata.jsonl": jsonl(rows)})
     config = DataConfig(data=str(folder), label_column="shape")
-    pack(config, tmp_path / "one", progress=told)
+    pack(config, tmp_path / "one", progress=recorded)
     packed = read(tmp_path / "one")
     assert packed.spec.classes == SHAPES
     known = by_pixels(files, rows, "shape")
     for split in packed.splits:
         assert [SHAPES[label] for label in np.asarray(split.labels)] == [known[image.tobytes()] for image in split.images]
-    assert any("captions" in line for line in told.lines)
+    assert any("captions" in line for line in recorded.lines)
     with pytest.raises(UsageError, match="shape, hue"):
         pack(replace(config, label_column="shape,hue"), tmp_path / "two")
     assert not (tmp_path / "two").exists()

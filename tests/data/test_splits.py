@@ -1,4 +1,4 @@
-"""Three splits that are the same for every run (trap 27), and their batches."""
+"""The three splits are the same for every run (trap 27)."""
 
 import numpy as np
 import pytest

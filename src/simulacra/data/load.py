@@ -14,7 +14,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset, Split, split, to_floats
-from simulacra.data.domains import shared_out, together
+from simulacra.data.domains import combine, disjoint
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fit
 from simulacra.data.prepare import arrange, prepare
@@ -35,7 +35,7 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     if isinstance(config, DomainsConfig):
         chosen = {name: config.domain(name) for name in config.named}  # all, before the first is prepared
         loaded = {name: load(one, progress) for name, one in chosen.items()}
-        return together(shared_out(loaded) if config.disjoint else loaded)
+        return combine(disjoint(loaded) if config.disjoint else loaded)
     material = locate(config, progress)
     if material.shards is not None and not material.shards.few:
         return open_shards(material.shards, config, progress)

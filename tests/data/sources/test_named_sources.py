@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and digits: where they are found, what they hold, and damaged copies of them."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and digits: locations, contents, and damaged copies."""
 
 import gzip
 import subprocess
@@ -94,10 +94,10 @@ def test_a_gzip_bomb_is_refused(small, idx_files, put, cache, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file"),
-        (b"\0\0\x0d\1\0\0\0\0", "no IDX file of unsigned bytes"),
-        (b"\0\0\x08\2\0\0\0\1", "no IDX file"),
-        (b"\0\0\x08\1\0\0\0\5abc", r"declares \(5,\) values but holds 3"),
+        (b"", "not an IDX file"),
+        (b"\0\0\x0d\1\0\0\0\0", "not an IDX file of unsigned bytes"),
+        (b"\0\0\x08\2\0\0\0\1", "not an IDX file"),
+        (b"\0\0\x08\1\0\0\0\5abc", r"declares \(5,\) values but contains 3"),
         (b"\0\0\x08\3" + b"\xff" * 12, "declares"),
     ],
 )
@@ -182,7 +182,7 @@ def test_damaged_or_incomplete_cifar10_is_refused_by_name(small_cifar, make_tar,
         load(DataConfig(data="cifar10"))
 
 
-def test_cifar10_without_a_network_says_what_to_do(small_cifar):
+def test_cifar10_without_a_network_names_the_remedy(small_cifar):
     with pytest.raises(DataError, match=r"put cifar-10-binary.tar.gz into .*, or use --data digits"):
         load(DataConfig(data="cifar10"))
 
@@ -206,7 +206,7 @@ def test_digits_are_those_of_scikit_learn():
     assert total == np.rint(load_digits().data * 255 / 16).sum()
 
 
-def test_the_list_says_where_each_source_stands(own, make_folder, make_picture, idx_files, put):
+def test_the_list_has_the_location_of_each_source(own, make_folder, make_picture, idx_files, put):
     make_folder({"a/1.png": make_picture()}, "own/kittens")
     put(own / "mnist", idx_files)
     load(DataConfig())

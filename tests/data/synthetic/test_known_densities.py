@@ -155,7 +155,7 @@ def test_noise_reaches_no_mode_and_is_improbable(density):
     assert cross_entropy(noise, density).bounds[0] > density.entropy_nats + 10
 
 
-def test_a_collapse_to_the_centre_of_one_mode_is_seen_by_all_numbers():
+def test_a_collapse_to_the_centre_of_one_mode_changes_all_metrics():
     density = KNOWN_DENSITIES["grid"]
     points = np.tile(np.rint(density.centres[7]).astype(np.uint8), (1000, 1))
     found = known_law(points, density.sample(10_000, 6)[0], density)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.locations import cache_folder, data_folder, stands
+from simulacra.data.locations import cache_folder, data_folder, exists
 from simulacra.data.prepared import prepared_names
 from simulacra.data.settings import WITH_METADATA, WITH_PATH, DataConfig, DomainsConfig, split_transform, without_transforms
 from simulacra.data.shards.index import holds_shards, split_title
@@ -96,7 +96,7 @@ def located(config: Settings) -> Settings:
 def _is_place(name: str) -> bool:
     """Return whether a name is an existing path, with or without transform suffixes, and not that of a source."""
     source = without_transforms(name)
-    return bool(name) and source not in sources() and any(stands(Path(text).expanduser()) for text in (name, source))
+    return bool(name) and source not in sources() and any(exists(Path(text).expanduser()) for text in (name, source))
 
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
@@ -119,7 +119,7 @@ def _found(name: str) -> Path | None:
     """Return the path of this name, as given or inside $SIMULACRA_DATA; None if neither exists."""
     own = data_folder()
     candidates = [Path(name).expanduser(), *([own / name] if own else [])] if name else []
-    return next((path for path in candidates if stands(path)), None)
+    return next((path for path in candidates if exists(path)), None)
 
 
 def _path(name: str) -> Path:
