@@ -19,6 +19,8 @@ from simulacra.data.formats.metadata import parse
 from simulacra.data.formats.pixels import decode
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
+from simulacra.interfaces.cli import main
+from simulacra.runs import provenance, run
 
 SHAPES, HUES = ("circle", "square"), ("2", "10", "1.5")
 
@@ -539,3 +541,22 @@ def test_the_classes_of_an_array_are_the_numbers_that_occur():
         assert [data.spec.classes[label] for label in np.asarray(split.labels)] == [
             known[image.tobytes()] for image in split.images
         ]
+
+
+@pytest.mark.parametrize("column", ["shape", "shape,hue"])
+def test_attributes_are_kept_in_the_provenance_of_a_run(column, make_folder, figures):
+    files, rows = figures
+    data = read(make_folder({**files, "metadata.jsonl": jsonl(rows)}), label_column=column)
+    stored = json.loads(json.dumps(provenance._data(data)))
+    assert run._spec(stored) == data.spec
+
+
+def test_the_commands_check_and_prepare_list_the_attributes(make_folder, figures, capsys):
+    files, rows = figures
+    folder = make_folder({**files, "metadata.jsonl": jsonl(rows)})
+    assert main(["data", "prepare", str(folder), "--label-column", "shape,hue", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["attributes"] == {"shape": ["circle", "square"], "hue": ["1.5", "2", "10"]}
+    main(["data", "check", str(folder), "--label-column", "shape,hue"])
+    assert "hue: 1.5 (6), 2 (7), 10 (7)" in capsys.readouterr().out
+    assert main(["data", "check", str(folder), "--label-column", "shpe"]) == 2
+    assert "'shape'" in capsys.readouterr().err
