@@ -71,22 +71,22 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     """
     material = locate(replace(config, size=0), progress)
     with material.open() as reading:
-        seen = _read(material.name, reading, progress)
+        facts = _read(material.name, reading, progress)
         notes, attributes = reading.notes, reading.attributes
-    order, train = arrange(seen.keys)
+    order, train = arrange(facts.keys)
     findings = (
-        *_skips(seen),
-        *_sizes(seen, config),
-        *(() if _are_points(seen) else (*_ranges(seen), *_copies(seen, order, train))),
-        *_balance(seen, train, attributes),
+        *_skips(facts),
+        *_sizes(facts, config),
+        *(() if _are_points(facts) else (*_ranges(facts), *_copies(facts, order, train))),
+        *_balance(facts, train, attributes),
         *map(_of_note, notes),
     )
-    values = {attribute.name: _counts(counted, attribute) for attribute, counted in zip(attributes, seen.values, strict=False)}
-    first = seen.values[0] if seen.values else Counter[str]()
+    values = {attribute.name: _counts(counted, attribute) for attribute, counted in zip(attributes, facts.values, strict=False)}
+    first = facts.values[0] if facts.values else Counter[str]()
     classes = values[attributes[0].name] if values else {name: first[name] for name in ordered(set(first))}
     ranked = sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
-    sizes = dict(seen.sizes.most_common())
-    return Checkup(material.name, train, len(seen.keys) - train, sizes, classes, values, tuple(ranked))
+    sizes = dict(facts.sizes.most_common())
+    return Checkup(material.name, train, len(facts.keys) - train, sizes, classes, values, tuple(ranked))
 
 
 def _counts(counted: Counter[str], attribute: Attribute) -> dict[str, int]:
@@ -99,7 +99,7 @@ def _of_note(note: Note) -> Finding:
 
 
 @dataclass
-class _Seen:
+class _ImageFacts:
     """Facts of the images read so far: position k of every list is image k."""
 
     keys: list[tuple[str, str]] = field(default_factory=list)
@@ -134,20 +134,20 @@ class _Seen:
             counted[label] += 1
 
 
-def _read(name: str, reading: Reading, progress: Progress) -> _Seen:
-    seen = _Seen()
+def _read(name: str, reading: Reading, progress: Progress) -> _ImageFacts:
+    facts = _ImageFacts()
     with progress.task(f"checking {name}", reading.count, "images") as meter:
         for item in reading.items:
             if isinstance(item, Skip):
-                seen.skipped.setdefault(item.reason, []).append(item.name)
+                facts.skipped.setdefault(item.reason, []).append(item.name)
             else:
-                seen.take(item)
+                facts.take(item)
             meter.advance()
-    return seen
+    return facts
 
 
-def _skips(seen: _Seen) -> Iterator[Finding]:
-    report = Skipped.of(seen.skipped)
+def _skips(facts: _ImageFacts) -> Iterator[Finding]:
+    report = Skipped.of(facts.skipped)
     for reason, count in report.counts.items():
         expected = reason.startswith(("hidden", "not an image"))
         remedy = "none needed if they are not images" if expected else "replace, convert or remove them; they are skipped"
@@ -162,43 +162,43 @@ def _skips(seen: _Seen) -> Iterator[Finding]:
         )
 
 
-def _sizes(seen: _Seen, config: DataConfig) -> Iterator[Finding]:
-    if not seen.keys:
+def _sizes(facts: _ImageFacts, config: DataConfig) -> Iterator[Finding]:
+    if not facts.keys:
         remedy = "give a folder or archive of images such as .png or .jpg"
         yield Finding("error", "no_images", "there are no images that can be read", 0, (), remedy)
-    if len(seen.sizes) > 1 and not config.size:
-        (height, width), most = seen.sizes.most_common(1)[0]
-        odd = len(seen.keys) - most
-        what = f"images have {len(seen.sizes)} different sizes, most often {width}x{height} ({most} of {len(seen.keys)})"
-        examples = tuple(f"{name} is {size[1]}x{size[0]}" for size, name in [*seen.size_examples.items()][:_EXAMPLES])
+    if len(facts.sizes) > 1 and not config.size:
+        (height, width), most = facts.sizes.most_common(1)[0]
+        odd = len(facts.keys) - most
+        what = f"images have {len(facts.sizes)} different sizes, most often {width}x{height} ({most} of {len(facts.keys)})"
+        examples = tuple(f"{name} is {size[1]}x{size[0]}" for size, name in [*facts.size_examples.items()][:_EXAMPLES])
         yield Finding("error", "mixed_sizes", what, odd, examples, resize_remedy(height, width))
-    if len(seen.channels) > 1:
-        what = f"grey images ({seen.channels[1]}) are mixed with colour images ({seen.channels[3]})"
+    if len(facts.channels) > 1:
+        what = f"grey images ({facts.channels[1]}) are mixed with colour images ({facts.channels[3]})"
         yield Finding(
-            "note", "mixed_channels", what, seen.channels[1], (), "none needed: all are converted to colour; or add --channels 1"
+            "note", "mixed_channels", what, facts.channels[1], (), "none needed: all are converted to colour; or add --channels 1"
         )
 
 
-def _ranges(seen: _Seen) -> Iterator[Finding]:
-    if seen.keys and seen.brightest == 1:
+def _ranges(facts: _ImageFacts) -> Iterator[Finding]:
+    if facts.keys and facts.brightest == 1:
         what, remedy = "no value exceeds 1 of 255: images in 0..1 stored as whole numbers", "multiply the values by 255"
-        yield Finding("warning", "wrong_range", what, len(seen.keys), (), remedy)
-    elif seen.constant:
-        count, examples = len(seen.constant), tuple(seen.constant[:_EXAMPLES])
+        yield Finding("warning", "wrong_range", what, len(facts.keys), (), remedy)
+    elif facts.constant:
+        count, examples = len(facts.constant), tuple(facts.constant[:_EXAMPLES])
         yield Finding("warning", "constant", f"{count} images have a single value in all pixels", count, examples, "remove them")
-    if seen.grey_in_colour and len(seen.grey_in_colour) == len(seen.keys):
-        count, remedy = len(seen.keys), "add --channels 1: the same images with a third of the values"
+    if facts.grey_in_colour and len(facts.grey_in_colour) == len(facts.keys):
+        count, remedy = len(facts.keys), "add --channels 1: the same images with a third of the values"
         yield Finding("note", "grey_in_colour", "all images are grey but stored as colour", count, (), remedy)
 
 
-def _are_points(seen: _Seen) -> bool:
+def _are_points(facts: _ImageFacts) -> bool:
     """Return whether the images are toy points, which coincide by chance and are not checked for copies."""
-    return set(seen.sizes) == {SHAPE[1:]}
+    return set(facts.sizes) == {SHAPE[1:]}
 
 
-def _copies(seen: _Seen, order: np.ndarray, train: int) -> Iterator[Finding]:
+def _copies(facts: _ImageFacts, order: np.ndarray, train: int) -> Iterator[Finding]:
     groups: defaultdict[bytes, list[int]] = defaultdict(list)
-    for at, content in enumerate(seen.contents):
+    for at, content in enumerate(facts.contents):
         groups[content].append(at)
     same = [group for group in groups.values() if len(group) > 1]
     tested = set(order[train:].tolist())
@@ -207,34 +207,34 @@ def _copies(seen: _Seen, order: np.ndarray, train: int) -> Iterator[Finding]:
         count = sum(len(tested.intersection(group)) for group in leaks)
         remedy = "remove them from the training images; scores on the test images are too optimistic otherwise"
         what = f"{count} test images are also training images"
-        yield Finding("warning", "leak", what, count, _pairs(seen, leaks), remedy)
+        yield Finding("warning", "leak", what, count, _pairs(facts, leaks), remedy)
     if same:
         count = sum(len(group) - 1 for group in same)
         yield Finding(
-            "warning", "duplicates", f"{count} images are exact copies of others", count, _pairs(seen, same), "remove them"
+            "warning", "duplicates", f"{count} images are exact copies of others", count, _pairs(facts, same), "remove them"
         )
-    conflicting = [group for group in same if len({seen.labels[at] for at in group}) > 1]
+    conflicting = [group for group in same if len({facts.labels[at] for at in group}) > 1]
     if conflicting:
         what = f"{len(conflicting)} images have more than one label"
         yield Finding(
-            "warning", "conflicting_classes", what, len(conflicting), _pairs(seen, conflicting), "give each image one label"
+            "warning", "conflicting_classes", what, len(conflicting), _pairs(facts, conflicting), "give each image one label"
         )
 
 
-def _pairs(seen: _Seen, groups: list[list[int]]) -> tuple[str, ...]:
-    names = [["/".join(seen.keys[at]) for at in group] for group in groups[:_EXAMPLES]]
+def _pairs(facts: _ImageFacts, groups: list[list[int]]) -> tuple[str, ...]:
+    names = [["/".join(facts.keys[at]) for at in group] for group in groups[:_EXAMPLES]]
     return tuple(" = ".join(group[:3]) for group in names)
 
 
-def _balance(seen: _Seen, train: int, attributes: Sequence[Attribute]) -> Iterator[Finding]:
+def _balance(facts: _ImageFacts, train: int, attributes: Sequence[Attribute]) -> Iterator[Finding]:
     if 0 < train < FEW:
         what = f"only {train} training images: a generative model will mostly memorize them"
         yield Finding("warning", "few_images", what, train, (), f"collect at least {FEW}, preferably thousands")
-    for at, counted in enumerate(seen.values):
+    for at, counted in enumerate(facts.values):
         (large, most), (small, least) = counted.most_common()[0], counted.most_common()[-1]
         if most > UNEVEN * least:
             rare = [name for name, count in counted.items() if most > UNEVEN * count]
-            title = f"values of {attributes[at].name}" if len(seen.values) > 1 else "classes"
+            title = f"values of {attributes[at].name}" if len(facts.values) > 1 else "classes"
             what = f"{title} are imbalanced: {most} images of {large}, {least} of {small}"
             remedy = "collect more images of the rare classes, or remove some of the common ones"
             yield Finding("warning", "imbalance", what, len(rare), tuple(sorted(rare)[:_EXAMPLES]), remedy)

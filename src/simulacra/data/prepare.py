@@ -92,8 +92,8 @@ def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
     """Return the order in which images are stored, int64 [n], and the number of training images, which come first.
 
     keys: (side, name) of each image. Both sides are shuffled with a fixed seed, so that every prefix of a split is a random
-    sample and every split a slice. The order depends on names, not on the order of reading. Without test
-    images a tenth becomes test.
+    sample and every split a slice. The order depends on names, not on the order of reading. Without
+    test images a tenth becomes test.
     """
     by_name = sorted(range(len(keys)), key=keys.__getitem__)
     test = [at for at in by_name if keys[at][0] == "test"]
@@ -102,8 +102,8 @@ def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
     if test:
         held_out = np.array(test, dtype=np.int64)[permutation(len(test), SPLIT_SEED, "split", "test")]
         return np.concatenate([shuffled, held_out]), len(train)
-    carved = max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
-    return shuffled, len(train) - carved
+    test_count = max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
+    return shuffled, len(train) - test_count
 
 
 def _write(material: Material, config: DataConfig, folder: Path, progress: Progress) -> Facts:
