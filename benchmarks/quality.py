@@ -34,7 +34,7 @@ from simulacra.core.randomness import derive, noise, reseed, stream
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset, levels
 from simulacra.data.load import load
-from simulacra.data.synthetic.transforms import look_between
+from simulacra.data.synthetic.transforms import transform_between
 from simulacra.engine import hardware
 from simulacra.engine.loop import Trainer
 from simulacra.features.loading import default_extractor, load_extractor
@@ -148,7 +148,7 @@ def distance(family: Family, data: Dataset) -> float:
 def translation_error(family: Family, data: Dataset) -> float:
     """Return the mean squared error of translations, in 256 levels, to the known answers, a mean over both directions."""
     a, b = data.domains.values()
-    if not look_between(a, b):
+    if not transform_between(a, b):
         sys.exit("the domains are not a source and a look of it: nothing is known of the right translations")
     errors = []
     with inference(family):

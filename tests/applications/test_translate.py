@@ -13,7 +13,7 @@ from PIL import Image
 import simulacra
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.data.domains import together
+from simulacra.data.domains import combine
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.engine import checkpoint
@@ -53,7 +53,7 @@ def model(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         out = tmp_path_factory.mktemp("runs") / "cyclegan"
-        both = together({"a": load(DataConfig(limit=100)), "b": colours()})
+        both = combine({"a": load(DataConfig(limit=100)), "b": colours()})
         train(resolve({**recipe("4"), "data": {}}, {}), out, both)
         return open_run(out, both)
 
@@ -63,7 +63,7 @@ def model(tmp_path_factory, cache):
 
 def test_the_same_images_come_in_another_order_from_each_domain(own_cache):
     digits = load(DataConfig())
-    batch = together({"a": digits, "b": digits}).batch_source(8, seed=0).batch(0)
+    batch = combine({"a": digits, "b": digits}).batch_source(8, seed=0).batch(0)
     assert torch.equal(batch.images, batch["a"].images)
     assert not torch.equal(batch["a"].images, batch["b"].images)
 

@@ -20,7 +20,10 @@ def imports():
 
 def components(edges):
     """Return the groups of nodes that reach each other (Tarjan 1972), larger than one."""
-    index, low, stack, found = {}, {}, [], []
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
 
     def visit(node):
         index[node] = low[node] = len(index)

@@ -1,4 +1,4 @@
-"""Fixtures of the data tests: an empty cache for each test, and makers of images, folders and archives."""
+"""Fixtures of the data tests: an empty cache for each test, and functions that create images, folders and archives."""
 
 import gzip
 import io
@@ -107,26 +107,26 @@ def put():
     return write
 
 
-class Told:
-    """A Progress that remembers what it was told."""
+class RecordingProgress:
+    """A Progress that records its messages and tasks."""
 
     def __init__(self):
         self.lines = []
         self.meters = {}
 
     def task(self, label, total, unit, start=0):
-        told = self
+        recording = self
 
         class Meter:
             def __enter__(self):
-                told.meters[label] = [start, total, unit]
+                recording.meters[label] = [start, total, unit]
                 return self
 
             def __exit__(self, *exc):
                 return None
 
             def advance(self, amount=1, **facts):
-                told.meters[label][0] += amount
+                recording.meters[label][0] += amount
 
         return Meter()
 
@@ -135,5 +135,5 @@ class Told:
 
 
 @pytest.fixture
-def told():
-    return Told()
+def recorded():
+    return RecordingProgress()

@@ -1,4 +1,4 @@
-"""`check` names what is wrong with data, how often, for example where, and what to do; it does not die of it."""
+"""`data check`: findings with number, examples and remedy."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from simulacra.data.check import check
 from simulacra.data.settings import DataConfig
 
 
-def look(path, **settings):
+def checked(path, **settings):
     checkup = check(DataConfig(data=str(path), **settings))
     return checkup, {finding.kind: finding for finding in checkup.findings}
 
@@ -17,15 +17,15 @@ def healthy(make_picture, count=600):
     return {f"{'ab'[at % 2]}/{at:04d}.png": make_picture(at) for at in range(count)}
 
 
-def test_good_data_have_no_findings(make_folder, make_picture, told):
+def test_good_data_have_no_findings(make_folder, make_picture, recorded):
     folder = make_folder(healthy(make_picture))
-    checkup = check(DataConfig(data=str(folder)), told)
+    checkup = check(DataConfig(data=str(folder)), recorded)
     assert checkup.findings == ()
     assert checkup.healthy
     assert (checkup.name, checkup.train, checkup.test) == ("pictures", 540, 60)
     assert checkup.sizes == {(8, 8): 600}
     assert checkup.classes == {"a": 300, "b": 300}
-    assert told.meters == {"checking pictures": [600, 600, "images"]}
+    assert recorded.meters == {"checking pictures": [600, 600, "images"]}
 
 
 def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_folder, make_picture):
@@ -37,7 +37,7 @@ def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_fold
     folder = make_folder(files)
     flat = folder / "train" / "a" / "flat.png"
     Image.new("RGB", (8, 8), "black").save(flat)
-    checkup, found = look(folder)
+    checkup, found = checked(folder)
     assert set(found) == {
         "skipped",
         "mixed_sizes",
@@ -74,21 +74,21 @@ def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_fold
 
 def test_mixed_sizes_are_no_finding_once_a_size_is_given(make_folder, make_picture):
     folder = make_folder({f"{at}.png": make_picture(at, (8 + at % 2, 8)) for at in range(10)})
-    assert "mixed_sizes" in look(folder)[1]
-    checkup, found = look(folder, size=8)
+    assert "mixed_sizes" in checked(folder)[1]
+    checkup, found = checked(folder, size=8)
     assert "mixed_sizes" not in found
     assert set(checkup.sizes) == {(8, 8), (8, 9)}
 
 
 def test_copies_on_both_sides_of_a_carved_test_split_are_leaks(make_folder, make_picture):
     folder = make_folder({f"{at:03d}.png": make_picture(at // 2) for at in range(100)})
-    found = look(folder)[1]
+    found = checked(folder)[1]
     assert found["duplicates"].count == 50
     assert 1 <= found["leak"].count <= 10
 
 
 def test_a_folder_without_images_is_an_error_finding(make_folder):
-    checkup, found = look(make_folder({"a.txt": b"x"}))
+    checkup, found = checked(make_folder({"a.txt": b"x"}))
     assert found["no_images"].severity == "error"
     assert found["skipped"].severity == "note"
     assert (checkup.train, checkup.test) == (0, 0)
@@ -99,7 +99,7 @@ def test_images_of_0_and_1_stored_as_whole_numbers_are_a_wrong_range(make_folder
     folder.mkdir()
     for at in range(5):
         Image.fromarray(np.random.default_rng(at).integers(0, 2, (8, 8), dtype=np.uint8)).save(folder / f"{at}.png")
-    found = look(folder)[1]
+    found = checked(folder)[1]
     assert found["wrong_range"].count == 5
     assert found["wrong_range"].remedy == "multiply the values by 255"
 
@@ -110,13 +110,13 @@ def test_grey_images_stored_as_colour_or_among_colours_are_noted(make_folder, ma
     for at in range(4):
         grey = Image.fromarray(np.random.default_rng(at).integers(0, 256, (8, 8), dtype=np.uint8))
         grey.convert("RGB").save(folder / f"{at}.png")
-    assert look(folder)[1]["grey_in_colour"].severity == "note"
+    assert checked(folder)[1]["grey_in_colour"].severity == "note"
     grey.save(folder / "9.png")
-    assert look(folder)[1]["mixed_channels"].count == 1
+    assert checked(folder)[1]["mixed_channels"].count == 1
 
 
 def test_loose_images_are_a_finding(make_folder, make_picture):
-    found = look(make_folder({**healthy(make_picture, 20), "stray.png": make_picture(777)}))[1]
+    found = checked(make_folder({**healthy(make_picture, 20), "stray.png": make_picture(777)}))[1]
     assert "1 of 21 images" in found["unlabelled"].what
 
 
@@ -126,5 +126,5 @@ def test_the_embedded_digits_are_healthy():
 
 @pytest.mark.parametrize("settings", [{"size": 16}, {"channels": 3}])
 def test_checking_prepares_nothing(make_folder, make_picture, cache, settings):
-    look(make_folder(healthy(make_picture, 4)), **settings)
+    checked(make_folder(healthy(make_picture, 4)), **settings)
     assert not cache.exists()

@@ -1,4 +1,4 @@
-"""Downloads are retried, checked and never half written."""
+"""Downloads: retries, verification and atomic writing."""
 
 import gzip
 import threading
@@ -68,14 +68,14 @@ RIGHT = (200, b"right", None)
     [[], [(503, b"busy", None)], [(200, b"wrong", None)], [(200, b"rig", 5)], [(404, b"", None), (200, b"", None)]],
     ids=["at once", "server error", "wrong contents", "connection cut", "twice"],
 )
-def test_a_download_is_retried_until_it_is_right(server, tmp_path, told, failures):
+def test_a_download_is_retried_until_it_is_right(server, tmp_path, recorded, failures):
     server.answers = [*failures, RIGHT]
     target = tmp_path / "deep" / "file.gz"
-    download.fetch([f"{server.url}/file.gz"], target, accept, told)
+    download.fetch([f"{server.url}/file.gz"], target, accept, recorded)
     assert target.read_bytes() == b"right"
     assert len(server.asked) == len(failures) + 1
     assert [path.name for path in target.parent.iterdir()] == ["file.gz"]
-    assert told.meters["downloading file.gz"] == [5, 5, "B"]
+    assert recorded.meters["downloading file.gz"] == [5, 5, "B"]
 
 
 def test_a_cut_connection_is_noticed_without_a_digest(server, tmp_path):
@@ -109,11 +109,11 @@ def test_a_server_that_does_not_answer_in_time_is_given_up(server, tmp_path, mon
 def test_other_addresses_than_the_webs_are_not_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "FIRST_PAUSE", 0.0)
     (tmp_path / "secret").write_bytes(b"right")
-    with pytest.raises(DataError, match="no web address"):
+    with pytest.raises(DataError, match="web address"):
         download.fetch([(tmp_path / "secret").as_uri()], tmp_path / "file", accept, SILENT)
 
 
-def test_a_cache_that_cannot_be_written_is_said(tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"cannot write to .*: set SIMULACRA_CACHE to a folder you can write to"):
         download.fetch(["http://127.0.0.1:9"], tmp_path / "file" / "x", accept, SILENT)

@@ -1,4 +1,4 @@
-"""What names say: sides, classes, junk."""
+"""Sides, classes and skipped files from file names."""
 
 import pytest
 
@@ -41,5 +41,5 @@ def test_a_wrapper_is_stripped_but_not_the_only_class_of_the_test_side():
     assert strip_wrappers([["photos/1.png", "photos/old/2.png"], []]) == [["1.png", "old/2.png"], []]
 
 
-def test_the_class_is_the_folder_that_holds_the_image():
+def test_the_class_is_the_folder_that_contains_the_image():
     assert classes_of(["2020/cats/1.png", "2021/cats/2.png", "dogs/3.png", "4.png"]) == ["cats", "cats", "dogs", ""]

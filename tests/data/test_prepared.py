@@ -1,4 +1,4 @@
-"""Prepared images appear whole or not at all, are found again, and are rebuilt when damaged."""
+"""Prepared images are written atomically, found again, and rebuilt when damaged."""
 
 import io
 import os
@@ -183,7 +183,7 @@ def test_preparers_at_the_same_time_do_not_harm_each_other(folder, cache, monkey
     assert len(list((cache / "prepared").iterdir())) == 1
 
 
-def test_a_cache_that_cannot_be_written_is_said_with_the_remedy(folder, cache, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_an_error_with_the_remedy(folder, cache, monkeypatch):
     cache.write_text("a file where the cache folder should be")
     with pytest.raises(
         DataError, match=r"cannot write prepared images to .*, or set SIMULACRA_CACHE to a folder you can write to"
@@ -191,7 +191,7 @@ def test_a_cache_that_cannot_be_written_is_said_with_the_remedy(folder, cache, m
         read(folder)
 
 
-def test_a_full_disk_is_said_with_the_remedy(folder, cache, monkeypatch):
+def test_a_full_disk_is_an_error_with_the_remedy(folder, cache, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_said_with_the_remedy(folder, cache, monkeypatch):
     assert list((cache / "prepared").iterdir()) == []
 
 
-def test_archives_of_one_size_are_told_apart_by_place_and_time(make_tar, make_picture, tmp_path):
+def test_archives_of_equal_size_are_distinguished_by_path_and_time(make_tar, make_picture, tmp_path):
     names = ["one.tar", "two.tar"]
     paths = [make_tar({f"{at}.bmp": make_picture(9 * seed + at, kind="BMP") for at in range(4)}, names[seed]) for seed in (0, 1)]
     assert paths[0].stat().st_size == paths[1].stat().st_size

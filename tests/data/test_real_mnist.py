@@ -1,4 +1,4 @@
-"""MNIST itself, where $SIMULACRA_DATA holds it."""
+"""The real MNIST, if it is in $SIMULACRA_DATA."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Three splits that are the same for every run (trap 27), and their batches."""
+"""The three splits are the same for every run (trap 27)."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulacra.data.batches import Batches
-from simulacra.data.dataset import split
+from simulacra.data.dataset import Split, split
 from simulacra.data.load import from_array, load
 from simulacra.data.prepare import arrange
 from simulacra.data.settings import DataConfig
@@ -34,7 +34,7 @@ def test_splits_are_disjoint_and_complete(train, test, validation, limit):
     keys = [("train", f"{at:05d}") for at in range(train)] + [("test", f"{at:05d}") for at in range(test)]
     order, stop = arrange(keys)
     assert sorted(order.tolist()) == list(range(train + test))
-    parts = split(numbered(train + test)[order], order, stop, validation, limit)
+    parts = split(Split("train", numbered(train + test)[order], order), stop, validation, limit)
     rows = [set(spelled(part.images)) for part in parts]
     assert all(len(held) == len(part) for held, part in zip(rows, parts, strict=True))
     assert sum(map(len, rows)) == len(set().union(*rows))
@@ -55,14 +55,14 @@ def test_splits_depend_on_names_and_not_on_the_order_of_reading():
 
 
 def test_a_twelfth_of_60000_images_is_5000_for_validation():
-    parts = split(np.zeros((60_000, 1, 1, 1), np.uint8), None, 60_000, DataConfig().validation)
+    parts = split(Split("train", np.zeros((60_000, 1, 1, 1), np.uint8)), 60_000, DataConfig().validation)
     assert [len(part) for part in parts] == [55_000, 5_000, 0]
 
 
 def test_a_small_set_still_has_a_validation_image_unless_none_is_wanted():
-    images = numbered(5)
-    assert [len(part) for part in split(images, None, 4, 1 / 12)] == [3, 1, 1]
-    assert [len(part) for part in split(images, None, 4, 0)] == [4, 0, 1]
+    images = Split("train", numbered(5))
+    assert [len(part) for part in split(images, 4, 1 / 12)] == [3, 1, 1]
+    assert [len(part) for part in split(images, 4, 0)] == [4, 0, 1]
 
 
 def test_the_limit_takes_a_fair_sample_of_the_training_images_only():

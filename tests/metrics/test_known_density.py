@@ -11,11 +11,11 @@ from PIL import Image
 import simulacra
 from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import stream
-from simulacra.data.synthetic.known_densities import LAWS
+from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES
 from simulacra.images import grid as pictures
 from simulacra.interfaces.cli import main
 
-RING = LAWS["ring"]
+RING = KNOWN_DENSITIES["ring"]
 
 
 @pytest.fixture(scope="module")

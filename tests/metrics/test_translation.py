@@ -13,7 +13,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
-from simulacra.data.synthetic.transforms import known_answer
+from simulacra.data.synthetic.transforms import apply_transform
 from simulacra.metrics.measurement import Measurement, wilson
 from simulacra.metrics.psnr import BEST
 from simulacra.metrics.translation import Direction, cycle, nearness, survival
@@ -57,7 +57,7 @@ def split_of(count: int = 600, seed: int = 0) -> Split:
 
 
 def seen(split: Split, look: str) -> Split:
-    return Split(split.name, known_answer(split.images, look), split.labels)
+    return Split(split.name, apply_transform(split.images, look), split.labels)
 
 
 def measured(model: Maps, direction: Direction, meter: Meter) -> dict[str, Measurement]:

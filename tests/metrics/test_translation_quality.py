@@ -16,7 +16,7 @@ from simulacra.core.condition import UNCONDITIONAL
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import SILENT
 from simulacra.data.dataset import Dataset, to_floats
-from simulacra.data.domains import together
+from simulacra.data.domains import combine
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.evaluation.warnings import flags
@@ -60,7 +60,7 @@ def named(monkeypatch):
 
 
 def subject_of(data: tuple[Dataset, ...], *, disjoint=False, **settings) -> EvaluationContext:
-    dataset = together(dict(zip("ab", data, strict=True)))
+    dataset = combine(dict(zip("ab", data, strict=True)))
     config = SimpleNamespace(data=DomainsConfig(a=data[0].name, b=data[1].name, disjoint=disjoint))
     trained = SimpleNamespace(model=Inverter(), dataset=dataset, spec=dataset.spec, run=SimpleNamespace(config=config))
     return EvaluationContext(cast(Any, trained), EvaluateConfig.of(settings, "the test"), SILENT)

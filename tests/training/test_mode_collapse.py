@@ -7,7 +7,7 @@ import pytest
 from tests.recording import Listener
 
 import simulacra
-from simulacra.data.synthetic.known_densities import LAWS, points_of
+from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES, points_of
 from simulacra.metrics.known_density import modes_covered
 from simulacra.training.watch import run_status
 
@@ -16,7 +16,7 @@ COLLAPSING: dict[str, Any] = {"beta1": 0.9, "r1": 0.0}  # Adam's default momentu
 
 
 def modes(model):
-    return modes_covered(points_of(model.sample(4000, seed=1)), LAWS[model.dataset.name]).value
+    return modes_covered(points_of(model.sample(4000, seed=1)), KNOWN_DENSITIES[model.dataset.name]).value
 
 
 @pytest.fixture(scope="module")

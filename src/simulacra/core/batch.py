@@ -6,15 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.condition import Condition
 
-
-@dataclass(frozen=True)
-class Attribute:
-    """One labelled property of images, such as a digit or a hue, with the names of its values."""
-
-    name: str
-    values: tuple[str, ...]
+__all__ = ["Attribute", "Batch", "DataSpec"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Batch number i as a function of (seed, i): no reader state, no worker, one gather."""
+"""Training batches from memory: batch i is a function of (seed, i), without state and without workers."""
 
 from functools import cache, lru_cache
 
@@ -17,7 +17,7 @@ from simulacra.data.source import Pixels
 
 
 def slice_of(size: int, part: tuple[int, int]) -> slice:
-    """Return which rows of a batch of `size` images are those of `part`, (rank, count); raises UsageError if none fit."""
+    """Return the rows of a batch of `size` images for `part` = (rank, count); raises UsageError if they cannot be equal parts."""
     rank, count = part
     if size < 1:
         raise UsageError(f"--batch is {size}, expected at least 1")
@@ -26,38 +26,38 @@ def slice_of(size: int, part: tuple[int, int]) -> slice:
     share, rest = divmod(size, count)
     if rest:
         near = max(size - rest, count)
-        raise UsageError(f"--batch is {size}, which {count} processes cannot share equally: use --batch {near}")
+        raise UsageError(f"--batch is {size}, which cannot be divided equally among {count} processes: use --batch {near}")
     return slice(rank * share, (rank + 1) * share)
 
 
 def require_batch(name: str, images: int, size: int) -> None:
-    """Raise UsageError unless a split of so many images holds a batch of `size`."""
+    """Raise UsageError unless a split of `images` images has at least one batch of `size`."""
     if images < size:
         remedy = f"use --batch {images} or less, or more images" if images else "use more images"
         raise UsageError(f"{name} has {images} images, fewer than one batch of {size}: {remedy}")
 
 
 def flips(seed: int, i: int, size: int) -> NDArray[np.bool_]:
-    """Return which images of the whole batch number i are mirrored: bool [size], true with probability 1/2."""
+    """Return which images of the whole batch i are flipped left to right: bool [size], true with probability 1/2."""
     return np.random.default_rng(derive(seed, "flip", i)).random(size) < 0.5
 
 
 def mirror(pixels: Pixels, mirrored: NDArray[np.bool_]) -> None:
-    """Mirror some images [b h w c] left to right, in place."""
-    whole = pixels.view(f"V{pixels.shape[3]}")[..., 0]  # [b h w]: a pixel moves as one, twice as fast
+    """Flip the images [b h w c] where `mirrored` is true left to right, in place."""
+    whole = pixels.view(f"V{pixels.shape[3]}")[..., 0]  # [b h w]: moves whole pixels, twice as fast
     whole[mirrored] = whole[mirrored, :, ::-1]
 
 
 class Batches:
-    """Training batches without end; every epoch is a permutation of the split, its last partial batch dropped.
+    """An endless sequence of training batches; every epoch is a permutation of the split without its last partial batch.
 
-    size: images of the whole batch, over all parts; flip: mirror each image left to right with probability 1/2, for the
-    training split only; part: (rank, count), which of `count` equal slices of every batch is served, so that the slices in
-    the order of ranks are the whole batch; channels_last: memory layout of the images; False gives PyTorch's default;
-    resident: whether the split is kept on the device that asks; None keeps it on GPUs where it fits.
+    size: images in the whole batch, over all parts; flip: flip each image left to right with probability 1/2, for the training
+    split only; part: (rank, count), the slice of every batch that is returned, of `count` equal slices that form the batch in the
+    order of ranks; channels_last: memory format of the images, else PyTorch's default; resident: whether the split is kept on
+    the device, None to keep it on a GPU if it fits.
     """
 
-    fixed_order = True  # the images of batch i do not depend on the number of parts
+    fixed_order = True  # the images of batch i are independent of the number of parts
 
     def __init__(
         self,
@@ -78,16 +78,16 @@ class Batches:
         self._split, self._seed = split, seed
         self._flip, self._channels_last = flip, channels_last
         self._resident = cache(lambda device: self._kept(device, resident))
-        # Two epochs, since a reader that looks ahead straddles their border.
+        # Two epochs, since prefetching crosses the boundary between epochs.
         self._order = lru_cache(maxsize=2)(lambda epoch: permutation(len(split), seed, "epoch", epoch))
 
     def rows(self, i: int) -> NDArray[np.int64]:
-        """Return which images of the split make up the whole batch number i: int64 [size]."""
+        """Return the rows of the split in the whole batch i: int64 [size]."""
         epoch, place = divmod(i, self.per_epoch)
         return self._order(epoch)[place * self.size : (place + 1) * self.size]
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        """Return this part of batch number i, whatever was asked before: images float32 [b c h w] in [0, 1] on the device."""
+        """Return this part of batch i on a device: images float32 [b c h w] in [0, 1]."""
         rows = self.rows(i)[self._slice]
         mirrored = flips(self._seed, i, self.size)[self._slice] if self._flip else None
         device = torch.device(device)

@@ -1,7 +1,8 @@
-"""Images ready for use: three splits of uint8 arrays, and what is known of them."""
+"""Data sets: three splits of uint8 images with labels and captions."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
+from simulacra.data.captions import Captions
 from simulacra.data.prepared import Skipped
 from simulacra.data.source import Pixels, SplitName
 
@@ -22,11 +24,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set: images uint8 [n h w c], possibly memory-mapped; labels int64 [n] or None."""
+    """One part of a data set.
+
+    images: uint8 [n h w c], possibly memory-mapped; labels: int64 [n], [n k] for k attributes, or None; stored_captions: where
+    the captions are read from, or None.
+    """
 
     name: SplitName
     images: Pixels
     labels: NDArray[np.int64] | None = None
+    stored_captions: Captions | None = None
+
+    @cached_property
+    def captions(self) -> tuple[str, ...] | None:
+        """The caption of each image, empty where it has none; None if the images have no captions. Read on first use."""
+        return None if self.stored_captions is None else self.stored_captions.read()
+
+    @property
+    def class_labels(self) -> NDArray[np.int64] | None:
+        """The class of each image, int64 [n]: the first attribute where there are several; None without labels."""
+        return self.labels if self.labels is None or self.labels.ndim == 1 else self.labels[:, 0]
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -34,7 +51,9 @@ class Split:
 
     def __getitem__(self, indices: NDArray[np.int64] | slice) -> "Split":
         """Return the images of an index array (copied) or a slice (not copied) as a split."""
-        return Split(self.name, self.images[indices], None if self.labels is None else self.labels[indices])
+        labels = None if self.labels is None else self.labels[indices]
+        captions = None if self.stored_captions is None else self.stored_captions[indices]
+        return Split(self.name, self.images[indices], labels, captions)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images of an index array, in its order."""
@@ -42,7 +61,7 @@ class Split:
         return Batch(to_floats(torch.from_numpy(self.images.take(indices, axis=0))), Condition(labels))
 
     def head(self, count: int) -> Batch:
-        """Return the first `count` images, or all if there are fewer; the order is shuffled, so that they are a fair sample."""
+        """Return the first `count` images, or all if there are fewer. The order is shuffled, so that they are a random sample."""
         return self.batch(np.arange(min(count, len(self))))
 
     def chunks(self, size: int) -> Iterator[Batch]:
@@ -53,11 +72,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in three splits. digest: sha256 of the contents, in hex; notes: what a user should know of the whole.
+    """Images in three splits.
 
-    stream: all training images, where they are too many to be held; then the split `train` is a sample of them to look at.
-    domains: the data sets of several unpaired sources, by domain name; their name, digest and notes are of all, the
-    rest is the first domain's.
+    digest: sha256 of the contents, in hex; notes: remarks for the user; stream: all training images if they are streamed, where
+    the split `train` is a random sample of them; domains: the data sets of several unpaired sources, by domain name, whose name,
+    digest and notes are of all domains and whose other fields are of the first.
     """
 
     name: str
@@ -77,17 +96,17 @@ class Dataset:
 
     @property
     def training_images(self) -> int:
-        """Number of images that are trained on."""
+        """Number of training images."""
         return len(self.train) if self.stream is None else len(self.stream)
 
     def batch_source(
         self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
     ) -> "Batches | Streamed | UnpairedBatches":
-        """Return the batches to train on, `batch` images each, of which the slice of `part`, (rank, count), is served.
+        """Return the training batches of `batch` images; of each, the slice of `part` = (rank, count) is returned.
 
         Raises UsageError for a batch that is larger than the data or cannot be shared equally.
         """
-        from simulacra.data import domains  # here, since all of these are made of splits
+        from simulacra.data import domains  # imported here, since all of these import Split
         from simulacra.data.batches import Batches
         from simulacra.data.shards.streamed import Streamed
 
@@ -104,23 +123,22 @@ class Dataset:
 
 
 def to_floats(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
-    """Return float32 [b c h w] in [0, 1] of uint8 [b h w c] on the same device; the memory stays channels-last if wanted."""
+    """Return float32 [b c h w] in [0, 1] of uint8 [b h w c] on the same device; in channels-last memory format by default."""
     images = pixels.permute(0, 3, 1, 2)
     images = images if channels_last else images.contiguous()
-    return images.float().div_(255)  # two passes, but faster than one true division of bytes; 255 becomes 1.0 exactly
+    return images.float().div_(255)  # faster than one division of bytes; 255 becomes exactly 1.0
 
 
 def levels(images: Tensor) -> Tensor:
-    """Return images in [0, 1] rounded to 256 levels, as a file would hold them, which is how real ones come."""
+    """Return images in [0, 1] rounded to the 256 levels of an image file."""
     return (images.float().clamp(0, 1) * 255).round() / 255
 
 
-def split(
-    images: Pixels, labels: NDArray[np.int64] | None, train: int, validation: float, limit: int = 0
-) -> tuple[Split, Split, Split]:
+def split(images: Split, train: int, validation: float, limit: int = 0) -> tuple[Split, Split, Split]:
     """Return train, validation and test as slices of shuffled images, of which the first `train` are not for testing.
 
-    validation: share of those that is held out, at least one image if it is not 0 and two are there; limit: 0 for all.
+    validation: fraction of those that is held out, at least one image unless it is 0 or there is only one; limit: number of
+    training images, 0 for all.
     """
     held_out = round(train * validation)
     if validation > 0 and train > 1:
@@ -129,6 +147,6 @@ def split(
     stop = min(limit, start) if limit else start
 
     def part(name: SplitName, rows: slice) -> Split:
-        return Split(name, images[rows], None if labels is None else labels[rows])
+        return replace(images[rows], name=name)
 
     return part("train", slice(0, stop)), part("validation", slice(start, train)), part("test", slice(train, None))

@@ -1,4 +1,4 @@
-"""How images reach the device that computes: a split stays there as bytes if it fits, else batches go through pinned memory."""
+"""Transfer of images to a device: a split that fits stays on the GPU as bytes, else each batch goes through pinned memory."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,23 @@ from torch import Tensor
 
 from simulacra.data.dataset import Split
 
-_SHARE = 0.25  # of the device's free memory, which a split may take
+_SHARE = 0.25  # fraction of the free memory of the GPU that a split may occupy
 
 
 def sent(values: NDArray[np.generic], device: torch.device) -> Tensor:
-    """Return an array as a tensor on a device; to a GPU the copy runs beside the computation."""
+    """Return an array as a tensor on a device; the copy to a GPU is asynchronous."""
     tensor = torch.from_numpy(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def fits(split: Split, device: torch.device) -> bool:
-    """Return whether a split's images are small enough to stay on a GPU; False for the CPU, where they lie already."""
+    """Return whether the images of a split are small enough to stay on a GPU; False for the CPU."""
     return device.type == "cuda" and split.images.nbytes <= _SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 @dataclass(frozen=True)
 class Resident:
-    """A split on a device: images uint8 [n h w c], labels int64 [n] or None."""
+    """A split on a device: images uint8 [n h w c], labels int64 [n], [n k] for k attributes, or None."""
 
     images: Tensor
     labels: Tensor | None
@@ -37,7 +37,7 @@ class Resident:
         return cls(torch.from_numpy(np.array(split.images)).to(device), labels)
 
     def take(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None) -> tuple[Tensor, Tensor | None]:
-        """Return the images of some rows, some of them mirrored left to right, and their labels."""
+        """Return the images of some rows and their labels; images where `mirrored` is true are flipped left to right."""
         where = sent(rows, self.images.device)
         pixels = self.images[where]
         if mirrored is not None:

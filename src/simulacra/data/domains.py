@@ -1,4 +1,4 @@
-"""Several unpaired sources as one data set: nothing says which image of one corresponds to which of another."""
+"""Data sets of several domains with unpaired images."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,16 +11,16 @@ from simulacra.core.randomness import derive
 from simulacra.data.dataset import Dataset, Split
 
 
-def together(domains: Mapping[str, Dataset]) -> Dataset:
-    """Return data sets by domain name as one, whose own splits are those of the first; its digest covers all.
+def combine(domains: Mapping[str, Dataset]) -> Dataset:
+    """Return one data set of several domains; its own splits are those of the first, its digest covers all.
 
     Raises UsageError for a data set that is streamed.
     """
     for name, dataset in domains.items():
         if dataset.stream is not None:
             raise UsageError(
-                f"domain {name} is {dataset.name}, too many images to be held, and domains are not streamed: add --limit "
-                f"{len(dataset.train)} to train on a fixed sample of so many"
+                f"domain {name} is {dataset.name}, which is streamed, and domains cannot be streamed: add --limit "
+                f"{len(dataset.train)} to train on a random sample of that size"
             )
     first = next(iter(domains.values()))
     return replace(
@@ -33,10 +33,10 @@ def together(domains: Mapping[str, Dataset]) -> Dataset:
     )
 
 
-def shared_out(domains: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """Return data sets whose training images are cut in equal parts, of which the first domain keeps the first, and so on.
+def disjoint(domains: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Return the data sets with disjoint training images: domain i of k keeps part i of k of its own.
 
-    Looks of one source have its order, so that no image is then trained on in two domains. Other splits stay whole.
+    Transforms of one source have the same order, so that no image is used in two domains. Other splits are unchanged.
     """
     return {name: replace(data, train=_part(data.train, at, len(domains))) for at, (name, data) in enumerate(domains.items())}
 
@@ -46,7 +46,7 @@ def _part(split: Split, at: int, count: int) -> Split:
 
 
 def batch_source(domains: Mapping[str, Dataset], batch: int, seed: int, flip: bool, part: tuple[int, int]) -> UnpairedBatches:
-    """Return batches of all domains, each in an order of its own, also where two are the same images."""
+    """Return batches of all domains, each in its own random order, even if two domains have the same images."""
     return UnpairedBatches(
         {name: dataset.batch_source(batch, derive(seed, "domain", name), flip, part) for name, dataset in domains.items()}
     )

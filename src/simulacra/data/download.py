@@ -1,4 +1,4 @@
-"""Files from public mirrors: with retries, a time limit, a check of their contents, and never half written."""
+"""Download of files from mirrors, with retries, timeouts, verification and atomic writing."""
 
 import http.client
 import os
@@ -21,9 +21,9 @@ _FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError and tim
 
 
 def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], None], progress: Progress) -> None:
-    """Download the first of the mirrors that answers to `target`, which appears whole and verified or not at all.
+    """Download a file from the first mirror that works to `target`, which appears complete and verified or not at all.
 
-    verify: raises DataError for wrong contents. Raises DataError, naming the last failure, when every mirror failed every time.
+    verify: raises DataError for wrong contents. Raises DataError with the last failure if every mirror failed in every round.
     """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
@@ -49,7 +49,7 @@ def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], Non
             except (*_FAILURES, DataError) as error:
                 failure = error
                 if isinstance(error, urllib.error.HTTPError):
-                    error.close()  # it holds the connection
+                    error.close()  # closes the connection
             else:
                 return
         if attempt + 1 < ROUNDS:
@@ -59,7 +59,7 @@ def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], Non
 
 def _download(url: str, temporary: Path, progress: Progress) -> None:
     if not url.startswith(("https://", "http://")):
-        raise ValueError(f"{url} is no web address")
+        raise ValueError(f"{url} is not a web address")
     request = urllib.request.Request(url, headers={"User-Agent": "simulacra"})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, temporary.open("wb") as file:
         declared = response.headers.get("Content-Length")

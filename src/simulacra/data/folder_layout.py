@@ -1,4 +1,4 @@
-"""What the names of files say: which are images, of which class, for training or for testing."""
+"""Interpretation of file names: which files are images, their class, and whether they are for training or testing."""
 
 from collections.abc import Mapping, Sequence
 from posixpath import splitext
@@ -23,7 +23,7 @@ def parts(name: str) -> Parts:
 
 
 def not_an_image(name: str) -> str:
-    """Return why a file is not taken for an image, judged by its name; empty if it is.
+    """Return the reason why a file is not an image according to its name; empty if it is one.
 
     >>> not_an_image("cats/IMG_1.JPG"), not_an_image("cats/notes.txt"), not_an_image("__MACOSX/cats/._IMG_1.jpg")
     ('', 'not an image (.txt)', 'hidden or system file')
@@ -36,9 +36,9 @@ def not_an_image(name: str) -> str:
 
 
 def sides(names: Sequence[str]) -> list[tuple[Side | None, str]]:
-    """Return for each name its side and the rest of its path; the side is None for files beside the folders train and test.
+    """Return the side of each name and the rest of its path; the side is None for files outside the folders train and test.
 
-    A folder that wraps everything is stripped. Without a folder `train` beside `test`, everything is training data.
+    A folder that contains all others is stripped. Unless there are folders `train` and `test`, all files are training data.
 
     >>> sides(["set/train/cat/1.png", "set/test/cat/2.png"])
     [('train', 'cat/1.png'), ('test', 'cat/2.png')]
@@ -60,7 +60,7 @@ def _side(path: Parts, known: Mapping[str, Side]) -> tuple[Side | None, str]:
 
 
 def strip_wrappers(groups: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the names of each group without the folders that wrap every image of the group, as many for each group.
+    """Return the names of each group without the leading folders that all names of a group share; the same number in each group.
 
     >>> strip_wrappers([["train/cat/1.png", "train/dog/2.png"], ["test/cat/3.png"]])
     [['cat/1.png', 'dog/2.png'], ['cat/3.png']]
@@ -71,7 +71,7 @@ def strip_wrappers(groups: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def classes_of(names: Sequence[str]) -> list[str]:
-    """Return each image's class, the name of the folder it lies in; empty for an image beside the folders.
+    """Return the class of each image, the name of the folder that contains it; empty for an image in no folder.
 
     >>> classes_of(["cats/1.png", "dogs/old/2.png", "3.png"])
     ['cats', 'old', '']
@@ -80,7 +80,7 @@ def classes_of(names: Sequence[str]) -> list[str]:
 
 
 def ordered(classes: set[str]) -> tuple[str, ...]:
-    """Return class names in order: by number where all are numbers, else by name.
+    """Return class names in order: by number if all are whole numbers, else by name.
 
     >>> ordered({"10", "9"}), ordered({"dog", "cat"})
     (('9', '10'), ('cat', 'dog'))
@@ -89,7 +89,7 @@ def ordered(classes: set[str]) -> tuple[str, ...]:
 
 
 def _shared(paths: Sequence[Parts]) -> Parts:
-    """Return the folders that all paths begin with."""
+    """Return the folders with which all paths begin."""
     folders = [path[:-1] for path in paths]
     if not folders:
         return ()

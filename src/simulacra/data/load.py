@@ -1,6 +1,6 @@
-"""The door to data: by settings, or from arrays in memory."""
+"""Loading of data sets from settings or from arrays, and of single images for use with a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.dataset import Dataset, split, to_floats
-from simulacra.data.domains import shared_out, together
-from simulacra.data.formats.arrays import Layout, class_names, to_labels, to_uint8
+from simulacra.data.dataset import Dataset, Split, split, to_floats
+from simulacra.data.domains import combine, disjoint
+from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fit
 from simulacra.data.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig, DomainsConfig
@@ -27,22 +28,23 @@ Images = np.ndarray | Tensor
 
 
 def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dataset:
-    """Return the data set that the settings name: found, downloaded and decoded as far as that has not been done before.
+    """Return the data set that the settings name; downloads and decodes it unless it is in the cache.
 
-    Raises UsageError for unknown names and contradictions, DataError for what cannot be found, read or trusted.
+    Raises UsageError for unknown names and contradictory settings, DataError for data that cannot be found, read or verified.
     """
     if isinstance(config, DomainsConfig):
         chosen = {name: config.domain(name) for name in config.named}  # all, before the first is prepared
         loaded = {name: load(one, progress) for name, one in chosen.items()}
-        return together(shared_out(loaded) if config.disjoint else loaded)
+        return combine(disjoint(loaded) if config.disjoint else loaded)
     material = locate(config, progress)
     if material.shards is not None and not material.shards.few:
         return open_shards(material.shards, config, progress)
     prepared = prepare(material, config, progress)
     facts = prepared.facts
-    train, validation, test = split(prepared.images, prepared.labels, facts.train, config.validation, config.limit)
+    images = Split("train", prepared.images, prepared.labels, prepared.captions)
+    train, validation, test = split(images, facts.train, config.validation, config.limit)
     _, height, width, channels = facts.shape
-    spec = DataSpec(channels, height, width, facts.classes)
+    spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes)
     return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
 
 
@@ -54,17 +56,24 @@ def from_array(
     test_images: Images | None = None,
     test_labels: Images | None = None,
     classes: tuple[str, ...] = (),
+    attributes: Sequence[Attribute | str] = (),
     validation: float = 1 / 12,
 ) -> Dataset:
     """Return a data set of images in memory: [n h w], [n h w c] or [n c h w], floats in [0, 1] or whole numbers in 0..255.
 
-    labels: class numbers [n]; without test images a tenth of the images becomes test. Pixels are stored as uint8.
-    Raises DataError for a wrong rank, range or NaN, with the number of the first bad image.
+    labels: whole numbers [n], or [n k] for k attributes. classes: names of the classes 0, 1, ...; without them the classes are
+    the numbers that occur. attributes: of each column of labels, its name, or its name and the names of the values 0, 1, ...;
+    required for k > 1. Without test images a tenth of the images becomes test. Pixels are stored as uint8.
+    Raises DataError for a wrong rank, range or NaN, with the number of the first bad image, and for labels that do not fit.
     """
-    pixels, numbers = _checked(images, labels, name)
+    named = [item if isinstance(item, Attribute) else Attribute(item, ()) for item in attributes]
+    if classes and named:
+        raise DataError(f"{name}: both classes and attributes are given: name the values of the attributes only")
+    named = named or [Attribute("", classes)]
+    pixels, numbers = _checked(images, labels, name, len(named))
     keys = [("train", f"{at:09d}") for at in range(len(pixels))]
     if test_images is not None:
-        held_out, held_out_numbers = _checked(test_images, test_labels, f"{name} (test)")
+        held_out, held_out_numbers = _checked(test_images, test_labels, f"{name} (test)", len(named))
         if held_out.shape[1:] != pixels.shape[1:] or (numbers is None) != (held_out_numbers is None):
             raise DataError(
                 f"{name}: test images {held_out.shape} do not fit images {pixels.shape}: same shape and labels for both"
@@ -72,16 +81,22 @@ def from_array(
         keys += [("test", f"{at:09d}") for at in range(len(held_out))]
         pixels = np.concatenate([pixels, held_out])
         numbers = None if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
+    digest = _digest(pixels, numbers)
+    found: tuple[Attribute, ...] = ()
+    if numbers is not None:
+        numbers, found = name_labels(numbers, named, name)
     order, train = arrange(keys)
-    parts = split(pixels[order], None if numbers is None else numbers[order], train, validation)
-    spec = DataSpec(pixels.shape[3], pixels.shape[1], pixels.shape[2], class_names(numbers, classes, name))
-    return Dataset(name, _digest(pixels, numbers), spec, parts[0], parts[1], parts[2])
+    parts = split(Split("train", pixels[order], None if numbers is None else numbers[order]), train, validation)
+    values = found[0].values if found else ()
+    several = found if len(found) > 1 else ()
+    spec = DataSpec(pixels.shape[3], pixels.shape[1], pixels.shape[2], values, attributes=several)
+    return Dataset(name, digest, spec, parts[0], parts[1], parts[2])
 
 
 def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
-    """Return the first `count` images of a picture file, folder, archive or array file, fitted to the shape of `spec`.
+    """Return the first `count` images of an image file, folder, archive or array file, fitted to the shape of `spec`.
 
-    float32 [n c h w] in [0, 1], n at most `count`; raises DataError where there is none.
+    float32 [n c h w] in [0, 1], n at most `count`; raises DataError if there is none.
     """
     taken: list[Pixels] = []
     reasons: list[str] = []
@@ -95,18 +110,18 @@ def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
                 break
     if not taken:
         seen = f" ({len(reasons)} files skipped, such as {reasons[0]})" if reasons else ""
-        raise DataError(f"{path} holds no image that can be used{seen}: give a picture, or a folder or archive of pictures")
+        raise DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
     return to_floats(torch.from_numpy(np.stack(taken)))
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a path is that of a single picture file."""
+    """Return whether a path is that of a single image file."""
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reading]:
-    """Open a picture file, folder, archive or array file for reading image by image; raises DataError where that cannot be."""
+    """Open an image file, folder, archive or array file for reading image by image; raises DataError if it cannot be read."""
     if is_picture(path):
         yield Reading(1, [read_picture(path)])
         return
@@ -115,16 +130,17 @@ def reading(path: Path) -> Iterator[Reading]:
 
 
 def fitted(item: Item | Skip, spec: DataSpec) -> Pixels:
-    """Return the pixels of an image in the shape of `spec`, uint8 [h w c]; raises Refused with the reason if that cannot be."""
+    """Return the pixels of an image in the shape of `spec`, uint8 [h w c]; raises Refused if it cannot be converted."""
     if isinstance(item, Skip):
         raise Refused(item.reason)
     return fit(item.pixels, (spec.height, spec.width), spec.channels)
 
 
-def _checked(images: Images, labels: Images | None, where: str) -> tuple[Pixels, np.ndarray | None]:
+def _checked(images: Images, labels: Images | None, where: str, columns: int) -> tuple[Pixels, np.ndarray | None]:
+    """Return pixels uint8 [n h w c] and label numbers int64 [n k] of k = `columns` properties."""
     prefer: Layout = "channels first" if isinstance(images, Tensor) else "channels last"
     pixels = to_uint8(_numpy(images), where, prefer)
-    return pixels, None if labels is None else to_labels(_numpy(labels), len(pixels), where)
+    return pixels, None if labels is None else to_labels(_numpy(labels), len(pixels), where, columns)
 
 
 def _numpy(values: Images) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where data stands on this machine: the user's data folder and the cache folder."""
+"""Locations of data on this machine: the user's data folder and the cache folder."""
 
 import os
 from pathlib import Path
@@ -22,20 +22,20 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "simulacra"
 
 
-def homes(name: str) -> tuple[Path, ...]:
-    """Return the folders in which the files of the data set `name` may stand, in the order in which they are searched."""
+def search_folders(name: str) -> tuple[Path, ...]:
+    """Return the folders that are searched for the files of the data set `name`, in order."""
     own = data_folder()
     return (*((own / name, own) if own else ()), cache_folder() / name)
 
 
 def find_file(name: str, *files: str) -> Path | None:
-    """Return the first of the alternatives `files` (files or folders) that stands in a home of the data set `name`."""
-    places = (home / file for home in homes(name) for file in files)
-    return next((place for place in places if stands(place)), None)
+    """Return the first of the alternatives `files` (files or folders) found for the data set `name`, or None."""
+    places = (folder / file for folder in search_folders(name) for file in files)
+    return next((place for place in places if exists(place)), None)
 
 
-def stands(path: Path) -> bool:
-    """Return whether something stands at a path and may be looked at."""
+def exists(path: Path) -> bool:
+    """Return whether a path exists and can be accessed."""
     try:
         path.stat()
     except (OSError, ValueError):
@@ -44,6 +44,6 @@ def stands(path: Path) -> bool:
 
 
 def put_where(name: str) -> str:
-    """Return, in words, where a user may put the files of the data set `name`."""
+    """Return, in words, where to put the files of the data set `name`."""
     own = data_folder()
     return str(own / name) if own else f"{cache_folder() / name} or ${DATA_VARIABLE}/{name}"

@@ -1,37 +1,41 @@
-"""Decoding once: from a material to prepared images in the cache, written whole or not at all."""
+"""Preparation: decodes a material once into the cache, completely or not at all."""
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError
 from simulacra.core.files import sync_folder
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
+from simulacra.data.captions import write_captions
 from simulacra.data.folder_layout import ordered
 from simulacra.data.formats.pixels import Refused, fit
 from simulacra.data.locations import CACHE_VARIABLE
-from simulacra.data.prepared import FACTS, IMAGES, LABELS, Facts, Prepared, Skipped, place, read
+from simulacra.data.prepared import CAPTIONS, FACTS, IMAGES, LABELS, Facts, Prepared, Skipped, place, read
 from simulacra.data.publish import publish, temporary_beside
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item, Material, Reading, Skip
 
-TEST_SHARE = 0.1  # of a source that has no test images of its own
-SPLIT_SEED = 0  # not the run's: every run and family sees the same splits
-_LOOK_ON = 50  # images that are still measured once two sizes have been seen
-_MODEST = 64  # pixels, a size that trains in reasonable time; photographs have thousands
+TEST_SHARE = 0.1  # held out from a source without test images
+SPLIT_SEED = 0  # not the run's seed: all runs have the same splits
+_MEASURED_AFTER_MIXED = 50  # images still measured after a second size is found
+_SUGGESTED_SIZE = 64  # pixels, a size that trains in reasonable time
 _DECODED = "decoded.bin"
 
 
 def prepare(material: Material, config: DataConfig, progress: Progress) -> Prepared:
-    """Return the prepared images of a material, from the cache or decoded now.
+    """Return the prepared images of a material, from the cache if they are there.
 
-    Raises DataError for a source without images, mixed sizes where config.size is 0, and a cache that cannot be written.
+    Raises DataError for a source without images, mixed sizes if config.size is 0, and a cache that cannot be written.
     """
     folder = place(material, config)
     if found := read(folder):
@@ -49,39 +53,47 @@ def prepare(material: Material, config: DataConfig, progress: Progress) -> Prepa
 
 @dataclass
 class Tally:
-    """What is noted of each image while its pixels go to disk."""
+    """Names, labels, digests and shapes of the images read so far."""
 
     keys: list[tuple[str, str]] = field(default_factory=list)
-    labels: list[str | None] = field(default_factory=list)
+    labels: list[tuple[str, ...]] = field(default_factory=list)
+    captions: list[str | None] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, item: Item, shape: tuple[int, ...]) -> None:
-        """Note one image."""
+        """Add one image."""
         self.keys.append((item.side, item.name))
-        self.labels.append(item.label)
+        self.labels.append(item.labels)
+        self.captions.append(item.caption)
         self.digests.append(item.digest)
         self.shapes.append(shape)
 
     def skip(self, name: str, reason: str) -> None:
-        """Note one file that is not taken."""
+        """Add one file that is not read as an image."""
         self.skipped.setdefault(reason, []).append(name)
 
     def digest(self) -> str:
-        """Return sha256 over the sorted names, classes and contents: the same for a folder and its archive."""
+        """Return sha256 over the sorted names, labels, captions and contents: the same for a folder and its archive."""
         lines = sorted(
-            f"{side}/{name}|{label}|{digest}"
-            for (side, name), label, digest in zip(self.keys, self.labels, self.digests, strict=True)
+            f"{side}/{name}|{_text(labels)}|{digest}" + ("" if caption is None else f"|{json.dumps(caption)}")
+            for (side, name), labels, digest, caption in zip(self.keys, self.labels, self.digests, self.captions, strict=True)
         )
         return sha256("\n".join(lines).encode()).hexdigest()
 
 
-def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
-    """Return the order in which images are stored, int64 [n], and how many of them, the first ones, are for training.
+def _text(labels: tuple[str, ...]) -> str:
+    """Return the labels of an image for its digest; a single one as it is, as before there were attributes."""
+    return json.dumps(labels) if len(labels) > 1 else labels[0] if labels else "None"
 
-    keys: (side, name) of each image. Both sides are shuffled by a fixed seed, so that every prefix of a split is a fair sample
-    and every split a slice; names decide, not the order in which files were read. Without test images a tenth becomes test.
+
+def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
+    """Return the order in which images are stored, int64 [n], and the number of training images, which come first.
+
+    keys: (side, name) of each image. Both sides are shuffled with a fixed seed, so that every prefix of a split is a random
+    sample and every split a slice. The order depends on names, not on the order of reading. Without
+    test images a tenth becomes test.
     """
     by_name = sorted(range(len(keys)), key=keys.__getitem__)
     test = [at for at in by_name if keys[at][0] == "test"]
@@ -90,30 +102,59 @@ def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
     if test:
         held_out = np.array(test, dtype=np.int64)[permutation(len(test), SPLIT_SEED, "split", "test")]
         return np.concatenate([shuffled, held_out]), len(train)
-    carved = max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
-    return shuffled, len(train) - carved
+    test_count = max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
+    return shuffled, len(train) - test_count
 
 
 def _write(material: Material, config: DataConfig, folder: Path, progress: Progress) -> Facts:
     with material.open() as reading, (folder / _DECODED).open("wb") as file:
-        notes = reading.notes
+        notes, attributes = tuple(note.text for note in reading.notes), reading.attributes
         tally = _decode(material.name, reading, config, file, progress)
     _require_images(material.name, tally)
     order, train = arrange(tally.keys)
     shape = _common_shape(tally.shapes)
     _store(folder, order, tally.shapes, shape)
-    classes = material.classes or ordered({label for label in tally.labels if label is not None})
-    if labelled := None not in tally.labels:
-        number = {name: at for at, name in enumerate(classes)}
-        np.save(folder / LABELS, np.array([number[tally.labels[at] or ""] for at in order], dtype=np.int64), allow_pickle=False)
+    values = _values(tally.labels, attributes, material.classes) if all(tally.labels) else ()
+    if values:
+        np.save(folder / LABELS, _numbers([tally.labels[at] for at in order], values), allow_pickle=False)
         sync_folder(folder / LABELS)
-    size = (len(order), *shape)
-    skipped = Skipped.of(tally.skipped)
-    facts = Facts(material.name, tally.digest(), size, train, labelled, classes if labelled else (), skipped, notes)
+    if captioned := None not in tally.captions:
+        write_captions(folder / CAPTIONS, (tally.captions[at] or "" for at in order))
+        sync_folder(folder / CAPTIONS)
+    facts = Facts(
+        name=material.name,
+        digest=tally.digest(),
+        shape=(len(order), *shape),
+        train=train,
+        labelled=bool(values),
+        classes=values[0] if values else (),
+        skipped=Skipped.of(tally.skipped),
+        notes=notes,
+        attributes=tuple(map(Attribute, (attribute.name for attribute in attributes), values)) if len(values) > 1 else (),
+        captions=captioned,
+    )
     (folder / FACTS).write_text(facts.json())
     for path in (folder / FACTS, folder):
         sync_folder(path)
     return facts
+
+
+def _values(
+    labels: Sequence[tuple[str, ...]], attributes: Sequence[Attribute], classes: tuple[str, ...]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the names of the values of each labelled property, in order; of attributes those that occur."""
+    occurring = [set(column) for column in zip(*labels, strict=True)]
+    if attributes:
+        pairs = zip(attributes, occurring, strict=True)
+        return tuple(tuple(value for value in attribute.values if value in held) for attribute, held in pairs)
+    return (classes or ordered(occurring[0]),)
+
+
+def _numbers(labels: Sequence[tuple[str, ...]], values: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+    """Return the numbers of labels among the values of each property: int64 [n] for one property, [n k] for k."""
+    tables = [{name: number for number, name in enumerate(names)} for names in values]
+    numbers = np.array([[table[value] for table, value in zip(tables, row, strict=True)] for row in labels], dtype=np.int64)
+    return np.ascontiguousarray(numbers[:, 0]) if len(values) == 1 else numbers
 
 
 def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> Tally:
@@ -124,7 +165,7 @@ def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, pro
                 tally.skip(item.name, item.reason)
             else:
                 after += _take(item, config, file, tally, sizes)
-            if after > _LOOK_ON:
+            if after > _MEASURED_AFTER_MIXED:
                 break
             meter.advance()
     if len(sizes) > 1:
@@ -133,7 +174,7 @@ def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, pro
 
 
 def _take(item: Item, config: DataConfig, file: BinaryIO, tally: Tally, sizes: Counter[tuple[int, int]]) -> bool:
-    """Store one image; return whether it was only measured, since sizes are mixed."""
+    """Store one image; return True if it was only measured because sizes are mixed."""
     try:
         pixels = fit(item.pixels, (config.size, config.size) if config.size else None, config.channels)
     except Refused as refusal:
@@ -153,7 +194,7 @@ def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int, int, int]:
 
 
 def _store(folder: Path, order: np.ndarray, shapes: list[tuple[int, ...]], shape: tuple[int, int, int]) -> None:
-    """Write the images in their order as one array, grey ones among colours in all channels."""
+    """Write the images in order as one array; grey images among colour images are repeated in all channels."""
     starts = np.cumsum([0, *(int(np.prod(each)) for each in shapes)])
     decoded = np.asarray(np.memmap(folder / _DECODED, dtype=np.uint8, mode="r"))
     images = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=(len(order), *shape))
@@ -168,7 +209,7 @@ def _require_images(name: str, tally: Tally) -> None:
     if not any(side == "train" for side, _ in tally.keys):
         held = Skipped.of(tally.skipped)
         seen = f"; skipped {held.line()}" if held.total else ", and is empty"
-        raise DataError(f"{name} holds no images for training{seen}: give a folder or archive of images such as .png or .jpg")
+        raise DataError(f"{name} contains no images for training{seen}: give a folder or archive of images such as .png or .jpg")
 
 
 def mixed(name: str, sizes: Mapping[tuple[int, int], int]) -> DataError:
@@ -179,5 +220,5 @@ def mixed(name: str, sizes: Mapping[tuple[int, int], int]) -> DataError:
 
 
 def resize_remedy(height: int, width: int) -> str:
-    """Return what to do about mixed sizes of which this one is the most common."""
-    return f"add --size {min(height, width, _MODEST)}, or another size, to resize and crop them all"
+    """Return the remedy for mixed sizes, of which this one is the most common."""
+    return f"add --size {min(height, width, _SUGGESTED_SIZE)}, or another size, to resize and crop them all"

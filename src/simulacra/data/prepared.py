@@ -1,4 +1,4 @@
-"""Prepared images on disk: an array, labels and facts in one folder of the cache, whole or absent."""
+"""Prepared images on disk: pixels, labels, captions and a description in one folder of the cache, complete or absent."""
 
 import json
 from collections.abc import Mapping
@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from simulacra.core.attribute import Attribute
+from simulacra.data.captions import Captions, count_captions
 from simulacra.data.locations import cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
 
-FORMAT = 1  # raise when the stored pixels or their order would differ for the same source and settings
-IMAGES, LABELS, FACTS = "images.npy", "labels.npy", "facts.json"
+FORMAT = 2  # raise when what is stored would differ for the same source and settings
+IMAGES, LABELS, CAPTIONS, FACTS = "images.npy", "labels.npy", "captions.jsonl", "facts.json"
 _EXAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Files that were not taken: how many per reason, and the first few of each."""
+    """Files that were skipped: their number by reason, and the first few of each."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -31,7 +33,7 @@ class Skipped:
         return sum(self.counts.values())
 
     def line(self) -> str:
-        """Return it in one line: reason, count and first example each."""
+        """Return one line with count, reason and first example of each."""
         parts = (f"{count} x {reason} (such as {self.examples[reason][0]})" for reason, count in self.counts.items())
         return "; ".join(parts) or "none"
 
@@ -46,10 +48,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of prepared images.
+    """Description of prepared images.
 
-    shape: of all of them, (n, h, w, c); train: how many are training images (validation included), the test images follow;
-    digest: sha256 over the names, classes and contents of the source, independent of its packing and of the settings.
+    shape: (n, h, w, c); train: number of training images (validation included), which come first; digest: sha256 over the names,
+    labels, captions and contents of the source, independent of archive format and settings; classes: values of the first
+    attribute where there are several; attributes: empty unless there are several; captions: whether they are stored.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Facts:
     classes: tuple[str, ...]
     skipped: Skipped
     notes: tuple[str, ...]
+    attributes: tuple[Attribute, ...] = ()
+    captions: bool = False
     format: int = FORMAT
 
     def json(self) -> str:
@@ -68,47 +73,59 @@ class Facts:
 
     @staticmethod
     def of(text: str) -> "Facts":
-        """Return the facts of a JSON text; raises ValueError, TypeError or KeyError where it is none."""
+        """Return the facts of a JSON text; raises ValueError, TypeError or KeyError for any other text."""
         table = json.loads(text)
         counts, examples = table["skipped"]["counts"], table["skipped"]["examples"]
         skipped = Skipped(counts, {reason: tuple(names) for reason, names in examples.items()})
         lists = {name: tuple(table[name]) for name in ("shape", "classes", "notes")}
-        return Facts(**{**table, **lists, "skipped": skipped})
+        attributes = tuple(Attribute(row["name"], tuple(row["values"])) for row in table["attributes"])
+        return Facts(**{**table, **lists, "skipped": skipped, "attributes": attributes})
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared images as they stand on disk: images uint8 [n h w c], memory-mapped; labels int64 [n] or None."""
+    """Prepared images. images: uint8 [n h w c], memory-mapped; labels: int64 [n], [n k] for k attributes, or None."""
 
     facts: Facts
     images: Pixels
     labels: NDArray[np.int64] | None
+    captions: Captions | None = None
 
 
 def place(material: Material, config: DataConfig) -> Path:
-    """Return the folder in which the images of a material stand once they are prepared with these settings."""
+    """Return the folder for the images of a material prepared with these settings."""
     identity = json.dumps([FORMAT, material.name, material.key, config.size, config.channels])
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in material.name)
     return cache_folder() / "prepared" / f"{plain}-{sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def read(folder: Path) -> Prepared | None:
-    """Return the prepared images in a folder, or None where there are none or they are damaged."""
+    """Return the prepared images in a folder, or None if there are none or they are damaged."""
     try:
         facts = Facts.of((folder / FACTS).read_text())
         images = np.asarray(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False))
         labels = np.load(folder / LABELS, allow_pickle=False) if facts.labelled else None
+        captioned = not facts.captions or count_captions(folder / CAPTIONS) == len(images)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError):
         return None
-    whole = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8 and facts.train <= len(images)
-    fitting = labels is None or (
-        labels.shape == (len(images),) and labels.dtype == np.int64 and 0 <= labels.min() <= labels.max() < len(facts.classes)
-    )
-    return Prepared(facts, images, labels) if whole and fitting else None
+    complete = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8 and facts.train <= len(images)
+    if not (complete and captioned and _are_valid(labels, facts)):
+        return None
+    captions = Captions(folder / CAPTIONS, np.arange(len(images))) if facts.captions else None
+    return Prepared(facts, images, labels, captions)
+
+
+def _are_valid(labels: NDArray[np.int64] | None, facts: Facts) -> bool:
+    """Return whether labels have the shape and the values that the facts name."""
+    if labels is None:
+        return True
+    sizes = [len(attribute.values) for attribute in facts.attributes] or len(facts.classes)
+    shape = (facts.shape[0], *([len(facts.attributes)] if facts.attributes else []))
+    return labels.shape == shape and labels.dtype == np.int64 and bool(((labels >= 0) & (labels < np.array(sizes))).all())
 
 
 def prepared_names() -> set[str]:
-    """Return the names of the data sets that stand prepared in the cache, with whatever settings."""
+    """Return the names of the data sets that are prepared in the cache, with any settings."""
     found = set()
     for path in (cache_folder() / "prepared").glob(f"[!.]*/{FACTS}"):
         try:

@@ -1,4 +1,4 @@
-"""Folders of the cache that appear whole or not at all, whoever else writes at the same time."""
+"""Atomic writing of folders: a folder appears complete or not at all, also if several processes write it."""
 
 import shutil
 import time
@@ -13,14 +13,14 @@ from simulacra.data.locations import CACHE_VARIABLE
 from simulacra.data.prepared import read
 
 _ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
-_STALE = 24 * 3600  # seconds after which a temporary folder is a dead preparer's
+_STALE = 24 * 3600  # seconds after which a temporary folder is taken for that of a killed process
 
 
 @contextmanager
 def temporary_beside(folder: Path, what: str = "prepared images", advice: str = _ADVICE) -> Iterator[Path]:
-    """Give a folder beside the final one; what is left of it in the end is removed, and so are those of dead preparers.
+    """Provide a temporary folder beside the final one, which is removed at the end; also removes those of killed processes.
 
-    Raises DataError where it cannot be written, saying what it was meant for and what to do.
+    Raises DataError if it cannot be written, with `what` it was for and `advice`.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def _unwritable(folder: Path, what: str, advice: str, error: OSError) -> DataErr
 
 
 def publish(temporary: Path, folder: Path) -> None:
-    """Give a finished folder its name; a damaged one there is replaced, another preparer's whole one is kept."""
+    """Rename a finished folder to its final name; replaces a damaged folder, keeps a complete one of another process."""
     try:
         temporary.rename(folder)
     except OSError:

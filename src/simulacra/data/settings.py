@@ -1,4 +1,4 @@
-"""Settings of the data: which images, in what size, and how they are split."""
+"""Settings of the data: source, labels, size and splits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,34 +7,35 @@ from pathlib import Path
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 
-SHARD_IMAGES = 1000  # in one tar shard, unless asked otherwise
+SHARD_IMAGES = 1000  # images per tar shard by default
 WITH_PATH = ("folder", "array", "shards")
-LOOKS = ("coloured", "edges", "inverted", "thick")
+WITH_METADATA = ("folder",)  # sources that read labels from a metadata file
+TRANSFORMS = ("coloured", "edges", "inverted", "thick")
 _FORMS = (
     "a data set's name (see `simulacra data list`), a path to a folder, tar or zip archive of images, to a .npy/.npz file or "
-    "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA; with -coloured, -edges, -inverted or -thick "
-    "behind it the same images through that look"
+    "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA; the suffix -coloured, -edges, -inverted or "
+    "-thick applies that transform to the images"
 )
 
 
-def parted(name: str) -> tuple[str, str]:
-    """Return the data set of a name and the look that it is seen through, empty for none.
+def split_transform(name: str) -> tuple[str, str]:
+    """Return the data set of a name and the last transform applied to it, empty for none.
 
-    >>> parted("fashion-mnist-thick"), parted("fashion-mnist")
+    >>> split_transform("fashion-mnist-thick"), split_transform("fashion-mnist")
     (('fashion-mnist', 'thick'), ('fashion-mnist', ''))
     """
-    source, _, look = name.rpartition("-")
-    return (source, look) if source and look in LOOKS else (name, "")
+    source, _, transform = name.rpartition("-")
+    return (source, transform) if source and transform in TRANSFORMS else (name, "")
 
 
-def source_of(name: str) -> str:
-    """Return the data set of a name without any looks.
+def without_transforms(name: str) -> str:
+    """Return the data set of a name without its transforms.
 
-    >>> source_of("mnist-thick-inverted"), source_of("mnist")
+    >>> without_transforms("mnist-thick-inverted"), without_transforms("mnist")
     ('mnist', 'mnist')
     """
-    source, look = parted(name)
-    return source_of(source) if look else source
+    source, transform = split_transform(name)
+    return without_transforms(source) if transform else source
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class _Source(Config):
 
     data: str = option("digits", _FORMS)
     path: str = option("", "for --data folder, array or shards: the folder, archive or .npy/.npz file")
-    test_path: str = option("", "separate test images, in the same form as --path; without them a tenth is carved out")
+    test_path: str = option("", "separate test images, in the same form as --path; by default a tenth of the images is held out")
+    label_column: str = option(
+        "", "column of metadata.jsonl or metadata.csv used as the label; several, separated by commas, become attributes"
+    )
 
 
 @dataclass(frozen=True)
@@ -52,18 +56,18 @@ class _Sources(Config):
 
     a: str = option("", f"images of domain a: {_FORMS}", flag="data.a")
     b: str = option("", "images of domain b, which need not correspond to those of a; in the same forms", flag="data.b")
-    disjoint: bool = option(False, "train on half of the images of each, so that none that a and b share stands on both sides")
+    disjoint: bool = option(False, "train each domain on a different half of the images, so that no image is in both")
 
 
 @dataclass(frozen=True)
 class _Treatment(Config):
-    """What is made of images."""
+    """How images are resized and split."""
 
-    size: int = option(0, "resize the shorter side and crop the centre to this many pixels; 0 keeps images as they are", low=0)
-    channels: int = option(0, "1 for grey, 3 for colour; 0 keeps images as they are", low=0, high=3)
-    validation: float = option(1 / 12, "share of the training images that is held out for validation", low=0, high=0.9)
-    flip: bool = option(False, "mirror training images left to right at random")
-    limit: int = option(0, "use only this many training images, chosen by a fixed seed; 0 uses all", low=0)
+    size: int = option(0, "resize the shorter side to this many pixels and crop the centre; 0 keeps the original size", low=0)
+    channels: int = option(0, "1 for grey, 3 for colour; 0 keeps the original channels", low=0, high=3)
+    validation: float = option(1 / 12, "fraction of the training images held out for validation", low=0, high=0.9)
+    flip: bool = option(False, "random horizontal flips of training images")
+    limit: int = option(0, "number of training images to use, chosen with a fixed seed; 0 uses all", low=0)
 
     def validate(self) -> None:
         """Raise UsageError where the settings contradict each other."""
@@ -73,49 +77,62 @@ class _Treatment(Config):
 
 @dataclass(frozen=True)
 class DataConfig(_Treatment, _Source):  # in this order the fields of the source come first
-    """Which images to use and how; every field is a command-line flag."""
+    """Settings of one data set; every field is a command-line flag."""
 
     def validate(self) -> None:
         """Raise UsageError where the settings contradict each other."""
         super().validate()
-        with_path = source_of(self.data) in WITH_PATH
+        with_path = without_transforms(self.data) in WITH_PATH
         if self.path and not with_path:
             raise UsageError(f"--path is for --data folder, array or shards, not for --data {self.data}: add --data folder")
+        if self.label_column and not self.label_columns:
+            raise UsageError(f"--label-column is {self.label_column!r}, expected a column or several separated by commas")
+        if len(set(self.label_columns)) < len(self.label_columns):
+            raise UsageError(f"--label-column {self.label_column} names a column twice: name each column once")
         if with_path and not self.path:
-            raise UsageError(f"--data {self.data} needs --path: the place of the images; a folder of that name is ./{self.data}")
+            raise UsageError(
+                f"--data {self.data} needs --path: the location of the images; a folder of that name is ./{self.data}"
+            )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Names of the columns used as labels, empty if labels come from folders."""
+        return tuple(name for part in self.label_column.split(",") if (name := part.strip()))
 
     @property
     def title(self) -> str:
-        """What the name of a run says of its data."""
+        """Short name of the data, used in the names of runs."""
         return Path(self.path or self.data).stem
 
 
 @dataclass(frozen=True)
 class DomainsConfig(_Treatment, _Sources):
-    """Which images to use of two domains, and how; all but the source is the same for both."""
+    """Settings of two domains, which differ in their source only."""
 
     def validate(self) -> None:
         """Raise UsageError where the settings contradict each other."""
         super().validate()
         for name, source in self.named.items():
-            if source_of(source) in WITH_PATH:
+            if without_transforms(source) in WITH_PATH:
                 place = f"a folder of that name is ./{source}"
-                raise UsageError(f"--data.{name} {source} says no place: give the path itself, such as ~/photos; {place}")
+                raise UsageError(f"--data.{name} {source} has no path: give the path itself, such as ~/photos; {place}")
 
     @property
     def named(self) -> Mapping[str, str]:
-        """The sources by domain; empty texts where none is given."""
+        """The sources by domain name, empty where none is given."""
         return {"a": self.a, "b": self.b}
 
     @property
     def title(self) -> str:
-        """What the name of a run says of its data."""
+        """Short name of the data, used in the names of runs."""
         return "-".join(Path(source).stem for source in self.named.values() if source) or "own"
 
     def domain(self, name: str) -> DataConfig:
-        """Return the settings of one domain; raises UsageError where its source is not given."""
+        """Return the settings of one domain; raises UsageError if its source is not given."""
         if not (source := self.named[name]):
-            raise UsageError(f"domain {name} has no source: say which images it has with --data.{name}, as --data.a and --data.b")
+            raise UsageError(
+                f"domain {name} has no source: give its images with --data.{name}; both --data.a and --data.b are needed"
+            )
         return DataConfig(
             data=source,
             size=self.size,
@@ -127,7 +144,7 @@ class DomainsConfig(_Treatment, _Sources):
 
 
 def settings_of(domains: tuple[str, ...]) -> type[DataConfig] | type[DomainsConfig]:
-    """Return the settings of the data of a family with these domains, none for the usual single source."""
+    """Return the class of data settings for a family with these domains; no domains mean a single source."""
     if not domains:
         return DataConfig
     if domains != tuple(DomainsConfig().named):

@@ -1,4 +1,4 @@
-"""What a source of images is: it finds its material, and the material can be read image by image."""
+"""Interface of sources of images: a source finds its material, which is read image by image."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.progress import Progress
 from simulacra.data.settings import DataConfig
 
@@ -27,43 +28,57 @@ SplitName = Literal["train", "validation", "test"]
 class Item:
     """One image of a source.
 
-    name: unique within its side; label: name of its class; pixels: uint8 [h w c]; digest: sha256 of its contents, in hex.
+    name: unique within its side; labels: name of its class, or one value for each attribute, empty without labels;
+    pixels: uint8 [h w c]; digest: sha256 of its contents, in hex; caption: None without captions.
     """
 
     name: str
     side: Side
-    label: str | None
+    labels: tuple[str, ...]
     pixels: Pixels
     digest: str
+    caption: str | None = None
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A file that is no image of the source, and why."""
+    """A file that is not read as an image, and the reason."""
 
     name: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Reading:
-    """The items of a material, once, in any order.
+class Note:
+    """A remark on the images of a source as a whole. kind: its stable name; text: one sentence; remedy: what to do, or empty."""
 
-    count: how many there are, skipped ones included; notes: what the user should know of the whole.
+    kind: str
+    text: str
+    remedy: str = ""
+    severity: Literal["warning", "note"] = "note"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The items of a material, in any order; they can be iterated over once.
+
+    count: number of items, skipped ones included; attributes: the properties that the labels of each item are values of, in
+    order, with all values; empty if labels are the names of classes.
     """
 
     count: int
     items: Iterable[Item | Skip]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True)
 class Material:
-    """Images that stand on this machine, not yet decoded.
+    """Images on this machine, not yet decoded.
 
-    name: what results call it; key: changes when the contents change, and is known without reading them;
-    open: starts a reading; classes: their fixed order, or empty for the sorted names that the items bear;
-    shards: the index of material that may be streamed.
+    name: used in results; key: changes when the contents change, and is known without reading them; open: starts a reading;
+    classes: names of the classes in their order, or empty for the sorted labels of the items; shards: the index of material that
+    can be streamed.
     """
 
     name: str
@@ -78,26 +93,26 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What users call it."""
+        """Its name, as users give it."""
 
     @property
     def summary(self) -> str:
-        """What it is, in one line."""
+        """A description of one line."""
 
     @property
     def size(self) -> str:
-        """How many images of which shape, in words."""
+        """Number and shape of the images, in words."""
 
     def place(self) -> str | None:
-        """Return where it stands on this machine, or None if it would have to be downloaded."""
+        """Return its location on this machine, or None if it must be downloaded."""
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the material, downloaded if need be; raises DataError where it cannot be had."""
+        """Return the material; downloads it if necessary. Raises DataError if it cannot be found or downloaded."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Images that a source holds as an array: uint8 [n h w c], with class numbers int64 [n] or None."""
+    """Images of a source in one array: uint8 [n h w c], with class numbers int64 [n] or None."""
 
     side: Side
     images: Pixels
@@ -105,7 +120,7 @@ class Block:
 
 
 def array_material(name: str, key: str, blocks: Callable[[], Sequence[Block]], classes: tuple[str, ...] = ()) -> Material:
-    """Return the material of a source that holds its images as arrays, read by `blocks`; without `classes` numbers are names."""
+    """Return the material of a source of arrays, which `blocks` reads; without `classes` the class names are the numbers."""
 
     @contextmanager
     def opened() -> Iterator[Reading]:
@@ -119,15 +134,15 @@ def _items(blocks: Sequence[Block], classes: tuple[str, ...]) -> Iterator[Item]:
     for block in blocks:
         for index, pixels in enumerate(block.images):
             number = None if block.labels is None else block.labels[index]
-            label = None if number is None else classes[number] if classes else str(number)
-            yield Item(f"{index:07d}", block.side, label, pixels, sha256(pixels.tobytes()).hexdigest())
+            labels = () if number is None else (classes[number] if classes else str(number),)
+            yield Item(f"{index:07d}", block.side, labels, pixels, sha256(pixels.tobytes()).hexdigest())
 
 
 def file_key(path: Path) -> str:
-    """Return what identifies a file without reading it: its place, size and time of change.
+    """Return a key that identifies a file without reading it: its path, size and modification time.
 
-    Reading 100 MB for a digest takes longer than opening the prepared images, so a file is trusted to have changed its time
-    with its contents, as build tools do. Its place is part of the key because archives of one size and second are common.
+    Hashing 100 MB takes longer than opening the prepared images, so the modification time is assumed to change with the contents,
+    as in build tools. The path is part of the key because archives of equal size and time are common.
     """
-    facts = path.stat()
-    return f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
+    status = path.stat()
+    return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"

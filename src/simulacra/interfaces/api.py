@@ -7,7 +7,7 @@ from typing import Any
 from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
-from simulacra.data.domains import together
+from simulacra.data.domains import combine
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE
@@ -79,7 +79,7 @@ def compare(
 
 def unpaired(*, a: Dataset, b: Dataset) -> Dataset:
     """Return two data sets as the domains of one, for families that translate; raises UsageError for one that is streamed."""
-    return together({"a": a, "b": b})
+    return combine({"a": a, "b": b})
 
 
 def load_data(name: str = "digits", *, progress: Progress = SILENT, **settings: Any) -> Dataset:

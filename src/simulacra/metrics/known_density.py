@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simulacra.data.synthetic.known_densities import Law, Points, cells
+from simulacra.data.synthetic.known_densities import KnownDensity, Points, cells
 from simulacra.metrics.class_histogram import class_kl
 from simulacra.metrics.measurement import Measurement, fraction_of, mean_of
 from simulacra.metrics.statistics.sample_size import flagged, require
@@ -15,7 +15,7 @@ _SHARE = 0.1  # of a mode's share that counts as reached
 _LEAST, _ENOUGH = 10, 100  # points a mode
 
 
-def known_law(points: Points, real: Points, law: Law) -> dict[str, Measurement]:
+def known_law(points: Points, real: Points, law: KnownDensity) -> dict[str, Measurement]:
     """Measure all of it for generated points [n 2], given real ones for the shares of the modes. Raises UsageError for few."""
     count = len(law.shares)
     found = {
@@ -29,7 +29,7 @@ def known_law(points: Points, real: Points, law: Law) -> dict[str, Measurement]:
     return {name: item.under({"law": law.name}) for name, item in found.items()}
 
 
-def modes_covered(points: Points, law: Law) -> Measurement:
+def modes_covered(points: Points, law: KnownDensity) -> Measurement:
     """Measure modes_covered: modes with at least a tenth of their share of the points near them. Larger is better.
 
     Near is within 3 standard deviations of the nearest centre. A tenth of the share, because points spread evenly over the
@@ -46,7 +46,7 @@ def modes_covered(points: Points, law: Law) -> Measurement:
     return Measurement(value, None, len(points), {**protocol, "with_any": int((shares > 0).sum()), **few})
 
 
-def high_quality_share(points: Points, law: Law) -> Measurement:
+def high_quality_share(points: Points, law: KnownDensity) -> Measurement:
     """Measure high_quality_share: the share of points within 3 standard deviations of the nearest centre. Larger is better.
 
     `same_law` in the protocol is the share of the law itself, summed over cells: more than that is too narrow.
@@ -57,7 +57,7 @@ def high_quality_share(points: Points, law: Law) -> Measurement:
     return fraction_of(torch.from_numpy(distances <= _NEAR), {"near": f"{_NEAR:g} sigma", "same_law": usual})
 
 
-def cross_entropy(points: Points, law: Law) -> Measurement:
+def cross_entropy(points: Points, law: KnownDensity) -> Measurement:
     """Measure cross_entropy_nats: the mean of -log p of generated points under the law of the data.
 
     `same_law` in the protocol is the entropy, which points of that law have on average. More means points in improbable places;

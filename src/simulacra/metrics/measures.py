@@ -24,7 +24,7 @@ from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Dataset, Split
-from simulacra.data.synthetic.known_densities import law_of, points_of
+from simulacra.data.synthetic.known_densities import known_density_of, points_of
 from simulacra.features.extractor import Embedding, Extractor
 from simulacra.features.loading import default_extractor
 from simulacra.metrics.active_units import active_units
@@ -95,7 +95,7 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
         Measure("translation", Translates, (), lambda s: f"{_tests(s)} translations and back, each way", _translation),
         Measure("classes", Translates, _JUDGED, lambda s: f"{_tests(s)} translations", _classes, why_not_judged, judges),
         Measure("fidelity", Samples, _FIDELITY, _fidelity_cost, _fidelity)
-        if law_of(data) is None
+        if known_density_of(data) is None
         else Measure("modes", Samples, ("samples", "seed"), lambda s: f"{s.settings.samples:,} generated points", _modes),
         Measure("agreement", Samples, _FIDELITY, _fidelity_cost, _agreement, _unconditional),
         Measure("cas", Samples, ("samples", "seed", "cas"), _cas_cost, _cas, _no_cas),
@@ -210,7 +210,7 @@ def _encoded(context: EvaluationContext, split: Split) -> tuple[Tensor, Any]:
 
 
 def _modes(context: EvaluationContext) -> Findings:
-    law = law_of(context.trained.dataset)
+    law = known_density_of(context.trained.dataset)
     if law is None:
         raise NotApplicable("needs data whose law is known")
     with context.progress.task("generating", context.settings.samples, "points") as meter:

@@ -7,7 +7,7 @@ from simulacra.core.capabilities import Translates
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.settings import DomainsConfig
-from simulacra.data.synthetic.transforms import look_between
+from simulacra.data.synthetic.transforms import transform_between
 from simulacra.features.extractor import Extractor
 from simulacra.features.loading import default_extractor, load_extractor, why_not
 from simulacra.metrics.measurement import Measurement
@@ -33,9 +33,9 @@ def directions(context: "EvaluationContext") -> list[Direction]:
 def _original(domains: Mapping[str, Dataset]) -> str | None:
     """Return the domain of which the other one is a look, None where neither is."""
     first, second = domains
-    if look_between(domains[first], domains[second]):
+    if transform_between(domains[first], domains[second]):
         return first
-    return second if look_between(domains[second], domains[first]) else None
+    return second if transform_between(domains[second], domains[first]) else None
 
 
 def nearness_and_cycle(context: "EvaluationContext") -> tuple[Measured, dict[str, str]]:

@@ -34,7 +34,7 @@ def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
 def _data(dataset: Dataset) -> dict[str, Any]:
     """Return what is known of the data; of several domains, the shape and counts of the first, and all of each by its name."""
     spec = dataset.spec
-    facts = {
+    facts: dict[str, Any] = {
         "name": dataset.name,
         "digest": dataset.digest,
         "channels": spec.channels,
@@ -45,6 +45,8 @@ def _data(dataset: Dataset) -> dict[str, Any]:
         "validation": len(dataset.validation),
         "test": len(dataset.test),
     }
+    if spec.attributes:
+        facts["attributes"] = [{"name": attribute.name, "values": list(attribute.values)} for attribute in spec.attributes]
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}
     return facts | ({"domains": domains} if domains else {})
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
@@ -186,7 +187,8 @@ def _is_unmade(path: Path) -> bool:
 
 def _spec(data: dict[str, Any]) -> DataSpec:
     domains = {name: _spec(domain) for name, domain in data["domains"].items()} if "domains" in data else {}
-    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains)
+    attributes = tuple(Attribute(item["name"], tuple(item["values"])) for item in data.get("attributes", []))
+    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains, attributes)
 
 
 def _require_whole(provenance: dict[str, Any]) -> None:

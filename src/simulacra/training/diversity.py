@@ -10,7 +10,7 @@ from simulacra.core.capabilities import Samples
 from simulacra.core.device import images_per_call
 from simulacra.core.progress import SILENT
 from simulacra.core.randomness import noise
-from simulacra.data.synthetic.known_densities import Law, points_of
+from simulacra.data.synthetic.known_densities import KnownDensity, points_of
 from simulacra.metrics.diversity import mean_pairwise_distance
 from simulacra.metrics.known_density import modes_covered
 from simulacra.metrics.statistics.distances import cloud, middle, nearest
@@ -27,7 +27,9 @@ def sample_size(dimensions: int, evaluations: int = 1) -> int:
     return max(MIN_IMAGES, min(_IMAGES, _VALUES // dimensions, _EVALUATIONS // evaluations))
 
 
-def sample_diversity(family: Samples, real: Tensor, density: Law | None, seed: int, device: torch.device) -> dict[str, float]:
+def sample_diversity(
+    family: Samples, real: Tensor, density: KnownDensity | None, seed: int, device: torch.device
+) -> dict[str, float]:
     """Return diversity and distinctness of images generated from fixed noise, and the modes that they cover.
 
     real: float [n c h w] in [0, 1] on the CPU, compared with as many generated images; below 10, diversity and distinctness are

@@ -17,7 +17,7 @@ from simulacra.core.family import Family, model_condition, named
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset, Split
-from simulacra.data.synthetic.known_densities import law_of
+from simulacra.data.synthetic.known_densities import known_density_of
 from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.loop import Trainer
@@ -57,7 +57,7 @@ class RunObserver:
         self.run, self.progress, self.meter, self.tracking = run, progress, meter, tracking
         self.validation = _validation_split(dataset)
         self.domains = {name: _validation_split(domain) for name, domain in dataset.domains.items()}
-        self.density = law_of(dataset)
+        self.density = known_density_of(dataset)
         self._diversity: dict[str, str] = {}  # at the last snapshot, for the progress display
         self._warned: set[str] = set()
         self._seconds_displayed = 0

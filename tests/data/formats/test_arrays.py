@@ -1,4 +1,4 @@
-"""Arrays are checked at the door (trap 23): rank, range, NaN, with the first bad image named."""
+"""Checks of arrays: rank, range and NaN, with the number of the first bad image (trap 23)."""
 
 import io
 
@@ -68,7 +68,7 @@ def wrong(value, at=7, kind=np.float32):
     [
         (wrong(255.0), r"array: image 7 has values from 0 to 255, expected float32 in \[0, 1\]: divide by 255"),
         (wrong(-0.1), r"image 7 has values from -0.1 to 1, expected float32 in \[0, 1\]"),
-        (wrong(float("nan")), r"image 7 has NaN, expected float32 in \[0, 1\]: leave it out"),
+        (wrong(float("nan")), r"image 7 has NaN, expected float32 in \[0, 1\]"),
         (wrong(float("inf"), 19), "image 19 has values from 0 to inf"),
         (wrong(256, kind=np.int64), r"image 7 has values from 0 to 256, expected int64 in \[0, 255\]"),
         (wrong(-1, kind=np.int16), "image 7 has values from -1 to 1"),
@@ -113,7 +113,7 @@ def test_labels_and_class_names_are_kept_and_checked():
             from_array(GREY, bad)
 
 
-def test_test_images_of_ones_own_are_the_test_split():
+def test_given_test_images_are_the_test_split():
     data = from_array(GREY, test_images=GREY[:4], name="mine")
     assert (data.name, len(data.test), len(data.train) + len(data.validation)) == ("mine", 4, 20)
     with pytest.raises(DataError, match="do not fit"):
@@ -136,7 +136,7 @@ def test_a_npy_file_is_a_data_set(tmp_path):
     assert data.train.labels is None
 
 
-def test_a_npz_file_holds_labels_and_test_images(tmp_path):
+def test_a_npz_file_contains_labels_and_test_images(tmp_path):
     path = tmp_path / "mine.npz"
     np.savez_compressed(path, x_train=COLOUR, y_train=np.arange(20) % 2 * 4, x_test=COLOUR[:3], y_test=np.array([0, 4, 0]))
     data = load(DataConfig(data="array", path=str(path), size=4))
@@ -158,13 +158,13 @@ def test_pickles_and_garbage_in_array_files_are_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"nan.npy: image 7 has NaN"):
         load(DataConfig(data=str(tmp_path / "nan.npy")))
     np.savez(tmp_path / "other.npz", weights=GREY)
-    with pytest.raises(DataError, match="holds weights, expected an array named images"):
+    with pytest.raises(DataError, match="weights, expected an array named images"):
         load(DataConfig(data=str(tmp_path / "other.npz")))
     with pytest.raises(DataError, match="not a file"):
         load(DataConfig(data="array", path=str(tmp_path / "none.npy")))
 
 
-def test_images_of_ones_own_are_fitted_to_a_model(tmp_path, make_picture, make_folder):
+def test_user_images_are_fitted_to_a_model(tmp_path, make_picture, make_folder):
     spec = from_array(np.zeros((10, 9, 6))).spec
     folder = make_folder({f"{at}.png": make_picture(at, (20 + at, 30)) for at in range(4)} | {"cut.png": b"\x89PNG"})
     images = images_like(folder, spec, 3)

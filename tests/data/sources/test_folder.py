@@ -1,4 +1,4 @@
-"""Images of one's own: folders and archives, their classes and sides, and what must not be read."""
+"""Folders and archives of images: classes, splits, and files that are refused."""
 
 import io
 import os
@@ -102,18 +102,20 @@ def test_a_name_inside_the_data_folder_is_found(tmp_path, monkeypatch, make_fold
     assert load(DataConfig(data="pets")).name == "pets"
 
 
-def test_images_in_no_folder_have_no_classes(make_folder, make_picture, told):
+def test_images_in_no_folder_have_no_classes(make_folder, make_picture, recorded):
     data = read(make_folder({f"{at}.png": make_picture(at) for at in range(5)}))
     assert data.train.labels is None
     assert data.spec.classes == ()
 
 
-def test_loose_images_beside_class_folders_are_kept_without_classes_and_said(make_folder, cats_and_dogs, make_picture, told):
-    data = load(DataConfig(data=str(make_folder({**cats_and_dogs, "stray.png": make_picture(9)}))), told)
+def test_loose_images_beside_class_folders_are_kept_without_classes_and_reported(
+    make_folder, cats_and_dogs, make_picture, recorded
+):
+    data = load(DataConfig(data=str(make_folder({**cats_and_dogs, "stray.png": make_picture(9)}))), recorded)
     assert sum(len(split) for split in data.splits) == 21
     assert data.train.labels is None
-    assert "1 of 21 images lie outside class folders" in told.lines[0]
-    assert data.notes[0] in told.lines[0]
+    assert "1 of 21 images lie outside class folders" in recorded.lines[0]
+    assert data.notes[0] in recorded.lines[0]
 
 
 def test_class_names_that_are_numbers_are_in_the_order_of_numbers(make_folder, make_picture):
@@ -121,12 +123,12 @@ def test_class_names_that_are_numbers_are_in_the_order_of_numbers(make_folder, m
     assert data.spec.classes == tuple(map(str, range(12)))
 
 
-def test_preparing_shows_a_meter(make_folder, cats_and_dogs, told):
-    load(DataConfig(data=str(make_folder(cats_and_dogs))), told)
-    assert told.meters == {"preparing pictures": [20, 20, "images"]}
+def test_preparing_shows_a_meter(make_folder, cats_and_dogs, recorded):
+    load(DataConfig(data=str(make_folder(cats_and_dogs))), recorded)
+    assert recorded.meters == {"preparing pictures": [20, 20, "images"]}
 
 
-def test_what_is_skipped_is_counted_with_the_reason(make_folder, cats_and_dogs, make_picture, told):
+def test_what_is_skipped_is_counted_with_the_reason(make_folder, cats_and_dogs, make_picture, recorded):
     odd = {
         "notes.txt": b"hello",
         "cats/.hidden.png": b"x",
@@ -136,17 +138,17 @@ def test_what_is_skipped_is_counted_with_the_reason(make_folder, cats_and_dogs, 
         "dogs/empty.jpg": b"",
         "dogs/lie.png": b"no image",
     }
-    data = load(DataConfig(data=str(make_folder({**cats_and_dogs, **odd}))), told)
+    data = load(DataConfig(data=str(make_folder({**cats_and_dogs, **odd}))), recorded)
     assert data.skipped.counts == {
         "not an image (.txt)": 1,
         "hidden or system file": 3,
         "truncated or damaged image": 1,
         "empty file": 1,
-        "no image inside, or its first bytes are damaged": 1,
+        "no image, or its header is damaged": 1,
     }
     assert data.skipped.examples["truncated or damaged image"] == ("dogs/cut.PNG",)
     assert sum(len(split) for split in data.splits) == 20
-    assert "1 x empty file (such as dogs/empty.jpg)" in told.lines[0]
+    assert "1 x empty file (such as dogs/empty.jpg)" in recorded.lines[0]
     again = read(data_path := Path(str(make_folder({}))))
     assert again.skipped == data.skipped, data_path
 
@@ -209,7 +211,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, make_picture):
         read(path)
 
 
-def test_unreadable_folders_and_files_are_said(make_folder, cats_and_dogs, monkeypatch):
+def test_unreadable_folders_and_files_are_reported(make_folder, cats_and_dogs, monkeypatch):
     folder = make_folder(cats_and_dogs)
     real_scan, real_read = os.scandir, Path.read_bytes
 
@@ -410,5 +412,5 @@ def test_named_sets_and_sets_with_their_own_test_images_refuse_a_test_path(make_
         load(DataConfig(data="digits", test_path="x"))
     make_folder({"a.png": make_picture()}, "set")
     folder = make_folder({"train.tar": b"", "test.tar": b""}, "pair")
-    with pytest.raises(UsageError, match="holds its own test images"):
+    with pytest.raises(UsageError, match="its own test images"):
         load(DataConfig(data="folder", path=str(folder), test_path=str(folder)))

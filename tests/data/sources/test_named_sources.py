@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and digits: where they are found, what they hold, and damaged copies of them."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and digits: locations, contents, and damaged copies."""
 
 import gzip
 import subprocess
@@ -18,7 +18,7 @@ from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item
 from simulacra.data.sources import cifar10, digits, fashion_mnist, mnist
-from simulacra.data.synthetic.known_densities import LAWS
+from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES
 from simulacra.data.synthetic.toys import SHAPE
 
 
@@ -94,10 +94,10 @@ def test_a_gzip_bomb_is_refused(small, idx_files, put, cache, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file"),
-        (b"\0\0\x0d\1\0\0\0\0", "no IDX file of unsigned bytes"),
-        (b"\0\0\x08\2\0\0\0\1", "no IDX file"),
-        (b"\0\0\x08\1\0\0\0\5abc", r"declares \(5,\) values but holds 3"),
+        (b"", "not an IDX file"),
+        (b"\0\0\x0d\1\0\0\0\0", "not an IDX file of unsigned bytes"),
+        (b"\0\0\x08\2\0\0\0\1", "not an IDX file"),
+        (b"\0\0\x08\1\0\0\0\5abc", r"declares \(5,\) values but contains 3"),
         (b"\0\0\x08\3" + b"\xff" * 12, "declares"),
     ],
 )
@@ -182,7 +182,7 @@ def test_damaged_or_incomplete_cifar10_is_refused_by_name(small_cifar, make_tar,
         load(DataConfig(data="cifar10"))
 
 
-def test_cifar10_without_a_network_says_what_to_do(small_cifar):
+def test_cifar10_without_a_network_names_the_remedy(small_cifar):
     with pytest.raises(DataError, match=r"put cifar-10-binary.tar.gz into .*, or use --data digits"):
         load(DataConfig(data="cifar10"))
 
@@ -206,7 +206,7 @@ def test_digits_are_those_of_scikit_learn():
     assert total == np.rint(load_digits().data * 255 / 16).sum()
 
 
-def test_the_list_says_where_each_source_stands(own, make_folder, make_picture, idx_files, put):
+def test_the_list_has_the_location_of_each_source(own, make_folder, make_picture, idx_files, put):
     make_folder({"a/1.png": make_picture()}, "own/kittens")
     put(own / "mnist", idx_files)
     load(DataConfig())
@@ -236,11 +236,11 @@ def test_light_modules_stay_light(statement, absent):
 @pytest.mark.parametrize("name", ["ring", "grid", "moons"])
 def test_toy_points_are_images_of_two_values_with_their_modes_as_classes(name):
     data = load(DataConfig(data=name))
-    law = LAWS[name]
+    density = KNOWN_DENSITIES[name]
     assert [len(split) for split in data.splits] == [45_833, 4_167, 10_000]
     assert data.spec.shape == SHAPE
-    assert len(data.spec.classes) == len(law.shares)
-    modes, distances = law.nearest(data.test.images.reshape(-1, 2))
+    assert len(data.spec.classes) == len(density.shares)
+    modes, distances = density.nearest(data.test.images.reshape(-1, 2))
     assert np.array_equal(modes, np.asarray(data.test.labels))
     assert distances.max() < 6.5
 

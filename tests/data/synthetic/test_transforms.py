@@ -1,4 +1,4 @@
-"""Looks: closed forms on small images, known answers for whole data sets, and names in which a look stands."""
+"""Transforms: closed forms on small images, whole data sets, and data set names with a suffix."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -17,8 +17,8 @@ from simulacra.data.check import check
 from simulacra.data.formats.pixels import Refused
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
-from simulacra.data.synthetic import transforms as looks
-from simulacra.data.synthetic.transforms import LOOKS, known_answer, look_between
+from simulacra.data.synthetic import transforms
+from simulacra.data.synthetic.transforms import TRANSFORMS, apply_transform, transform_between
 
 small = arrays(np.uint8, st.tuples(*(st.integers(1, 5) for _ in range(3)), st.sampled_from([1, 3])))
 
@@ -29,94 +29,94 @@ def random_images(channels=1, side=9):
 
 @settings(max_examples=30, deadline=None)
 @given(small)
-def test_every_look_keeps_number_and_size_and_is_a_function_of_each_image_alone(images):
-    for look in LOOKS.values():
-        seen = look.apply(images)
-        assert seen.dtype == np.uint8
-        assert seen.shape == (*images.shape[:3], look.channels or images.shape[3])
-        assert np.array_equal(look.apply(images[:1]), seen[:1])
+def test_every_transform_keeps_number_and_size_and_is_a_function_of_each_image_alone(images):
+    for transform in TRANSFORMS.values():
+        changed = transform.apply(images)
+        assert changed.dtype == np.uint8
+        assert changed.shape == (*images.shape[:3], transform.channels or images.shape[3])
+        assert np.array_equal(transform.apply(images[:1]), changed[:1])
 
 
 @settings(max_examples=30, deadline=None)
 @given(small)
-def test_looking_changes_neither_the_images_nor_what_is_seen_twice(images):
+def test_a_transform_changes_neither_its_input_nor_its_result_when_repeated(images):
     before = images.copy()
-    for look in LOOKS.values():
-        assert np.array_equal(look.apply(images), look.apply(images))
+    for transform in TRANSFORMS.values():
+        assert np.array_equal(transform.apply(images), transform.apply(images))
     assert np.array_equal(images, before)
 
 
 def test_inverting_twice_changes_nothing_and_once_gives_255_minus_x():
     images = random_images(3)
-    assert np.array_equal(looks.inverted(images).astype(int), 255 - images.astype(int))
-    assert np.array_equal(looks.inverted(looks.inverted(images)), images)
+    assert np.array_equal(transforms.inverted(images).astype(int), 255 - images.astype(int))
+    assert np.array_equal(transforms.inverted(transforms.inverted(images)), images)
 
 
 def test_the_red_channel_gives_grey_levels_back_and_the_mean_of_the_channels_nothing():
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    seen = looks.coloured(images)
-    assert np.array_equal(seen[..., :1], images)
-    assert (seen.sum(3, dtype=int) == 383).all()
+    changed = transforms.coloured(images)
+    assert np.array_equal(changed[..., :1], images)
+    assert (changed.sum(3, dtype=int) == 383).all()
 
 
 def test_colours_become_grey_before_as_pillow_makes_them():
     images = random_images(3)
     grey = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])
-    assert np.array_equal(looks.coloured(images)[..., 0], grey)
+    assert np.array_equal(transforms.coloured(images)[..., 0], grey)
 
 
 def test_thick_is_the_largest_of_nine_and_edges_what_it_adds():
     images = random_images()
     inner = np.stack([np.asarray(Image.fromarray(image[..., 0]).filter(ImageFilter.MaxFilter(3))) for image in images])
-    assert np.array_equal(looks.thick(images)[:, 1:-1, 1:-1, 0], inner[:, 1:-1, 1:-1])  # Pillow leaves the border as it is
+    assert np.array_equal(transforms.thick(images)[:, 1:-1, 1:-1, 0], inner[:, 1:-1, 1:-1])  # Pillow leaves the border as it is
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     whole = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2)).max((-2, -1))
-    assert np.array_equal(looks.thick(images), whole)
-    assert np.array_equal(looks.edges(images).astype(int), whole.astype(int) - images)
+    assert np.array_equal(transforms.thick(images), whole)
+    assert np.array_equal(transforms.edges(images).astype(int), whole.astype(int) - images)
 
 
 def test_a_dot_becomes_a_square_and_its_edges_a_ring():
     dot = np.zeros((1, 5, 5, 1), np.uint8)
     dot[0, 2, 2] = 200
-    assert np.flatnonzero(looks.thick(dot)).tolist() == [6, 7, 8, 11, 12, 13, 16, 17, 18]
-    assert np.flatnonzero(looks.edges(dot)).tolist() == [6, 7, 8, 11, 13, 16, 17, 18]
+    assert np.flatnonzero(transforms.thick(dot)).tolist() == [6, 7, 8, 11, 12, 13, 16, 17, 18]
+    assert np.flatnonzero(transforms.edges(dot)).tolist() == [6, 7, 8, 11, 13, 16, 17, 18]
 
 
 def test_a_known_answer_is_of_bytes_only():
     with pytest.raises(UsageError, match=r"images are float32 \[1, 2, 2, 1\], expected uint8 \[n h w c\]"):
-        known_answer(np.zeros((1, 2, 2, 1), np.float32), "thick")
+        apply_transform(np.zeros((1, 2, 2, 1), np.float32), "thick")
 
 
 # --- data sets
 
 
-@pytest.mark.parametrize("look", sorted(LOOKS))
+@pytest.mark.parametrize("transform", sorted(TRANSFORMS))
 @pytest.mark.parametrize("size", [0, 12])
-def test_every_split_of_a_looked_at_set_is_the_look_of_the_sources_in_the_same_order(look, size):
-    source, seen = (load(DataConfig(data=name, size=size)) for name in ("digits", f"digits-{look}"))
-    assert seen.name == f"digits-{look}"
-    for one, other in zip(source.splits, seen.splits, strict=True):
-        assert np.array_equal(known_answer(one.images, look), other.images)
+def test_every_split_of_a_transformed_set_is_that_of_the_source_transformed_in_the_same_order(transform, size):
+    source, changed = (load(DataConfig(data=name, size=size)) for name in ("digits", f"digits-{transform}"))
+    assert changed.name == f"digits-{transform}"
+    for one, other in zip(source.splits, changed.splits, strict=True):
+        assert np.array_equal(apply_transform(one.images, transform), other.images)
         assert np.array_equal(np.asarray(one.labels), np.asarray(other.labels))
-    assert seen.spec == replace(source.spec, channels=LOOKS[look].channels or 1)
-    assert look_between(source, seen) == look
-    assert look_between(seen, source) == look_between(source, source) == ""
+    assert changed.spec == replace(source.spec, channels=TRANSFORMS[transform].channels or 1)
+    assert transform_between(source, changed) == transform
+    assert transform_between(changed, source) == transform_between(source, source) == ""
 
 
-def test_the_digests_of_all_looks_differ_from_the_sources_and_from_each_other():
-    found = {load(DataConfig(data=name)).digest for name in ("digits", *(f"digits-{look}" for look in LOOKS))}
-    assert len(found) == 1 + len(LOOKS)
+def test_the_digests_of_all_transforms_differ_from_the_source_and_from_each_other():
+    found = {load(DataConfig(data=name)).digest for name in ("digits", *(f"digits-{transform}" for transform in TRANSFORMS))}
+    assert len(found) == 1 + len(TRANSFORMS)
 
 
-def test_other_images_under_a_looks_name_are_no_look():
-    source, seen = load(DataConfig(data="digits")), load(DataConfig(data="digits-inverted"))
-    assert look_between(source, replace(seen, name="digits-thick")) == ""
-    assert look_between(source, replace(seen, test=seen.test[:5])) == ""
+def test_other_images_under_the_name_of_a_transform_are_not_recognized():
+    source, changed = load(DataConfig(data="digits")), load(DataConfig(data="digits-inverted"))
+    assert transform_between(source, replace(changed, name="digits-thick")) == ""
+    assert transform_between(source, replace(changed, test=changed.test[:5])) == ""
 
 
-def test_looks_follow_each_other_and_folders_may_be_looked_at(make_folder, make_picture, monkeypatch, tmp_path):
+def test_transforms_can_be_chained_and_applied_to_folders(make_folder, make_picture, monkeypatch, tmp_path):
     twice = load(DataConfig(data="digits-thick-inverted")).test.images
-    assert np.array_equal(twice, looks.inverted(looks.thick(load(DataConfig(data="digits")).test.images)))
+    assert np.array_equal(twice, transforms.inverted(transforms.thick(load(DataConfig(data="digits")).test.images)))
     folder = make_folder({f"{kind}/{at}.png": make_picture(at) for kind in "ab" for at in range(5)}, "own/kittens")
     monkeypatch.setenv("SIMULACRA_DATA", str(folder.parent))
     plain = load(DataConfig(data="kittens"))
@@ -134,7 +134,7 @@ def test_looks_follow_each_other_and_folders_may_be_looked_at(make_folder, make_
     assert sources.located(DataConfig(data="digits-inverted")).data == "digits-inverted"
 
 
-def test_a_folder_whose_own_name_ends_in_a_look_is_taken_as_it_is(make_folder, make_picture, monkeypatch):
+def test_a_folder_whose_own_name_ends_in_a_transform_is_read_as_it_is(make_folder, make_picture, monkeypatch):
     folder = make_folder({f"{at}.png": make_picture(at) for at in range(5)}, "own/kittens-inverted")
     monkeypatch.setenv("SIMULACRA_DATA", str(folder.parent))
     pictures = load(DataConfig(data="kittens-inverted"))
@@ -144,7 +144,7 @@ def test_a_folder_whose_own_name_ends_in_a_look_is_taken_as_it_is(make_folder, m
 def test_images_that_have_no_grey_level_are_skipped_with_the_reason(tmp_path):
     np.save(tmp_path / "four.npy", np.zeros((30, 4, 4, 4), np.uint8))
     with pytest.raises(Refused, match="4 channels have no grey level"):
-        looks.coloured(np.zeros((1, 4, 4, 4), np.uint8))
+        transforms.coloured(np.zeros((1, 4, 4, 4), np.uint8))
     with pytest.raises(DataError, match="30 x 4 channels have no grey level"):
         load(DataConfig(data=f"{tmp_path / 'four.npy'}-coloured"))
 
@@ -162,19 +162,19 @@ def test_wrong_names_and_channels_are_refused_with_the_remedy():
         DataConfig(data="folder-thick")
 
 
-def test_shards_are_not_looked_through():
+def test_shards_are_not_transformed():
     shards = replace(sources.locate(DataConfig(data="digits")), shards=cast(Any, "an index"))
     with pytest.raises(DataError, match=r"digits is a folder of tar shards, .* leave -thick out of its name"):
-        looks.seen(shards, "thick", DataConfig())
+        transforms.transformed(shards, "thick", DataConfig())
 
 
-def test_the_list_names_each_look_once_and_says_whether_it_was_prepared():
+def test_the_list_names_each_transform_once_and_whether_it_was_prepared():
     load(DataConfig(data="digits-thick"))
     rows = {row.name: row for row in sources.names()}
-    assert {name for name in rows if "NAME" in name} == {f"NAME-{look}" for look in LOOKS}
-    assert [rows[f"NAME-{look}"].prepared for look in ("thick", "edges")] == [True, False]
-    assert sorted(LOOKS) == sorted(names.LOOKS)
+    assert {name for name in rows if "NAME" in name} == {f"NAME-{transform}" for transform in TRANSFORMS}
+    assert [rows[f"NAME-{transform}"].prepared for transform in ("thick", "edges")] == [True, False]
+    assert sorted(TRANSFORMS) == sorted(names.TRANSFORMS)
 
 
-def test_looked_at_data_can_be_checked():
+def test_transformed_data_can_be_checked():
     assert check(DataConfig(data="digits-edges")).name == "digits-edges"

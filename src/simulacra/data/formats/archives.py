@@ -1,4 +1,4 @@
-"""Tar and zip archives as lists of files that are read one by one and never unpacked; bombs are refused."""
+"""Tar and zip archives, read file by file without unpacking; decompression bombs are refused."""
 
 import bz2
 import gzip
@@ -18,10 +18,10 @@ from simulacra.data.formats.containers import FILE_LIMIT, Container, Entry, Fold
 from simulacra.data.formats.pixels import Refused
 
 SUFFIXES = (".tar", ".zip", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
-RATIO_LIMIT = 200  # contents against archive; images hardly compress
-RATIO_FREE = 2**30  # bytes of contents below which the ratio is not looked at
+RATIO_LIMIT = 200  # size of the contents relative to the archive; images hardly compress
+RATIO_FREE = 2**30  # bytes of contents below which the ratio is not checked
 
-# What the standard library raises for damaged archives; RuntimeError is zipfile's word for features it lacks.
+# Errors of the standard library for damaged archives; zipfile raises RuntimeError for unsupported features.
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, RuntimeError),
@@ -42,7 +42,7 @@ def opened(path: Path) -> Iterator[Container]:
 
 @contextmanager
 def tar(path: Path) -> Iterator["Tar"]:
-    """Open a tar archive that is not compressed, for one pass; raises DataError where it is gone or is none."""
+    """Open an uncompressed tar archive for one pass; raises DataError if it is missing or not a tar archive."""
     with ExitStack() as stack:
         with _readable(path):
             handle = cast("IO[bytes]", _Bounded(stack.enter_context(path.open("rb"))))
@@ -72,7 +72,7 @@ def _decompressed(path: Path) -> IO[bytes]:
 
 
 class _Bounded:
-    """A file for tarfile that reads no more at once than a member may hold: an archive's headers can be bombs, too."""
+    """A file for tarfile that limits the size of each read, since headers of an archive can be decompression bombs, too."""
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
@@ -97,7 +97,7 @@ class Tar(Container):
         return _last_of_each(list(self.walk()))
 
     def walk(self) -> Iterator[Entry]:
-        """Yield all members but directories, in the order of the archive; each can be read as soon as it is met."""
+        """Yield all members but directories, in the order of the archive; each can be read as soon as it is yielded."""
         total, limit = 0, budget(self._path)
         with _readable(self._path):
             for member in self._archive:
@@ -110,10 +110,10 @@ class Tar(Container):
             self._require_end()
 
     def _require_end(self) -> None:
-        """Raise ReadError unless the listing ended at a block of zeros: tarfile takes any damaged header for the end."""
+        """Raise ReadError unless the listing ended at a block of zeros: tarfile treats any damaged header as the end."""
         self._file.seek(self._archive.offset)
         if self._file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("it does not end with the mark of the end")
+            raise tarfile.ReadError("the end-of-archive marker is missing")
 
     def read(self, name: str) -> bytes:
         """Return the contents of one member."""
@@ -142,7 +142,7 @@ class Zip(Container):
         """Return the contents of one member."""
         try:
             with self._archive.open(name) as handle:
-                return handle.read(FILE_LIMIT + 1)  # with a count, or a false declared size would be inflated whole
+                return handle.read(FILE_LIMIT + 1)  # with a limit, since the declared size may be false
         except _DAMAGED as error:
             raise Refused("damaged in the archive") from error
 
@@ -185,7 +185,7 @@ def budget(archive: Path) -> int:
 
 def _bomb(path: Path) -> DataError:
     return DataError(
-        f"{path} would grow to more than {RATIO_LIMIT} times its size: a decompression bomb is refused; "
+        f"{path} would expand to more than {RATIO_LIMIT} times its size: a decompression bomb is refused; "
         "unpack it yourself if you trust it, and give the folder",
     )
 
@@ -195,6 +195,6 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path} is gone: bring it back") from error
+        raise DataError(f"{path} does not exist any more: restore it") from error
     except _DAMAGED as error:
-        raise DataError(f"{path} is damaged or truncated ({error}): fetch or make the archive again") from error
+        raise DataError(f"{path} is damaged or truncated ({error}): download or create the archive again") from error

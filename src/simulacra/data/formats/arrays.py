@@ -1,9 +1,11 @@
-"""Arrays of images from outside: rank, range and finiteness are checked at the door."""
+"""Conversion of arrays of images and labels, with checks of rank, range and finiteness."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError
 from simulacra.data.source import Pixels
 
@@ -12,7 +14,7 @@ Layout = Literal["channels last", "channels first"]
 
 
 def to_uint8(images: np.ndarray, where: str, prefer: Layout = "channels last") -> Pixels:
-    """Return images [n h w c] in 0..255 from [n h w], [n h w c] or [n c h w]; `prefer` decides where both would fit.
+    """Return images [n h w c] in 0..255 from [n h w], [n h w c] or [n c h w]; `prefer` decides if both layouts fit.
 
     Floats must lie in [0, 1], whole numbers in 0..255; truth values become 0 and 255.
     Raises DataError that names `where`, the first bad image and what was expected.
@@ -32,24 +34,40 @@ def to_uint8(images: np.ndarray, where: str, prefer: Layout = "channels last") -
     raise DataError(f"{where} has values of type {stacked.dtype}, expected uint8 in 0..255 or floats in [0, 1]")
 
 
-def to_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
-    """Return class numbers int64 [n] of `count` images; raises DataError for another shape, fractions or negative numbers."""
+def to_labels(labels: np.ndarray, count: int, where: str, columns: int = 1) -> np.ndarray:
+    """Return label numbers of `count` images: int64 [n] for one column, [n k] for k columns.
+
+    Raises DataError for another shape, fractions or negative numbers.
+    """
     given = np.asarray(labels)
-    if given.shape not in ((count,), (count, 1)):
-        raise DataError(f"{where} has labels of shape {given.shape} for {count} images, expected ({count},)")
+    expected = ((count,), (count, 1)) if columns == 1 else ((count, columns),)
+    if given.shape not in expected:
+        advice = ": name the columns with attributes=" if given.ndim == 2 and given.shape[0] == count else ""
+        raise DataError(f"{where} has labels of shape {given.shape} for {count} images, expected {expected[0]}{advice}")
     if given.dtype.kind not in "iu" or (given.size and given.min() < 0):
         raise DataError(f"{where} has labels of type {given.dtype}, expected whole numbers from 0")
-    return given.reshape(count).astype(np.int64)
+    return given.reshape(expected[0]).astype(np.int64)
 
 
-def class_names(labels: np.ndarray | None, classes: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Return the names of the classes of labels [n]: the given ones, or the numbers; raises DataError if there are too few."""
-    if labels is None:
-        return ()
-    needed = int(labels.max(initial=-1)) + 1
-    if classes and needed > len(classes):
-        raise DataError(f"{where} has label {needed - 1} but only {len(classes)} class names: name every class")
-    return classes or tuple(map(str, range(needed)))
+def name_labels(labels: np.ndarray, attributes: Sequence[Attribute], where: str) -> tuple[np.ndarray, tuple[Attribute, ...]]:
+    """Return label numbers with the attributes that name them, of labels [n] or [n k] and an attribute for each column.
+
+    An attribute without values receives those that occur, and its labels become their positions: labels {3, 7} become {0, 1}
+    with the values "3" and "7". Raises DataError for a label without a name.
+    """
+    columns, named = [], []
+    for column, attribute in zip(labels.reshape(len(labels), -1).T, attributes, strict=True):
+        if attribute.values:
+            if (largest := int(column.max(initial=-1))) >= len(attribute.values):
+                what = f"values of {attribute.name}" if attribute.name else "class names"
+                raise DataError(f"{where} has label {largest} but only {len(attribute.values)} {what}: name every value")
+            columns.append(column)
+            named.append(attribute)
+        else:
+            values, positions = np.unique(column, return_inverse=True)
+            columns.append(positions.astype(np.int64).reshape(-1))
+            named.append(Attribute(attribute.name, tuple(map(str, values))))
+    return np.ascontiguousarray(np.stack(columns, axis=1).reshape(labels.shape)), tuple(named)
 
 
 def _channels_last(images: np.ndarray, where: str, prefer: Layout) -> np.ndarray:
@@ -78,5 +96,5 @@ def _check(images: np.ndarray, where: str, low: float, high: float, advice: str)
 
 def _describe(image: np.ndarray, advice: str) -> tuple[str, str]:
     if np.isnan(image).any():
-        return "NaN", "leave it out or mend it"
+        return "NaN", "remove or correct it"
     return f"values from {image.min():g} to {image.max():g}", advice

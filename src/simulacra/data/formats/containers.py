@@ -1,4 +1,4 @@
-"""Folders as lists of files that are read one by one; archives are the same (archives.py)."""
+"""Folders, read file by file with the same interface as archives (archives.py)."""
 
 import os
 import stat
@@ -9,12 +9,12 @@ from pathlib import Path
 from simulacra.core.errors import DataError
 from simulacra.data.formats.pixels import Refused
 
-FILE_LIMIT = 300 * 2**20  # bytes; an image of the largest accepted size fits uncompressed
+FILE_LIMIT = 300 * 2**20  # bytes, enough for an uncompressed image of the largest accepted size
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a container: its name with forward slashes, and the reason why it must not be read, if there is one."""
+    """One file of a container: its name with forward slashes, and the reason why it is not read, empty if it is."""
 
     name: str
     refusal: str = ""
@@ -25,16 +25,16 @@ class Container(ABC):
 
     @abstractmethod
     def entries(self) -> list[Entry]:
-        """Return all files, in the order in which they are fast to read; raises DataError where that is impossible."""
+        """Return all files, in the order in which reading is fastest; raises DataError if they cannot be listed."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """Return the contents of one file; raises Refused with the reason where that is impossible."""
+        """Return the contents of one file; raises Refused with the reason if it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One file below a directory; refusal: why it must not be read, if so; its size in bytes and time of change."""
+    """One file below a directory. refusal: why it is not read, empty if it is; size: bytes; changed: modification time, ns."""
 
     name: str
     refusal: str
@@ -43,7 +43,7 @@ class Found:
 
 
 class Folder(Container):
-    """A directory; links to files and folders are followed, since they are the user's own."""
+    """A directory; symbolic links are followed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -61,7 +61,7 @@ class Folder(Container):
 
 
 def walk(root: Path) -> list[Found]:
-    """Return every file below a directory, sorted by name; each directory is visited once, whatever links lead to it."""
+    """Return every file below a directory, sorted by name; each directory is visited once, even if several links lead to it."""
     found: list[Found] = []
     try:
         _visit(root, "", found, set())
@@ -90,5 +90,5 @@ def _visit(folder: Path, prefix: str, found: list[Found], visited: set[tuple[int
 
 
 def too_large(size: int) -> str:
-    """Return why a file of `size` bytes is not read; empty if it is."""
+    """Return the reason why a file of `size` bytes is not read; empty if it is."""
     return f"file of more than {FILE_LIMIT // 2**20} MiB" if size > FILE_LIMIT else ""

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its relatives, and the source that reads four such files."""
+"""The IDX format of MNIST and similar data sets, and the source that reads four such files."""
 
 import gzip
 import struct
@@ -17,7 +17,7 @@ from simulacra.data.locations import cache_folder, find_file, put_where
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Pixels, Side, array_material, file_key
 
-_LIMIT = 2**30  # bytes of one decompressed file, several times what any such set holds
+_LIMIT = 2**30  # bytes of one decompressed file, several times more than any such data set
 _UNSIGNED_BYTE = 0x08
 SIDES: Mapping[Side, str] = {"train": "train", "test": "t10k"}
 
@@ -26,7 +26,7 @@ SIDES: Mapping[Side, str] = {"train": "train", "test": "t10k"}
 class IdxSource:
     """Four IDX files, gzipped or plain.
 
-    digests: sha256 of the decompressed contents by file name, so that recompressed copies pass; mirrors: addresses of folders.
+    digests: sha256 of the decompressed contents by file name, independent of compression; mirrors: addresses of folders.
     """
 
     name: str
@@ -37,12 +37,12 @@ class IdxSource:
     mirrors: tuple[str, ...]
 
     def place(self) -> str | None:
-        """Return the folder that holds all four files, or None."""
+        """Return the folder that contains all four files, or None."""
         found = [self._find(file) for file in self.digests]
         return str(found[0].parent) if found[0] and all(found) else None
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the four files as a material, downloaded into the cache folder if they are nowhere."""
+        """Return the four files as a material; downloads those that are missing into the cache folder."""
         missing = [file for file in self.digests if not self._find(file)]
         for file in missing:
             self._fetch(file, missing, progress)
@@ -72,7 +72,7 @@ class IdxSource:
         if digest != self.digests[file]:
             raise DataError(
                 f"{shown}: {file} has sha256 {digest} (decompressed), expected {self.digests[file]}: it is damaged or of another "
-                f"data set; delete it, and put the right one into {put_where(self.name)} or let it be downloaded",
+                f"data set; delete it, and put the correct file into {put_where(self.name)} or let it be downloaded",
             )
         return parse(content, str(shown))
 
@@ -80,7 +80,9 @@ class IdxSource:
         images, labels = f"{SIDES[side]}-images-idx3-ubyte", f"{SIDES[side]}-labels-idx1-ubyte"
         pixels, numbers = (self._read(paths[file], file, paths[file]) for file in (images, labels))
         if pixels.ndim != 3 or numbers.shape != pixels.shape[:1] or (numbers >= len(self.classes)).any():
-            raise DataError(f"{paths[images]}: images {pixels.shape} and labels {numbers.shape} do not belong together")
+            raise DataError(
+                f"{paths[images]}: images {pixels.shape} and labels {numbers.shape} have different lengths or unknown classes"
+            )
         return Block(side, pixels[..., None], numbers.astype(np.int64))
 
 
@@ -91,11 +93,11 @@ def parse(content: bytes, shown: str) -> Pixels:
     array([7, 9], dtype=uint8)
     """
     if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or len(content) < 4 + 4 * content[3]:
-        raise DataError(f"{shown} is no IDX file of unsigned bytes: it begins with {content[:4].hex()}")
+        raise DataError(f"{shown} is not an IDX file of unsigned bytes: it begins with {content[:4].hex()}")
     shape = struct.unpack_from(f">{content[3]}I", content, 4)
     start = 4 + 4 * content[3]
     if len(content) - start != int(np.prod(shape, dtype=object)):
-        raise DataError(f"{shown} declares {shape} values but holds {len(content) - start}: it is truncated or damaged")
+        raise DataError(f"{shown} declares {shape} values but contains {len(content) - start}: it is truncated or damaged")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -108,5 +110,5 @@ def _content(path: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): delete it and fetch it again") from error
     if len(content) > _LIMIT:
-        raise DataError(f"{path} grows to more than {_LIMIT} bytes: a decompression bomb is refused")
+        raise DataError(f"{path} expands to more than {_LIMIT} bytes: a decompression bomb is refused")
     return content

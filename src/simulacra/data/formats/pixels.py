@@ -1,4 +1,4 @@
-"""From an image file's bytes to pixels: every mode converted or refused by name, upright, alpha on white."""
+"""Decoding of image files: every colour mode is converted or refused by name, rotated upright, alpha on white."""
 
 import warnings
 from collections.abc import Iterator
@@ -20,34 +20,34 @@ SUFFIXES = frozenset(
         *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".avif"),
     )
 )
-# Only decoders of plain pictures: others (EPS among them) start programs or read further files.
+# Only decoders of raster images: others, such as EPS, start programs or read further files.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
-PIXEL_LIMIT = 89_478_485  # what Pillow warns of; here it refuses
+PIXEL_LIMIT = 89_478_485  # Pillow's limit for a warning; here an error
 _BOMB = f"decompression bomb: more than {PIXEL_LIMIT:,} pixels"
-_GAP = 3  # from this many times the wanted size on, two steps of reduction look like one (Pillow, Image.resize)
+_GAP = 3  # factor of reduction from which two steps give nearly the same result as one (Pillow, Image.resize)
 _ORIENTATION = 0x0112  # EXIF tag; values above 4 swap height and width
 _ALPHA = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 _PLAIN = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
 
 class Refused(Exception):
-    """A file that is not taken; the text is the reason, the same for all files of its kind."""
+    """A file that is not read; the text is the reason, the same for all files of its kind."""
 
 
 def decode(content: bytes, enough: int = 0) -> Pixels:
-    """Return the pixels of an image file, uint8 [h w 1] or [h w 3], upright; of several frames the first.
+    """Return the pixels of an image file, uint8 [h w 1] or [h w 3], rotated upright; the first frame if there are several.
 
-    enough: JPEG files may be decoded at a fraction of their size, several times faster, as long as the shorter side keeps
-    _GAP times as many pixels as this; 0 for the full size.
+    enough: JPEG files may be decoded at a reduced size, several times faster, if the shorter side keeps at least _GAP times as
+    many pixels as this; 0 for the full size.
     Raises Refused with the reason: damaged, too large, or of a mode that has no 8-bit meaning.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return decode_aside(content, enough)
+        return decode_in_thread(content, enough)
 
 
-def decode_aside(content: bytes, enough: int = 0) -> Pixels:
-    """Do what `decode` does, in a thread beside others: without touching the filters of warnings, which all threads share."""
+def decode_in_thread(content: bytes, enough: int = 0) -> Pixels:
+    """Decode as `decode` does, but without changing the filters of warnings, which all threads share."""
     with _opened(content) as image:
         if enough:
             image.draft(None, (_GAP * enough, _GAP * enough))
@@ -55,9 +55,9 @@ def decode_aside(content: bytes, enough: int = 0) -> Pixels:
 
 
 def measure(content: bytes) -> tuple[int, int, int]:
-    """Return height, width and channels of an image file by its first bytes alone, as `decode` would give them.
+    """Return height, width and channels of an image file from its header alone, as `decode` would return them.
 
-    A palette counts as colour. Raises Refused as `decode` does, but sees no damage beyond the first bytes.
+    A palette counts as colour. Raises Refused as `decode` does, except for damage after the header.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -70,7 +70,7 @@ def measure(content: bytes) -> tuple[int, int, int]:
 
 @contextmanager
 def _opened(content: bytes) -> Iterator["Image"]:
-    """Open an image file of a modest size; whatever goes wrong while it is looked at is raised as Refused."""
+    """Open an image file of limited size; any error while it is read is raised as Refused."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -82,15 +82,15 @@ def _opened(content: bytes) -> Iterator["Image"]:
     except Image.DecompressionBombError as error:
         raise Refused(_BOMB) from error
     except UnidentifiedImageError as error:
-        raise Refused("empty file" if not content else "no image inside, or its first bytes are damaged") from error
-    except Exception as error:  # a decoder that meets damaged bytes raises anything
+        raise Refused("empty file" if not content else "no image, or its header is damaged") from error
+    except Exception as error:  # decoders raise errors of any type for damaged bytes
         raise Refused("truncated or damaged image") from error
 
 
 def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:
     """Return the image [h w c] scaled and cropped about its centre to `shape` (height, width), with `channels` channels.
 
-    None and 0 leave it as it is. Proportions are kept. Raises Refused where the channels cannot be converted.
+    None and 0 leave it unchanged. The aspect ratio is kept. Raises Refused if the channels cannot be converted.
     """
     if channels not in (0, pixels.shape[2]):
         pixels = _recolour(pixels, channels)
@@ -120,7 +120,7 @@ def _upright(image: "Image") -> "Image":
     image.load()
     try:
         ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # unreadable EXIF data says nothing of the pixels
+    except Exception:  # unreadable EXIF data do not affect the pixels
         return image
     return image
 
@@ -207,7 +207,7 @@ def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
 
     height, width = pixels.shape[:2]
     scale = min(height / shape[0], width / shape[1])
-    # Rounding must not push the box out of the image.
+    # Rounding must not move the box out of the image.
     kept_height, kept_width = min(shape[0] * scale, height), min(shape[1] * scale, width)
     left, top = (width - kept_width) / 2, (height - kept_height) / 2
     flat = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

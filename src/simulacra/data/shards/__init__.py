@@ -1,1 +1,1 @@
-"""Images in tar archives of the WebDataset layout: packed, indexed, and streamed in a reproducible order."""
+"""Images in tar archives of the WebDataset layout: packing, indexing, and streaming in a reproducible order."""

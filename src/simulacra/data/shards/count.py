@@ -1,4 +1,4 @@
-"""Counting the shards of others: how many images each holds, of which sizes and classes, without decoding them."""
+"""Counting of images, sizes and classes in shards without an index, without decoding the images."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from simulacra.data.shards.reading import samples
 
 @dataclass(frozen=True)
 class Shard:
-    """One archive: its file's name, how many images it holds, and its size in bytes."""
+    """One archive: its file name, number of images, and size in bytes."""
 
     file: str
     images: int
@@ -24,10 +24,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class Counted:
-    """What one pass over shards has shown.
+    """Result of one pass over shards.
 
-    digests: of the names and sizes of the files in each shard; sizes: images by (height, width); channels: 1 where all are
-    grey, else 3; labels: the texts of the classes in order, empty unless every image has one; notes: what is amiss.
+    digests: of the names and sizes of the files in each shard; sizes: images by (height, width); channels: 1 if all images are
+    grey, else 3; labels: texts of the classes in order, empty unless every image has one; notes: problems.
     """
 
     shards: tuple[Shard, ...]
@@ -38,12 +38,12 @@ class Counted:
     notes: tuple[str, ...]
 
     def table(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the result as a table for JSON."""
         return {**asdict(self), "sizes": [[*size, number] for size, number in self.sizes.items()]}
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> "Counted":
-        """Return what `table` gave; raises ValueError, TypeError or KeyError for anything else."""
+        """Return the result of a table made by `table`; raises ValueError, TypeError or KeyError for any other."""
         sizes = {(int(height), int(width)): int(number) for height, width, number in table["sizes"]}
         shards = tuple(Shard(**row) for row in table["shards"])
         digests, labels, notes = (tuple(table[name]) for name in ("digests", "labels", "notes"))
@@ -51,7 +51,7 @@ class Counted:
 
 
 def count(name: str, paths: Sequence[Path], progress: Progress) -> Counted:
-    """Return what the shards at `paths` hold; raises DataError for one that is damaged or truncated."""
+    """Count the images in the shards at `paths`; raises DataError for one that is damaged or truncated."""
     tally = _Tally()
     with progress.task(f"counting {name}", len(paths), "shards") as meter:
         counted = []
@@ -64,7 +64,7 @@ def count(name: str, paths: Sequence[Path], progress: Progress) -> Counted:
 
 
 class _Tally:
-    """What is noted over all shards."""
+    """Counts over all shards."""
 
     def __init__(self) -> None:
         self.sizes: Counter[tuple[int, int]] = Counter()
@@ -72,22 +72,22 @@ class _Tally:
         self.unlabelled, self.channels = 0, 1
 
     def take(self, content: bytes, label: str | None) -> None:
-        """Look at the first bytes of one image."""
+        """Add one image, by its header."""
         self.labels.update([label] if label is not None else [])
         self.unlabelled += label is None
         try:
             height, width, channels = measure(content)
         except Refused:
-            return  # it is told when it is met in training
+            return  # reported when it is decoded
         self.sizes[height, width] += 1
         self.channels = max(self.channels, channels)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what the user should know."""
+        """Return remarks for the user."""
         if not self.labels or not self.unlabelled:
             return ()
         total = self.labels.total() + self.unlabelled
-        return (f"{self.unlabelled} of {total} images have no class, neither .cls nor .json: all go without classes",)
+        return (f"{self.unlabelled} of {total} images have no class, neither .cls nor .json: no image has a class",)
 
 
 def _one(path: Path, tally: _Tally) -> tuple[Shard, str]:

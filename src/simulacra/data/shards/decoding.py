@@ -1,4 +1,4 @@
-"""From the samples of shards to pixels of one shape and class numbers."""
+"""Decoding of the samples of shards to pixels of one shape and class numbers."""
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
-from simulacra.data.formats.pixels import Refused, decode, decode_aside, fit
+from simulacra.data.formats.pixels import Refused, decode, decode_in_thread, fit
 from simulacra.data.prepare import SPLIT_SEED, mixed
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.count import Shard
@@ -21,7 +21,7 @@ from simulacra.data.source import Item, Pixels, Side, Skip, SplitName
 
 @dataclass(frozen=True)
 class Form:
-    """How the images of some shards become arrays: shape (h, w, c) of each; size: as --size; numbers: class number by text."""
+    """How images of shards are decoded. shape: (h, w, c) of each image; size: as --size; numbers: class number by text."""
 
     shape: tuple[int, int, int]
     size: int
@@ -29,9 +29,9 @@ class Form:
 
     @staticmethod
     def of(index: Index, config: DataConfig) -> "Form":
-        """Return the form that the settings ask for; raises DataError for mixed sizes that they leave as they are."""
+        """Return the form for the settings; raises DataError for mixed sizes without --size."""
         if not index.sizes:
-            raise DataError(f"{index.folder} holds no image that can be read: fetch or make the shards again")
+            raise DataError(f"{index.folder} contains no readable image: download or create the shards again")
         if not config.size and len(index.sizes) != 1:
             raise mixed(index.name, index.sizes)
         height, width = (config.size, config.size) if config.size else next(iter(index.sizes))
@@ -39,27 +39,27 @@ class Form:
         return Form((height, width, config.channels or index.channels), config.size, numbers)
 
     def pixels(self, sample: Sample, path: Path) -> Pixels:
-        """Return one image [h w c] in this shape, from any thread.
+        """Return one image [h w c] in this shape. Thread-safe.
 
         Raises Refused for an image that cannot be decoded, DataError for one of another size.
         """
         height, width, channels = self.shape
-        found = fit(decode_aside(sample.content, self.size), (height, width) if self.size else None, channels)
+        found = fit(decode_in_thread(sample.content, self.size), (height, width) if self.size else None, channels)
         if found.shape != self.shape:
             seen = f"{found.shape[1]}x{found.shape[0]}, the others {width}x{height}"
             raise DataError(f"{path}: {sample.name} is {seen}: add --size to resize and crop them all")
         return found
 
     def number(self, sample: Sample, path: Path) -> int:
-        """Return the number of a sample's class, 0 where there are no classes; raises DataError for a class nobody knows."""
+        """Return the number of a sample's class, 0 without classes; raises DataError for an unknown class."""
         if self.numbers and sample.label not in self.numbers:
-            raise DataError(f"{path}: {sample.name} has class {sample.label!r}, of {len(self.numbers)} known: make it again")
+            raise DataError(f"{path}: {sample.name} has the unknown class {sample.label!r}: create the shard again")
         return self.numbers.get(sample.label or "", 0)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Images `start` to `stop` of one shard, which stand in a row of images from place `at` on."""
+    """Images `start` to `stop` of one shard, which are images `at`, `at` + 1, ... of a row of images."""
 
     shard: Shard
     start: int
@@ -68,8 +68,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Torn:
-    """An image that cannot be decoded: its place in the row, its name with that of its shard, and the reason."""
+class Undecodable:
+    """An image that cannot be decoded: its position in the row, its name with that of its shard, and the reason."""
 
     at: int
     name: str
@@ -78,38 +78,38 @@ class Torn:
 
 @dataclass(frozen=True)
 class Row:
-    """Places for decoded images: images uint8 [n h w c], labels int64 [n]; stopped: whether nobody wants them any more."""
+    """Arrays for decoded images: images uint8 [n h w c], labels int64 [n]; stopped: returns True if decoding is cancelled."""
 
     images: Pixels
     labels: NDArray[np.int64]
     stopped: Callable[[], bool]
 
 
-def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Torn]:
-    """Decode one part into its places of a row; return what could not be decoded.
+def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Undecodable]:
+    """Decode one part into its positions of a row; return the images that could not be decoded.
 
-    Raises DataError, naming the shard, where it is gone, damaged, or does not hold as many images as it did.
+    Raises DataError, naming the shard, if it is missing, damaged, or has another number of images than in the index.
     """
-    torn: list[Torn] = []
+    failed: list[Undecodable] = []
     path, at = folder / part.shard.file, part.at
     for sample in samples(path, range(part.start, part.stop), part.stop - 1):
         if row.stopped():
-            return torn
+            return failed
         row.labels[at] = form.number(sample, path)
         try:
             row.images[at] = form.pixels(sample, path)
         except Refused as refusal:
-            torn.append(Torn(at, f"{part.shard.file}/{sample.name}", str(refusal)))
+            failed.append(Undecodable(at, f"{part.shard.file}/{sample.name}", str(refusal)))
         at += 1
     if at - part.at != part.stop - part.start:
         raise DataError(
-            f"{path} ends before image {part.stop} of {part.shard.images}, which it held before: bring back the shard as it was"
+            f"{path} ends before image {part.stop} of {part.shard.images}, the number in the index: restore the original shard"
         )
-    return torn
+    return failed
 
 
 def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tuple[Pixels, int] | Skip]:
-    """Yield every image of some shards, in order, with the number of its class, or why it is left out."""
+    """Yield every image of some shards, in order, with the number of its class, or the reason why it is skipped."""
     for shard in shards:
         path = folder / shard.file
         for sample in samples(path):
@@ -122,9 +122,9 @@ def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tup
 
 
 def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:
-    """Yield the images of a split as a source does, shard by shard: all, or those whose numbers in the split are chosen.
+    """Yield the images of a split as items, shard by shard: all, or those with the chosen numbers.
 
-    All are told apart into training and test images; chosen ones are of one side, that of training.
+    Without `chosen`, items of the split test are on the side test; chosen images are all on the side train.
     """
     names = dict(zip(index.labels, index.classes, strict=True))
     side: Side = "test" if name == "test" and chosen is None else "train"
@@ -147,13 +147,13 @@ def _item(sample: Sample, side: Side, file: str, names: Mapping[str, str], size:
     except Refused as refusal:
         return Skip(name, str(refusal))
     label = names.get(sample.label or "")
-    return Item(name, side, label, pixels, sha256(sample.content).hexdigest())
+    return Item(name, side, () if label is None else (label,), pixels, sha256(sample.content).hexdigest())
 
 
 def choose(shards: tuple[Shard, ...], count: int, few: int = 0) -> NDArray[np.int64]:
-    """Return the numbers of `count` images at random, or of all if there are fewer, by a fixed seed: int64, ascending.
+    """Return the numbers of `count` images at random, or of all if there are fewer, with a fixed seed: int64, ascending.
 
-    few: look for them in at most so many shards, at random, too; 0 for all.
+    few: number of shards, also chosen at random, from which they are taken; 0 for all.
     """
     counts = np.array([shard.images for shard in shards], dtype=np.int64)
     starts = np.cumsum(counts) - counts

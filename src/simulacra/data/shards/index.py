@@ -1,4 +1,4 @@
-"""What a folder of shards holds, known without reading it: its own index, or that of one counting kept in the cache."""
+"""Index of a folder of shards: stored beside the shards, or counted once and kept in the cache."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from simulacra.data.locations import cache_folder
 from simulacra.data.shards.count import Counted, Shard, count
 from simulacra.data.source import SplitName
 
-FORMAT = 1  # raise when shards.json or what is counted would differ for the same shards
+FORMAT = 1  # raise when shards.json or the counts would differ for the same shards
 INDEX = "shards.json"
 NAMES: tuple[SplitName, SplitName, SplitName] = ("train", "validation", "test")
 _NUMBERED = re.compile(r"^[^.].*\d\.tar$|^\d\.tar$")
@@ -24,19 +24,19 @@ _WORDS: Mapping[str, SplitName] = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_TEST_SHARE = 0.1  # of shards without test images of their own, as elsewhere
+_TEST_SHARE = 0.1  # of shards without test images, as for other sources
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True)
 class Index:
-    """Shards and what their images are like.
+    """Shards and properties of their images.
 
-    digest: sha256 over the contents where the shards were packed here, else over the names and sizes of all files in them;
-    splits: the shards of each split; sizes: images by (height, width); channels: 1 or 3; labels: the texts that stand for the
-    classes, in the order of class numbers, empty where there are none; classes: their names; notes: what is amiss with the
-    images; held_out: for splits without shards of their own, what was taken from training for them;
-    few: whether there are too few shards for that, so that all images are decoded, as of any other source.
+    digest: sha256 over the contents if the shards have an index, else over the names and sizes of all files in them; splits: the
+    shards of each split; sizes: images by (height, width); channels: 1 or 3; labels: texts that denote the classes in the shards,
+    in the order of class numbers, empty without classes; classes: their names; notes: problems of the images; held_out: for
+    splits without shards, a note on the training shards held out for them; few: whether there are too few shards to hold any
+    out, so that all images are decoded as for other sources.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Index:
 
     @property
     def name(self) -> str:
-        """What results call the images: the folder's name."""
+        """Name of the data set: the folder's name."""
         return self.folder.resolve().name
 
     def images(self, name: SplitName) -> int:
@@ -61,14 +61,14 @@ class Index:
 
 
 def holds_shards(folder: Path) -> bool:
-    """Return whether a folder is one of shards: it has an index, or tar archives with numbers and no picture beside them."""
+    """Return whether a folder contains shards: it has an index, or tar archives with numbers and no image beside them."""
     try:
         if (folder / INDEX).is_file():
             return True
         found = False
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                return False  # at the first one: there may be a million
+                return False  # at the first image: there may be millions
             found = found or bool(_NUMBERED.search(path.name))
     except OSError:
         return False
@@ -76,15 +76,15 @@ def holds_shards(folder: Path) -> bool:
 
 
 def read_index(folder: Path, validation: float, progress: Progress) -> Index:
-    """Return the index of a folder of shards; where it has none, every shard is counted, once.
+    """Return the index of a folder of shards; without one, the images of every shard are counted once.
 
-    validation: share of the training images that becomes validation where no shards are named so.
-    Raises DataError for a folder without shards, a damaged index, and shards that are missing or cut short.
+    validation: fraction of the training images held out if no shards are named for validation.
+    Raises DataError for a folder without shards, a damaged index, and shards that are missing or truncated.
     """
     index = _packed(folder) if (folder / INDEX).is_file() else _counted(folder, progress)
     if not index.images("train"):
-        raise DataError(f"{folder} holds no images for training: give a folder of tar shards with images such as .png or .jpg")
-    return _carve(index, validation)
+        raise DataError(f"{folder} contains no images for training: give a folder of tar shards with images such as .png or .jpg")
+    return _hold_out(index, validation)
 
 
 def _packed(folder: Path) -> Index:
@@ -107,10 +107,10 @@ def _packed(folder: Path) -> Index:
 
 
 def _require(folder: Path, shard: Shard) -> None:
-    """Raise DataError unless a shard stands in the folder, whole."""
+    """Raise DataError unless a shard exists in the folder with its size in the index."""
     path = folder / shard.file
     if Path(shard.file).name != shard.file:
-        raise DataError(f"{folder / INDEX} names {shard.file!r}, which is no file of its folder: pack the shards again")
+        raise DataError(f"{folder / INDEX} names {shard.file!r}, which is not a file of its folder: pack the shards again")
     held = path.stat().st_size if path.is_file() else None
     if held != shard.size:
         seen = "is missing" if held is None else f"has {held:,} bytes, expected {shard.size:,}"
@@ -118,29 +118,29 @@ def _require(folder: Path, shard: Shard) -> None:
 
 
 def _counted(folder: Path, progress: Progress) -> Index:
-    """Return the index of shards that others have made, from the cache or counted now."""
+    """Return the index of shards without shards.json, from the cache if they were counted before."""
     try:
         paths = sorted(path for path in folder.glob("[!.]*.tar") if path.is_file())
         facts = [path.stat() for path in paths]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}: check its permissions") from error
     if not paths:
-        raise DataError(f"{folder} holds no tar shards: give a folder with files such as train-000000.tar")
+        raise DataError(f"{folder} contains no tar shards: give a folder with files such as train-000000.tar")
     listing = [f"{path.name}|{fact.st_size}|{fact.st_mtime_ns}" for path, fact in zip(paths, facts, strict=True)]
     key = sha256("\n".join([str(FORMAT), str(folder.resolve()), *listing]).encode()).hexdigest()[:16]
     kept = cache_folder() / "shards" / f"{folder.resolve().name}-{key}.json"
-    counted = _kept(kept) or _keep(kept, count(folder.resolve().name, paths, progress))
+    counted = _read_counts(kept) or _store_counts(kept, count(folder.resolve().name, paths, progress))
     return _named(folder, counted)
 
 
-def _kept(path: Path) -> Counted | None:
+def _read_counts(path: Path) -> Counted | None:
     try:
         return Counted.of(json.loads(path.read_text()))
     except (OSError, *_DAMAGED):
         return None
 
 
-def _keep(path: Path, counted: Counted) -> Counted:
+def _store_counts(path: Path, counted: Counted) -> Counted:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -153,7 +153,7 @@ def _named(folder: Path, counted: Counted) -> Index:
     splits: dict[SplitName, tuple[Shard, ...]] = {
         name: tuple(shard for shard in counted.shards if split_named(shard.file) == name) for name in NAMES
     }
-    if not splits["test"]:  # as with folders: what is called validation, without a test set, is what others report on
+    if not splits["test"]:  # as with folders: without a test set, the validation set is the test set
         splits |= {"test": splits["validation"], "validation": ()}
     digest = sha256("\n".join(counted.digests).encode()).hexdigest()
     labels = counted.labels
@@ -161,12 +161,12 @@ def _named(folder: Path, counted: Counted) -> Index:
 
 
 def split_title(name: str, split: SplitName) -> str:
-    """Return what the decoded images of one split of shards are called in the cache."""
+    """Return the name of the decoded images of one split of shards in the cache."""
     return f"{name} ({split})"
 
 
 def split_named(file: str) -> SplitName:
-    """Return which split the name of a shard speaks of.
+    """Return the split that the name of a shard denotes.
 
     >>> split_named("imagenet-val-000001.tar"), split_named("000001.tar")
     ('validation', 'train')
@@ -175,10 +175,10 @@ def split_named(file: str) -> SplitName:
     return next((_WORDS[word] for word in words if word in _WORDS), "train")
 
 
-def _carve(index: Index, validation: float) -> Index:
-    """Take whole shards off the end of the training shards for the splits that have none, and say so.
+def _hold_out(index: Index, validation: float) -> Index:
+    """Hold out whole shards from the end of the training shards for the splits that have none, with a note.
 
-    At least one shard each, and one is left for training; with too few shards nothing is taken, and nothing will be streamed.
+    At least one shard each, and at least one remains for training; with too few shards none is held out and none is streamed.
     """
     shares: dict[SplitName, float] = {"test": _TEST_SHARE, "validation": validation}
     wanted = [name for name, share in shares.items() if share and not index.images(name)]
@@ -196,7 +196,7 @@ def _carve(index: Index, validation: float) -> Index:
 
 
 def _last(shards: Sequence[Shard], images: float, most: int) -> int:
-    """Return how many shards at the end hold about `images` images: at least one, at most `most`."""
+    """Return the number of last shards that contain about `images` images: at least one, at most `most`."""
     taken, held = 0, 0
     while taken < most and (not taken or held + shards[-taken - 1].images / 2 <= images):
         taken += 1

@@ -1,6 +1,6 @@
-"""A folder of shards as a data set: training images streamed, bounded samples of the splits decoded as usual."""
+"""Data sets of shards: training images are streamed, random samples of each split of bounded size are decoded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
@@ -16,27 +16,34 @@ from simulacra.data.settings import DataConfig
 from simulacra.data.shards.decoding import Form, choose, items
 from simulacra.data.shards.index import NAMES, Index, split_title
 from simulacra.data.shards.streamed import Stream
-from simulacra.data.source import Item, Material, Reading, Skip, SplitName
+from simulacra.data.source import Item, Material, Note, Reading, Skip, SplitName
 
-HELD = 10_000  # images of each split that are decoded into the cache, at most
-_SAMPLED = 64  # training shards that the sample of training images is taken from, at most
+HELD = 10_000  # largest number of images of each split that are decoded into the cache
+_SAMPLED = 64  # largest number of training shards from which the sample of training images is taken
+_REMEDY = "give every image a class (.cls or .json), or none"
 
 
 def material(index: Index, config: DataConfig) -> Material:
-    """Return all images of the shards as a source's: to be checked, or decoded whole where they are few."""
+    """Return all images of the shards as a material, for checks and for few shards that are decoded completely."""
     total = sum(index.images(name) for name in NAMES)
 
     def read() -> Iterator[Item | Skip]:
         for name in NAMES:
             yield from items(index, name, size=config.size)
 
-    return Material(index.name, f"shards|{index.digest}", _opened(total, read, index.notes), index.classes, index)
+    return Material(
+        index.name,
+        f"shards|{index.digest}",
+        _opened(total, read, [Note("unlabelled", note, _REMEDY, "warning") for note in index.notes]),
+        index.classes,
+        index,
+    )
 
 
 def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset:
-    """Return the data set of shards; what is held of each split stands decoded in the cache.
+    """Return the data set of shards; the images held of each split are decoded into the cache.
 
-    With config.limit so many training images are decoded, too, and nothing is streamed.
+    With config.limit, that many training images are decoded as well, and none are streamed.
     Raises DataError for mixed sizes without --size.
     """
     form = Form.of(index, config)
@@ -45,7 +52,7 @@ def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset
     known = {name: _choose(index, name, config.limit) for name in NAMES}
     splits = {name: _split(index, name, known[name], fitted, progress) for name in NAMES}
     train, validation, test = (splits[name][0] for name in NAMES)
-    skipped = _together([splits[name][1] for name in NAMES])
+    skipped = _merge([splits[name][1] for name in NAMES])
     stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.message)
     notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
     spec = DataSpec(channels, height, width, index.classes)
@@ -69,23 +76,23 @@ def _split(
         nothing = np.empty((0, *Form.of(index, config).shape), dtype=np.uint8)
         return Split(name, nothing, np.empty(0, dtype=np.int64) if index.labels else None), Skipped()
     key = f"shards|{index.digest}|{name}|{index.splits[name][0].file}|{len(index.splits[name])}|{len(chosen)}"
-    notes = tuple(_notes(index, name, len(chosen), config.limit))  # told when the images are decoded, and not again
+    notes = [Note("shards", note) for note in _notes(index, name, len(chosen), config.limit)]  # reported once, when decoded
     reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size), notes)
     prepared = prepare(Material(split_title(index.name, name), key, reading, index.classes), config, progress)
     return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
 
 
 def _opened(
-    count: int, read: Callable[[], Iterator[Item | Skip]], notes: tuple[str, ...] = ()
+    count: int, read: Callable[[], Iterator[Item | Skip]], notes: Sequence[Note]
 ) -> Callable[[], AbstractContextManager[Reading]]:
     @contextmanager
     def opened() -> Iterator[Reading]:
-        yield Reading(count, read(), notes)
+        yield Reading(count, read(), tuple(notes))
 
     return opened
 
 
-def _together(parts: list[Skipped]) -> Skipped:
+def _merge(parts: list[Skipped]) -> Skipped:
     counts: dict[str, int] = {}
     examples: dict[str, tuple[str, ...]] = {}
     for part in parts:
@@ -96,7 +103,7 @@ def _together(parts: list[Skipped]) -> Skipped:
 
 
 def _notes(index: Index, name: SplitName, held: int, limit: int) -> Iterator[str]:
-    """Yield what a user should know of one split, of which `held` images are decoded."""
+    """Yield remarks on one split, of which `held` images are decoded."""
     if name == "train":
         yield from index.notes
         if not limit:

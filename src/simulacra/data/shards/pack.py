@@ -1,4 +1,4 @@
-"""Packing: any source, decoded and cropped as for training, into tar shards of lossless PNG files and class numbers."""
+"""Packing of any source into tar shards of lossless PNG files and class numbers, decoded and cropped as for training."""
 
 import json
 import os
@@ -35,7 +35,7 @@ _Labelled = tuple[Pixels, int | None]
 
 @dataclass(frozen=True)
 class _Contents:
-    """What is packed: for each split how many images it has and how they are read, in order, with their class numbers."""
+    """The images to pack: for each split their number, and a function that yields them in order with their class numbers."""
 
     name: str
     shape: tuple[int, int, int]
@@ -45,10 +45,10 @@ class _Contents:
 
 
 def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, progress: Progress = SILENT) -> dict[str, Any]:
-    """Write the three splits that the settings give as shards of `shard_images` images; return what shards.json holds.
+    """Write the three splits of the data set as shards of `shard_images` images; return the contents of shards.json.
 
-    The folder appears whole or not at all. Raises UsageError where something stands there, or for images of 2 or 4 channels,
-    and DataError for a source that cannot be read and a disk that is full.
+    The folder appears complete or not at all. Raises UsageError if it exists and is not empty, for images of 2 or 4 channels and
+    for several attributes, DataError for a source that cannot be read and a full disk.
     """
     if shard_images < 1:
         raise UsageError(f"--shard-images is {shard_images}, expected at least 1")
@@ -57,7 +57,9 @@ def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, pro
     webdataset("writer")
     contents = _contents(config, progress)
     if contents.shape[2] not in (1, 3):
-        raise UsageError(f"{contents.name} has {contents.shape[2]} channels, shards hold grey or colour pictures: use 1 or 3")
+        raise UsageError(
+            f"{contents.name} has {contents.shape[2]} channels, shards hold grey or colour images: add --channels 1 or 3"
+        )
     with temporary_beside(folder, "shards", "free some space there, or choose another --out") as temporary:
         table = _write(contents, temporary, shard_images, progress)
         temporary.rename(folder)
@@ -69,7 +71,13 @@ def _contents(config: DataConfig, progress: Progress) -> _Contents:
     index = locate(config, progress).shards
     if index is not None and not index.few and not config.limit:
         return _of_shards(index, config, progress)
-    return _of_splits(load(config, progress))
+    data = load(config, progress)
+    if data.spec.attributes:
+        names = ", ".join(attribute.name for attribute in data.spec.attributes)
+        raise UsageError(f"shards hold one label for each image, and {data.name} has several ({names}): give one --label-column")
+    if data.train.stored_captions is not None:
+        progress.message(f"{data.name}: captions are not packed")
+    return _of_splits(data)
 
 
 def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Contents:
@@ -123,7 +131,7 @@ def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progr
 
 @dataclass(frozen=True)
 class _Writing:
-    """Where shards go, how many images each holds, and who is told of each: the digest of all contents, and the meter."""
+    """State of writing: folder of the shards, images in each, digest of all contents, and progress meter."""
 
     folder: Path
     most: int
@@ -139,7 +147,7 @@ class _Writing:
             number += 1
 
     def _shard(self, path: Path, title: str, images: Iterable[_Labelled]) -> Shard:
-        """Write one shard, the same bytes for the same images."""
+        """Write one shard; equal images give equal bytes."""
         count = 0
         with path.open("wb") as file:
             with webdataset("writer").TarWriter(file, encoder=False, mtime=0, user="", group="") as writer:
@@ -154,7 +162,7 @@ class _Writing:
 
 
 def _png(pixels: Pixels) -> bytes:
-    """Return an image [h w 1] or [h w 3] as a PNG file, which loses nothing."""
+    """Return an image [h w 1] or [h w 3] as a PNG file, which is lossless."""
     from PIL import Image
 
     file = BytesIO()

@@ -1,4 +1,4 @@
-"""The samples of one shard, in one pass: members whose names agree up to the first dot belong together."""
+"""Reading the samples of one shard in one pass; members whose names agree up to the first dot form a sample."""
 
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -11,12 +11,12 @@ from simulacra.core.errors import DataError, UsageError
 from simulacra.data.formats.archives import Tar, tar
 from simulacra.data.formats.pixels import SUFFIXES, Refused
 
-_PICTURES = (*(first := ("png", "jpg", "jpeg", "webp")), *sorted({suffix[1:] for suffix in SUFFIXES} - set(first)))
+_IMAGE_SUFFIXES = (*(first := ("png", "jpg", "jpeg", "webp")), *sorted({suffix[1:] for suffix in SUFFIXES} - set(first)))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a shard as it stands there: its name, its file's bytes, and the text of its class or None."""
+    """One image of a shard: its name, the bytes of its file, and the text of its class or None."""
 
     name: str
     content: bytes
@@ -24,7 +24,7 @@ class Sample:
 
 
 def webdataset(module: str) -> ModuleType:
-    """Return a module of the package webdataset; raises UsageError with the remedy where that is not installed."""
+    """Return a module of the package webdataset; raises UsageError with the remedy if it is not installed."""
     try:
         return import_module(f"webdataset.{module}")
     except ImportError as error:
@@ -33,14 +33,14 @@ def webdataset(module: str) -> ModuleType:
 
 
 def samples(path: Path, rows: Container[int] = range(2**62), last: int = 2**62) -> Iterator[Sample]:
-    """Yield the samples of a shard that hold an image and whose number, from 0, is in `rows`; none after number `last`.
+    """Yield the samples of a shard that contain an image and whose number, from 0, is in `rows`; none after number `last`.
 
-    Only the package's rule for names is used, never its decoders (one of them unpickles) nor its way of opening files (it
-    starts programs): members are read by data/formats/archives.py, and only pictures, `.cls` and `.json` are looked into.
-    Raises DataError for a shard that is gone, damaged or truncated.
+    Of the package webdataset only the grouping of names is used, not its decoders (one unpickles) and not its opening of files
+    (it starts programs): members are read by data/formats/archives.py, and only images, `.cls` and `.json` are read.
+    Raises DataError for a shard that is missing, damaged or truncated.
     """
     with tar(path) as archive:
-        found = (group for group in _groups(path, archive) if _picture(group))
+        found = (group for group in _groups(path, archive) if _image_member(group))
         for number, group in enumerate(found):
             if number in rows:
                 yield _sample(path, archive, group)
@@ -55,25 +55,25 @@ def _groups(path: Path, archive: Tar) -> Iterator[Mapping[str, str]]:
     try:
         yield from group_by_keys(members)
     except ValueError as error:
-        raise DataError(f"{path} holds two files of one name ({error.args[0]}): make the shard again") from error
+        raise DataError(f"{path} contains two files of one name ({error.args[0]}): create the shard again") from error
 
 
-def _picture(group: Mapping[str, str]) -> str | None:
-    return next((group[suffix] for suffix in _PICTURES if suffix in group), None)
+def _image_member(group: Mapping[str, str]) -> str | None:
+    return next((group[suffix] for suffix in _IMAGE_SUFFIXES if suffix in group), None)
 
 
 def _sample(path: Path, archive: Tar, group: Mapping[str, str]) -> Sample:
-    name = _picture(group) or ""
+    name = _image_member(group) or ""
     try:
         content = archive.read(name)
         label = _label({suffix: archive.read(group[suffix]) for suffix in ("cls", "json") if suffix in group})
     except Refused as error:
-        raise DataError(f"{path} is damaged or truncated at {name}: fetch or make the shard again") from error
+        raise DataError(f"{path} is damaged or truncated at {name}: download or create the shard again") from error
     return Sample(name, content, label)
 
 
 def _label(held: Mapping[str, bytes]) -> str | None:
-    """Return the text of a class: that of `.cls`, or "label" in `.json`; None where neither says one."""
+    """Return the text of a class: the content of `.cls`, or "label" in `.json`; None without either."""
     if "cls" in held:
         return held["cls"].decode(errors="replace").strip() or None
     try:

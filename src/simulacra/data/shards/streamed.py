@@ -1,4 +1,4 @@
-"""Training images that never stand decoded as a whole: groups are decoded ahead, and batch i is a function of (seed, i)."""
+"""Training batches from shards: groups of images are decoded ahead, and batch i is a function of (seed, i)."""
 
 import os
 import threading
@@ -20,22 +20,22 @@ from simulacra.core.randomness import permutation
 from simulacra.data.batches import flips, mirror, require_batch, slice_of
 from simulacra.data.dataset import to_floats
 from simulacra.data.shards.count import Shard
-from simulacra.data.shards.decoding import Form, Part, Row, Torn, decode_part
+from simulacra.data.shards.decoding import Form, Part, Row, Undecodable, decode_part
 from simulacra.data.source import Pixels
 
-GROUP_IMAGES = 8192  # decoded and shuffled together, as long as they fit
-GROUP_BYTES = 256 * 2**20  # of one group; two are alive, the one in use and the next
+GROUP_IMAGES = 8192  # decoded and shuffled together, fewer if they exceed GROUP_BYTES
+GROUP_BYTES = 256 * 2**20  # of one group; two are in memory, the current one and the next
 _MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
 class Stream:
-    """The training images of a folder of shards, and how they are decoded. tell: says a line to the user."""
+    """The training images of a folder of shards, and how they are decoded. message: reports a line to the user."""
 
     folder: Path
     shards: tuple[Shard, ...]
     form: Form
-    tell: Callable[[str], None] = field(repr=False, compare=False)
+    message: Callable[[str], None] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -43,20 +43,20 @@ class Stream:
 
 
 class Streamed:
-    """Training batches without end, read from shards; the order of an epoch is that of shuffled shards, shuffled in groups.
+    """An endless sequence of training batches from shards; every epoch permutes the shards, and the images within groups.
 
-    In every epoch the shards are permuted. Their images, in that order, are one row; every part (rank, count) takes an equal
-    stretch of it, rounded down to whole batches, so that all parts have as many and no image is served twice. What is left
-    over, fewer images than `size`, is dropped, others in every epoch. Each stretch is cut into groups of up to 8,192 images
-    or 256 MiB, a whole number of batches; a group is decoded at once and its images permuted. So at most one shard at each
-    end of a stretch is read by two parts, and groups before the one that holds batch i are never read.
+    In every epoch the images of the permuted shards form one row. Every part (rank, count) takes an equal section of it, rounded
+    down to whole batches, so that all parts have the same number of images and no image occurs twice. The remaining images, fewer
+    than `size`, are dropped; they differ in every epoch. Each section is divided into groups of up to 8,192 images or 256 MiB, a
+    whole number of batches; a group is decoded and its images are permuted. Thus at most one shard at each end of a section is
+    read by two parts, and groups before that of batch i are never read.
 
-    Two groups are alive at most: the one in use, and the next, which threads decode meanwhile. An image that cannot be decoded
-    is replaced by the next one in its group that can. size, flip, part, channels_last: as for Batches.
-    Batches raise DataError, naming the shard, where one is gone, damaged or truncated.
+    At most two groups are in memory: the current one, and the next, which is decoded by threads. An image that cannot be decoded
+    is replaced by the next one in its group. size, flip, part, channels_last: as for Batches.
+    Batches raise DataError, naming the shard, if one is missing, damaged or truncated.
     """
 
-    fixed_order = False  # which images batch i holds depends on the number of parts
+    fixed_order = False  # the images of batch i depend on the number of parts
 
     def __init__(
         self,
@@ -83,11 +83,11 @@ class Streamed:
         self._decoders = _Decoders(stream)
         self._held: tuple[int, _Group] | None = None
         self._ahead: tuple[int, _Group] | None = None
-        self._told = False
+        self._reported = False
         weakref.finalize(self, self._decoders.stop)
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        """Return this part of batch number i, whatever was asked before: images float32 [b c h w] in [0, 1] on the device."""
+        """Return this part of batch i on a device: images float32 [b c h w] in [0, 1]."""
         epoch, place = divmod(i, self.per_epoch)
         number, at = divmod(place, self._batches)
         group = self._group(epoch * self._groups + number)
@@ -100,7 +100,7 @@ class Streamed:
         return Batch(images, Condition(labels))
 
     def _group(self, number: int) -> "_Group":
-        """Return a group, whole; the one after it is begun. Groups are counted over all epochs."""
+        """Return a decoded group and start to decode the next. Groups are numbered over all epochs."""
         if self._held is not None and self._held[0] == number:
             return self._held[1]
         ahead, self._held, self._ahead = self._ahead, None, None
@@ -108,18 +108,18 @@ class Streamed:
             ahead[1].cancel()
             ahead = None
         group = ahead[1] if ahead is not None else self._begin(number)
-        if torn := group.finish():
-            self._tell(torn[0])
+        if failed := group.finish():
+            self._report(failed[0])
         self._held, self._ahead = (number, group), (number + 1, self._begin(number + 1))
         return group
 
-    def _tell(self, torn: Torn) -> None:
-        if not self._told:
-            self._stream.tell(f"{torn.name}: {torn.reason}; the next image takes its place, here and wherever one is torn")
-        self._told = True
+    def _report(self, failed: Undecodable) -> None:
+        if not self._reported:
+            self._stream.message(f"{failed.name}: {failed.reason}; images that cannot be decoded are replaced by the next one")
+        self._reported = True
 
     def _begin(self, number: int) -> "_Group":
-        """Begin to decode a group."""
+        """Start to decode a group."""
         epoch, at = divmod(number, self._groups)
         start = self._first + at * self._batches * self._share
         count = min(self._batches, self.per_epoch - at * self._batches) * self._share
@@ -145,25 +145,25 @@ def parts_of(shards: Sequence[Shard], order: NDArray[np.int64], start: int, coun
 
 
 class _Decoders:
-    """Threads that decode: pictures are decoded outside of Python's lock. Half of the cores, at most eight."""
+    """Threads that decode images, which releases Python's global lock: half of the cores, at most eight."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.stopped = threading.Event()
         self._pool = ThreadPoolExecutor(min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // 2)), "decode")
 
-    def begin(self, work: Callable[[], list[Torn]]) -> "Future[list[Torn]]":
-        """Begin one piece of work."""
+    def begin(self, work: Callable[[], list[Undecodable]]) -> "Future[list[Undecodable]]":
+        """Start one task."""
         return self._pool.submit(work)
 
     def stop(self) -> None:
-        """End all work soon."""
+        """Cancel all tasks."""
         self.stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Group:
-    """Images that are decoded together: images uint8 [n h w c], labels int64 [n], order int64 [n], in which they are served."""
+    """Images that are decoded together: images uint8 [n h w c], labels int64 [n], order int64 [n] of the images in batches."""
 
     def __init__(self, decoders: _Decoders, shape: tuple[int, int, int], parts: Sequence[Part], order: NDArray[np.int64]) -> None:
         self.images: Pixels = np.empty((len(order), *shape), dtype=np.uint8)
@@ -172,31 +172,33 @@ class _Group:
         self._cancelled = threading.Event()
         self._work = [decoders.begin(self._decoding(decoders, part)) for part in parts]
 
-    def _decoding(self, decoders: _Decoders, part: Part) -> Callable[[], list[Torn]]:
+    def _decoding(self, decoders: _Decoders, part: Part) -> Callable[[], list[Undecodable]]:
         stream, stopped, cancelled = decoders.stream, decoders.stopped, self._cancelled
         row = Row(self.images, self.labels, lambda: stopped.is_set() or cancelled.is_set())
         return lambda: decode_part(stream.folder, stream.form, part, row)
 
-    def finish(self) -> list[Torn]:
-        """Wait until all is decoded, fill the places of torn images and return these; raises what decoding raised."""
-        torn = [one for work in self._work for one in work.result()]
+    def finish(self) -> list[Undecodable]:
+        """Wait until all images are decoded, replace those that could not be and return them; raises errors of decoding."""
+        failed = [one for work in self._work for one in work.result()]
         self._work = []
-        if torn:
-            self._mend(torn)
-        return torn
+        if failed:
+            self._replace(failed)
+        return failed
 
     def cancel(self) -> None:
-        """Stop decoding; returns once nothing writes into the arrays any more."""
+        """Stop decoding; returns when nothing writes to the arrays any more."""
         self._cancelled.set()
         for work in self._work:
             if not work.cancel():
                 work.exception()
 
-    def _mend(self, torn: Sequence[Torn]) -> None:
-        """Copy to each torn image's place the next image, in the row, that could be decoded; after the last comes the first."""
-        whole = np.setdiff1d(np.arange(len(self.images)), [one.at for one in torn])
+    def _replace(self, failed: Sequence[Undecodable]) -> None:
+        """Replace each image that could not be decoded by the next one of the row that could; the first follows the last."""
+        whole = np.setdiff1d(np.arange(len(self.images)), [one.at for one in failed])
         if not len(whole):
-            raise DataError(f"{torn[0].name}: {torn[0].reason}, and so are all of {len(torn)} images around it: make them again")
-        for one in torn:
+            raise DataError(
+                f"{failed[0].name}: {failed[0].reason}, and so are all {len(failed)} images of its group: create them again"
+            )
+        for one in failed:
             after = whole[np.searchsorted(whole, one.at) % len(whole)]
             self.images[one.at], self.labels[one.at] = self.images[after], self.labels[after]

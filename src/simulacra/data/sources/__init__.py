@@ -1,4 +1,4 @@
-"""The kinds of data sets, one file each; a new file with a SOURCE is found here."""
+"""Sources of images, one file each; every module of this package that defines SOURCE is found here."""
 
 import importlib
 import pkgutil
@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.locations import cache_folder, data_folder, stands
+from simulacra.data.locations import cache_folder, data_folder, exists
 from simulacra.data.prepared import prepared_names
-from simulacra.data.settings import WITH_PATH, DataConfig, DomainsConfig, parted, source_of
+from simulacra.data.settings import WITH_METADATA, WITH_PATH, DataConfig, DomainsConfig, split_transform, without_transforms
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
-from simulacra.data.synthetic.transforms import LOOKS, seen
+from simulacra.data.synthetic.transforms import TRANSFORMS, transformed
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
 Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)
@@ -40,9 +40,9 @@ def sources() -> dict[str, Source]:
 
 
 def names() -> tuple[Listing, ...]:
-    """Return what can be given as --data: every source, the folders in $SIMULACRA_DATA, and what looks may be put behind a name.
+    """Return what can be given as --data: every source, the folders in $SIMULACRA_DATA, and the transforms.
 
-    Light: reads no images.
+    Reads no images.
     """
     ready = prepared_names()
     rows = [
@@ -51,36 +51,39 @@ def names() -> tuple[Listing, ...]:
     ]
     rows += [_own(path, ready) for path in _own_folders()]
     rows += [
-        Listing(f"NAME-{name}", look.summary, "as NAME", "made from NAME", any(parted(title)[1] == name for title in ready))
-        for name, look in LOOKS.items()
+        Listing(
+            f"NAME-{name}", row.summary, "as NAME", "made from NAME", any(split_transform(title)[1] == name for title in ready)
+        )
+        for name, row in TRANSFORMS.items()
     ]
     return tuple(rows)
 
 
 def _own(path: Path, ready: set[str]) -> Listing:
-    """Return the line of a folder in $SIMULACRA_DATA."""
+    """Return the listing of a folder in $SIMULACRA_DATA."""
     if holds_shards(path):
         return Listing(path.name, "a folder of tar shards", "", str(path), split_title(path.name, "test") in ready)
     return Listing(path.name, "a folder of images", "", str(path), path.name in ready)
 
 
 def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
-    """Return the material that the settings name, downloaded if need be.
+    """Return the material that the settings name; downloads it if necessary.
 
-    Raises UsageError for an unknown name, with the nearest valid one, and DataError where nothing can be read.
+    Raises UsageError for an unknown name, with the nearest valid one, and for settings that the source does not
+    support, DataError if nothing can be read.
     """
     if config.data in sources():
         if config.test_path and config.data not in WITH_PATH:
-            raise UsageError(f"--test-path is for images of your own: {config.data} has its own test images")
-        return sources()[config.data].find(config, progress)
-    source, look = parted(config.data)
-    if look and (source in sources() or not _found(config.data)):
-        return seen(locate(replace(config, data=source), progress), look, config)
+            raise UsageError(f"--test-path is for your own images: {config.data} has its own test images")
+        return _find(config, progress)
+    source, transform = split_transform(config.data)
+    if transform and (source in sources() or not _found(config.data)):
+        return transformed(locate(replace(config, data=source), progress), transform, config)
     return at_path(_path(config.data), config, progress)
 
 
 def located(config: Settings) -> Settings:
-    """Return the settings with whole paths, which hold from any folder; names stay names."""
+    """Return the settings with absolute paths; names of data sets stay as they are."""
     if isinstance(config, DomainsConfig):
         paths, named = dict[str, str](), config.named
     else:
@@ -91,22 +94,32 @@ def located(config: Settings) -> Settings:
 
 
 def _is_place(name: str) -> bool:
-    """Return whether a name is no source's but a path on which something stands, perhaps with a look behind it."""
-    source = source_of(name)
-    return bool(name) and source not in sources() and any(stands(Path(text).expanduser()) for text in (name, source))
+    """Return whether a name is an existing path, with or without transform suffixes, and not that of a source."""
+    source = without_transforms(name)
+    return bool(name) and source not in sources() and any(exists(Path(text).expanduser()) for text in (name, source))
 
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
-    """Return the material at a path: NumPy files as arrays, folders of shards, all else as a folder or archive of images."""
+    """Return the material at a path: a NumPy file, a folder of shards, or else a folder or archive of images."""
     kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "shards" if holds_shards(path) else "folder"
-    return sources()[kind].find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
+    return _find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
+
+
+def _find(config: DataConfig, progress: Progress) -> Material:
+    """Return the material of a source; raises UsageError if it does not support --label-column and this is given."""
+    if config.label_column and config.data not in WITH_METADATA:
+        place = f"{config.data} ({config.path})" if config.path else config.data
+        raise UsageError(
+            f"--label-column is for folders and archives of images with a metadata file, and {place} has none: leave it out"
+        )
+    return sources()[config.data].find(config, progress)
 
 
 def _found(name: str) -> Path | None:
-    """Return the place of this name, as a path or in $SIMULACRA_DATA, where there is one."""
+    """Return the path of this name, as given or inside $SIMULACRA_DATA; None if neither exists."""
     own = data_folder()
     candidates = [Path(name).expanduser(), *([own / name] if own else [])] if name else []
-    return next((path for path in candidates if stands(path)), None)
+    return next((path for path in candidates if exists(path)), None)
 
 
 def _path(name: str) -> Path:
@@ -116,12 +129,12 @@ def _path(name: str) -> Path:
         raise DataError(f"no such file or folder, or it may not be read: {name}: check the path, or see `simulacra data list`")
     known, source = [*sources(), *(path.name for path in _own_folders())], name.rpartition("-")[0]
     if source in known:
-        known += [f"{source}-{look}" for look in LOOKS]
+        known += [f"{source}-{transform}" for transform in TRANSFORMS]
     raise unknown("data set (and no such folder here)", name, known)
 
 
 def _own_folders() -> list[Path]:
-    """Return the folders in $SIMULACRA_DATA that no source claims as its home."""
+    """Return the folders in $SIMULACRA_DATA that do not belong to a named source."""
     own = data_folder()
     taken = {*sources(), "cifar-10-batches-bin"}
     found = own.glob("[!.]*") if own else ()

@@ -1,4 +1,4 @@
-"""Images of one's own as NumPy files: one .npy of images, or an .npz with images, labels and test images."""
+"""Images in NumPy files: a .npy of images, or an .npz with images, labels and test images."""
 
 import zipfile
 import zlib
@@ -29,11 +29,11 @@ class Array:
     size = ""
 
     def place(self) -> str | None:
-        """Return that the images are the user's."""
+        """Return that the images belong to the user."""
         return "your own"
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the arrays at config.path and config.test_path; raises DataError where there are none."""
+        """Return the arrays at config.path and config.test_path; raises DataError if there are none."""
         paths = [Path(text).expanduser() for text in (config.path, config.test_path) if text]
         for path in paths:
             if not path.is_file():
@@ -54,11 +54,11 @@ def _blocks(paths: list[Path]) -> list[Block]:
 
 
 def _block(arrays: Mapping[str, np.ndarray], side: Side, named: Side, path: Path) -> Block:
-    """Return the block of one side from the arrays that bear the names of the side `named`."""
+    """Return the block of one side from the arrays named for the side `named`."""
     images, labels = (_pick(arrays, names) for names in _NAMES[named])
     if images is None:
         raise DataError(
-            f"{path} holds {', '.join(arrays) or 'nothing'}, expected an array named {_NAMES[named][0][0]}: rename it"
+            f"{path} contains {', '.join(arrays) or 'nothing'}, expected an array named {_NAMES[named][0][0]}: rename it"
         )
     pixels = to_uint8(images, str(path))
     return Block(side, pixels, None if labels is None else to_labels(labels, len(pixels), str(path)))
@@ -74,7 +74,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > budget(path):
-                raise DataError(f"{path} would grow to more than {budget(path)} bytes: a decompression bomb is refused")
+                raise DataError(f"{path} would expand to more than {budget(path)} bytes: a decompression bomb is refused")
         with np.load(path, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""CIFAR-10: the official binary archive, exact pixels (Krizhevsky 2009)."""
+"""CIFAR-10 from its official binary archive (Krizhevsky 2009)."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,16 +25,16 @@ _RECORD = 1 + 3 * 32 * 32  # one byte of label, then the red, green and blue pla
 
 @dataclass(frozen=True)
 class Cifar10:
-    """Files of `per_file` records each, in the official archive or unpacked beside each other.
+    """Files of `per_file` records each, in the official archive or unpacked in one folder.
 
-    digests: md5 of the contents by file name; the official site publishes md5 only, and only of the archive, which holds these.
+    digests: md5 of the contents by file name; the official site publishes only the md5 of the archive.
     """
 
     digests: Mapping[str, str]
     mirrors: tuple[str, ...]
     per_file: int = 10_000
     name: str = "cifar10"
-    summary: str = "photographs of ten kinds of things"
+    summary: str = "photographs of ten classes of objects"
     size: str = "50,000 + 10,000 images, 32x32 colour, 10 classes"
     classes: tuple[str, ...] = (
         *("airplane", "automobile", "bird", "cat", "deer"),
@@ -47,7 +47,7 @@ class Cifar10:
         return str(found) if found else None
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the archive as a material, downloaded into the cache folder if it is nowhere."""
+        """Return the archive as a material, downloads it into the cache folder if it is not found."""
         root = find_file(self.name, *_PLACES) or self._loose()
         if root is None:
             root = cache_folder() / self.name / _ARCHIVE
@@ -77,22 +77,22 @@ class Cifar10:
             container = stack.enter_context(opened(root))
             stored = {PurePosixPath(entry.name).name: entry.name for entry in container.entries() if not entry.refusal}
             if missing := [file for file in self.digests if file not in stored]:
-                raise DataError(f"{root} lacks {', '.join(missing)}: fetch the binary version of CIFAR-10 again")
+                raise DataError(f"{root} lacks {', '.join(missing)}: download the binary version of CIFAR-10 again")
             return [self._block(container, file, stored[file], root) for file in self.digests]
 
     def _block(self, container: Container, file: str, stored: str, root: Path) -> Block:
         try:
             content = container.read(stored)
         except Refused as refusal:
-            raise DataError(f"{root}: {file} {refusal}: fetch the archive again") from refusal
+            raise DataError(f"{root}: {file} {refusal}: download the archive again") from refusal
         if len(content) != self.per_file * _RECORD:
             raise DataError(
-                f"{root}: {file} has {len(content)} bytes, expected {self.per_file * _RECORD}: fetch the archive again"
+                f"{root}: {file} has {len(content)} bytes, expected {self.per_file * _RECORD}: download the archive again"
             )
         digest = md5(content, usedforsecurity=False).hexdigest()
         if digest != self.digests[file]:
             raise DataError(
-                f"{root}: {file} has md5 {digest}, expected {self.digests[file]}: it is damaged; fetch the archive again"
+                f"{root}: {file} has md5 {digest}, expected {self.digests[file]}: it is damaged; download the archive again"
             )
         records = np.frombuffer(content, np.uint8).reshape(self.per_file, _RECORD)
         planes = records[:, 1:].reshape(-1, 3, 32, 32)

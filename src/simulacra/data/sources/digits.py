@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries: the embedded default, which needs no file and no network."""
+"""The digits of scikit-learn: the default data set, which needs no download."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ class Digits:
     """Optical recognition of handwritten digits (Alpaydin & Kaynak 1998), 17 grey levels."""
 
     name = "digits"
-    summary = "handwritten digits that come with scikit-learn: no download"
+    summary = "handwritten digits included in scikit-learn: no download"
     size = "1,500 + 297 images, 8x8 grey, 10 classes"
 
     def place(self) -> str | None:
@@ -22,7 +22,7 @@ class Digits:
         return "embedded"
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the embedded images; which of them are test images is fixed for all time."""
+        """Return the images, with a fixed set of test images."""
         return array_material(self.name, self.name, _blocks, tuple("0123456789"))
 
 

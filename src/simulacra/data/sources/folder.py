@@ -1,42 +1,48 @@
-"""Images of one's own: a directory or an archive, with sub-folders as classes."""
+"""Images in a directory or archive; labels are the names of sub-folders, or columns of a metadata file."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
+from simulacra.data import annotations
+from simulacra.data.annotations import Annotations, Key, image_key, is_metadata
 from simulacra.data.folder_layout import classes_of, not_an_image, sides, strip_wrappers
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
 from simulacra.data.formats.archives import opened
-from simulacra.data.formats.containers import Container, walk
+from simulacra.data.formats.containers import Container, Entry, walk
+from simulacra.data.formats.metadata import parse
 from simulacra.data.formats.pixels import SUFFIXES, Refused, decode
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Item, Material, Reading, Side, Skip, file_key
+from simulacra.data.source import Item, Material, Note, Reading, Side, Skip, file_key
 
 
 class Folder:
     """A directory or archive of images, or a pair of them for training and testing."""
 
     name = "folder"
-    summary = "your own images: a folder, tar or zip archive (--path); sub-folders are classes"
+    summary = "your own images: a folder, tar or zip archive (--path); classes are sub-folders or --label-column"
     size = ""
 
     def place(self) -> str | None:
-        """Return that the images are the user's."""
+        """Return that the images belong to the user."""
         return "your own"
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the images at config.path and config.test_path; raises DataError where there is nothing to read."""
+        """Return the images at config.path and config.test_path; raises DataError if there is nothing to read."""
         path = _existing(config.path)
         roots = (_pair(path) if path.is_dir() else ()) or (path,)
         if config.test_path:
             if len(roots) > 1:
-                raise UsageError(f"{path} holds its own test images: leave --test-path out, or give {roots[0]} as --path")
+                raise UsageError(f"{path} contains its own test images: leave --test-path out, or give {roots[0]} as --path")
             roots = (*roots, _existing(config.test_path))
-        return Material(stem(path), "|".join(["folder", *map(_key, roots)]), lambda: _reading(roots, config.size))
+        labels = [f"labels={','.join(config.label_columns)}"] if config.label_columns else []
+        key = "|".join(["folder", *map(_key, roots), *labels])
+        return Material(stem(path), key, lambda: _reading(roots, config.size, config.label_columns))
 
 
 SOURCE = Folder()
@@ -64,12 +70,12 @@ def _existing(text: str) -> Path:
             f"{path} cannot be read: {getattr(error, 'strerror', error)}: give a folder, tar or zip archive of images"
         ) from error
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        raise DataError(f"{path} is a single image: give the folder that holds it")
+        raise DataError(f"{path} is a single image: give the folder that contains it")
     return path
 
 
 def _pair(folder: Path) -> tuple[Path, ...]:
-    """Return the archives train.* and test.* of a folder that holds the first of them."""
+    """Return the archives train.* and test.* of a folder; empty if there is no train.*."""
     found = [
         next((folder / f"{side}{suffix}" for suffix in ARCHIVES if (folder / f"{side}{suffix}").is_file()), None)
         for side in ("train", "test")
@@ -78,7 +84,7 @@ def _pair(folder: Path) -> tuple[Path, ...]:
 
 
 def _key(path: Path) -> str:
-    """Return what identifies a root without reading images: for a folder the names, sizes and times of all its files."""
+    """Return a key of a root, without reading images: for a folder the names, sizes and modification times of its files."""
     if not path.is_dir():
         return file_key(path)
     listing = sha256(str(path.resolve()).encode())
@@ -89,85 +95,158 @@ def _key(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _File:
-    """One image to read: where it lies, and what its name says; an empty label is that of an image in no class folder."""
+    """One image to read: its container and path inside, its side, and its name without the folders that wrap all images."""
 
     container: Container
     stored: str
+    key: Key
     side: Side
     name: str
-    label: str = ""
+    labels: tuple[str, ...] = ()
+    caption: str | None = None
 
 
-def _reading(roots: tuple[Path, ...], size: int) -> AbstractContextManager[Reading]:
-    @contextmanager
-    def reading() -> Iterator[Reading]:
-        with ExitStack() as stack:
-            containers = [stack.enter_context(opened(root)) for root in roots]
-            files, skipped = _plan(containers)
-            yield Reading(len(files) + len(skipped), _read(files, skipped, size), _notes(files))
+@dataclass
+class _Plan:
+    """Files of some containers, sorted by their names: images to read, files to skip, and metadata files."""
 
-    return reading()
+    images: list[_File] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    metadata: list[tuple[Container, Key, Entry]] = field(default_factory=list)
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys of the images."""
+        return [file.key for file in self.images]
 
 
-def _plan(containers: list[Container]) -> tuple[list[_File], list[Skip]]:
-    """Return the images to read and the files to skip, judged by names alone."""
-    files: list[_File] = []
-    skipped: list[Skip] = []
+@contextmanager
+def _reading(roots: tuple[Path, ...], size: int, columns: tuple[str, ...]) -> Iterator[Reading]:
+    with ExitStack() as stack:
+        plan = _plan([stack.enter_context(opened(root)) for root in roots])
+        images, attributes, notes = _from_columns(plan, roots, columns) if columns else _from_folders(plan, roots)
+        yield Reading(len(images) + len(plan.skipped), _read(images, plan.skipped, size), tuple(notes), attributes)
+
+
+def _plan(containers: list[Container]) -> _Plan:
+    plan = _Plan()
     for at, container in enumerate(containers):
-        entries = [(entry, entry.refusal or not_an_image(_slashes(entry.name))) for entry in container.entries()]
-        skipped += [Skip(entry.name, reason) for entry, reason in entries if reason]
-        stored = [entry.name for entry, reason in entries if not reason]
+        stored = []
+        for entry in container.entries():
+            if is_metadata(entry.name):
+                plan.metadata.append((container, (at, _slashes(entry.name)), entry))
+            elif reason := entry.refusal or not_an_image(_slashes(entry.name)):
+                plan.skipped.append(Skip(entry.name, reason))
+            else:
+                stored.append(entry.name)
         names = [_slashes(name) for name in stored]
         forced: list[tuple[Side | None, str]] = [("train" if at == 0 else "test", name) for name in names]
-        for place, (side, name) in zip(stored, forced if len(containers) > 1 else sides(names), strict=True):
+        for path, (side, name) in zip(stored, forced if len(containers) > 1 else sides(names), strict=True):
             if side:
-                files.append(_File(container, place, side, name))
+                plan.images.append(_File(container, path, image_key(at, "", path), side, name))
             else:
-                skipped.append(Skip(place, "outside the folders train and test"))
-    return _labelled(files), skipped
+                plan.skipped.append(Skip(path, "outside the folders train and test"))
+    plan.images = _without_wrappers(plan.images)
+    return plan
 
 
 def _slashes(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _labelled(files: list[_File]) -> list[_File]:
-    """Strip the folders that wrap each side, and name each image's class."""
+def _without_wrappers(files: list[_File]) -> list[_File]:
+    """Strip the folders that wrap all images of each side from their names; training images come first."""
     groups = [[file for file in files if file.side == side] for side in ("train", "test")]
     stripped = strip_wrappers([[file.name for file in group] for group in groups])
     return [
-        replace(file, name=name, label=label)
+        replace(file, name=name)
         for group, names in zip(groups, stripped, strict=True)
-        for file, name, label in zip(group, names, classes_of(names), strict=True)
+        for file, name in zip(group, names, strict=True)
     ]
 
 
-def _notes(files: list[_File]) -> tuple[str, ...]:
-    loose = [file for file in files if not file.label]
+_Labelled = tuple[list[_File], tuple[Attribute, ...], list[Note]]
+
+
+def _from_columns(plan: _Plan, roots: tuple[Path, ...], columns: tuple[str, ...]) -> _Labelled:
+    """Return the images with labels from columns of the metadata files."""
+    title = " and ".join(map(str, roots))
+    if not plan.metadata:
+        raise annotations.no_metadata(title)
+    held = _annotations(plan, roots)
+    labels = held.labels(plan.keys, columns)
+    attributes = annotations.attributes_of(labels, columns, title)
+    images = [replace(file, labels=row) for file, row in zip(_captioned(plan, held), labels, strict=True)]
+    return images, attributes, [*held.notes(plan.keys), *annotations.many_values(attributes, len(images))]
+
+
+def _from_folders(plan: _Plan, roots: tuple[Path, ...]) -> _Labelled:
+    """Return the images with the names of their folders as labels, and notes on metadata files."""
+    classes = classes_of([file.name for file in plan.images])
+    notes = _notes(plan.images, classes)
+    if "" not in classes and len(set(classes)) > 1:
+        plan.images = [replace(file, labels=(label,)) for file, label in zip(plan.images, classes, strict=True)]
+    if not plan.metadata:
+        return plan.images, (), notes
+    try:
+        held = _annotations(plan, roots)
+    except DataError as error:
+        return plan.images, (), [*notes, Note("metadata", f"a metadata file is not used: {error}")]
+    return _captioned(plan, held), (), [*notes, *annotations.unused(held), *held.notes(plan.keys)]
+
+
+def _annotations(plan: _Plan, roots: tuple[Path, ...]) -> Annotations:
+    """Return the rows of all metadata files; raises DataError for one that cannot be read."""
+    tables = []
+    for container, key, entry in plan.metadata:
+        title = f"{roots[key[0]]}/{key[1]}"
+        if entry.refusal:
+            raise _unreadable(title, entry.refusal)
+        try:
+            content = container.read(entry.name)
+        except Refused as refusal:
+            raise _unreadable(title, str(refusal)) from refusal
+        tables.append((key, parse(content, title)))
+    return Annotations.of(tables)
+
+
+def _unreadable(title: str, reason: str) -> DataError:
+    return DataError(f"{title} cannot be read ({reason}): replace or remove it")
+
+
+def _captioned(plan: _Plan, held: Annotations) -> list[_File]:
+    captions = held.captions(plan.keys)
+    if captions is None:
+        return plan.images
+    return [replace(file, caption=caption) for file, caption in zip(plan.images, captions, strict=True)]
+
+
+def _notes(files: list[_File], classes: list[str]) -> list[Note]:
+    loose = [file for file, label in zip(files, classes, strict=True) if not label]
     if not loose or len(loose) == len(files):
-        return ()
+        return []
     count = f"{len(loose)} of {len(files)} images lie outside class folders (such as {loose[0].stored})"
-    return (f"{count}: all images go without classes; move them into class folders if you want classes",)
+    text = f"{count}: all images have no class; move them into class folders if you want classes"
+    return [Note("unlabelled", text, "move all images into class folders, or none", "warning")]
 
 
-def _read(files: list[_File], skipped: list[Skip], size: int) -> Iterator[Item | Skip]:
+def _read(images: list[_File], skipped: list[Skip], size: int) -> Iterator[Item | Skip]:
     yield from skipped
-    labels = {file.label for file in files}
-    labelled = "" not in labels and len(labels) > 1
-    for file in files:
+    for file in images:
         try:
             content = file.container.read(file.stored)
-            label = file.label if labelled else None
-            yield Item(file.name, file.side, label, decode(content, size), sha256(content).hexdigest())
+            pixels = decode(content, size)
         except Refused as refusal:
             yield Skip(file.stored, str(refusal))
+        else:
+            yield Item(file.name, file.side, file.labels, pixels, sha256(content).hexdigest(), file.caption)
 
 
 def read_picture(path: Path) -> Item | Skip:
-    """Return a single picture file as an item, or why it is none."""
+    """Return a single image file as an item, or the reason why it cannot be read."""
     try:
         content = path.read_bytes()
-        return Item(path.name, "train", None, decode(content), sha256(content).hexdigest())
+        return Item(path.name, "train", (), decode(content), sha256(content).hexdigest())
     except OSError as error:
         return Skip(path.name, f"cannot be read: {error.strerror}")
     except Refused as refusal:

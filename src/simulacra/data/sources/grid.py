@@ -2,4 +2,4 @@
 
 from simulacra.data.synthetic.toys import Toy
 
-SOURCE = Toy("grid", "25 modes on a square lattice, in two dimensions, of known density", 25)
+SOURCE = Toy("grid", "25 modes on a square grid in two dimensions, with known density", 25)

@@ -2,4 +2,4 @@
 
 from simulacra.data.synthetic.toys import Toy
 
-SOURCE = Toy("moons", "two half circles that reach into each other, in two dimensions, of known density", 2)
+SOURCE = Toy("moons", "two interleaving half circles in two dimensions, with known density", 2)

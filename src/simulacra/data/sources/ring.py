@@ -2,4 +2,4 @@
 
 from simulacra.data.synthetic.toys import Toy
 
-SOURCE = Toy("ring", "eight modes on a circle, in two dimensions, of known density", 8)
+SOURCE = Toy("ring", "eight modes on a circle in two dimensions, with known density", 8)

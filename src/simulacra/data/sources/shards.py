@@ -1,4 +1,4 @@
-"""Images in tar shards of the WebDataset layout: streamed, where they are more than fit on a disk once decoded."""
+"""Images in tar shards of the WebDataset layout, which are streamed."""
 
 from pathlib import Path
 
@@ -10,24 +10,26 @@ from simulacra.data.source import Material
 
 
 class Shards:
-    """A folder of tar archives with numbers, each with images and their classes side by side."""
+    """A folder of numbered tar archives, each with images and their classes."""
 
     name = "shards"
-    summary = "a folder of tar shards in WebDataset layout (--path): streamed, never decoded whole"
+    summary = "a folder of tar shards in WebDataset layout (--path): streamed during training"
     size = ""
 
     def place(self) -> str | None:
-        """Return that the images are the user's."""
+        """Return that the images belong to the user."""
         return "your own"
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the shards at config.path; raises DataError where there are none."""
+        """Return the shards at config.path; raises DataError if there are none."""
         folder = Path(config.path).expanduser()
         if config.test_path:
-            raise UsageError("--test-path is not for shards, which are told apart by name: call them test-000000.tar and so on")
+            raise UsageError(
+                "--test-path is not for shards, whose split is in their name: name test shards test-000000.tar and so on"
+            )
         if not folder.is_dir():
-            raise DataError(f"{folder} is no folder: give the folder that holds the shards")
-        from simulacra.data.shards.opening import material  # here, since it needs torch and a list of sources does not
+            raise DataError(f"{folder} is not a folder: give the folder that contains the shards")
+        from simulacra.data.shards.opening import material  # imported here, since it needs torch and listing sources must not
 
         return material(read_index(folder, config.validation, progress), config)
 

@@ -1,4 +1,4 @@
-"""Laws of points on a square of 256 x 256 cells, known exactly: mixtures of round normal distributions, each rounded to cells."""
+"""Distributions of points with known density: mixtures of isotropic Gaussians, rounded to a grid of 256 x 256 cells."""
 
 import math
 from collections.abc import Mapping
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from simulacra.data.dataset import Dataset
 
 Points = NDArray[np.uint8]
-"""Points [n 2]: x and y, each in 0..255. A point stands for the cell of side 1 about it."""
+"""Points [n 2]: x and y, each in 0..255. A point denotes the cell of side 1 centred on it."""
 
 _LEVELS = 256
 _CENTRE = (_LEVELS - 1) / 2
-_AT_ONCE = 2**14  # points whose probability is computed together
+_CHUNK = 2**14  # points per call, which bounds memory
 
 
 @dataclass(frozen=True, eq=False)
-class Law:
-    """A mixture of round normal distributions of equal weights on the square of cells, cut off at its border.
+class KnownDensity:
+    """A mixture of isotropic Gaussians of equal weight, truncated to the square and rounded to cells.
 
-    centres: float64 [k 2] in levels; sigma in levels; modes: int64 [k], the mode to which each of the distributions belongs,
-    0..m-1: one each where modes are round, many where they are curves.
+    centres: float64 [k 2] in levels; sigma: standard deviation in levels; modes: int64 [k], the mode 0..m-1 of each component.
+    A round mode is one component, a curved mode is many.
     """
 
     name: str
@@ -66,21 +66,21 @@ class Law:
         whole = torch.from_numpy(points.astype(np.int64))
         parts = [
             (self._log_masses[0][:, part[:, 0]] + self._log_masses[1][:, part[:, 1]]).logsumexp(0) - log_total
-            for part in whole.split(_AT_ONCE)
+            for part in whole.split(_CHUNK)
         ]
         return np.asarray(torch.cat(parts).numpy())
 
     def nearest(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the nearest mode of points [n 2], and the distance to the nearest centre in standard deviations, both [n]."""
+        """Return the nearest mode and the distance to the nearest centre in standard deviations, both [n], of points [n 2]."""
         modes, distances = [], []
-        for part in np.array_split(points.astype(np.float64), max(1, len(points) // _AT_ONCE)):
+        for part in np.array_split(points.astype(np.float64), max(1, len(points) // _CHUNK)):
             apart = np.hypot(part[:, None, 0] - self.centres[:, 0], part[:, None, 1] - self.centres[:, 1])
             modes.append(self.modes[apart.argmin(1)])
             distances.append(apart.min(1) / self.sigma)
         return np.concatenate(modes), np.concatenate(distances)
 
     def sample(self, count: int, seed: int, *purpose: str) -> tuple[Points, NDArray[np.int64]]:
-        """Return points [n 2] and the modes [n] that they were drawn from; those beyond the border are drawn again."""
+        """Return points [n 2] and the modes [n] they come from; points outside the square are rejected and drawn again."""
         random = np.random.default_rng(derive(seed, "points", self.name, *purpose))
         points, modes = np.empty((0, 2), np.uint8), np.empty(0, np.int64)
         while len(points) < count:
@@ -118,43 +118,43 @@ def cells() -> Points:
     return np.mgrid[:_LEVELS, :_LEVELS].reshape(2, -1).T.astype(np.uint8)
 
 
-# --- the laws
+# --- the densities
 
 _SIGMA = 2.0  # levels: rounding adds 2 % to the variance, which the probabilities account for
 _RADIUS = 100.0
 _SPACING = 50.0
 _UNIT = 70.0  # levels, the radius of either moon
-_ALONG = 128  # centres along a moon, 0.9 standard deviations apart: their sum is even along it to 1e-11
+_ALONG = 128  # centres along a moon, 0.9 standard deviations apart: their sum is constant along it to 1e-11
 
 
-def _ring() -> Law:
+def _ring() -> KnownDensity:
     """Eight modes on a circle (Metz et al. 2017)."""
     angles = 2 * np.pi * np.arange(8) / 8
-    return Law("ring", _CENTRE + _RADIUS * np.stack([np.cos(angles), np.sin(angles)], 1), _SIGMA, np.arange(8))
+    return KnownDensity("ring", _CENTRE + _RADIUS * np.stack([np.cos(angles), np.sin(angles)], 1), _SIGMA, np.arange(8))
 
 
-def _grid() -> Law:
+def _grid() -> KnownDensity:
     """Modes on five rows of five (Srivastava et al. 2017)."""
     rows, columns = np.mgrid[-2:3, -2:3].reshape(2, -1)
-    return Law("grid", _CENTRE + _SPACING * np.stack([columns, rows], 1), _SIGMA, np.arange(25))
+    return KnownDensity("grid", _CENTRE + _SPACING * np.stack([columns, rows], 1), _SIGMA, np.arange(25))
 
 
-def _moons() -> Law:
-    """Two half circles that reach into each other, with the layout of scikit-learn's make_moons."""
+def _moons() -> KnownDensity:
+    """Two interleaving half circles, with the layout of scikit-learn's make_moons."""
     angles = np.pi * (np.arange(_ALONG) + 0.5) / _ALONG
     upper = np.stack([np.cos(angles), np.sin(angles)], 1)
     centres = np.concatenate([upper, [1, 0.5] - upper]) - [0.5, 0.25]
-    return Law("moons", _CENTRE + _UNIT * centres, _SIGMA, np.repeat(np.arange(2), _ALONG))
+    return KnownDensity("moons", _CENTRE + _UNIT * centres, _SIGMA, np.repeat(np.arange(2), _ALONG))
 
 
-LAWS: Mapping[str, Law] = {law.name: law for law in (_ring(), _grid(), _moons())}
+KNOWN_DENSITIES: Mapping[str, KnownDensity] = {density.name: density for density in (_ring(), _grid(), _moons())}
 
 
-def law_of(data: "Dataset") -> Law | None:
-    """Return the law that the points of a data set are drawn from; None where the data are no such points."""
-    return LAWS.get(data.name) if data.spec.shape == SHAPE else None
+def known_density_of(data: "Dataset") -> KnownDensity | None:
+    """Return the known density of a data set, or None if its density is not known."""
+    return KNOWN_DENSITIES.get(data.name) if data.spec.shape == SHAPE else None
 
 
 def points_of(images: Tensor) -> Points:
-    """Return images [n 1 1 2] in [0, 1] as points, rounded to their cells."""
+    """Return images [n 1 1 2] in [0, 1] as points, rounded to cells."""
     return np.asarray((images.clamp(0, 1) * (_LEVELS - 1)).round().to(torch.uint8).reshape(-1, 2).cpu().numpy())

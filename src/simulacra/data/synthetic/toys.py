@@ -1,4 +1,4 @@
-"""Points of the plane as the smallest of images: data whose density is known, drawn from a fixed seed."""
+"""Two-dimensional toy data, stored as images of two pixels and sampled from known densities with a fixed seed."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Side, array_material
 
 _COUNTS: tuple[tuple[Side, int], ...] = (("train", 50_000), ("test", 10_000))
-SHAPE = (1, 1, 2)  # [c h w] of a point: its x and its y, each of 256 levels
-_DRAWN = 1  # raised when the same name gives other points
+SHAPE = (1, 1, 2)  # [c h w] of a point: x and y, each with 256 levels
+_VERSION = 1  # raise when the sampled points change
 
 
 @dataclass(frozen=True)
 class Toy:
-    """A source of points drawn from the known density of its name; their classes are the modes that they come from."""
+    """A source of points sampled from the known density of its name; the class of a point is its mode."""
 
     name: str
     summary: str
@@ -25,18 +25,20 @@ class Toy:
         return f"50,000 + 10,000 points as images, 1x2 grey, {self.modes} modes"
 
     def place(self) -> str | None:
-        """Return that nothing has to be fetched."""
+        """Return that the points are generated, not downloaded."""
         return "embedded"
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the points; the key changes when their law does."""
-        return array_material(self.name, f"{self.name}-{_DRAWN}", self._blocks, tuple(map(str, range(self.modes))))
+        """Return the points."""
+        return array_material(self.name, f"{self.name}-{_VERSION}", self._blocks, tuple(map(str, range(self.modes))))
 
     def _blocks(self) -> list[Block]:
-        from simulacra.data.synthetic.known_densities import LAWS  # here, since it needs torch, and lists of sources must not
+        from simulacra.data.synthetic.known_densities import (
+            KNOWN_DENSITIES,
+        )  # imported here, since it needs torch and listing sources must not
 
-        law, blocks = LAWS[self.name], []
+        density, blocks = KNOWN_DENSITIES[self.name], []
         for side, count in _COUNTS:
-            points, modes = law.sample(count, 0, side)
+            points, modes = density.sample(count, 0, side)
             blocks.append(Block(side, points[:, None, :, None], modes))
         return blocks

@@ -74,6 +74,7 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
         "images": counts,
         "shape": list(data.spec.shape),
         "classes": list(data.spec.classes),
+        "attributes": {attribute.name: list(attribute.values) for attribute in data.spec.attributes},
         "skipped": data.skipped.total,
         "notes": list(data.notes),
     }
@@ -82,7 +83,8 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
     def text() -> str:
         channels, height, width = data.spec.shape
         line = f"{data.name}: {height}x{width}x{channels}, " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        classes = [f"{len(data.spec.classes)} classes: {', '.join(data.spec.classes)}"] if data.spec.classes else []
+        named = [(attribute.name, attribute.values) for attribute in data.spec.attributes] or [("classes", data.spec.classes)]
+        classes = [f"{len(values)} {name}: {', '.join(values)}" for name, values in named if values]
         return "\n".join([line, *classes, f"digest {data.digest}", *skipped, *data.notes])
 
     console.result(content, text)
@@ -130,7 +132,10 @@ def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test" + (
         f"; sizes {shown}{more}" if shown else ""
     )
-    return "\n".join([title, *map(_finding, checkup.findings), *(["nothing wrong was found"] if not checkup.findings else [])])
+    values = [
+        f"{name}: {', '.join(f'{value} ({n:,})' for value, n in some.items())}" for name, some in checkup.attributes.items()
+    ]
+    return "\n".join([title, *values, *map(_finding, checkup.findings), *(["no problems found"] if not checkup.findings else [])])
 
 
 def _finding(finding: "Finding") -> str:
