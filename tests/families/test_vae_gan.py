@@ -9,7 +9,7 @@ from torch import Tensor
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Loss
 from simulacra.families.vae_gan import VAEGAN, feature_reconstruction
 from simulacra.objectives.likelihood import gaussian
@@ -90,7 +90,7 @@ def test_the_penalty_is_added_to_the_discriminator_alone() -> None:
 
 def test_reconstructions_are_decoded_means_and_samples_need_no_encoder() -> None:
     family, x = made(), images()
-    with inference(family):
+    with inference_mode(family):
         torch.testing.assert_close(family.reconstruct(x), family.decode(family.posterior(x).mean))
         noise = torch.randn(4, *family.noise_shape)
         torch.testing.assert_close(family.generate(noise), family.decode(noise))
