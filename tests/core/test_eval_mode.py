@@ -1,4 +1,4 @@
-"""Looking at a model changes nothing (trap 16)."""
+"""Evaluation does not change a model (trap 16)."""
 
 import pytest
 import torch

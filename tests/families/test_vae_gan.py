@@ -67,10 +67,12 @@ def test_the_losses_are_those_of_networks_applied_one_by_one() -> None:
     posterior = family.posterior(x)
     latents = posterior.mean + torch.exp(0.5 * posterior.log_var) * torch.randn_like(posterior.mean)
     rebuilt, sampled = family.decode(latents), family.decode(torch.randn_like(latents))
-    judge = family.discriminator
-    fakes = 0.5 * (torch.nn.functional.softplus(judge(rebuilt)).mean() + torch.nn.functional.softplus(judge(sampled)).mean())
-    torch.testing.assert_close(losses["discriminator"].total, torch.nn.functional.softplus(-judge(x)).mean() + fakes)
-    seen = judge.body[:4]  # what scales images, and the first layer
+    discriminator = family.discriminator
+    fakes = 0.5 * (
+        torch.nn.functional.softplus(discriminator(rebuilt)).mean() + torch.nn.functional.softplus(discriminator(sampled)).mean()
+    )
+    torch.testing.assert_close(losses["discriminator"].total, torch.nn.functional.softplus(-discriminator(x)).mean() + fakes)
+    seen = discriminator.body[:4]  # rescaling and the first layer
     expected = feature_reconstruction(seen(x), seen(rebuilt)).mean()
     torch.testing.assert_close(losses["encoder"].parts["feature_reconstruction_nats"], expected)
 

@@ -103,7 +103,7 @@ def test_no_critic_mixes_the_images_of_a_batch(norm: str) -> None:
         torch.testing.assert_close(critic(images)[:1], critic(images[:1]))
 
 
-def test_r1_adds_half_gamma_of_the_squared_slope_at_real_images() -> None:
+def test_r1_adds_half_gamma_of_the_squared_gradient_norm_at_real_images() -> None:
     plain, penalized = made(GAN, hidden=(8,)), made(GAN, hidden=(8,), r1=3.0)
     losses = []
     for family in (plain, penalized):
@@ -117,7 +117,7 @@ def test_r1_adds_half_gamma_of_the_squared_slope_at_real_images() -> None:
 
 
 def test_smoothing_raises_the_loss_by_its_share_of_the_mean_real_logit() -> None:
-    # trap 30: -(1-s) log D - s log(1-D) = -log D + s * logit, and fakes are judged as before
+    # trap 30: -(1-s) log D - s log(1-D) = -log D + s * logit, and the target of fakes is unchanged
     losses = []
     for smoothing in (0.0, 0.1):
         family = made(GAN, smoothing=smoothing)
