@@ -14,7 +14,7 @@ from simulacra.applications.latent_paths import linear, spherical
 from simulacra.core import capabilities
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 
 
@@ -41,7 +41,7 @@ def twice(function: Any, *arguments: Any) -> Tensor:
 def test_generated_images_have_the_shape_and_range_of_the_data_and_depend_on_the_noise_alone(sampling_case: Any) -> None:
     family = sampling_case.new()
     drawn = noise(0, 0, 3, family.noise_shape)
-    with inference(family):
+    with inference_mode(family):
         images = twice(family.generate, drawn)
         other = family.generate(noise(1, 0, 3, family.noise_shape))
     assert_images(images, sampling_case, 3)
@@ -52,7 +52,7 @@ def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampl
     # trap 16: in training mode a batch norm would mix them
     family = sampling_case.new().train()
     drawn = noise(0, 0, 4, family.noise_shape)
-    with inference(family):
+    with inference_mode(family):
         together, alone = family.generate(drawn), family.generate(drawn[2:3])
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
 
@@ -64,7 +64,7 @@ def test_a_path_between_two_noises_begins_and_ends_with_their_images(sampling_ca
         points = path(start.flatten(1), end.flatten(1), 4).unflatten(2, family.noise_shape)
         assert torch.equal(points[0], start)
         assert torch.equal(points[-1], end)
-        with inference(family):
+        with inference_mode(family):
             images = family.generate(points.flatten(0, 1))
             ends = torch.cat([family.generate(start), family.generate(end)])
         assert_images(images, sampling_case, 8)
@@ -77,7 +77,7 @@ def test_a_path_between_two_noises_begins_and_ends_with_their_images(sampling_ca
 def test_every_sampler_generates_images_in_any_number_of_steps(iterative_case: Any) -> None:
     family = iterative_case.new()
     drawn = noise(0, 0, 3, family.noise_shape)
-    with inference(family):
+    with inference_mode(family):
         for name in family.samplers:
             for steps in (1, 2):
                 plan, calls = capabilities.SamplingPlan(name, steps), Counter[str]()
@@ -94,7 +94,7 @@ def test_generate_follows_the_plan_of_the_settings(iterative_case: Any) -> None:
     family = iterative_case.new()
     drawn = noise(0, 0, 2, family.noise_shape)
     assert family.plan.sampler in family.samplers
-    with inference(family):
+    with inference_mode(family):
         assert torch.equal(family.generate(drawn), family.sample_with_plan(drawn, UNCONDITIONAL, family.plan, lambda: None))
 
 
@@ -109,7 +109,7 @@ def test_plans_that_cannot_be_followed_are_refused(iterative_case: Any) -> None:
 def test_the_forward_process_begins_with_images_and_the_reverse_process_ends_with_generated_ones(iterative_case: Any) -> None:
     family, images = iterative_case.new(), iterative_case.batch(2).images
     drawn = noise(0, 0, 2, family.noise_shape)
-    with inference(family):
+    with inference_mode(family):
         forward, reverse = family.forward_process(images, drawn, 4), family.reverse_process(drawn, 4)
         assert torch.equal(reverse[-1], family.generate(drawn))
     assert torch.equal(forward[0], images)
@@ -125,7 +125,7 @@ def test_known_pixels_are_kept_and_the_others_depend_on_the_noise(restoring_case
     known = torch.zeros(images.shape[2:], dtype=torch.bool)
     known[:, : images.shape[3] // 2] = True
     first, second = (noise(seed, 0, 3, family.noise_shape) for seed in (0, 1))
-    with inference(family):
+    with inference_mode(family):
         restored = twice(family.restore, images, known, first)
         assert_images(restored, restoring_case, 3)
         torch.testing.assert_close(restored[:, :, known], images[:, :, known], rtol=0, atol=1e-5)
@@ -138,7 +138,7 @@ def test_known_pixels_are_kept_and_the_others_depend_on_the_noise(restoring_case
 
 def test_decoding_the_latents_of_an_inverted_sampler_returns_the_images(inverting_case: Any) -> None:
     family, images = inverting_case.new().eval(), inverting_case.batch(3).images
-    with inference(family):
+    with inference_mode(family):
         latents = twice(family.encode, images)
         returned = family.decode(latents)
     assert latents.dim() == 2
@@ -152,7 +152,7 @@ def test_decoding_the_latents_of_an_inverted_sampler_returns_the_images(invertin
 
 def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(amortized_case: Any) -> None:
     family, images = amortized_case.new(), amortized_case.batch(3).images
-    with inference(family):
+    with inference_mode(family):
         latents = twice(family.encode, images)
         torch.testing.assert_close(family.encode(images[1:2]), latents[1:2], rtol=1e-4, atol=1e-5)
     assert latents.dim() == 2
@@ -164,7 +164,7 @@ def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(amortized
 def test_decoding_gives_images_of_latents_the_same_each_time(amortized_case: Any) -> None:
     family = amortized_case.new()
     latents = torch.randn(3, family.latent_dim, generator=torch.Generator().manual_seed(0))
-    with inference(family):
+    with inference_mode(family):
         images = twice(family.decode, latents)
         torch.testing.assert_close(family.decode(latents[1:2]), images[1:2], rtol=1e-4, atol=1e-5)
     assert_images(images, amortized_case, 3)
@@ -174,7 +174,7 @@ def test_decoding_gives_images_of_latents_the_same_each_time(amortized_case: Any
 
 def test_decoding_accepts_what_encoding_gives(amortized_case: Any) -> None:
     family = amortized_case.new()
-    with inference(family):
+    with inference_mode(family):
         latents = family.encode(amortized_case.batch(3).images)
         images = family.decode(latents)
     assert latents.shape == (3, family.latent_dim)
@@ -183,14 +183,14 @@ def test_decoding_accepts_what_encoding_gives(amortized_case: Any) -> None:
 
 def test_decoding_extreme_latents_gives_finite_images(amortized_case: Any) -> None:
     family = amortized_case.new()
-    with inference(family):
+    with inference_mode(family):
         images = family.decode(torch.tensor([[-1e4], [0.0], [1e4]]).expand(3, family.latent_dim))
     assert_images(images, amortized_case, 3)
 
 
 def test_reconstructions_have_the_shape_and_range_of_the_data_and_are_the_same_each_time(reconstructing_case: Any) -> None:
     family, images = reconstructing_case.new(), reconstructing_case.batch(3).images
-    with inference(family):
+    with inference_mode(family):
         reconstructed = twice(family.reconstruct, images)
         torch.testing.assert_close(family.reconstruct(images[1:2]), reconstructed[1:2], rtol=1e-4, atol=1e-5)
     assert_images(reconstructed, reconstructing_case, 3)
@@ -200,7 +200,7 @@ def test_reconstructions_have_the_shape_and_range_of_the_data_and_are_the_same_e
 def test_black_and_white_images_are_accepted(reconstructing_case: Any) -> None:
     family = reconstructing_case.new()
     extremes = torch.stack([torch.zeros(reconstructing_case.spec.shape), torch.ones(reconstructing_case.spec.shape)])
-    with inference(family):
+    with inference_mode(family):
         assert_images(family.reconstruct(extremes), reconstructing_case, 2)
 
 
@@ -209,7 +209,7 @@ def test_black_and_white_images_are_accepted(reconstructing_case: Any) -> None:
 
 def test_the_posterior_is_finite_and_its_mean_is_the_latent(posterior_case: Any) -> None:
     family, images = posterior_case.new(), posterior_case.batch(3).images
-    with inference(family):
+    with inference_mode(family):
         posterior = family.posterior(images)
         mean, log_var = twice(lambda: family.posterior(images).mean), twice(lambda: family.posterior(images).log_var)
         if isinstance(family, capabilities.LatentSpace):
@@ -226,7 +226,7 @@ def test_the_posterior_is_finite_and_its_mean_is_the_latent(posterior_case: Any)
 
 def test_the_elbo_has_finite_terms_per_image_and_a_rate_that_is_not_negative(likelihood_case: Any) -> None:
     family = likelihood_case.new()
-    with inference(family):
+    with inference_mode(family):
         terms = family.elbo(family.observe(likelihood_case.batch(3).images))
     for term in (terms.rate, terms.distortion, terms.negative_elbo):
         assert term.shape == (3,)
@@ -237,13 +237,13 @@ def test_the_elbo_has_finite_terms_per_image_and_a_rate_that_is_not_negative(lik
 
 
 def test_observations_have_the_shape_and_range_of_images(likelihood_case: Any) -> None:
-    with inference(family := likelihood_case.new()):
+    with inference_mode(family := likelihood_case.new()):
         assert_images(family.observe(likelihood_case.batch(3).images), likelihood_case, 3)
 
 
 def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_discrete(likelihood_case: Any) -> None:
     family = likelihood_case.new()
-    with inference(family):
+    with inference_mode(family):
         result = family.log_likelihood(family.observe(likelihood_case.batch(3).images), 5)
     assert result.nats.shape == (3,)
     assert torch.isfinite(result.nats).all()
@@ -256,7 +256,7 @@ def test_the_same_noise_gives_the_same_score(likelihood_case: Any) -> None:
     # trap 21: scores are drawn, but from the caller's stream alone
     family = likelihood_case.new()
     scores = []
-    with inference(family):
+    with inference_mode(family):
         for _ in range(2):
             torch.manual_seed(3)
             observed = family.observe(likelihood_case.batch(3).images)
@@ -270,7 +270,7 @@ def test_fifty_importance_samples_are_no_worse_than_the_elbo(small_likelihood_ca
     # an error of sign or of a factor in the weights is larger by orders of magnitude
     family = small_likelihood_case.new()
     torch.manual_seed(0)
-    with inference(family):
+    with inference_mode(family):
         observed = family.observe(small_likelihood_case.batch(4).images).repeat(16, 1, 1, 1)
         gain = family.log_likelihood(observed, 50).nats.double() + family.elbo(observed).negative_elbo.double()
     assert gain.mean() > -5.5 * gain.std() / 8 - 1e-3
@@ -288,7 +288,7 @@ def test_the_target_is_described(likelihood_case: Any) -> None:
 def test_translations_have_the_shape_and_range_of_images_and_depend_on_their_own_image_alone(translating_case: Any) -> None:
     family, images = translating_case.new().train(), translating_case.batch(3).images
     assert len(family.domains) == 2
-    with inference(family):
+    with inference_mode(family):
         for to in family.domains:
             translated = twice(lambda to=to: family.translate(images, to))
             assert_images(translated, translating_case, 3)
@@ -304,7 +304,7 @@ def test_no_method_changes_weights_buffers_or_modes(small_case: Any) -> None:
     before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
     modes = [module.training for module in family.modules()]
     images = small_case.batch(3).images
-    with inference(family):
+    with inference_mode(family):
         for call in calls(family, images).values():
             call()
     assert [module.training for module in family.modules()] == modes
@@ -333,7 +333,7 @@ def test_a_field_of_a_condition_that_the_model_does_not_accept_is_refused_by_eve
     }
     if field in family.accepts:
         pytest.skip("accepted")
-    with inference(family):
+    with inference_mode(family):
         for call in calls(family, images, Condition(**{field: values[field]})).values():
             with pytest.raises(UsageError, match=f"takes no {field}"):
                 call()
@@ -351,7 +351,7 @@ def test_labels_change_what_a_conditional_model_generates(conditional_case: Any)
             parameter.add_(
                 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
             )  # nets that end in zeros
-    with inference(family):
+    with inference_mode(family):
         for label in (0, 1):
             images[label] = twice(family.generate, drawn, Condition(torch.full((3,), label)))
             assert_images(images[label], conditional_case, 3)
@@ -362,7 +362,7 @@ def test_labels_change_what_a_conditional_model_generates(conditional_case: Any)
 def test_every_method_of_a_conditional_model_refuses_labels_of_wrong_shape_type_and_range(conditional_case: Any) -> None:
     family, images = conditional_case.new().eval(), conditional_case.batch(3).images
     wrong = [torch.tensor(values) for values in ([0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], [0, 1, 3], [-1, 0, 1])]
-    with inference(family):
+    with inference_mode(family):
         for call in calls(family, images, Condition(torch.tensor([0, 1, 2]))).values():
             assert torch.isfinite(call()).all()
         for labels in wrong:

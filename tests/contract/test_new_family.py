@@ -12,7 +12,7 @@ from tests.contract.conftest import Case, calls
 from simulacra import families
 from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import model_condition
 from simulacra.interfaces.cli import main
 
@@ -57,6 +57,6 @@ def test_its_methods_depend_on_the_label_and_metrics_pass_on_those_of_the_images
     given = model_condition(family, batch)
     assert torch.equal(given.labels, batch.labels)  # type: ignore[arg-type]
     other = Condition((batch.labels + 1) % 3)  # type: ignore[arg-type, operator]
-    with inference(family):
+    with inference_mode(family):
         for name, call in calls(family, batch.images, given).items():
             assert not torch.equal(call(), calls(family, batch.images, other)[name]()), name

@@ -35,7 +35,7 @@ def test_defaults_are_valid_and_settings_cannot_be_changed() -> None:
         example.count = 4  # type: ignore[misc]
 
 
-def test_options_stand_in_the_order_of_declaration_with_kind_choices_and_flag() -> None:
+def test_options_are_in_the_order_of_declaration_with_kind_choices_and_flag() -> None:
     found = [(item.name, item.kind, item.flag) for item in options(Example)]
     assert found == [
         ("switch", "bool", "switch"),

@@ -1,7 +1,7 @@
-"""Play runs and kill their processes: `python -m tests.newcomers FAMILY`, then on standard input one line `SECONDS RUN` each.
+"""Train and kill: `python -m tests.example_family FAMILY`, then lines `SECONDS RUN` on standard input.
 
-A process is forked for every line, plays the run to its end from wherever it stands, and is killed (`kill -9`) after so many
-seconds. The answer is a line: `killed`, or its exit code. Forking saves the imports, in which a kill would harm nothing.
+For each line, a forked process starts or resumes the training of the run and is killed (`kill -9`) after so many seconds. The
+output is a line: `killed`, or the exit code. Forking avoids repeated imports.
 """
 
 import os
@@ -29,21 +29,21 @@ TRAINING = {
 MODELS = {"vae": {"features": (4, 8), "hidden": (16,), "latent_dim": 3}, "duel": {}}
 
 
-def play(family: str, out: Path) -> None:
-    """Train, or continue what an earlier process left."""
+def start_or_resume(family: str, out: Path) -> None:
+    """Train, or resume the training of an earlier process."""
     if (out / "config.toml").exists():
         resume(out)
     else:
         train(resolve({"family": family, "model": MODELS[family], "train": TRAINING}, {}), out)
 
 
-def play_for(family: str, out: Path, seconds: float) -> str:
-    """Play in a process of its own, which is killed after so many seconds; return how it ended."""
+def train_for(family: str, out: Path, seconds: float) -> str:
+    """Train in a new process, killed after so many seconds; return `killed` or the exit code."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            play(family, out)
+            start_or_resume(family, out)
             code = 0
         finally:
             sys.stderr.flush()
@@ -61,13 +61,13 @@ def play_for(family: str, out: Path, seconds: float) -> str:
 
 
 def serve(family: str) -> None:
-    """Play what is asked for, until nobody asks."""
+    """Train for every line of standard input."""
     torch.set_num_threads(1)
-    torch.optim.Adam([torch.zeros(1)])  # the first one imports for longer than a whole run lasts
+    torch.optim.Adam([torch.zeros(1)])  # imports of the first optimizer take long
     families.__path__.append(str(Path(__file__).parent))
     for line in sys.stdin:
         seconds, out = line.rstrip("\n").split(" ", 1)
-        sys.stdout.write(play_for(family, Path(out), float(seconds)) + "\n")
+        sys.stdout.write(train_for(family, Path(out), float(seconds)) + "\n")
         sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""A small game of two players, found like any family: a critic that moves twice on fresh batches, and a generator."""
+"""A small adversarial family, found like any other: two turns of a critic on new batches, and one of a generator."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from simulacra.core.family import Family, Loss, Turn
 
 @dataclass(frozen=True)
 class DuelConfig(Config):
-    """Settings of a duel."""
+    """Settings of the two networks."""
 
-    width: int = option(16, "hidden units of both players", low=1)
+    width: int = option(16, "hidden units of both networks", low=1)
 
 
 class Duel(Family, Samples):
-    """Batch norm in the generator, dropout in the critic: state and draws that a resume must not forget."""
+    """Batch norm in the generator, dropout in the critic: state and random draws that a resume must restore."""
 
     Config = DuelConfig
     summary = "two players"
@@ -37,28 +37,28 @@ class Duel(Family, Samples):
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Eight numbers."""
+        """Return eight dimensions."""
         return (8,)
 
     def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images of noise."""
+        """Return images."""
         require_accepted(self, condition, len(noise))
         images: Tensor = self.generator(noise)
         return images.float()
 
     def players(self) -> dict[str, nn.Module]:
-        """Critic and generator."""
+        """Return critic and generator."""
         return {"critic": self.critic, "generator": self.generator}
 
     def turns(self) -> tuple[Turn, ...]:
-        """The critic twice, then the generator."""
-        return (Turn(self._judge, repeats=2), Turn(self._forge))
+        """Return two turns of the critic and one of the generator."""
+        return (Turn(self._critic_loss, repeats=2), Turn(self._generator_loss))
 
-    def _judge(self, batch: Batch) -> dict[str, Loss]:
+    def _critic_loss(self, batch: Batch) -> dict[str, Loss]:
         fakes = self.generator(torch.randn(len(batch), 8)).detach()
         real, fake = self.critic(batch.images).float(), self.critic(fakes).float()
         return {"critic": Loss(nn.functional.softplus(fake).mean() + nn.functional.softplus(-real).mean())}
 
-    def _forge(self, batch: Batch) -> dict[str, Loss]:
+    def _generator_loss(self, batch: Batch) -> dict[str, Loss]:
         fake = self.critic(self.generator(torch.randn(len(batch), 8))).float()
         return {"generator": Loss(nn.functional.softplus(-fake).mean())}

@@ -41,7 +41,7 @@ def test_every_layer_has_the_parameter_count_of_the_keras_model(gan: ConvGAN) ->
     assert count(gan.generator) == sum(GENERATOR.values()) == 1_164_289
 
 
-def test_layers_stand_in_the_order_of_the_document(gan: ConvGAN) -> None:
+def test_layers_are_in_the_order_of_the_document(gan: ConvGAN) -> None:
     def kinds(module: nn.Module) -> list[str]:
         return [type(part).__name__ for part in module.children()]
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Loss
 from simulacra.families.cyclegan import CycleGAN, CycleGANConfig
 from simulacra.objectives.cycle_consistency import l1_distance
@@ -109,7 +109,7 @@ def test_domains_of_one_shape_have_an_identity_loss_and_others_none() -> None:
     assert set(losses(family, seen)["generators"].parts) == {"adversarial", "cycle"}
     assert set(losses(one_parameter_networks(), batch())["generators"].parts) == {"adversarial", "cycle", "identity"}
     assert set(losses(one_parameter_networks(identity=0.0), batch())["generators"].parts) == {"adversarial", "cycle"}
-    with inference(family):
+    with inference_mode(family):
         assert family.translate(seen["a"].images, "b").shape == (2, 3, 6, 10)
         assert family.translate(seen["b"].images, "a").shape == (2, 1, 8, 8)
 

@@ -69,7 +69,7 @@ def test_intermediate_shapes_are_those_of_the_document(vae: VAE, images: Tensor)
     }
 
 
-def test_relu_stands_between_the_layers_and_nowhere_else(vae: VAE) -> None:
+def test_relu_is_between_the_layers_and_nowhere_else(vae: VAE) -> None:
     kinds = [type(module).__name__ for module in vae.modules() if not list(module.children())]
     assert kinds.count("ReLU") == 5
     assert set(kinds) == {"ReLU", "Conv2d", "ConvTranspose2d", "Linear", "Flatten"}

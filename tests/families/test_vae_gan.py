@@ -9,7 +9,7 @@ from torch import Tensor
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Loss
 from simulacra.families.vae_gan import VAEGAN, feature_reconstruction
 from simulacra.objectives.likelihood import gaussian
@@ -67,10 +67,12 @@ def test_the_losses_are_those_of_networks_applied_one_by_one() -> None:
     posterior = family.posterior(x)
     latents = posterior.mean + torch.exp(0.5 * posterior.log_var) * torch.randn_like(posterior.mean)
     rebuilt, sampled = family.decode(latents), family.decode(torch.randn_like(latents))
-    judge = family.discriminator
-    fakes = 0.5 * (torch.nn.functional.softplus(judge(rebuilt)).mean() + torch.nn.functional.softplus(judge(sampled)).mean())
-    torch.testing.assert_close(losses["discriminator"].total, torch.nn.functional.softplus(-judge(x)).mean() + fakes)
-    seen = judge.body[:4]  # what scales images, and the first layer
+    discriminator = family.discriminator
+    fakes = 0.5 * (
+        torch.nn.functional.softplus(discriminator(rebuilt)).mean() + torch.nn.functional.softplus(discriminator(sampled)).mean()
+    )
+    torch.testing.assert_close(losses["discriminator"].total, torch.nn.functional.softplus(-discriminator(x)).mean() + fakes)
+    seen = discriminator.body[:4]  # rescaling and the first layer
     expected = feature_reconstruction(seen(x), seen(rebuilt)).mean()
     torch.testing.assert_close(losses["encoder"].parts["feature_reconstruction_nats"], expected)
 
@@ -90,7 +92,7 @@ def test_the_penalty_is_added_to_the_discriminator_alone() -> None:
 
 def test_reconstructions_are_decoded_means_and_samples_need_no_encoder() -> None:
     family, x = made(), images()
-    with inference(family):
+    with inference_mode(family):
         torch.testing.assert_close(family.reconstruct(x), family.decode(family.posterior(x).mean))
         noise = torch.randn(4, *family.noise_shape)
         torch.testing.assert_close(family.generate(noise), family.decode(noise))

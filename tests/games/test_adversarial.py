@@ -11,7 +11,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
 from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family, FamilyFactory, Loss
 from simulacra.core.randomness import generator
 from simulacra.families.conv_gan import ConvGAN
@@ -103,7 +103,7 @@ def test_no_critic_mixes_the_images_of_a_batch(norm: str) -> None:
         torch.testing.assert_close(critic(images)[:1], critic(images[:1]))
 
 
-def test_r1_adds_half_gamma_of_the_squared_slope_at_real_images() -> None:
+def test_r1_adds_half_gamma_of_the_squared_gradient_norm_at_real_images() -> None:
     plain, penalized = made(GAN, hidden=(8,)), made(GAN, hidden=(8,), r1=3.0)
     losses = []
     for family in (plain, penalized):
@@ -117,7 +117,7 @@ def test_r1_adds_half_gamma_of_the_squared_slope_at_real_images() -> None:
 
 
 def test_smoothing_raises_the_loss_by_its_share_of_the_mean_real_logit() -> None:
-    # trap 30: -(1-s) log D - s log(1-D) = -log D + s * logit, and fakes are judged as before
+    # trap 30: -(1-s) log D - s log(1-D) = -log D + s * logit, and the target of fakes is unchanged
     losses = []
     for smoothing in (0.0, 0.1):
         family = made(GAN, smoothing=smoothing)
@@ -151,7 +151,7 @@ def test_batch_norm_has_the_stock_epsilon_and_momentum() -> None:
 def test_a_dcgan_halves_and_doubles_any_size(side: int, features: tuple[int, ...]) -> None:
     spec = DataSpec(3, side, side + 3)
     family = made(DCGAN, spec, features=features)
-    with inference(family):
+    with inference_mode(family):
         images = cast(DCGAN, family).generate(torch.randn(2, 5))
         assert images.shape == (2, *spec.shape)
         assert family.get_submodule("discriminator")(images).shape == (2,)
@@ -197,7 +197,7 @@ def test_a_conditional_model_generates_the_class_that_is_asked_for(kind: type[Fa
     model = cast(GAN, family)
     noise = torch.randn(4, *model.noise_shape)
     assert model.label_sizes == (len(CLASSES),)
-    with inference(family):
+    with inference_mode(family):
         cats, dogs = (model.generate(noise, Condition(torch.full((4,), label))) for label in (0, 1))
         assert not torch.equal(cats, dogs)
         drawn = model.generate(noise)
@@ -300,7 +300,7 @@ def test_a_game_on_two_kinds_of_images_brings_the_generator_nearer(kind: type[Fa
     trainer = Trainer(family, Bright(), settings)
 
     def contrast() -> float:
-        with inference(trainer.evaluated):
+        with inference_mode(trainer.evaluated):
             images: Tensor = cast(GAN, trainer.evaluated).generate(torch.randn(32, 5, generator=generator(0, "noise")))
         return (images[:, :, :4].mean() - images[:, :, 4:].mean()).item()
 

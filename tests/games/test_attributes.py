@@ -10,7 +10,7 @@ from simulacra import families
 from simulacra.core.batch import Attribute, Batch, DataSpec
 from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.networks.labels import LabelEmbedding, drawn_labels, one_hot, unknown_labels
 
@@ -42,7 +42,7 @@ def test_each_attribute_changes_the_images_and_the_losses(name: str) -> None:
     assert model.label_sizes == (3, 2)
     drawn = noise(0, 0, 2, model.noise_shape)
     choices = [torch.tensor([row, row]) for row in ([0, 0], [1, 0], [0, 1])]
-    with inference(model):
+    with inference_mode(model):
         images = [model.generate(drawn, Condition(labels)) for labels in choices]
     losses = []
     for labels in choices:
@@ -59,7 +59,7 @@ def test_labels_that_are_not_given_are_drawn_from_the_last_numbers_of_the_noise(
     model = model_of(name)
     drawn = noise(0, 0, 3, model.noise_shape)
     drawn[:, -2:] = torch.tensor([[-3.0, 3.0], [0.0, -3.0], [3.0, 3.0]])
-    with inference(model):
+    with inference_mode(model):
         expected = model.generate(drawn, Condition(torch.tensor([[0, 1], [1, 0], [2, 1]])))
         torch.testing.assert_close(model.generate(drawn), expected)
 
@@ -68,7 +68,7 @@ def test_labels_that_are_not_given_are_drawn_from_the_last_numbers_of_the_noise(
 @pytest.mark.parametrize("labels", [[0, 1], [[0], [1]], [[0, 2], [0, 0]], [[3, 0], [0, 0]], [[0, 0]]])
 def test_labels_of_wrong_shape_or_range_are_refused(name: str, labels: list[Any]) -> None:
     model = model_of(name)
-    with inference(model), pytest.raises(UsageError, match="labels"):
+    with inference_mode(model), pytest.raises(UsageError, match="labels"):
         model.generate(noise(0, 0, 2, model.noise_shape), Condition(torch.tensor(labels)))
 
 

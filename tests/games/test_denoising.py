@@ -11,7 +11,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import SamplingPlan
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.diffusion.bounds import CHAIN_LENGTH, step_nats, step_probabilities
 from simulacra.diffusion.noise_levels import add_noise
@@ -127,7 +127,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 @pytest.mark.parametrize("family", [diffusion(), flow()], ids=["diffusion", "flow"])
 def test_image_k_of_a_seed_is_the_same_in_every_batch(family: Any, sampler: str) -> None:
     plan = SamplingPlan(sampler, 4, eta=0.5 if sampler == "ddim" else 0.0)
-    with inference(family):
+    with inference_mode(family):
         together = family.sample_with_plan(noise(7, 0, 5, family.noise_shape), UNCONDITIONAL, plan, lambda: None)
         alone = family.sample_with_plan(noise(7, 3, 1, family.noise_shape), UNCONDITIONAL, plan, lambda: None)
     torch.testing.assert_close(together[3:4], alone, rtol=1e-4, atol=1e-4)
@@ -136,7 +136,7 @@ def test_image_k_of_a_seed_is_the_same_in_every_batch(family: Any, sampler: str)
 def test_guidance_of_one_is_no_guidance_and_more_of_it_moves_away_from_the_unconditional_image() -> None:
     family = diffusion(conditional=True).eval()
     drawn, given = noise(0, 0, 3, family.noise_shape), Condition(torch.tensor([0, 1, 2]))
-    with inference(family):
+    with inference_mode(family):
         one, two = (family.sample_with_plan(drawn, given, SamplingPlan("ddim", 1, w), lambda: None) for w in (1.0, 2.0))
         none = family.sample_with_plan(drawn, given, SamplingPlan("ddim", 1, 0.0), lambda: None)
     inside = ((torch.stack([none, one, two]) > 0) & (torch.stack([none, one, two]) < 1)).all(0)
@@ -152,7 +152,7 @@ def test_the_precision_of_a_plan_is_that_of_the_network_and_of_nothing_else() ->
     drawn, found = noise(0, 0, 3, family.noise_shape), {}
     for kind in (torch.float32, torch.bfloat16):
         kinds.clear()
-        with inference(family):
+        with inference_mode(family):
             found[kind] = family.sample_with_plan(drawn, UNCONDITIONAL, SamplingPlan("heun", 4, precision=kind), lambda: None)
         assert set(kinds) == {kind}
         assert found[kind].dtype == torch.float32
@@ -165,7 +165,7 @@ def test_without_labels_the_noise_draws_the_class() -> None:
     drawn = noise(0, 0, 6, family.noise_shape)
     assert family.noise_shape == (65,)
     drawn[:, -1] = torch.tensor([-3.0, 0.0, 3.0, -3.0, 0.0, 3.0])
-    with inference(family):
+    with inference_mode(family):
         torch.testing.assert_close(family.generate(drawn), family.generate(drawn, Condition(torch.tensor([0, 1, 2, 0, 1, 2]))))
 
 
@@ -173,7 +173,7 @@ def test_sampling_is_in_evaluation_mode_and_gives_the_mode_back() -> None:
     # trap 16: dropout would make two samples differ
     family = diffusion(dropout=0.5).train()
     drawn = noise(0, 0, 2, family.noise_shape)
-    with inference(family):
+    with inference_mode(family):
         assert torch.equal(family.generate(drawn), family.generate(drawn))
     assert family.training
 
@@ -193,7 +193,7 @@ def test_a_model_without_classes_refuses_guidance() -> None:
 def test_images_cost_a_finite_number_of_bits_by_either_way(make: Any) -> None:
     family = make()
     images = (IMAGES[:4] * 255).round() / 255
-    with inference(family):
+    with inference_mode(family):
         torch.manual_seed(0)
         costs = family.diffusion_bound(images, 5)
         density = family.flow_log_likelihood(images, 2)
@@ -215,7 +215,7 @@ def test_the_steps_that_are_drawn_estimate_the_whole_sum(make: Any) -> None:
     shares = step_probabilities(levels)
     assert shares.sum().item() == pytest.approx(1)
     assert (shares >= 0.5 / 999 - 1e-12).all()
-    with inference(family):
+    with inference_mode(family):
         torch.manual_seed(0)
         drawn = family.diffusion_bound(image.repeat(2000, 1, 1, 1), 1)
         pixels = (2 * image - 1).repeat(999, 1, 1, 1)

@@ -14,7 +14,7 @@ __all__ = ["Attribute", "Batch", "DataSpec"]
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a family knows of its data: shape, classes and attributes, never the pixels.
+    """The specification of images: shape, classes and attributes.
 
     classes: names of the classes; where there are several attributes, the values of the first. attributes: all labelled
     properties, empty where there is at most one; labels are [n k] for k of them. domains: the specification of each of several
@@ -54,7 +54,7 @@ class DataSpec:
 class Batch:
     """One batch of training images.
 
-    images: float [b c h w] in [0, 1]; condition: what is known of each image, such as its label. domains: batches by domain name
+    images: float [b c h w] in [0, 1]; condition: the conditions of the images, such as labels. domains: batches by domain name
     for families that train on several unpaired sources; then `images` and `condition` are those of the first domain.
     """
 

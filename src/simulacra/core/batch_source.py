@@ -1,4 +1,4 @@
-"""Where training gets its batches from: batch number i is a function of (seed, i)."""
+"""Sources of training batches: batch number i is a function of (seed, i)."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -20,11 +20,11 @@ class BatchSource(Protocol):
         """Batches in one pass over the images."""
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        """Return batch number i, always the same."""
+        """Return batch number i; the same i gives the same batch."""
 
 
 class UnpairedBatches:
-    """Several sources side by side, batches drawn independently; an epoch is a pass over the largest."""
+    """Independent batches from several sources; an epoch is one pass over the largest."""
 
     def __init__(self, domains: Mapping[str, BatchSource]) -> None:
         self.domains = dict(domains)
@@ -32,7 +32,7 @@ class UnpairedBatches:
         self.per_epoch = max(batch_source.per_epoch for batch_source in self.domains.values())
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        """Return batch number i of every domain; `images` and `labels` are the first domain's."""
+        """Return batch number i of every domain; `images` and `condition` are the first domain's."""
         batches = {name: batch_source.batch(i, device) for name, batch_source in self.domains.items()}
         first = next(iter(batches.values()))
         return Batch(first.images, first.condition, batches)

@@ -13,13 +13,13 @@ Value = bool | int | float | str | tuple[int, ...]
 
 
 def option(default: Value, help: str, *, low: float | None = None, high: float | None = None, flag: str = "") -> Any:
-    """Declare one setting of a Config: its default, its help line, its closed range, its flag if not the field's name."""
+    """Declare a setting of a Config: default, help, closed range, and its flag if it differs from the field's name."""
     return field(default=default, metadata={"help": help, "low": low, "high": high, "flag": flag})
 
 
 @dataclass(frozen=True)
 class Option:
-    """One setting as the interfaces see it."""
+    """The description of one setting."""
 
     name: str
     kind: Literal["bool", "int", "float", "str", "ints"]
@@ -31,7 +31,7 @@ class Option:
     flag: str
 
     def parse(self, text: str) -> Value:
-        """Return the value that a flag's text means; raises UsageError."""
+        """Parse the text of a flag; raises UsageError."""
         if self.kind == "bool" and text.lower() in _BOOLEANS:
             return _BOOLEANS[text.lower()]
         try:
@@ -48,7 +48,7 @@ class Option:
         raise UsageError(f"--{self.flag} is {text!r}, expected {_KINDS[self.kind]}")
 
     def check(self, value: object) -> Value:
-        """Return the value in its exact type, or raise UsageError saying what was expected."""
+        """Return the value in its exact type; raises UsageError for a wrong type, choice or range."""
         if self.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if self.kind == "ints" and isinstance(value, list):
@@ -92,7 +92,7 @@ def _is_kind(value: object, kind: str) -> bool:
 
 @dataclass(frozen=True)
 class Config:
-    """A group of settings, valid from the moment it exists."""
+    """A group of settings, validated when it is created."""
 
     def __post_init__(self) -> None:
         for setting in options(type(self)):
@@ -104,7 +104,7 @@ class Config:
 
     @classmethod
     def of(cls, values: Mapping[str, object], where: str = "settings") -> Self:
-        """Build from named values; an unknown name is a UsageError that suggests the nearest."""
+        """Build from named values; raises UsageError for an unknown name and suggests the nearest."""
         known = {setting.name for setting in options(cls)}
         for name in values:
             if name not in known:

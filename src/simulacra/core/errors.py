@@ -1,11 +1,11 @@
-"""Errors a user can act on: what was got, what was expected, what to do."""
+"""Errors that a user can correct: what was got, what was expected, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class SimulacraError(Exception):
-    """Something failed that the user can mend; the message says how. Exit code 1."""
+    """A failure with advice for the user. Exit code 1."""
 
     exit_code = 1
 
@@ -17,11 +17,11 @@ class UsageError(SimulacraError):
 
 
 class DataError(SimulacraError):
-    """Data that cannot be found, read or trusted."""
+    """Data that cannot be found or read, or are invalid."""
 
 
 class NotApplicable(UsageError):
-    """The model lacks the capability that a task needs."""
+    """The model lacks a capability that a task needs."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -1,4 +1,4 @@
-"""Looking at a model without changing it."""
+"""Evaluation of a model without changing it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ from torch import nn
 
 
 @contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode, without gradients, and give every module its own mode back at the end."""
-    with evaluation(model), torch.inference_mode():
+def inference_mode(model: nn.Module) -> Iterator[None]:
+    """Set a model to evaluation mode and disable gradients; restore the mode of every module at the end."""
+    with eval_mode(model), torch.inference_mode():
         yield
 
 
 @contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode, and give every module its own mode back; for losses that need gradients of their own."""
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Set a model to evaluation mode, with gradients; restore the mode of every module at the end."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -24,3 +24,6 @@ def evaluation(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+inference, evaluation = inference_mode, eval_mode  # old names, until all callers are renamed

@@ -1,4 +1,4 @@
-"""Training is a game: a family names its players and their turns, the engine does the rest."""
+"""Training as a game: a family defines players and turns, the engine computes gradients and updates."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ from simulacra.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Loss:
-    """What one player minimizes.
+    """The loss of one player.
 
-    total: float32 scalar, the only thing that is differentiated; parts: scalars that are logged, with units in their names.
+    total: float32 scalar, which is differentiated; parts: scalars that are logged, with units in their names.
     """
 
     total: Tensor
@@ -35,10 +35,10 @@ def named(losses: Mapping[str, Loss]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Turn:
-    """One move of a training step.
+    """One update of a training step.
 
-    losses: from a batch to the loss of each player that moves, all evaluated before any of them moves.
-    repeats: how often the turn is played in a step, each time on a fresh batch and with fresh noise.
+    losses: from a batch to the losses of the players to update, all evaluated before any update.
+    repeats: number of repetitions in a step, each with a new batch and new noise.
     """
 
     losses: Callable[[Batch], Mapping[str, Loss]]
@@ -46,20 +46,20 @@ class Turn:
 
 
 class Family(nn.Module, AcceptsCondition, ABC):
-    """A kind of generative model. One family is one file in `families/`; the file name is its name."""
+    """Base class of generative models. A family is one file in `families/`, and named after it."""
 
     Config: ClassVar[type[Config]]
     summary: ClassVar[str]
     paper: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     defaults: ClassVar[Mapping[str, object]] = {}
-    """Training settings in which this family departs from the engine's defaults."""
+    """Training settings that differ from the engine's defaults."""
     domains: ClassVar[tuple[str, ...]] = ()
-    """Names of the unpaired sources that a batch must hold; empty for the usual single one."""
+    """Names of the unpaired sources in a batch; empty for a single source."""
 
     @abstractmethod
     def players(self) -> dict[str, nn.Module]:
-        """Return the players: disjoint modules that together hold every trainable parameter."""
+        """Return the players: disjoint modules that together contain every trainable parameter."""
 
     @abstractmethod
     def turns(self) -> tuple[Turn, ...]:

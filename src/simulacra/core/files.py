@@ -1,4 +1,4 @@
-"""Writing that is whole or not there: temporary file, fsync, rename."""
+"""Atomic writing of files: temporary file, fsync, rename."""
 
 import errno
 import json
@@ -63,7 +63,7 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what `write_bytes` left behind below a folder where its process was killed; nobody may be writing there now."""
+    """Remove temporary files of killed processes below a folder; no other process may be writing there."""
     for path in folder.rglob(".*.tmp"):
         with suppress(OSError):
             path.unlink()
@@ -75,5 +75,5 @@ def unwritable(path: Path, error: OSError) -> Unwritable:
     >>> print(unwritable(Path("runs/first/config.toml"), OSError(errno.ENOSPC, "No space left on device")))
     cannot write runs/first/config.toml: No space left on device: free some space there, or choose another folder
     """
-    advice = _ADVICE.get(error.errno or 0, "look at the disk, or choose another folder")
+    advice = _ADVICE.get(error.errno or 0, "check the disk, or choose another folder")
     return Unwritable(f"cannot write {path}: {error.strerror or error}: {advice}")

@@ -1,4 +1,4 @@
-"""What torchrun tells each process it starts, read from the environment alone."""
+"""The rank of this process in distributed training, from the environment variables of torchrun."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Launch:
-    """Which of how many processes this is; `local` counts on its own machine, and names its GPU."""
+    """Rank and number of processes; `local` is the rank on its own machine, and the index of its GPU."""
 
     rank: int = 0
     count: int = 1
@@ -14,12 +14,12 @@ class Launch:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
 
 def launched() -> Launch:
-    """Return this process's place; the only one where torchrun (or what sets RANK and WORLD_SIZE as it does) is not used."""
+    """Return the rank of this process; rank 0 of 1 without torchrun or equivalent environment variables."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         return Launch()
     return Launch(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))

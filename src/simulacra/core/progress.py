@@ -1,4 +1,4 @@
-"""How long work speaks: tasks tell a Progress, interfaces decide what a person sees."""
+"""Progress reports of long tasks; interfaces decide how they are displayed."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """One piece of work under way."""
+    """The progress of one task."""
 
     def advance(self, amount: int = 1, **facts: str) -> None:
-        """Say that `amount` more units are done; `facts`, if any, replace those shown beside the bar."""
+        """Report `amount` more units as done; `facts`, if any, replace those displayed beside the bar."""
 
 
 class Progress(Protocol):
-    """Where work reports to. Only interfaces print."""
+    """The receiver of progress reports and messages."""
 
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> AbstractContextManager[Meter]:
         """Open a meter for `total` units (None: unknown) of which `start` are done; it closes with the context."""
 
     def message(self, message: str) -> None:
-        """Tell the user one line."""
+        """Display one line."""
 
 
 class _SilentMeter:
@@ -28,15 +28,15 @@ class _SilentMeter:
 
 
 class Silent:
-    """A Progress that says nothing: the default of the Python API."""
+    """A Progress without output: the default of the Python API."""
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
-        """Open a meter that nobody reads."""
+        """Open a meter without output."""
         yield _SilentMeter()
 
     def message(self, message: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 SILENT = Silent()

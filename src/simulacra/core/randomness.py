@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, purpose): nothing is stored, everything can be drawn again."""
+"""Random numbers as a function of (seed, purpose), so that no generator state is stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK = 64  # images whose noise is drawn together
+_BLOCK = 64  # images per generator of noise
 
 
 def derive(seed: int, *purpose: str | int) -> int:
@@ -39,7 +39,7 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 
 @contextmanager
 def stream(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Draw from the purpose's own stream inside, and leave the caller's generators as they were."""
+    """Draw from the stream of a purpose inside the context, and restore the global generators at the end."""
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         reseed(seed, *purpose)
@@ -54,7 +54,7 @@ def permutation(count: int, seed: int, *purpose: str | int) -> np.ndarray:
 def noise(seed: int, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
     """Return standard normal noise for the images start .. start+count: float [count *shape].
 
-    The noise of image k depends on the seed and on k alone, whatever the batch that it is drawn in.
+    The noise of image k depends on the seed and on k only, not on the batch.
     """
     first, last = start // _BLOCK, (start + count - 1) // _BLOCK
     blocks = [torch.randn(_BLOCK, *shape, generator=generator(seed, "noise", block)) for block in range(first, last + 1)]
@@ -62,7 +62,7 @@ def noise(seed: int, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
 
 
 class Streams:
-    """A stream of standard normal noise for each of several images, each a function of the image's own first noise alone."""
+    """A stream of standard normal noise for each of several images, as a function of the image's own first noise."""
 
     def __init__(self, first: Tensor) -> None:
         self._like = first
@@ -71,6 +71,6 @@ class Streams:
         self._generators = [generator(0, "stream", digest) for digest in digests]
 
     def draw(self, *shape: int) -> Tensor:
-        """Return noise that was never returned before, [b *shape], on the device and in the type of the first."""
+        """Return new noise [b *shape] on the device and in the type of the first noise."""
         drawn = torch.stack([torch.randn(*shape, generator=source) for source in self._generators])
         return drawn.to(self._like.device, self._like.dtype)
