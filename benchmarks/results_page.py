@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from simulacra.applications.galleries import journey
+
 from simulacra.core.capabilities import Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json, write_text
@@ -21,7 +22,8 @@ from simulacra.data.sources import located
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.protocols import protocols
-from simulacra.images import grid as pictures
+from simulacra.images.files import save_png
+from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.catalogue import entry
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.settings import EvaluateConfig
@@ -175,18 +177,18 @@ def _draw(trained: "OpenedRun", name: str, page: Path) -> str:
     spec = trained.spec
     width = pictures.enlargement(spec.height, spec.width) * spec.width + pictures.GAP
     columns = max(2, min(_ACROSS, _WIDE // width))
-    count = pictures.enough(spec.shape) if pictures.are_points(spec.shape) else 2 * columns
+    count = overview_count(spec.shape) if pictures.are_points(spec.shape) else 2 * columns
     if isinstance(trained.model, Samples):
-        picture = pictures.picture_of(trained.sample(count), columns)
+        picture = image_grid(trained.sample(count), columns)
     elif isinstance(trained.model, Reconstructs):
         shown = trained.dataset.test.head(count // 2).images
         picture = pictures.picture_of_pairs(shown, trained.reconstruct(shown), columns)
     elif isinstance(trained.model, Translates):
-        picture = pictures.picture_of_rows(journey(trained, trained.model.domains[1], columns, seed=0), columns)
+        picture = grid_of_rows(journey(trained, trained.model.domains[1], columns, seed=0), columns)
     else:
         return ""
     place = Path("pictures", f"results-{name}.png")
-    pictures.save(picture, page.parent / place)
+    save_png(picture, page.parent / place)
     return place.as_posix()
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from simulacra.applications.galleries import Ways, interpolations
 
 import simulacra
-from simulacra.applications.galleries import Ways, interpolations
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.interfaces.cli import main
 

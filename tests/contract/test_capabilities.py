@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from simulacra.applications.latent_paths import linear, spherical
 from torch import Tensor
 
-from simulacra.applications.latent_paths import linear, spherical
 from simulacra.core import capabilities
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.eval_mode import inference

@@ -21,7 +21,6 @@ import torch
 
 from simulacra.engine import checkpoint
 from simulacra.engine.reports import Reports
-from simulacra.images import grid as pictures
 from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run
 

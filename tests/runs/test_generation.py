@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from simulacra.applications.masks import known_of
 
 import simulacra
-from simulacra.applications.masks import known_of
 from simulacra.interfaces.cli import main
 from simulacra.runs.generation import changed
 
