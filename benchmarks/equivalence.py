@@ -60,7 +60,7 @@ def evaluate_family(family: str, out: Path) -> dict[str, Any]:
     else:
         settings |= {"data": "digits"}
     if family in LABELLED:
-        settings |= {"conditional": True, "sampling_steps": 3, "guidance": 1.5}
+        settings |= {"conditional": True, "sampling_steps": 3, "guidance_scale": 1.5}
     if family == "vae":
         settings |= {"likelihood": "logistic"}
     if family == "dcgan":

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import simulacra
 from simulacra.core.capabilities import Samples
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.progress import SILENT
 from simulacra.data.dataset import Dataset
 from simulacra.evaluation.metric_table import newest
@@ -46,7 +47,7 @@ class Player(nn.Module, Samples):
         self.register_buffer("images", images)
         self.shake = shake
 
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+    def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images with a little of the noise on them, if the model shakes."""
         positions = (noise[:, 0].double() * 1e6).long() % len(cast(Tensor, self.images))
         chosen = cast(Tensor, self.images)[positions]

@@ -80,7 +80,7 @@ def test_what_does_not_apply_says_why(subject_of, trained_autoencoder):
     asked, unasked = subject_of(cas=True), subject_of()
     assert measures._no_cas(asked) == ""
     assert "add --cas" in measures._no_cas(unasked)
-    asked.trained.model.classes = 0
+    asked.trained.model.label_sizes = ()
     assert "draws no class on request" in measures._no_cas(asked)
     assert "draws no class on request" in measures._unconditional(asked)
 

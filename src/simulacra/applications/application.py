@@ -27,7 +27,7 @@ class Application:
 
     name: the command, and the name of its file; description: the help of the command, whose first line is the summary; settings:
     its fields become flags; needs: what a model must have, one of them is enough; examples: command lines; setting_needs: what
-    single settings need, by name; run: computes the result; section: its part of the run report, None where it has none for a run.
+    single settings need, by name; run: computes the result; section: its part of the run report, None where a run has none.
     """
 
     name: str

@@ -30,8 +30,9 @@ from simulacra.images.section import Figure, ReportSection
 from simulacra.runs.latent_paths import path_between
 from simulacra.runs.latent_space import decode, encode
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.test_images import overview_images
 
-Path_ = Literal["auto", "linear", "spherical"]
+PathKind = Literal["auto", "linear", "spherical"]
 _ROWS, _REPORT_ROWS, _STEPS = 8, 6, 11  # pairs by default, pairs in the report, images in a row
 
 
@@ -41,29 +42,26 @@ class InterpolateConfig(Config):
 
     rows: int = option(0, f"number of pairs; 0: {_ROWS}, or as many as there are test images for", low=0)
     steps: int = option(_STEPS, "number of images in a row, both ends included", low=2)
-    path: Path_ = option("auto", "straight line or great-circle arc")
+    path: Literal["auto", "linear", "spherical"] = option("auto", "straight line or great-circle arc")
     between: Literal["auto", "images", "noise"] = option("auto", "end points; auto: images where the model has a latent space")
     label: str = option("", "between noise: label of all images; without it row k has label k, and so on in turn")
     seed: int = option(0, "seed that chooses the pairs", low=0)
     out: str = option("", "a .png file (default: RUN/images/interpolations.png)")
 
 
-def interpolate(
-    opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: Path_ = "auto", condition: Condition = UNCONDITIONAL
-) -> Tensor:
+def interpolate(opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: PathKind = "auto") -> Tensor:
     """Return images [n steps c h w] between the images `start` and `end`, both [n c h w], through the latent space.
 
     The first and the last image of a row are the reconstructions of the given ones. Raises NotApplicable, UsageError.
     """
     prior = require(opened.model, LatentSpace, "interpolation").prior
-    latents = encode(opened, start, condition), encode(opened, end, condition)
+    latents = encode(opened, start), encode(opened, end)
     points = path_between(path, prior)(*latents, steps).transpose(0, 1)
-    repeated = condition.map(lambda values: values.repeat_interleave(steps, 0))
-    return decode(opened, points.flatten(0, 1), repeated).unflatten(0, (len(start), steps))
+    return decode(opened, points.flatten(0, 1)).unflatten(0, (len(start), steps))
 
 
 def interpolate_noise(
-    opened: OpenedRun, rows: int = _ROWS, steps: int = _STEPS, seed: int = 0, path: Path_ = "auto", *, label: str | None = None
+    opened: OpenedRun, rows: int = _ROWS, steps: int = _STEPS, seed: int = 0, path: PathKind = "auto", *, label: str | None = None
 ) -> Tensor:
     """Return images [rows steps c h w] of interpolated noise: row k is between the images 2k and 2k + 1 of the seed.
 
@@ -168,8 +166,8 @@ def _between_noise(opened: OpenedRun) -> ReportSection:
     images = interpolate_noise(opened, _REPORT_ROWS).flatten(0, 1)
     alt = f"{_REPORT_ROWS} interpolations between generated images, one in each row"
     text = (
-        "In each row: generated images from noise on a great-circle arc between two random vectors. A conditional model generates "
-        "one class in each row. Each should be a realistic image, with even changes from step to step. Abrupt changes indicate "
+        "In each row: images generated from noise on a great-circle arc between two random vectors. A conditional model "
+        "generates one class in each row. Each should be realistic, with even changes from step to step. Abrupt changes indicate "
         "a generator that has memorized single images."
     )
     return ReportSection("Interpolations", 80, (text,), ((Figure(image_grid(images, _STEPS), alt),),))

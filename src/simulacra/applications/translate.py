@@ -18,7 +18,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
-from simulacra.core.eval_mode import inference_mode
+from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.folder_layout import parts
@@ -68,7 +68,7 @@ def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
     """
     model = require(opened.model, Translates, "translation")
     check_images(images, opened.spec.domain(source_of(opened, to)))
-    with inference_mode(opened.model):
+    with inference(opened.model):
         return translate_images(model, images.to(opened.device), to).cpu()
 
 
@@ -121,7 +121,7 @@ class _Names:
         self.taken: set[Path] = set()
 
     def file_of(self, name: str) -> Path:
-        """Return the path of a translation; of names that differ only in their suffix later ones keep it, equal names are numbered."""
+        """Return the path of a translation; names that differ only in their suffix keep it, equal names are numbered."""
         inside = Path(*(part for part in parts(name.replace("\\", "/")) if part != ".."))
         candidates = [inside.with_suffix(".png"), inside.with_name(f"{inside.name}.png")]
         number = 2
@@ -193,7 +193,7 @@ def _section(opened: OpenedRun) -> ReportSection:
         rows.append((Figure(grid_of_rows(cycle(opened, images, to), len(images)), alt, f"{source} → {to} → {source}"),))
     text = (
         "Top: images of the test set. Middle: their translations. Bottom: the translations of these back to the source domain. "
-        "Translations should look like images of the other domain and keep the common content. Originals that are restored although "
+        "Translations should look like images of the other domain and keep the common content. Originals restored although "
         "their translation does not contain the information indicate a hidden encoding in high frequencies."
     )
     return ReportSection("Translations and cycles", 70, (text,), tuple(rows))

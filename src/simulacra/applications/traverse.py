@@ -81,7 +81,9 @@ def _section(opened: OpenedRun) -> ReportSection:
         "(right); the others stay fixed. The latent with the largest standard deviation comes first. Look for rows that change "
         "one interpretable property (slant, thickness, colour). The model does not use latents whose rows do not change."
     )
-    figure = Figure(image_grid(rows.flatten(0, 1), _STEPS), alt, "−3 standard deviations … mean … +3 standard deviations")
+    figure = Figure(
+        image_grid(rows.flatten(0, 1), _STEPS), alt, "mean - 3 standard deviations (left) to mean + 3 standard deviations (right)"
+    )
     return ReportSection("Latent traversal", 90, (text,), ((figure,),))
 
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulacra.core.capabilities import supports
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_json
@@ -62,8 +63,8 @@ def _planned(context: EvaluationContext) -> tuple[dict[Measure, Path], dict[str,
 
 
 def _why_not(measure: Measure, context: EvaluationContext) -> str:
-    if not isinstance(context.trained.model, measure.needs):
-        return f"needs {measure.needs.__name__}"
+    if not supports(context.trained.model, measure.needs):
+        return f"needs {measure.needs.phrase}"
     if reason := measure.refused(context):
         return reason
     if "samples" in measure.settings and context.settings.samples == 0:

@@ -13,9 +13,9 @@ from simulacra.core.errors import UsageError
 from simulacra.core.files import unwritable, write_bytes
 from simulacra.images.grid import image_grid, to_bytes
 
-_OTHER_FORMATS = frozenset(
-    [".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf", ".npy", ".pt", ".pth", ".safetensors", ".zip", ".tar", ".gz", ".h5", ".csv", ".json", ".html", ".mp4"]
-)
+_IMAGE_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf", ".mp4")
+_DATA_FORMATS = (".npy", ".pt", ".pth", ".safetensors", ".zip", ".tar", ".gz", ".h5", ".csv", ".json", ".html")
+_OTHER_FORMATS = frozenset((*_IMAGE_FORMATS, *_DATA_FORMATS))
 """Suffixes of file formats that are not written. Any other suffix belongs to the name of a folder, such as `v1.5`."""
 
 

@@ -25,8 +25,8 @@ class ReportSection:
     """One section of the run report.
 
     title: the heading; order: sections are sorted by it, ascending; text: paragraphs of plain text above the figures; rows:
-    figures, those of one row side by side; bars: values of a bar chart below the text, with their unit in `bar_unit`; missing: why
-    there are no figures, displayed in their place.
+    figures, those of one row side by side; bars: values of a bar chart below the text, in the unit `bar_unit`; missing: why there
+    are no figures, displayed in their place.
     """
 
     title: str

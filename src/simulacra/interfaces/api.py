@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from simulacra.applications import interpolate, reconstruct, restore, sample, translate, traverse
-from simulacra.applications.interpolate import Path_
+from simulacra.applications.interpolate import PathKind
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import SamplingPlan
 from simulacra.core.condition import UNCONDITIONAL, Condition
@@ -134,12 +134,12 @@ class Model:
         """Return the images of latents [n d]."""
         return latent_space.decode(self.opened, latents, condition)
 
-    def interpolate(self, start: Tensor, end: Tensor, steps: int = 11, path: Path_ = "auto") -> Tensor:
+    def interpolate(self, start: Tensor, end: Tensor, steps: int = 11, path: PathKind = "auto") -> Tensor:
         """Return images [n steps c h w] between `start` and `end`, both [n c h w], through the latent space."""
         return interpolate.interpolate(self.opened, start, end, steps, path)
 
     def interpolate_noise(
-        self, rows: int = 8, steps: int = 11, seed: int = 0, path: Path_ = "auto", *, label: str | None = None
+        self, rows: int = 8, steps: int = 11, seed: int = 0, path: PathKind = "auto", *, label: str | None = None
     ) -> Tensor:
         """Return images [rows steps c h w] of interpolated noise: row k is between the images 2k and 2k + 1 of the seed."""
         return interpolate.interpolate_noise(self.opened, rows, steps, seed, path, label=label)

@@ -72,7 +72,7 @@ def add_actions(parser: Parser, words: Sequence[str], actions: Mapping[str, Call
         parser.subcommands[name] = child
 
 
-def add_settings(
+def add_settings(  # noqa: PLR0917
     parser: argparse.ArgumentParser,
     title: str,
     config: type[Config],

@@ -28,7 +28,7 @@ _GROUPS: Mapping[str, str] = {
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 success, 1 failure or interruption, 2 wrong usage."""
-    # threads wait actively for a short time: a third faster than sleeping immediately, and less sensitive to load than the default
+    # threads wait actively for a short time: faster than sleeping immediately, and less sensitive to load than the default
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         return _run(list(sys.argv[1:] if words is None else words))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes
+from simulacra.core.capabilities import LatentSpace
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 from simulacra.metrics.measurement import Measurement
@@ -12,7 +12,7 @@ _CHUNK = 500
 THRESHOLD = 0.01
 
 
-def active_units(model: Encodes, split: Split, meter: Meter) -> Measurement:
+def active_units(model: LatentSpace, split: Split, meter: Meter) -> Measurement:
     """Measure active_units: dimensions whose code varies over a split by more than 0.01 (Burda et al. 2015, section 5.2)."""
     codes = []
     for batch in split.chunks(_CHUNK):

@@ -14,6 +14,7 @@ from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
 from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan, require
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_bytes
@@ -90,18 +91,18 @@ class EvaluationContext:
     def classes(self) -> int:
         """Number of classes that the model draws on request; 0 if it draws none."""
         model = self.trained.model
-        return model.classes if isinstance(model, Samples) else 0
+        return model.label_sizes[0] if isinstance(model, Samples) and len(model.label_sizes) == 1 else 0
 
     def images(self) -> Iterator[Tensor]:
         """Yield `settings.samples` generated images, some at once, in 256 levels."""
         for drawn, _ in self._noises():
-            yield self._generated(drawn, None)
+            yield self._generated(drawn, UNCONDITIONAL)
 
     def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield as many images of a conditional model with the classes asked for: class k mod K for image k."""
         for drawn, first in self._noises():
             labels = torch.arange(first, first + len(drawn)) % self.classes
-            yield self._generated(drawn, labels), labels
+            yield self._generated(drawn, Condition(labels)), labels
 
     def _noises(self) -> Iterator[tuple[Tensor, int]]:
         """Yield noise of all images, some at once, with the number of the first of them."""
@@ -110,12 +111,12 @@ class EvaluationContext:
         for start in range(0, count, _AT_ONCE):
             yield noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape), start
 
-    def _generated(self, drawn: Tensor, labels: Tensor | None) -> Tensor:
+    def _generated(self, drawn: Tensor, condition: Condition) -> Tensor:
         model = require(self.trained.model, Samples, "fidelity")
         with inference(self.trained.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(sample_in_batches(model, drawn, labels, self.plan))
-            return levels(model.generate(drawn, labels))
+                return levels(sample_in_batches(model, drawn, condition, self.plan))
+            return levels(model.generate(drawn, condition))
 
     def real(self, split: Split) -> Embedding:
         """Return features and classes of a split; they are kept in the cache."""

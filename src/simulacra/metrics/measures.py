@@ -8,7 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes, HasDiffusionBound, HasLikelihood, HasPosterior, Reconstructs, Samples, Translates
+from simulacra.core.capabilities import (
+    AMORTIZED_LATENT_SPACE,
+    Capability,
+    HasDiffusionBound,
+    HasLikelihood,
+    HasPosterior,
+    LatentSpace,
+    Need,
+    Reconstructs,
+    Samples,
+    Translates,
+)
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Meter
@@ -64,7 +75,7 @@ class Measure:
     """
 
     name: str
-    needs: type
+    needs: type[Capability] | Need[Any]
     settings: tuple[str, ...]
     cost: Callable[[EvaluationContext], str]
     take: Callable[[EvaluationContext], Findings]
@@ -79,7 +90,7 @@ def measures(data: Dataset) -> tuple[Measure, ...]:
     """
     return (
         Measure("reconstruction", Reconstructs, (), lambda s: f"{_tests(s)} reconstructions", _reconstruction),
-        Measure("latents", Encodes, (), lambda s: f"{len(_learned(s)) + len(s.split):,} encodings", _latents),
+        Measure("latents", AMORTIZED_LATENT_SPACE, (), lambda s: f"{len(_learned(s)) + len(s.split):,} encodings", _latents),
         Measure("bounds", HasLikelihood, ("seed",), lambda s: f"{_tests(s)} encodings and decodings", _bounds),
         Measure("translation", Translates, (), lambda s: f"{_tests(s)} translations and back, each way", _translation),
         Measure("classes", Translates, _JUDGED, lambda s: f"{_tests(s)} translations", _classes, why_not_judged, judges),
@@ -171,7 +182,7 @@ def _latents(context: EvaluationContext) -> Findings:
     missing = {}
     if isinstance(model, HasPosterior):
         with context.progress.task("active units", len(split), "images") as meter:
-            metrics["active_units"] = active_units(cast(Encodes, model), split, meter)
+            metrics["active_units"] = active_units(cast(LatentSpace, model), split, meter)
     else:
         missing["active_units"] = "needs HasPosterior"
     if classes < 2 or split.labels is None:
@@ -186,7 +197,7 @@ def _latents(context: EvaluationContext) -> Findings:
 
 
 def _encoded(context: EvaluationContext, split: Split) -> tuple[Tensor, Any]:
-    model = cast(Encodes, context.trained.model)
+    model = cast(LatentSpace, context.trained.model)
     with inference(context.trained.model), context.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
         codes = []
         for batch in split.chunks(_CHUNK):

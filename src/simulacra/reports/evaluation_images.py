@@ -51,8 +51,8 @@ def _nearest(opened: OpenedRun, evaluation: Evaluation | None, reason: str) -> R
         for pair in zip(generated.split(columns), real.split(columns), strict=True)
     )
     text = (
-        "Generated images, each above the nearest training image in the features of the evaluation. Of all generated images these "
-        f"are nearest: their distances are {min(ratios):.2f} to {max(ratios):.2f} times the usual distance of unseen real images. "
+        "Generated images, each above the nearest training image in the features of the evaluation. They are "
+        f"the nearest: their distances are {min(ratios):.2f} to {max(ratios):.2f} times the usual one of unseen real images. "
         "Identical pairs are memorized training images; similar pairs occur with a good model, too."
     )
     return ReportSection(title, order, (text,), rows)
@@ -81,7 +81,7 @@ def _classes(opened: OpenedRun, evaluation: Evaluation | None, reason: str) -> R
     more = found["of"] - len(rows)
     text = (
         "The first generated images (left) and test images (right) of each class, by the classifier of the evaluation. Look for "
-        "classes that are rare or missing, and for less variety than among real images. The classifier assigns every image to a class."
+        "classes that are rare or missing, and for less variety than among real images. Every image is assigned to a class."
         + (f" {more} more classes are not listed." if more else "")
     )
     return ReportSection(title, order, (text,), tuple(rows))

@@ -1,7 +1,7 @@
 """The run folder: the only interface between training and everything that uses a model. It knows every path in it.
 
-config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications), report.html;
-images saved during training: samples/, reconstructions/, translations/.
+config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
+report.html; images saved during training: samples/, reconstructions/, translations/.
 """
 
 import json
@@ -126,7 +126,7 @@ class Run:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Raise Unwritable where the folder was moved or removed, or where writing fails, with the command that continues the run.
+        """Raise Unwritable where the folder was moved, or where writing fails, with the command that continues the run.
 
         Without the first check, writing would create a partial run in the place of the folder.
         """
@@ -197,7 +197,7 @@ class Run:
 
 
 def _require_format(path: Path) -> None:
-    """Raise UsageError for a run of version 0.1, whose provenance has no format. Damaged files are reported when they are read."""
+    """Raise UsageError for a run of version 0.1, which has no format. Damaged files are reported when they are read."""
     try:
         content = json.loads((path / PROVENANCE).read_text())
         found = content.get("format", 1) if content["data"] else FORMAT

@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     quiet = Console() if not console.as_json else _WithoutResults()
     words = [str(path), *(f"--{name}={value}" for name, value in machine.items())]
     applications = [ApplicationCommand(name) for name in ("sample", "reconstruct", "interpolate")]
-    commands: list[Command] = [*applications, evaluate, report]  # type: ignore[list-item]
+    commands: list[Command] = [*applications, evaluate, report]
     for command in commands:
         parser = Parser(prog="simulacra")
         command.arguments(parser, words)
