@@ -46,15 +46,12 @@ def embed(image: Image.Image, alt: str, label: str = "", columns: int = 1) -> Em
 
 def embed_section(section: ReportSection) -> EmbeddedSection:
     """Return a section as part of the page."""
-    rows = tuple(tuple(_cell(figure, _columns(row)) for figure in row) for row in section.rows)
+    rows = tuple(tuple(_cell(figure, len(row)) for figure in row) for row in section.rows)
     return EmbeddedSection(section.title, section.anchor, section.text, rows, section.missing, section.bars, section.bar_unit)
 
 
-def _columns(row: tuple[Figure, ...]) -> int:
-    """Return how many images of equal width a row has room for; rows of images of different widths are as wide as their sum."""
-    widths = [figure.image.width for figure in row if figure.image is not None]
-    return len(widths) if len(set(widths)) == 1 else 1
-
-
 def _cell(figure: Figure, columns: int) -> EmbeddedImage | str:
-    return figure.label if figure.image is None else embed(figure.image, figure.alt, figure.label, columns)
+    """Return a figure as part of the page: of a pair at most half of the width, since rows of three or more share it by size."""
+    if figure.image is None:
+        return figure.label
+    return embed(figure.image, figure.alt, figure.label, columns if columns == 2 else 1)
