@@ -21,7 +21,7 @@ _NO_FEATURES = "the evaluation compares no features"  # as of points, whose dens
 
 def evaluation_sections(opened: OpenedRun, evaluation: Evaluation | None, problem: str) -> list[ReportSection]:
     """Return the sections of an evaluation. problem: why the data cannot be used, empty where they can."""
-    sections = [_steps(evaluation.pictures["step_costs"])] if evaluation and "step_costs" in evaluation.pictures else []
+    sections = [_steps(evaluation.pictures["diffusion_bound"])] if evaluation and "diffusion_bound" in evaluation.pictures else []
     if not supports(opened.model, Samples):
         return sections
     if evaluation is None:
