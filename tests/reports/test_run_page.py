@@ -140,7 +140,13 @@ def test_a_gan_has_samples_and_interpolations_between_noise(tmp_path):
 
 
 def test_as_many_real_as_generated_images_are_displayed(vae):
-    (real, generated), *_ = applications.find("sample").section(vae.opened).rows
+    draw = applications.find("sample").section
+    assert draw
+    section = draw(vae.opened)
+    assert section
+    (real, generated), *_ = section.rows
+    assert real.image
+    assert generated.image
     assert real.image.size == generated.image.size
 
 
