@@ -1,7 +1,5 @@
 """Evaluation from end to end, with models whose fault is known: collapsed, memorizing, and sane; and results that are kept."""
 
-import base64
-import io
 import json
 import shutil
 from dataclasses import replace
@@ -11,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import simulacra
@@ -23,13 +20,15 @@ from simulacra.evaluation.metric_table import newest
 from simulacra.features.extractor import Embedding
 from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
+from simulacra.images.section import ReportSection
+from simulacra.interfaces.api import Model
 from simulacra.interfaces.cli import main
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.image_positions import by_class
 from simulacra.metrics.measures import measures
 from simulacra.metrics.settings import EvaluateConfig
-from simulacra.reports.evaluation_images import exhibition
-from simulacra.runs.opened import OpenedRun, open_run
+from simulacra.reports.evaluation_images import evaluation_sections
+from simulacra.runs.opened import OpenedRun
 
 TINY = {"duration": "80", "batch": 64, "threads": 1, "precision": "float32", "device": "cpu"}
 SAMPLES = 600
@@ -68,17 +67,22 @@ def digits(cache) -> Dataset:
 def played(trained_vae, digits, tmp_path):
     """Return how to make a trained model that plays back images."""
 
-    def make(images: Tensor, shake: float = 0.0) -> OpenedRun:
+    def make(images: Tensor, shake: float = 0.0) -> Model:
         model = copied(trained_vae, digits, tmp_path)
-        model.model = cast(Any, Player(images, shake))
+        model.opened.model = cast(Any, Player(images, shake))
         return model
 
     return make
 
 
-def copied(trained: OpenedRun, data: Dataset, folder) -> OpenedRun:
+def copied(trained: Model, data: Dataset, folder) -> Model:
     shutil.copytree(trained.run.path, folder / "run", ignore=shutil.ignore_patterns("evaluation"))
-    return open_run(folder / "run", dataset=data)
+    return simulacra.open(folder / "run", dataset=data)
+
+
+def sections(model: Model, problem: str = "") -> dict[str, ReportSection]:
+    """Return the sections of the newest evaluation by their titles."""
+    return {section.title: section for section in evaluation_sections(model.opened, newest(model.run), problem)}
 
 
 def told(warnings):
@@ -129,11 +133,11 @@ def test_the_report_puts_the_very_image_under_each_copy(played, digits):
     images = model.sample(SAMPLES)
     for number, row in zip(found["generated"], found["train"], strict=True):
         assert torch.equal(images[number], digits.train[row : row + 1].head(1).images[0])
-    shown = exhibition(model, evaluation, "")
-    assert len(shown.neighbours) == 2
-    assert shown.ratios == pytest.approx((0, 0), abs=1e-3)
-    for picture in shown.neighbours:
-        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.source.partition(",")[2]))))
+    section = sections(model)["Nearest neighbours"]
+    assert len(section.rows) == 2
+    assert "0.00 to 0.00" in section.text[0]
+    for (figure,) in section.rows:
+        pixels = np.asarray(figure.image)
         side = (len(pixels) - GAP) // 2
         assert np.array_equal(pixels[:side], pixels[-side:])
 
@@ -143,12 +147,12 @@ def test_images_of_a_class_are_those_in_which_the_classifier_sees_it(played, dig
     assert labels is not None
     model = played(digits.validation[labels == 3].head(10**9).images)
     model.evaluate(samples=SAMPLES)
-    shown = exhibition(model, newest(model.run), "")
-    assert [row.name for row in shown.classes] == list(digits.spec.classes)
-    assert max(shown.classes, key=lambda row: row.share).name == digits.spec.classes[3]
-    assert sum(row.usual for row in shown.classes) == pytest.approx(1)
-    assert any(row.generated is None for row in shown.classes)
-    assert all(row.real is not None for row in shown.classes)
+    classes = sections(model)["Images by class"].rows
+    assert [generated.label.split(":")[0] for generated, _ in classes] == list(digits.spec.classes)
+    shares = [float(generated.label.split()[1]) for generated, _ in classes]
+    assert shares.index(max(shares)) == 3
+    assert any(generated.image is None for generated, _ in classes)
+    assert all(real.image is not None for _, real in classes)
 
 
 def test_positions_of_a_class_are_its_first_images_in_order():
@@ -164,7 +168,7 @@ def test_positions_of_a_class_are_its_first_images_in_order():
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (lambda model: None, "the model has not been evaluated yet"),
+        (lambda model: None, "not evaluated yet"),
         (lambda model: model.evaluate(samples=0, particles=2), "--samples 0 leaves it out"),
         (lambda model: model.evaluate(samples=50, particles=2), "at least 100 are needed"),
     ],
@@ -172,18 +176,17 @@ def test_positions_of_a_class_are_its_first_images_in_order():
 def test_pictures_that_are_absent_say_why(trained_vae, digits, tmp_path, prepare, reason):
     model = copied(trained_vae, digits, tmp_path)
     prepare(model)
-    shown = exhibition(model, newest(model.run), "")
-    assert reason in shown.no_neighbours
+    assert reason in sections(model)["Nearest neighbours"].missing
     page = model.report().read_text()
-    assert page.count("Not shown: ") == (1 if "100" in reason else 2)
+    assert page.count("Not available: ") == (1 if "100" in reason else 2)
 
 
 def test_an_evaluation_of_other_weights_is_not_drawn_with_these(played, digits):
     model = played(digits.train.head(300).images)
     model.evaluate(samples=SAMPLES)
-    other = open_run(model.run.path, dataset=digits)
-    assert exhibition(other, newest(other.run), "").no_neighbours == "the evaluation is of an earlier checkpoint"
-    assert exhibition(model, newest(model.run), "the disk is gone").no_classes == "the disk is gone"
+    other = simulacra.open(model.run.path, dataset=digits)
+    assert "of an earlier checkpoint" in sections(other)["Nearest neighbours"].missing
+    assert "the disk is gone" in sections(model, "the disk is gone")["Images by class"].missing
 
 
 def test_the_page_of_an_evaluated_run_shows_warnings_floors_neighbours_and_classes(trained_vae, digits, tmp_path):
@@ -192,13 +195,13 @@ def test_the_page_of_an_evaluated_run_shows_warnings_floors_neighbours_and_class
     assert result["warnings"]
     page = model.report().read_text()
     assert len(page) < 3e6
-    assert page.index('<p class="warning">') < page.index('<section id="numbers">')
+    assert page.index('<p class="warning">') < page.index('<section id="metrics">')
     assert page.count('<p class="warning">') == len(result["warnings"])
     floor = result["metrics"]["precision"]["protocol"]["real_against_real"]
     assert f'<td class="soft">{floor:.3g}</td>' in page
-    assert page.count("each above the training image that is nearest to it") == 2
-    assert page.count("Test images in which") == 10
-    assert "Not shown" not in page
+    assert page.count('each above the nearest training image"') == 2
+    assert page.count('alt="Test images of ') == 10
+    assert "Not available" not in page
 
 
 # --- results that are kept
@@ -295,7 +298,7 @@ def test_other_weights_are_measured_anew(model, taken):
     taken.clear()
     with torch.no_grad():
         next(model.model.parameters()).add_(1e-3)
-    del model.digest
+    del model.opened.digest
     model.evaluate(**QUICK)
     assert taken == ALL
 

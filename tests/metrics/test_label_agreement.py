@@ -35,8 +35,8 @@ def subject_of(trained_vae, monkeypatch):
     def context(shift=0, **settings):
         from simulacra.core.progress import SILENT
 
-        monkeypatch.setattr(trained_vae, "model", Memory(trained_vae.dataset.train, shift))
-        return EvaluationContext(trained_vae, EvaluateConfig.of({"samples": 300, **settings}), SILENT)
+        monkeypatch.setattr(trained_vae.opened, "model", Memory(trained_vae.dataset.train, shift))
+        return EvaluationContext(trained_vae.opened, EvaluateConfig.of({"samples": 300, **settings}), SILENT)
 
     return context
 

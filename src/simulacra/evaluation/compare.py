@@ -5,16 +5,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from simulacra.core.errors import UsageError
-from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.ranking import Place, Ranking, Result, compare
-from simulacra.images.grid import make_folder
 from simulacra.metrics.settings import EvaluateConfig
-from simulacra.reports.comparison_page import comparison_page
 from simulacra.runs.opened import OpenedRun, open_run
 
 _COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "better", "rank", "ties", "refused")
@@ -45,7 +42,12 @@ class Comparison:
         return text.getvalue()
 
 
-def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: EvaluateConfig, progress: Progress) -> Comparison:
+def compare_runs(
+    runs: Sequence[Path | str | OpenedRun],
+    settings: EvaluateConfig,
+    progress: Progress,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> Comparison:
     """Evaluate runs, each with the same settings, and rank them. What was measured before is not measured again.
 
     Raises UsageError for fewer than two runs, one that is given twice, or a folder that is none; and what `evaluate` raises.
@@ -55,7 +57,7 @@ def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: EvaluateConfi
         raise UsageError(f"a comparison takes two runs or more, and got {given}. 'simulacra evaluate RUN' measures a single one")
     names = labels([_path(run) for run in runs])
     opened = {
-        name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress)
+        name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress, device=device)
         for name, run in zip(names, runs, strict=True)
     }
     results = {}
@@ -63,17 +65,6 @@ def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: EvaluateConfi
         progress.message(f"{name} ({number} of {len(opened)})")
         results[name] = evaluate(trained, settings, progress)
     return Comparison(opened, results, compare(results))
-
-
-def write(comparison: Comparison, csv_file: Path | None, page_file: Path | None, progress: Progress) -> list[Path]:
-    """Write what is asked for, as CSV and as a page; return the paths. Raises Unwritable."""
-    written = []
-    for path, content in ((csv_file, comparison.csv), (page_file, lambda: comparison_page(comparison, progress))):
-        if path is not None:
-            make_folder(path.parent)
-            write_text(path, content())
-            written.append(path)
-    return written
 
 
 def labels(paths: Sequence[Path]) -> list[str]:

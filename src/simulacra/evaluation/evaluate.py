@@ -13,7 +13,7 @@ from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.evaluation.warnings import flags
 from simulacra.features.loading import why_not
-from simulacra.images.grid import make_folder
+from simulacra.images.files import make_folder
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.measures import Findings, Measure, measures

@@ -25,7 +25,7 @@ from simulacra.data.locations import cache_folder
 from simulacra.features.extractor import Embedding, Extractor
 from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.settings import EvaluateConfig
-from simulacra.runs.generation import facts, refined
+from simulacra.runs.generation import plan_facts, sample_in_batches
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
@@ -85,7 +85,7 @@ class EvaluationContext:
     @property
     def sampling_protocol(self) -> dict[str, Any]:
         """What the protocol of generated images says of how they were made."""
-        return {} if self.plan is None else facts(self.plan)
+        return {} if self.plan is None else plan_facts(self.plan)
 
     @property
     def classes(self) -> int:
@@ -115,7 +115,7 @@ class EvaluationContext:
         model = require(self.trained.model, Samples, "fidelity")
         with inference(self.trained.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(refined(model, drawn, condition, self.plan))
+                return levels(sample_in_batches(model, drawn, condition, self.plan))
             return levels(model.generate(drawn, condition))
 
     def real(self, split: Split) -> Embedding:

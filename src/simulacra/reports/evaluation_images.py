@@ -1,120 +1,111 @@
-"""Pictures of what an evaluation found worth looking at: suspected copies, and what is generated of each class."""
+"""Report sections of an evaluation: nearest training images, images by class, cost of the steps of a diffusion."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Samples
-from simulacra.core.eval_mode import inference
+from simulacra.core.capabilities import Samples, require, supports
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
 from simulacra.evaluation.metric_table import Evaluation
-from simulacra.reports.report_images import Picture, columns_of, drawing
+from simulacra.images.grid import image_grid
+from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.runs.opened import OpenedRun
 
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
-
-_SUSPECTS = 12  # in a row, of which there are two
-_NOTHING = "the evaluation compares nothing in features"  # as of points, which are compared with their law
-
-
-@dataclass(frozen=True)
-class OfClass:
-    """What is generated and what is real of one class, in pictures and as shares of all images; None where there is none."""
-
-    name: str
-    generated: Picture | None
-    real: Picture | None
-    share: float
-    usual: float
+_NEAREST, _BY_CLASS = 12, 10  # images in a row
+_NO_FEATURES = "the evaluation compares no features"  # as of points, whose density is known
 
 
-@dataclass(frozen=True)
-class Exhibition:
-    """The pictures, or why there are none. ratios: lowest and highest distance of those shown, over that of unseen images."""
-
-    neighbours: tuple[Picture, ...] = ()
-    ratios: tuple[float, float] = (0.0, 0.0)
-    no_neighbours: str = ""
-    classes: tuple[OfClass, ...] = ()
-    more_classes: int = 0
-    no_classes: str = ""
-
-
-def exhibition(trained: "OpenedRun", evaluation: Evaluation | None, problem: str) -> Exhibition:
-    """Return the pictures of an evaluation. problem: why the data cannot be used, if they cannot."""
-    reason = _why_none(trained, evaluation, problem)
-    if reason or evaluation is None:
-        return Exhibition(no_neighbours=reason, no_classes=reason)
-    found, missing = evaluation.pictures, evaluation.missing
-    shown: dict[str, Any] = {}
-    if "suspects" in found:
-        pictures, ratios = _neighbours(trained, found["suspects"])
-        shown |= {"neighbours": pictures, "ratios": ratios}
-    else:
-        shown["no_neighbours"] = missing.get("nearest_train_ratio", missing.get("fidelity", _NOTHING))
-    if "classes" in found:
-        rows = _classes(trained, found["classes"])
-        shown |= {"classes": rows, "more_classes": found["classes"]["of"] - len(rows)}
-    else:
-        shown["no_classes"] = missing.get("class_kl", missing.get("fidelity", _NOTHING))
-    return Exhibition(**shown)
-
-
-def _why_none(trained: "OpenedRun", evaluation: Evaluation | None, problem: str) -> str:
+def evaluation_sections(opened: OpenedRun, evaluation: Evaluation | None, problem: str) -> list[ReportSection]:
+    """Return the sections of an evaluation. problem: why the data cannot be used, empty where they can."""
+    sections = [_steps(evaluation.pictures["diffusion_bound"])] if evaluation and "diffusion_bound" in evaluation.pictures else []
+    if not supports(opened.model, Samples):
+        return sections
     if evaluation is None:
-        return "the model has not been evaluated yet"
-    if evaluation.weights != trained.digest:
-        return "the evaluation is of an earlier checkpoint"
-    return problem
+        reason = f"the model is not evaluated yet: 'simulacra evaluate {opened.run.path}' does it"
+    elif evaluation.weights != opened.digest:
+        reason = f"the evaluation is of an earlier checkpoint: 'simulacra evaluate {opened.run.path}' repeats it"
+    else:
+        reason = problem
+    return [_nearest(opened, evaluation, reason), _classes(opened, evaluation, reason), *sections]
 
 
-def _neighbours(trained: "OpenedRun", found: Mapping[str, Any]) -> tuple[tuple[Picture, ...], tuple[float, float]]:
-    """Return strips, each a row of generated images above the training images that they are nearest to."""
-    columns = columns_of(trained.spec, _SUSPECTS)
+def _nearest(opened: OpenedRun, evaluation: Evaluation | None, reason: str) -> ReportSection:
+    title, order = "Nearest neighbours", 50
+    if evaluation is None or reason or "suspects" not in evaluation.pictures:
+        absent = evaluation.missing if evaluation else {}
+        missing = reason or absent.get("nearest_train_ratio", absent.get("fidelity", _NO_FEATURES))
+        return ReportSection(title, order, missing=f"Not available: {missing}.")
+    found = evaluation.pictures["suspects"]
+    columns = columns_for(opened.spec.shape, _NEAREST)
     count = min(2 * columns, len(found["generated"]) // columns * columns) or len(found["generated"])
-    made = _generated(trained, found["seed"], found["generated"][:count])
-    known = _real(trained.dataset.train, found["train"][:count])
-    strips = zip(made.split(columns), known.split(columns), strict=True)
-    alt = "Generated images, each above the training image that is nearest to it"
+    generated = _generated(opened, found["seed"], found["generated"][:count])
+    real = _real(opened.dataset.train, found["train"][:count])
     ratios = found["ratios"][:count]
-    return tuple(drawing(torch.cat(pair), len(pair[0]), alt) for pair in strips), (min(ratios), max(ratios))
+    alt = "Generated images, each above the nearest training image"
+    rows = tuple(
+        (Figure(image_grid(torch.cat(pair), len(pair[0])), alt),)
+        for pair in zip(generated.split(columns), real.split(columns), strict=True)
+    )
+    text = (
+        "Generated images, each above the nearest training image in the features of the evaluation. They are "
+        f"the nearest: their distances are {min(ratios):.2f} to {max(ratios):.2f} times the usual one of unseen real images. "
+        "Identical pairs are memorized training images; similar pairs occur with a good model, too."
+    )
+    return ReportSection(title, order, (text,), rows)
 
 
-def _classes(trained: "OpenedRun", found: Mapping[str, Any]) -> tuple[OfClass, ...]:
-    columns = columns_of(trained.spec, 10)
+def _classes(opened: OpenedRun, evaluation: Evaluation | None, reason: str) -> ReportSection:
+    title, order = "Images by class", 55
+    if evaluation is None or reason or "classes" not in evaluation.pictures:
+        absent = evaluation.missing if evaluation else {}
+        return ReportSection(
+            title, order, missing=f"Not available: {reason or absent.get('class_kl', absent.get('fidelity', _NO_FEATURES))}."
+        )
+    found = evaluation.pictures["classes"]
+    columns = columns_for(opened.spec.shape, _BY_CLASS)
     rows = []
     for label, name in enumerate(found["names"]):
-        made, real = found["generated"][label][:columns], found["real"][label][:columns]
+        generated = _generated(opened, found["seed"], found["generated"][label][:columns])
+        real = _real(opened.dataset.test, found["real"][label][:columns])
         share, usual = found["shares"][label]
         rows.append(
-            OfClass(
-                name,
-                _strip(_generated(trained, found["seed"], made), f"Generated images in which {name} is seen"),
-                _strip(_real(trained.dataset.test, real), f"Test images in which {name} is seen"),
-                share,
-                usual,
+            (
+                _strip(generated, f"Generated images of {name}", f"{name}: {100 * share:.1f} % of generated images"),
+                _strip(real, f"Test images of {name}", f"{name}: {100 * usual:.1f} % of real images"),
             )
         )
-    return tuple(rows)
+    more = found["of"] - len(rows)
+    text = (
+        "The first generated images (left) and test images (right) of each class, by the classifier of the evaluation. Look for "
+        "classes that are rare or missing, and for less variety than among real images. Every image is assigned to a class."
+        + (f" {more} more classes are not listed." if more else "")
+    )
+    return ReportSection(title, order, (text,), tuple(rows))
 
 
-def _strip(images: Tensor, alt: str) -> Picture | None:
-    return drawing(images, len(images), alt, shares=2) if len(images) else None
+def _steps(costs: Mapping[str, Any]) -> ReportSection:
+    text = (
+        "Bits per dimension of the variational bound in twenty intervals of the reverse process, from the image (left) to noise "
+        f"(right). The noisiest level adds {costs['prior']:.4f} bits and the least noisy one {costs['decoder']:.3f} bits."
+    )
+    return ReportSection("Terms of the diffusion bound", 57, (text,), bars=tuple(costs["steps"]), bar_unit="bits per dimension")
 
 
-def _generated(trained: "OpenedRun", seed: int, positions: Sequence[int]) -> Tensor:
+def _strip(images: Tensor, alt: str, label: str) -> Figure:
+    return Figure(image_grid(images, len(images)) if len(images) else None, alt, label)
+
+
+def _generated(opened: OpenedRun, seed: int, positions: Sequence[int]) -> Tensor:
     """Return the generated images of these numbers: float [n c h w]."""
-    model = cast(Samples, trained.model)
+    model = require(opened.model, Samples, "sampling")
     if not positions:
-        return torch.empty(0, *trained.spec.shape)
+        return torch.empty(0, *opened.spec.shape)
     drawn = torch.cat([noise(seed, position, 1, model.noise_shape) for position in positions])
-    with inference(trained.model):
-        return model.generate(drawn)
+    return opened.apply(model.generate, drawn)
 
 
 def _real(split: Split, positions: Sequence[int]) -> Tensor:

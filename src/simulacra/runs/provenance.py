@@ -1,4 +1,4 @@
-"""Where a run comes from: what anyone needs to repeat it."""
+"""Provenance: everything that is needed to repeat a run."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
-    """Return what is known of the data; of several domains, the shape and counts of the first, and all of each by its name."""
+    """Return name, digest, shape and counts of the data; of several domains those of the first, and of each by its name."""
     spec = dataset.spec
     facts: dict[str, Any] = {
         "name": dataset.name,
@@ -57,7 +57,7 @@ def now() -> str:
 
 
 def _commit() -> str:
-    """Return the commit of the source tree that runs, with `+changes` if it has any; empty outside of one."""
+    """Return the commit of the source tree, with `+changes` if files differ from it; empty outside of a repository."""
     folder = Path(__file__).parent
     try:
         head = _git(folder, "rev-parse", "HEAD")

@@ -22,10 +22,12 @@ from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.loop import Trainer
 from simulacra.engine.tracking import Tracking, tracking
-from simulacra.images import grid as pictures
+from simulacra.images.files import save_png
+from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
+from simulacra.runs.translation import source_domain, translate_cycle
 from simulacra.training.diversity import sample_diversity, sample_size
 from simulacra.training.monitors import TrainingHistory, training_warnings
 
@@ -103,16 +105,16 @@ class RunObserver:
         self.tracking.scalars(kind, record)
 
     def _save_images(self, family: Family, trainer: Trainer) -> None:
-        name, count = f"step_{trainer.step:08d}.png", pictures.enough(self.run.spec.shape)
+        name, count = f"step_{trainer.step:08d}.png", overview_count(self.run.spec.shape)
         if isinstance(family, Samples):
             drawn = noise(trainer.settings.seed, 0, count, family.noise_shape).to(model_device(family))
-            path = pictures.save(pictures.picture_of(family.generate(drawn).cpu(), 8), self.run.samples / name)
+            path = save_png(image_grid(family.generate(drawn).cpu(), 8), self.run.samples / name)
             self.tracking.image(trainer.step, path)
         if isinstance(family, Reconstructs):
             originals = self.validation.head(count // 2).to(model_device(family))
             reconstructions = family.reconstruct(originals.images, model_condition(family, originals))
-            pairs = pictures.picture_of_pairs(originals.images.cpu(), reconstructions.cpu(), 8)
-            path = pictures.save(pairs, self.run.path / "reconstructions" / name)
+            pairs = grid_of_rows((originals.images.cpu(), reconstructions.cpu()), 8)
+            path = save_png(pairs, self.run.reconstructions / name)
             self.tracking.image(trainer.step, path)
         if isinstance(family, Translates):
             for to in family.domains:
@@ -120,12 +122,10 @@ class RunObserver:
 
     def _save_translations(self, family: Translates, to: str, trainer: Trainer) -> None:
         """Save images, their translations, and the translations of these back to the first domain, in rows."""
-        source = next(name for name in family.domains if name != to)
-        images = self.domains[source].head(pictures.enough(self.run.spec.domain(source).shape) // 4).images
-        translated = family.translate(images.to(model_device(trainer.evaluated)), to)
-        rows = (images, translated.cpu(), family.translate(translated, source).cpu())
-        folder = self.run.path / "translations" / f"to_{to}"
-        path = pictures.save(pictures.picture_of_rows(rows, 8), folder / f"step_{trainer.step:08d}.png")
+        source = source_domain(family, to)
+        images = self.domains[source].head(overview_count(self.run.spec.domain(source).shape) // 4).images
+        rows = [row.cpu() for row in translate_cycle(family, images.to(model_device(trainer.evaluated)), to)]
+        path = save_png(grid_of_rows(rows, 8), self.run.translations(to) / f"step_{trainer.step:08d}.png")
         self.tracking.image(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
