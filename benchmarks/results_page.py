@@ -19,12 +19,13 @@ from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
 from simulacra.data.sources import located
 from simulacra.engine.settings import OF_THE_MACHINE
-from simulacra.evaluation.evaluate import evaluate
-from simulacra.evaluation.protocols import protocols
+from simulacra.evaluation.evaluate import measured
+from simulacra.evaluation.metric_table import protocol_lines
+from simulacra.evaluation.settings import require_applicable
 from simulacra.images import grid as pictures
-from simulacra.metrics.catalogue import entry
+from simulacra.metrics import quantity
 from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.metrics.settings import SharedSettings
 from simulacra.reports.run_page import duration
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 
@@ -53,7 +54,7 @@ _WIDE, _ACROSS = 1040, 16  # pixels, and images, in a row of a picture
 _ROUNDING = 1e-9  # of a number: a smaller spread is that of sums in another order
 
 
-def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: EvaluateConfig, progress: Progress) -> list[Row]:
+def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: SharedSettings, progress: Progress) -> list[Row]:
     """Evaluate runs, write their rows into the page and into the JSON file beside it, and return all rows of the page.
 
     Runs whose settings differ in nothing but the seed, and in where they were computed, are one row; its name is that of the
@@ -64,9 +65,10 @@ def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: Ev
         raise UsageError(f"results are of test images, and --split is {settings.split}: leave it out")
     text = _text(page)
     rows = _stored(page)
+    require_applicable(settings, [(trained.run.config.family, trained.model) for trained in runs])
     for name, group in grouped(runs, recipes).items():
         progress.message(f"{name}: {len(group)} run{'s' if len(group) > 1 else ''}")
-        found = [evaluate(trained, settings, progress) for trained in group]
+        found = [measured(trained, settings, progress) for trained in group]
         recipe = _link(recipes / f"{name}.toml", page)
         rows[name] = {"name": name, "recipe": recipe, **row(group, found), "picture": _draw(group[0], name, page)}
     kept = sorted(rows.values(), key=lambda held: (held["data"]["name"], held["name"]))
@@ -203,7 +205,7 @@ def _block(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     shown = [name for name in COLUMNS if any(name in held["metrics"] for held in rows)]
-    titles = ["recipe", "data", "seeds", *(entry(name).title + _ARROWS[entry(name).better] for name in shown)]
+    titles = ["recipe", "data", "seeds", *(quantity(name).title + _ARROWS[quantity(name).better] for name in shown)]
     titles += ["training", "parameters", "hardware"]
     lines = [_cells(titles), _cells(["---"] * len(titles))]
     for held in rows:
@@ -259,7 +261,7 @@ def _section(held: Row) -> str:
 def _protocols(held: Row) -> str:
     """Return how the numbers of a row in the table were measured, those alike together."""
     shown = {name: held["metrics"][name] for name in COLUMNS if name in held["metrics"]}
-    lines = protocols(shown, lambda name: entry(name).title.partition(",")[0])
+    lines = protocol_lines(shown, lambda name: quantity(name).title.partition(",")[0])
     data = f"On {held['data']['n']:,} {held['data']['split']} images of {held['data']['name']}."
     return "\n".join([data, "", *(f"- {line}" for line in lines)])
 

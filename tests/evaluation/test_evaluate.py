@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from simulacra.metrics.image_positions import by_class
+from simulacra.metrics.measures import measures
 from torch import Tensor, nn
 
 import simulacra
@@ -24,8 +26,6 @@ from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
 from simulacra.interfaces.cli import main
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.image_positions import by_class
-from simulacra.metrics.measures import measures
 from simulacra.metrics.settings import EvaluateConfig
 from simulacra.reports.evaluation_images import exhibition
 from simulacra.runs.opened import OpenedRun, open_run

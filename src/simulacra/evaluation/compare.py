@@ -1,4 +1,4 @@
-"""Several trained models under one evaluation: their numbers, ranked, as JSON, as CSV and as a page."""
+"""Comparison of trained models: their numbers with equal settings, ranked, as JSON and CSV."""
 
 import csv
 import io
@@ -10,11 +10,11 @@ from typing import Any
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
-from simulacra.evaluation.evaluate import evaluate
+from simulacra.evaluation.evaluate import measured
 from simulacra.evaluation.ranking import Place, Ranking, Result, compare
+from simulacra.evaluation.settings import require_applicable
 from simulacra.images.grid import make_folder
-from simulacra.metrics.settings import EvaluateConfig
-from simulacra.reports.comparison_page import comparison_page
+from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.opened import OpenedRun, open_run
 
 _COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "better", "rank", "ties", "refused")
@@ -22,14 +22,14 @@ _COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "bet
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by a short name each, what `evaluate` says of each, and how their numbers rank."""
+    """Runs by short names, the result of `evaluate` for each, and the rankings of their numbers."""
 
     runs: Mapping[str, OpenedRun]
     results: Mapping[str, Result]
     rankings: tuple[Ranking, ...]
 
     def table(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return the comparison, ready for JSON."""
         return {
             "runs": {name: _facts(result) for name, result in self.results.items()},
             "settings": next(iter(self.results.values()))["settings"],
@@ -37,7 +37,7 @@ class Comparison:
         }
 
     def csv(self) -> str:
-        """Return one line for every metric of every run, under a line of names."""
+        """Return one line for every metric of every run, below a header."""
         text = io.StringIO()
         lines = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         lines.writeheader()
@@ -45,39 +45,37 @@ class Comparison:
         return text.getvalue()
 
 
-def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: EvaluateConfig, progress: Progress) -> Comparison:
-    """Evaluate runs, each with the same settings, and rank them. What was measured before is not measured again.
+def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: SharedSettings, progress: Progress) -> Comparison:
+    """Evaluate runs with equal settings and rank them. Cached results are not measured again.
 
-    Raises UsageError for fewer than two runs, one that is given twice, or a folder that is none; and what `evaluate` raises.
+    Raises UsageError for fewer than two runs, for a run that is given twice, for a folder that is no run, and for settings that
+    apply to none of the models; and the errors of `evaluate`.
     """
     if len(runs) < 2:
         given = f"only {_path(runs[0])}" if runs else "none"
-        raise UsageError(f"a comparison takes two runs or more, and got {given}. 'simulacra evaluate RUN' measures a single one")
+        raise UsageError(f"got {given}, expected two runs or more to compare. 'simulacra evaluate RUN' measures a single one")
     names = labels([_path(run) for run in runs])
     opened = {
         name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress)
         for name, run in zip(names, runs, strict=True)
     }
+    require_applicable(settings, [(run.run.config.family, run.model) for run in opened.values()])
     results = {}
-    for number, (name, trained) in enumerate(opened.items(), 1):
+    for number, (name, run) in enumerate(opened.items(), 1):
         progress.message(f"{name} ({number} of {len(opened)})")
-        results[name] = evaluate(trained, settings, progress)
+        results[name] = measured(run, settings, progress)
     return Comparison(opened, results, compare(results))
 
 
-def write(comparison: Comparison, csv_file: Path | None, page_file: Path | None, progress: Progress) -> list[Path]:
-    """Write what is asked for, as CSV and as a page; return the paths. Raises Unwritable."""
-    written = []
-    for path, content in ((csv_file, comparison.csv), (page_file, lambda: comparison_page(comparison, progress))):
-        if path is not None:
-            make_folder(path.parent)
-            write_text(path, content())
-            written.append(path)
-    return written
+def write_csv(comparison: Comparison, path: Path) -> Path:
+    """Write a comparison as CSV and return the path; folders are created. Raises Unwritable."""
+    make_folder(path.parent)
+    write_text(path, comparison.csv())
+    return path
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """Return a short name for each folder: its own, with as many above it as tell apart those that are called the same.
+    """Return a short name for each folder: its own, preceded by as many parents as distinguish it from folders of the same name.
 
     Raises UsageError where a folder is given twice.
 
@@ -86,7 +84,7 @@ def labels(paths: Sequence[Path]) -> list[str]:
     """
     whole = [path.resolve() for path in paths]
     if twice := [str(path) for number, path in enumerate(paths) if whole[number] in whole[:number]]:
-        raise UsageError(f"{twice[0]} is given twice: a comparison takes different runs")
+        raise UsageError(f"{twice[0]} is given twice, expected different runs")
     return [_shortest(path, [other for other in whole if other != path]) for path in whole]
 
 
@@ -102,7 +100,7 @@ def _path(run: Path | str | OpenedRun) -> Path:
     return run.run.path if isinstance(run, OpenedRun) else Path(run)
 
 
-# --- as plain facts
+# --- JSON and CSV
 
 
 def _facts(result: Result) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from simulacra.data.domains import together
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE
-from simulacra.evaluation.compare import compare_runs, write
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.evaluation.compare import compare_runs, write_csv
+from simulacra.evaluation.settings import evaluation_settings
+from simulacra.reports.comparison_page import write_page
 from simulacra.runs.opened import OpenedRun, open_run
 from simulacra.runs.settings import read_recipe, resolve
 from simulacra.training.train import default_folder
@@ -72,8 +73,11 @@ def compare(
 
     html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
     """
-    comparison = compare_runs(runs, EvaluateConfig.of(settings), progress)
-    write(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
+    comparison = compare_runs(runs, evaluation_settings(settings), progress)
+    if csv:
+        write_csv(comparison, Path(csv))
+    if html:
+        write_page(comparison, Path(html), progress)
     return comparison.table()
 
 

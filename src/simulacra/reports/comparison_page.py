@@ -5,14 +5,17 @@ Here the facts are gathered; the words and the looks are in `compare.html.jinja`
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from simulacra.core.capabilities import Reconstructs, Samples
+from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.ranking import Ranking, refusals
-from simulacra.metrics.catalogue import entry
+from simulacra.images.grid import make_folder
+from simulacra.metrics import quantity
 from simulacra.reports.page import page
 from simulacra.reports.report_images import Picture, drawing, grid_size
 from simulacra.reports.run_page import duration
@@ -54,6 +57,13 @@ class Strip:
     data: str
     real: Picture
     columns: tuple[Column, ...]
+
+
+def write_page(comparison: "Comparison", path: Path, progress: Progress) -> Path:
+    """Write the page of a comparison and return its path; folders are created. Raises Unwritable."""
+    make_folder(path.parent)
+    write_text(path, comparison_page(comparison, progress))
+    return path
 
 
 def comparison_page(comparison: "Comparison", progress: Progress) -> str:
@@ -102,7 +112,7 @@ def _head(name: str, number: int, comparison: "Comparison") -> dict[str, Any]:
 
 def _row(ranking: Ranking, runs: Sequence[str]) -> dict[str, Any]:
     """Return one metric over all runs."""
-    about = entry(ranking.metric)
+    about = quantity(ranking.metric)
     spans = _spans(ranking)
     return {
         "metric": ranking.metric,

@@ -18,6 +18,7 @@ from simulacra.reports.report_images import Picture, columns_of, drawing
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
 
+_ARTIFACTS = {"suspects": "memorization", "classes": "class_histogram"}  # names of the metrics that stored them
 _SUSPECTS = 12  # in a row, of which there are two
 _NOTHING = "the evaluation compares nothing in features"  # as of points, which are compared with their law
 
@@ -50,18 +51,19 @@ def exhibition(trained: "OpenedRun", evaluation: Evaluation | None, problem: str
     reason = _why_none(trained, evaluation, problem)
     if reason or evaluation is None:
         return Exhibition(no_neighbours=reason, no_classes=reason)
-    found, missing = evaluation.pictures, evaluation.missing
+    stored, missing = evaluation.artifacts, evaluation.missing
+    found = {name: stored[metric] for name, metric in _ARTIFACTS.items() if metric in stored}
     shown: dict[str, Any] = {}
     if "suspects" in found:
         pictures, ratios = _neighbours(trained, found["suspects"])
         shown |= {"neighbours": pictures, "ratios": ratios}
     else:
-        shown["no_neighbours"] = missing.get("nearest_train_ratio", missing.get("fidelity", _NOTHING))
+        shown["no_neighbours"] = missing.get("nearest_train_ratio", missing.get("memorization", _NOTHING))
     if "classes" in found:
         rows = _classes(trained, found["classes"])
         shown |= {"classes": rows, "more_classes": found["classes"]["of"] - len(rows)}
     else:
-        shown["no_classes"] = missing.get("class_kl", missing.get("fidelity", _NOTHING))
+        shown["no_classes"] = missing.get("class_kl", missing.get("class_histogram", _NOTHING))
     return Exhibition(**shown)
 
 

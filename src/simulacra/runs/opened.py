@@ -217,9 +217,9 @@ class OpenedRun:
         What was measured before is not measured again. Raises UsageError, DataError.
         """
         from simulacra.evaluation.evaluate import evaluate
-        from simulacra.metrics.settings import EvaluateConfig
+        from simulacra.evaluation.settings import evaluation_settings
 
-        return evaluate(self, EvaluateConfig.of(settings), progress)
+        return evaluate(self, evaluation_settings(settings), progress)
 
     def report(self, progress: Progress = SILENT) -> Path:
         """Write `report.html` and return its path."""

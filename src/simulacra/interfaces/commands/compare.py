@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
-from simulacra.metrics.settings import EvaluateConfig
 
 if TYPE_CHECKING:
     from simulacra.evaluation.compare import Comparison
@@ -34,15 +33,20 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, two or more")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line for every metric of every run")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the numbers, and pictures side by side")
-    add_settings(parser, "the evaluation", EvaluateConfig)
+    from simulacra.evaluation.settings import evaluate_config
+
+    add_settings(parser, "the evaluation", evaluate_config())
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
-    from simulacra.evaluation.compare import compare_runs, write
+    from simulacra.evaluation.compare import compare_runs, write_csv
+    from simulacra.evaluation.settings import evaluate_config, evaluation_settings
+    from simulacra.reports.comparison_page import write_page
 
-    comparison = compare_runs(parsed.runs, EvaluateConfig.of(given(parsed, EvaluateConfig)), console)
-    written = write(comparison, parsed.csv, parsed.html, console)
+    comparison = compare_runs(parsed.runs, evaluation_settings(given(parsed, evaluate_config())), console)
+    written = [write_csv(comparison, parsed.csv)] if parsed.csv else []
+    written += [write_page(comparison, parsed.html, console)] if parsed.html else []
     console.result(comparison.table(), lambda: "\n".join([_text(comparison), *(f"written: {path}" for path in written)]))
     return 0
 
@@ -125,7 +129,10 @@ def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     for name, letter in letters.items():
         for fact in comparison.results[name]["not_applicable"].items():
             missing.setdefault(fact, []).append(letter)
-    lines += [f"not measured in {', '.join(runs)}: {metric}: {reason}" for (metric, reason), runs in missing.items()]
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), runs in missing.items():
+        grouped.setdefault((", ".join(runs), reason), []).append(metric)
+    lines += [f"not measured in {runs}: {', '.join(metrics)}: {reason}" for (runs, reason), metrics in grouped.items()]
     for name, letter in letters.items():
         lines += [f"warning, {letter}: {sentence}" for sentence in comparison.results[name]["warnings"]]
     return lines

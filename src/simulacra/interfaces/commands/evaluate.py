@@ -13,7 +13,6 @@ from typing import Any
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
-from simulacra.metrics.settings import EvaluateConfig
 
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
@@ -28,25 +27,31 @@ EXAMPLES = examples(
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    add_settings(parser, "the evaluation", EvaluateConfig)
+    from simulacra.evaluation.settings import evaluate_config
+
+    add_settings(parser, "the evaluation", evaluate_config())
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Evaluate."""
+    from simulacra.evaluation.settings import evaluate_config
     from simulacra.runs.opened import open_run
 
-    result = open_run(parsed.run, progress=console).evaluate(console, **given(parsed, EvaluateConfig))
+    result = open_run(parsed.run, progress=console).evaluate(console, **given(parsed, evaluate_config()))
     console.result(result, lambda: _text(result))
     return 0
 
 
 def _text(result: dict[str, Any]) -> str:
-    from simulacra.evaluation.protocols import protocols
+    from simulacra.evaluation.metric_table import protocol_lines
 
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
     rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
-    missing = [f"not measured: {name}: {reason}" for name, reason in result["not_applicable"].items()]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result["not_applicable"].items():
+        reasons.setdefault(reason, []).append(name)
+    missing = [f"not measured: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
     return "\n".join(
         [
@@ -54,7 +59,7 @@ def _text(result: dict[str, Any]) -> str:
             "",
             table(("metric", "value", "n", ""), rows),
             "",
-            *protocols(result["metrics"]),
+            *protocol_lines(result["metrics"]),
             *_few(result["metrics"]),
             *missing,
             *warnings,
@@ -75,8 +80,8 @@ def _note(item: Mapping[str, Any]) -> str:
     notes = ["few samples, see below"] if "few_samples" in protocol else []
     if "real_against_real" in protocol:
         notes.append(f"real images reach {protocol['real_against_real']:.4g}")
-    elif "same_law" in protocol:
-        notes.append(f"a perfect model reaches {protocol['same_law']:.4g}")
+    elif "expected_for_equal_distributions" in protocol:
+        notes.append(f"expected for equal distributions: {protocol['expected_for_equal_distributions']:.4g}")
     return "; ".join(notes)
 
 
