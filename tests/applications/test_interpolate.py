@@ -58,7 +58,7 @@ def test_models_that_encode_go_between_test_images_unless_asked_otherwise(gans, 
 @pytest.mark.parametrize(
     ("ways", "kind", "message"),
     [
-        (Ways(between="images"), NotApplicable, "not applicable to GAN: it needs Encodes and Decodes. Use --between noise"),
+        (Ways(between="images"), NotApplicable, "not applicable to GAN: it needs a latent space. Use --between noise"),
         (Ways(label="7"), NotApplicable, "a label is not applicable to this GAN"),
         (Ways(steps=1), UsageError, "steps is 1, expected at least 2: the two ends"),
         (Ways(rows=0), UsageError, "rows is 0, expected at least 1"),
@@ -73,7 +73,7 @@ def test_what_a_gan_cannot_do_is_refused_with_the_remedy(gans, ways, kind, messa
 @pytest.mark.parametrize(
     ("ways", "kind", "message"),
     [
-        (Ways(between="noise"), NotApplicable, "not applicable to Autoencoder: it needs Samples"),
+        (Ways(between="noise"), NotApplicable, "not applicable to Autoencoder: it needs sampling"),
         (Ways(label="7"), UsageError, "--label 7 is for ways between noise"),
         (Ways(rows=200), UsageError, "rows is 200, expected between 1 and 148, half of the images in the test set"),
     ],

@@ -227,7 +227,7 @@ def test_what_cannot_be_translated_is_refused_in_words(capsys, model, words, cod
 def test_a_model_without_domains_does_not_translate(capsys, trained_vae):
     code, _, err = run(capsys, "translate", trained_vae.run.path, "--to", "b")
     assert code == 2
-    assert "translation is not applicable to VAE: it needs Translates" in err
+    assert "translation is not applicable to VAE: it needs translation" in err
 
 
 @pytest.mark.parametrize("name", ["cyclegan", "vae"])

@@ -8,7 +8,7 @@ in alternation and repeated, moves at once with three losses, and unpaired domai
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ from simulacra import families
 from simulacra.core import capabilities
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.batch_source import BatchSource, UnpairedBatches
-from simulacra.core.condition import Condition
-from simulacra.core.config import Config, option
+from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.config import Config, option, options
 from simulacra.core.family import Family, FamilyFactory, Loss, Turn
-from simulacra.core.randomness import generator, reseed, stream
+from simulacra.core.randomness import generator, noise, reseed, stream
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 
@@ -67,6 +67,7 @@ class Case:
     name: str
     preset: str = ""
     spec: DataSpec = SMALL
+    conditional: bool = False
 
     def __str__(self) -> str:
         """Return the name of the test's parameter, as in vae:dense-1x8x8."""
@@ -77,7 +78,8 @@ class Case:
     def config(self) -> Config:
         """The settings of the preset; where noise is refined to images step by step, in few steps."""
         few = {"sampling_steps": 3} if issubclass(self.kind, capabilities.SamplesIteratively) else {}
-        return self.kind.Config.of({**self.kind.presets.get(self.preset, {}), **few})
+        given = {"conditional": True} if self.conditional else {}
+        return self.kind.Config.of({**self.kind.presets.get(self.preset, {}), **few, **given})
 
     def new(self, seed: int = 0) -> Family:
         """Return the family with the fresh weights of a seed; the caller's generator is left alone."""
@@ -234,10 +236,16 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
     "sampling_case": lambda: able(capabilities.Samples),
     "refining_case": lambda: able(capabilities.SamplesIteratively),
     "restoring_case": lambda: able(capabilities.Restores),
-    "inverting_case": lambda: able(capabilities.Inverts),
-    "encoding_case": lambda: able(capabilities.Encodes),
-    "decoding_case": lambda: able(capabilities.Decodes),
-    "coding_case": lambda: able(capabilities.Encodes, capabilities.Decodes),
+    "latent_case": lambda: able(capabilities.LatentSpace),
+    "amortized_case": lambda: able(capabilities.AMORTIZED_LATENT_SPACE),
+    "inverting_case": lambda: tuple(
+        case
+        for case in able(capabilities.LatentSpace)
+        if not capabilities.supports(case.kind, capabilities.AMORTIZED_LATENT_SPACE)
+    ),
+    "conditional_case": lambda: tuple(
+        Case(kind, name, conditional=True) for name, kind in FAMILIES if "conditional" in _settings(kind)
+    ),
     "reconstructing_case": lambda: able(capabilities.Reconstructs),
     "inferring_case": lambda: able(capabilities.HasPosterior),
     "scoring_case": lambda: able(capabilities.HasLikelihood),
@@ -246,9 +254,13 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
 }
 
 
-def able(*wanted: type) -> tuple[Case, ...]:
-    """Return the cases of the families that state all these capabilities in their class header."""
-    return tuple(case for case in BY_PRESET + BY_SHAPE if all(issubclass(case.kind, item) for item in wanted))
+def able(need: type[capabilities.Capability] | capabilities.Need[Any]) -> tuple[Case, ...]:
+    """Return the cases of the families that have a capability."""
+    return tuple(case for case in BY_PRESET + BY_SHAPE if capabilities.supports(case.kind, need))
+
+
+def _settings(kind: type[Family]) -> set[str]:
+    return {setting.name for setting in options(kind.Config)}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -265,6 +277,45 @@ def _parameter(case: Case) -> ParameterSet:
     often = issubclass(case.kind, capabilities.SamplesIteratively)
     slow = size > (LARGE // 10 if often else LARGE) or (often and case.spec.dimensions > MANY)
     return pytest.param(case, id=str(case), marks=[pytest.mark.slow] if slow else [])
+
+
+# --- calling every method
+
+
+def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> dict[str, Callable[[], Any]]:
+    """Return a call of every method of every capability of a model, by the method's name."""
+    count = len(images)
+    known = torch.ones(images.shape[2:], dtype=torch.bool)
+
+    def drawn() -> Tensor:
+        return noise(0, 0, count, family.noise_shape)
+
+    table: dict[type, dict[str, Callable[[], Any]]] = {
+        capabilities.Samples: {"generate": lambda: family.generate(drawn(), condition)},
+        capabilities.SamplesIteratively: {
+            "sample_with_plan": lambda: family.sample_with_plan(drawn(), condition, family.plan, lambda: None),
+            "forward_process": lambda: family.forward_process(images, drawn(), 3, condition),
+            "reverse_process": lambda: family.reverse_process(drawn(), 3, condition),
+        },
+        capabilities.Restores: {"restore": lambda: family.restore(images, known, drawn(), condition)},
+        capabilities.LatentSpace: {
+            "encode": lambda: family.encode(images, condition),
+            "decode": lambda: family.decode(torch.ones(count, family.latent_dim), condition),
+        },
+        capabilities.Reconstructs: {"reconstruct": lambda: family.reconstruct(images, condition)},
+        capabilities.HasPosterior: {"posterior": lambda: family.posterior(images, condition).mean},
+        capabilities.HasLikelihood: {
+            "observe": lambda: family.observe(images, condition),
+            "elbo": lambda: family.elbo(images, condition).negative_elbo,
+            "log_likelihood": lambda: family.log_likelihood(images, 2, condition).nats,
+        },
+        capabilities.HasDiffusionBound: {
+            "diffusion_bound": lambda: family.diffusion_bound(images, 2, condition).total,
+            "flow_log_likelihood": lambda: family.flow_log_likelihood(images, 1, condition).nats,
+        },
+        capabilities.Translates: {"translate": lambda: family.translate(images, family.domains[0], condition)},
+    }
+    return {name: call for kind, named in table.items() if isinstance(family, kind) for name, call in named.items()}
 
 
 # --- watching a game

@@ -1,14 +1,18 @@
 """What a family says it can do, it does: shapes, ranges, determinism, and nothing changed by looking."""
 
+import inspect
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
+from tests.contract.conftest import calls
 from torch import Tensor
 
 from simulacra.applications.latent_paths import linear, spherical
 from simulacra.core import capabilities
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import noise
@@ -44,13 +48,6 @@ def test_generated_images_have_the_shape_and_range_of_the_data_and_depend_on_the
     assert not torch.equal(images, other)
 
 
-def test_labels_may_be_given_when_generating(sampling_case: Any) -> None:
-    family = sampling_case.new()
-    with inference(family):
-        images = twice(family.generate, noise(0, 0, 3, family.noise_shape), torch.tensor([0, 1, 2]))
-    assert_images(images, sampling_case, 3)
-
-
 def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampling_case: Any) -> None:
     # trap 16: in training mode a batch norm would mix them
     family = sampling_case.new().train()
@@ -63,14 +60,13 @@ def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampl
 def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_case: Any) -> None:
     family = sampling_case.new()
     start, end = noise(0, 0, 4, family.noise_shape).unflatten(0, (2, 2))
-    labels = torch.tensor([2, 1])
     for path in (linear, spherical):
         points = path(start.flatten(1), end.flatten(1), 4).unflatten(2, family.noise_shape)
         assert torch.equal(points[0], start)
         assert torch.equal(points[-1], end)
         with inference(family):
-            images = family.generate(points.flatten(0, 1), labels.repeat(4))
-            ends = torch.cat([family.generate(start, labels), family.generate(end, labels)])
+            images = family.generate(points.flatten(0, 1))
+            ends = torch.cat([family.generate(start), family.generate(end)])
         assert_images(images, sampling_case, 8)
         torch.testing.assert_close(torch.cat([images[:2], images[-2:]]), ends, rtol=1e-4, atol=1e-5)
 
@@ -80,17 +76,17 @@ def test_the_way_between_two_noises_begins_and_ends_with_their_images(sampling_c
 
 def test_images_are_refined_by_every_sampler_in_any_number_of_steps(refining_case: Any) -> None:
     family = refining_case.new()
-    drawn, labels = noise(0, 0, 3, family.noise_shape), torch.tensor([0, 1, 2])
+    drawn = noise(0, 0, 3, family.noise_shape)
     with inference(family):
         for name in family.samplers:
             for steps in (1, 2):
                 plan, calls = capabilities.SamplingPlan(name, steps), Counter[str]()
                 images = twice(
-                    lambda plan=plan, calls=calls: family.sample_with_plan(drawn, labels, plan, lambda: calls.update("n"))
+                    lambda plan=plan, calls=calls: family.sample_with_plan(drawn, UNCONDITIONAL, plan, lambda: calls.update("n"))
                 )
                 assert_images(images, refining_case, 3)
                 assert calls["n"] == 2 * family.evaluations(plan)
-                alone = family.sample_with_plan(drawn[1:2], labels[1:2], plan, lambda: None)
+                alone = family.sample_with_plan(drawn[1:2], UNCONDITIONAL, plan, lambda: None)
                 torch.testing.assert_close(alone, images[1:2], rtol=1e-4, atol=1e-4)
 
 
@@ -99,7 +95,7 @@ def test_generating_follows_the_familys_own_plan(refining_case: Any) -> None:
     drawn = noise(0, 0, 2, family.noise_shape)
     assert family.plan.sampler in family.samplers
     with inference(family):
-        assert torch.equal(family.generate(drawn), family.sample_with_plan(drawn, None, family.plan, lambda: None))
+        assert torch.equal(family.generate(drawn), family.sample_with_plan(drawn, UNCONDITIONAL, family.plan, lambda: None))
 
 
 def test_plans_that_cannot_be_followed_are_refused(refining_case: Any) -> None:
@@ -108,14 +104,14 @@ def test_plans_that_cannot_be_followed_are_refused(refining_case: Any) -> None:
     wrong = {"unknown sampler 'none'": ("none", 2), "steps is 0, expected at least 1": (family.samplers[0], 0)}
     for message, (name, steps) in wrong.items():
         with pytest.raises(UsageError, match=message):
-            family.sample_with_plan(drawn, None, capabilities.SamplingPlan(name, steps), lambda: None)
+            family.sample_with_plan(drawn, UNCONDITIONAL, capabilities.SamplingPlan(name, steps), lambda: None)
 
 
 def test_the_way_to_noise_and_the_way_back_begin_and_end_where_they_should(refining_case: Any) -> None:
     family, images = refining_case.new(), refining_case.batch(2).images
     drawn = noise(0, 0, 2, family.noise_shape)
     with inference(family):
-        drowned, emerging = family.forward_process(images, drawn, 4), family.reverse_process(drawn, None, 4)
+        drowned, emerging = family.forward_process(images, drawn, 4), family.reverse_process(drawn, 4)
         assert torch.equal(emerging[-1], family.generate(drawn))
     assert torch.equal(drowned[0], images)
     for moment in (*drowned, *emerging):
@@ -138,25 +134,25 @@ def test_what_is_known_of_an_image_stays_and_the_rest_is_made_of_noise(restoring
         torch.testing.assert_close(family.restore(images[1:2], known, first[1:2]), restored[1:2], rtol=1e-4, atol=1e-4)
 
 
-# --- Inverts
+# --- LatentSpace of a sampler
 
 
 def test_the_latents_of_images_give_the_images_back(inverting_case: Any) -> None:
     family, images = inverting_case.new().eval(), inverting_case.batch(3).images
     with inference(family):
-        latents = twice(family.invert, images)
-        returned = family.revert(latents)
+        latents = twice(family.encode, images)
+        returned = family.decode(latents)
     assert latents.dim() == 2
     assert latents.isfinite().all()
     assert_images(returned, inverting_case, 3)
     torch.testing.assert_close(returned, images, rtol=0, atol=0.02)
 
 
-# --- Encodes, Decodes, Reconstructs
+# --- LatentSpace of an encoder, Reconstructs
 
 
-def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(encoding_case: Any) -> None:
-    family, images = encoding_case.new(), encoding_case.batch(3).images
+def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(amortized_case: Any) -> None:
+    family, images = amortized_case.new(), amortized_case.batch(3).images
     with inference(family):
         latents = twice(family.encode, images)
         torch.testing.assert_close(family.encode(images[1:2]), latents[1:2], rtol=1e-4, atol=1e-5)
@@ -166,31 +162,31 @@ def test_encoding_gives_one_finite_vector_per_image_the_same_each_time(encoding_
     assert not torch.equal(latents[0], latents[1])
 
 
-def test_decoding_gives_images_of_latents_the_same_each_time(decoding_case: Any) -> None:
-    family = decoding_case.new()
+def test_decoding_gives_images_of_latents_the_same_each_time(amortized_case: Any) -> None:
+    family = amortized_case.new()
     latents = torch.randn(3, family.latent_dim, generator=torch.Generator().manual_seed(0))
     with inference(family):
         images = twice(family.decode, latents)
         torch.testing.assert_close(family.decode(latents[1:2]), images[1:2], rtol=1e-4, atol=1e-5)
-    assert_images(images, decoding_case, 3)
+    assert_images(images, amortized_case, 3)
     assert not torch.equal(images[0], images[1])
-    assert decoding_case.kind.prior in ("standard normal", "none")
+    assert amortized_case.kind.prior in ("standard normal", "none")
 
 
-def test_decoding_accepts_what_encoding_gives(coding_case: Any) -> None:
-    family = coding_case.new()
+def test_decoding_accepts_what_encoding_gives(amortized_case: Any) -> None:
+    family = amortized_case.new()
     with inference(family):
-        latents = family.encode(coding_case.batch(3).images)
+        latents = family.encode(amortized_case.batch(3).images)
         images = family.decode(latents)
     assert latents.shape == (3, family.latent_dim)
-    assert_images(images, coding_case, 3)
+    assert_images(images, amortized_case, 3)
 
 
-def test_decoding_survives_latents_far_out(decoding_case: Any) -> None:
-    family = decoding_case.new()
+def test_decoding_survives_latents_far_out(amortized_case: Any) -> None:
+    family = amortized_case.new()
     with inference(family):
         images = family.decode(torch.tensor([[-1e4], [0.0], [1e4]]).expand(3, family.latent_dim))
-    assert_images(images, decoding_case, 3)
+    assert_images(images, amortized_case, 3)
 
 
 def test_reconstructions_have_the_shape_and_range_of_the_data_and_are_the_same_each_time(reconstructing_case: Any) -> None:
@@ -217,7 +213,7 @@ def test_the_posterior_is_finite_and_its_mean_is_the_code(inferring_case: Any) -
     with inference(family):
         posterior = family.posterior(images)
         mean, log_var = twice(lambda: family.posterior(images).mean), twice(lambda: family.posterior(images).log_var)
-        if isinstance(family, capabilities.Encodes):
+        if isinstance(family, capabilities.LatentSpace):
             assert torch.equal(family.encode(images), mean)
     assert posterior.mean.shape == posterior.log_var.shape
     assert len(posterior.mean) == 3
@@ -310,20 +306,73 @@ def test_looking_changes_neither_weights_nor_buffers_nor_modes(small_case: Any) 
     modes = [module.training for module in family.modules()]
     images = small_case.batch(3).images
     with inference(family):
-        if isinstance(family, capabilities.Samples):
-            family.generate(noise(0, 0, 3, family.noise_shape))
-        if isinstance(family, capabilities.Encodes):
-            family.encode(images)
-        if isinstance(family, capabilities.Decodes):
-            family.decode(torch.zeros(3, family.latent_dim))
-        if isinstance(family, capabilities.Reconstructs):
-            family.reconstruct(images)
-        if isinstance(family, capabilities.HasLikelihood):
-            family.log_likelihood(family.observe(images), 2)
-        if isinstance(family, capabilities.Translates):
-            family.translate(images, family.domains[0])
+        for call in calls(family, images).values():
+            call()
     assert [module.training for module in family.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in family.state_dict().items())
+
+
+def test_every_method_takes_a_condition_and_none_is_left_untested(small_case: Any) -> None:
+    wanted = {
+        name
+        for capability in capabilities.ALL
+        if issubclass(small_case.kind, capability)
+        for name, method in inspect.getmembers(capability, inspect.isfunction)
+        if "condition" in inspect.signature(method).parameters
+    }
+    assert set(calls(small_case.new(), small_case.batch(1).images)) == wanted
+
+
+@pytest.mark.parametrize("field", [item.name for item in fields(Condition)])
+def test_a_field_of_a_condition_that_the_model_does_not_accept_is_refused_by_every_method(small_case: Any, field: str) -> None:
+    family, images = small_case.new().eval(), small_case.batch(2).images
+    values = {
+        "labels": torch.zeros(2, dtype=torch.int64),
+        "image": images,
+        "known": images[:, :1],
+        "tokens": torch.ones(2, 4).long(),
+    }
+    if field in family.accepts:
+        pytest.skip("accepted")
+    with inference(family):
+        for call in calls(family, images, Condition(**{field: values[field]})).values():
+            with pytest.raises(UsageError, match=f"takes no {field}"):
+                call()
+
+
+# --- conditional models
+
+
+def test_labels_change_what_a_conditional_model_generates(conditional_case: Any) -> None:
+    family = conditional_case.new().eval()
+    drawn = noise(0, 0, 3, family.noise_shape)
+    images = {}
+    with torch.no_grad():
+        for parameter in family.parameters():
+            parameter.add_(
+                0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+            )  # nets that end in zeros
+    with inference(family):
+        for label in (0, 1):
+            images[label] = twice(family.generate, drawn, Condition(torch.full((3,), label)))
+            assert_images(images[label], conditional_case, 3)
+        assert not torch.equal(images[0], images[1])
+        assert_images(twice(family.generate, drawn), conditional_case, 3)
+
+
+def test_every_method_of_a_conditional_model_refuses_labels_of_wrong_shape_type_and_range(conditional_case: Any) -> None:
+    family, images = conditional_case.new().eval(), conditional_case.batch(3).images
+    wrong = [torch.tensor(values) for values in ([0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], [0, 1, 3], [-1, 0, 1])]
+    with inference(family):
+        for call in calls(family, images, Condition(torch.tensor([0, 1, 2]))).values():
+            assert torch.isfinite(call()).all()
+        for labels in wrong:
+            for call in calls(family, images, Condition(labels)).values():
+                with pytest.raises(UsageError, match="labels"):
+                    call()
+
+
+# --- all of them
 
 
 def test_capabilities_are_read_from_the_class_header_and_missing_ones_are_refused_in_words(small_case: Any) -> None:
@@ -334,6 +383,6 @@ def test_capabilities_are_read_from_the_class_header_and_missing_ones_are_refuse
         if capability.__name__ in stated:
             assert capabilities.require(family, capability, "this task") is family
         else:
-            message = f"this task is not applicable to {small_case.kind.__name__}: it needs {capability.__name__}"
+            message = f"this task is not applicable to {small_case.kind.__name__}: it needs {capability.phrase}"
             with pytest.raises(NotApplicable, match=message):
                 capabilities.require(family, capability, "this task")

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.contract.conftest import calls
 from torch import Tensor
 
-from simulacra.core import capabilities
 from simulacra.core.eval_mode import evaluation, inference
 from simulacra.core.family import Family
-from simulacra.core.randomness import noise
 from simulacra.engine import checkpoint
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.hardware import channels_last
@@ -22,16 +21,9 @@ def outputs(family: Family, case: Any, losses_of: Callable[..., Any]) -> dict[st
     with evaluation(family):  # a penalty on slopes needs gradients of its own
         found = {name: loss.total.detach() for name, loss in losses_of(family, batch).items()}
     with inference(family):
-        if isinstance(family, capabilities.Samples):
-            found["generate"] = family.generate(noise(0, 0, 3, family.noise_shape))
-        if isinstance(family, capabilities.Encodes):
-            found["encode"] = family.encode(batch.images)
-        if isinstance(family, capabilities.Decodes):
-            found["decode"] = family.decode(torch.ones(3, family.latent_dim))
-        if isinstance(family, capabilities.Reconstructs):
-            found["reconstruct"] = family.reconstruct(batch.images)
-        if isinstance(family, capabilities.Translates):
-            found |= {to: family.translate(batch.images, to) for to in family.domains}
+        for name, call in calls(family, batch.images).items():
+            torch.manual_seed(0)
+            found[name] = call()
     return found
 
 

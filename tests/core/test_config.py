@@ -176,12 +176,12 @@ def test_overrides_win_over_the_recipe_which_wins_over_the_preset() -> None:
         (
             {"family": "vae", "model": {"latent": 3}},
             {},
-            r"key in \[model\] of the recipe 'latent': did you mean 'latents'?",
+            r"key in \[model\] of the recipe 'latent': did you mean 'latent_dim'?",
         ),
         ({"family": "vae", "train": {"lr": "fast"}}, {}, "lr is 'fast', expected a number"),
         ({"family": "vae", "train": 3}, {}, r"train in the recipe is not a table: write \[train\]"),
         ({}, {}, "the recipe names no family"),
-        ({"family": "vae"}, {"latnets": 3}, "unknown setting 'latnets': did you mean 'latents'?"),
+        ({"family": "vae"}, {"latent_din": 3}, "unknown setting 'latent_din': did you mean 'latent_dim'?"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_nearest_name(

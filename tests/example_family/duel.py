@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Samples
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 
@@ -39,8 +40,9 @@ class Duel(Family, Samples):
         """Eight numbers."""
         return (8,)
 
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+    def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images of noise."""
+        require_accepted(self, condition, len(noise))
         images: Tensor = self.generator(noise)
         return images.float()
 

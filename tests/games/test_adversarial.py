@@ -19,7 +19,7 @@ from simulacra.families.dcgan import DCGAN
 from simulacra.families.gan import GAN
 from simulacra.families.wgan_gp import WGANGP
 from simulacra.games.adversarial import AdversarialConfig, packed
-from simulacra.networks.labels import drawn_classes
+from simulacra.networks.labels import drawn_labels
 
 CLASSES = ("cat", "dog", "owl")
 SPEC = DataSpec(1, 8, 8, CLASSES)
@@ -196,13 +196,13 @@ def test_a_conditional_model_generates_the_class_that_is_asked_for(kind: type[Fa
     family = made(kind, conditional=True)
     model = cast(GAN, family)
     noise = torch.randn(4, *model.noise_shape)
-    assert model.classes == len(CLASSES)
+    assert model.label_sizes == (len(CLASSES),)
     with inference(family):
-        cats, dogs = (model.generate(noise, torch.full((4,), label)) for label in (0, 1))
+        cats, dogs = (model.generate(noise, Condition(torch.full((4,), label))) for label in (0, 1))
         assert not torch.equal(cats, dogs)
         drawn = model.generate(noise)
-        labels = drawn_classes(noise, None, 3)[1]
-        assert torch.equal(drawn, model.generate(noise, labels))
+        labels = drawn_labels(noise, None, (3,))[1]
+        assert torch.equal(drawn, model.generate(noise, Condition(labels)))
         torch.testing.assert_close(drawn[1:2], model.generate(noise[1:2]), rtol=1e-4, atol=1e-5)
 
 
@@ -217,7 +217,7 @@ def test_a_conditional_discriminator_sees_the_labels_of_the_batch(kind: type[Fam
         torch.manual_seed(2)
         totals.append(next(iter(family.turns()[0].losses(labelled).values())).total.item())
     assert totals[0] != totals[1]
-    with pytest.raises(UsageError, match="these images have no labels"):
+    with pytest.raises(UsageError, match="these images have none"):
         family.turns()[0].losses(batch(labelled=False))
     for turn in family.turns():
         for loss in turn.losses(real).values():
@@ -234,22 +234,22 @@ def test_projection_adds_the_product_of_features_and_the_label_s_vector() -> Non
     discriminator = made(GAN, conditional=True, hidden=(8,)).get_submodule("discriminator")
     images, labels = batch().images, batch().labels
     assert labels is not None
-    body, head, vectors = (discriminator.get_submodule(name) for name in ("body", "head", "classes"))
+    body, head, vectors = (discriminator.get_submodule(name) for name in ("body", "head", "embedding"))
     features = body(images)
     expected = head(features)[:, 0] + torch.einsum("bf,bf->b", vectors(labels), features)
-    torch.testing.assert_close(discriminator(images, labels), expected)
+    torch.testing.assert_close(discriminator(images, Condition(labels)), expected)
 
 
 def test_the_noise_draws_every_class_equally_often() -> None:
     # 5 standard errors of a share of a third among 30,000: two-sided 6e-7, and three classes
     noise = torch.randn(30_000, 2, generator=torch.Generator().manual_seed(0))
-    rest, labels = drawn_classes(noise, None, 3)
+    rest, labels = drawn_labels(noise, None, (3,))
     assert torch.equal(rest, noise[:, :1])
     assert labels is not None
     shares = torch.bincount(labels, minlength=3) / len(labels)
     assert len(shares) == 3
     assert (shares - 1 / 3).abs().max() < 5 * math.sqrt(2 / 9 / 30_000)
-    _, extremes = drawn_classes(torch.tensor([[0.0, 40.0], [0.0, -40.0]]), None, 3)
+    _, extremes = drawn_labels(torch.tensor([[0.0, 40.0], [0.0, -40.0]]), None, (3,))
     assert extremes is not None
     assert extremes.tolist() == [2, 0]
 
@@ -264,8 +264,8 @@ def refused(kind: type[Config], message: str, **settings: object) -> None:
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
     refused(AdversarialConfig, "no targets to smooth", loss="hinge", smoothing=0.1)
-    refused(AdversarialConfig, "needs a discriminator of bounded slope", loss="wasserstein")
-    refused(AdversarialConfig, "judged together would need one class", pack=2, conditional=True)
+    refused(AdversarialConfig, "needs a Lipschitz discriminator", loss="wasserstein")
+    refused(AdversarialConfig, "classified jointly would need one label", pack=2, conditional=True)
     refused(AdversarialConfig, "unknown augmentation", augment="colour")
     refused(DCGAN.Config, "add --no-batch-norm", r1=1.0)
     refused(DCGAN.Config, "undoes the bound", spectral_norm=True)

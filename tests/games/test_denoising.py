@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import SamplingPlan
-from simulacra.core.condition import Condition
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import noise
@@ -109,14 +109,14 @@ def test_a_learned_variance_moves_nothing_but_the_variance() -> None:
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
     for changes, message in (
-        ({"guidance_scale": 2.0}, "guidance is 2.0, which needs classes"),
+        ({"guidance_scale": 2.0}, "guidance_scale is 2.0"),
         ({"conditional": True, "label_dropout": 0.0}, "label_dropout is 0"),
         ({"eta": 0.5}, "eta is 0.5, which sampler 'ddim' takes"),
         ({"learned_variance": True, "noise_schedule": "karras"}, "learned_variance is for chains"),
     ):
         with pytest.raises(UsageError, match=message):
             DiffusionConfig.of(changes)
-    with pytest.raises(UsageError, match="no labels"):
+    with pytest.raises(UsageError, match="conditional on labels"):
         loss(diffusion(conditional=True), IMAGES)
 
 
@@ -128,17 +128,17 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 def test_image_k_of_a_seed_is_the_same_in_every_batch(family: Any, sampler: str) -> None:
     plan = SamplingPlan(sampler, 4, eta=0.5 if sampler == "ddim" else 0.0)
     with inference(family):
-        together = family.sample_with_plan(noise(7, 0, 5, family.noise_shape), None, plan, lambda: None)
-        alone = family.sample_with_plan(noise(7, 3, 1, family.noise_shape), None, plan, lambda: None)
+        together = family.sample_with_plan(noise(7, 0, 5, family.noise_shape), UNCONDITIONAL, plan, lambda: None)
+        alone = family.sample_with_plan(noise(7, 3, 1, family.noise_shape), UNCONDITIONAL, plan, lambda: None)
     torch.testing.assert_close(together[3:4], alone, rtol=1e-4, atol=1e-4)
 
 
 def test_guidance_of_one_is_no_guidance_and_more_of_it_moves_away_from_the_unconditional_image() -> None:
     family = diffusion(conditional=True).eval()
-    drawn, labels = noise(0, 0, 3, family.noise_shape), torch.tensor([0, 1, 2])
+    drawn, given = noise(0, 0, 3, family.noise_shape), Condition(torch.tensor([0, 1, 2]))
     with inference(family):
-        one, two = (family.sample_with_plan(drawn, labels, SamplingPlan("ddim", 1, w), lambda: None) for w in (1.0, 2.0))
-        none = family.sample_with_plan(drawn, labels, SamplingPlan("ddim", 1, 0.0), lambda: None)
+        one, two = (family.sample_with_plan(drawn, given, SamplingPlan("ddim", 1, w), lambda: None) for w in (1.0, 2.0))
+        none = family.sample_with_plan(drawn, given, SamplingPlan("ddim", 1, 0.0), lambda: None)
     inside = ((torch.stack([none, one, two]) > 0) & (torch.stack([none, one, two]) < 1)).all(0)
     assert inside.any()
     torch.testing.assert_close(two[inside], (2 * one - none)[inside], rtol=1e-4, atol=1e-4)
@@ -153,7 +153,7 @@ def test_the_precision_of_a_plan_is_that_of_the_network_and_of_nothing_else() ->
     for kind in (torch.float32, torch.bfloat16):
         kinds.clear()
         with inference(family):
-            found[kind] = family.sample_with_plan(drawn, None, SamplingPlan("heun", 4, precision=kind), lambda: None)
+            found[kind] = family.sample_with_plan(drawn, UNCONDITIONAL, SamplingPlan("heun", 4, precision=kind), lambda: None)
         assert set(kinds) == {kind}
         assert found[kind].dtype == torch.float32
     torch.testing.assert_close(found[torch.bfloat16], found[torch.float32], rtol=0, atol=0.1)
@@ -166,7 +166,7 @@ def test_without_labels_the_noise_draws_the_class() -> None:
     assert family.noise_shape == (65,)
     drawn[:, -1] = torch.tensor([-3.0, 0.0, 3.0, -3.0, 0.0, 3.0])
     with inference(family):
-        torch.testing.assert_close(family.generate(drawn), family.generate(drawn, torch.tensor([0, 1, 2, 0, 1, 2])))
+        torch.testing.assert_close(family.generate(drawn), family.generate(drawn, Condition(torch.tensor([0, 1, 2, 0, 1, 2]))))
 
 
 def test_sampling_is_in_evaluation_mode_and_gives_the_mode_back() -> None:
@@ -180,7 +180,7 @@ def test_sampling_is_in_evaluation_mode_and_gives_the_mode_back() -> None:
 
 def test_a_model_without_classes_refuses_guidance() -> None:
     family = diffusion()
-    with pytest.raises(UsageError, match="tells no classes apart"):
+    with pytest.raises(UsageError, match="is not conditional"):
         family.check(SamplingPlan("ddim", 2, 2.0))
     with pytest.raises(UsageError, match="which sampler 'ddim' takes"):
         family.check(SamplingPlan("heun", 2, eta=0.5))

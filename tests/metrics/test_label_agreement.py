@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from simulacra.core.capabilities import Samples
+from simulacra.core.condition import UNCONDITIONAL
 from simulacra.evaluation.settings import evaluation_settings
 from simulacra.metrics import classification_accuracy_score as cas
 from simulacra.metrics import label_agreement
@@ -13,19 +14,20 @@ from simulacra.metrics.context import EvaluationContext
 class Memory(torch.nn.Module, Samples):
     """Returns a training image of the requested class, shifted by `shift` classes."""
 
-    classes = 10
+    label_sizes = (10,)
     noise_shape = (1,)
 
     def __init__(self, split, shift=0):
         super().__init__()
         self.images = split.batch(torch.arange(len(split)).numpy()).images
-        self.rows = [torch.from_numpy((split.labels == label).nonzero()[0]) for label in range(self.classes)]
+        self.rows = [torch.from_numpy((split.labels == label).nonzero()[0]) for label in range(10)]
         self.shift = shift
 
-    def generate(self, noise, labels=None):
+    def generate(self, noise, condition=UNCONDITIONAL):
+        labels = condition.labels
         assert labels is not None
         shares = torch.special.ndtr(noise[:, 0])
-        wanted = [self.rows[(label + self.shift) % self.classes] for label in labels.tolist()]
+        wanted = [self.rows[(label + self.shift) % 10] for label in labels.tolist()]
         return torch.stack([self.images[rows[int(share * len(rows))]] for rows, share in zip(wanted, shares, strict=True)])
 
 
@@ -81,7 +83,7 @@ def test_unconditional_models_and_a_disabled_option_have_reasons(context_of, tra
     enabled, disabled = context_of(cas=True), context_of()
     assert cas.METRIC.not_applicable(enabled) == ""
     assert "--cas" in cas.METRIC.not_applicable(disabled)
-    enabled.model.classes = 0
+    enabled.model.label_sizes = ()
     assert "--conditional" in cas.METRIC.not_applicable(enabled)
     assert "--conditional" in label_agreement.METRIC.not_applicable(enabled)
 

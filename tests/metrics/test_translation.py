@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Translates
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
@@ -30,7 +31,7 @@ class Maps(Translates):
     def __init__(self, to_a: Map, to_b: Map) -> None:
         self.maps = {"a": to_a, "b": to_b}
 
-    def translate(self, images: Tensor, to: str) -> Tensor:
+    def translate(self, images: Tensor, to: str, condition: Condition = UNCONDITIONAL) -> Tensor:
         return self.maps[to](images)
 
 

@@ -12,6 +12,7 @@ import torch
 import simulacra
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates
+from simulacra.core.condition import UNCONDITIONAL
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import SILENT
 from simulacra.data.dataset import Dataset, to_floats
@@ -32,7 +33,7 @@ class Inverter(torch.nn.Module, Translates):
 
     domains = ("a", "b")
 
-    def translate(self, images, to):
+    def translate(self, images, to, condition=UNCONDITIONAL):
         return 1 - images
 
 

@@ -41,7 +41,7 @@ def test_the_net_of_ddpm_for_cifar_10_has_its_published_number_of_parameters() -
 @pytest.mark.parametrize("skips", ["all", "blocks"])
 def test_any_size_and_any_channels_pass(shape: tuple[int, int, int], resampling: str, skips: str) -> None:
     make = UNetShape((8, 8, 16), 1, (7,), 0.1, resampling, skips)  # type: ignore[arg-type]
-    network = woken(UNet(DataSpec(*shape), shape[0] + 1, make, classes=3))
+    network = woken(UNet(DataSpec(*shape), shape[0] + 1, make, label_sizes=(3,)))
     outputs = network(images(2, *shape), torch.tensor([0.1, 0.9]), torch.tensor([0, 3]))
     assert outputs.shape == (2, shape[0] + 1, *shape[1:])
     assert outputs.isfinite().all()
@@ -55,7 +55,7 @@ def test_an_untrained_net_returns_zeros() -> None:
 
 
 def test_time_and_class_change_the_output_and_no_class_is_a_class_of_its_own() -> None:
-    network = woken(UNet(DataSpec(1, 8, 8), 1, TINY, classes=3)).eval()
+    network = woken(UNet(DataSpec(1, 8, 8), 1, TINY, label_sizes=(3,))).eval()
     noisy = images(1, 1, 8, 8)
     with inference(network):
         early, late = (network(noisy, torch.tensor(time)) for time in (0.2, 0.8))
@@ -95,7 +95,7 @@ def test_a_net_without_feature_maps_is_refused() -> None:
 
 def test_the_small_preset_is_cheap() -> None:
     small = UNetShape((32, 64, 64), 1, (), 0.0, "pool", "blocks")
-    network = UNet(DataSpec(1, 28, 28), 1, small, classes=10).eval()
+    network = UNet(DataSpec(1, 28, 28), 1, small, label_sizes=(10,)).eval()
     with inference(network), FlopCounterMode(display=False) as counter:
         network(images(1, 1, 28, 28), torch.tensor(0.5))
     assert sum(parameter.numel() for parameter in network.parameters()) < 1_000_000

@@ -164,7 +164,7 @@ def test_a_file_of_another_model_is_refused_by_name(vae, trained_autoencoder):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("latents = 4", "latents = 5", "has .* of shape"),
+        ("latent_dim = 4", "latent_dim = 5", "has .* of shape"),
         ('network = "conv"', 'network = "dense"', "(lacks|has)"),
         ("features = .*?]", "features = [8]", "(lacks|has)"),
     ],

@@ -68,7 +68,7 @@ def test_a_plan_that_cannot_be_followed_is_refused(capsys, trained, trained_vae)
     assert "unknown sampler 'hein': did you mean 'heun'?" in err
     code, _, err = run(capsys, "sample", trained_vae.run.path, "--steps", "5")
     assert code == 2
-    assert "a choice of sampler, steps, guidance or precision is not applicable to VAE: it needs SamplesIteratively" in err
+    assert "a choice of sampler, steps, guidance or precision is not applicable to VAE: it needs iterative sampling" in err
 
 
 def test_what_is_missing_is_filled_in(capsys, trained, trained_vae):
@@ -87,7 +87,7 @@ def test_what_is_missing_is_filled_in(capsys, trained, trained_vae):
     assert "4x4 pixels, expected 8x8" in err
     code, _, err = run(capsys, "restore", trained_vae.run.path, "--mask", "left")
     assert code == 2
-    assert "restoration is not applicable to VAE: it needs Restores" in err
+    assert "restoration is not applicable to VAE: it needs restoration" in err
 
 
 def test_masks_hide_what_their_names_say(trained):

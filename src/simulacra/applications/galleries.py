@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simulacra.applications.masks import known_of
 from simulacra.applications.translate import Journey
-from simulacra.core.capabilities import Decodes, Encodes, Inverts, Samples
+from simulacra.core.capabilities import LatentSpace, Samples
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
@@ -73,14 +73,14 @@ def interpolations(trained: "OpenedRun", ways: Ways) -> tuple[Tensor, Literal["i
     """
     if ways.steps < 2:
         raise UsageError(f"steps is {ways.steps}, expected at least 2: the two ends")
-    between = ways.between or ("images" if _codes(trained) else "noise")
+    between = ways.between or ("images" if isinstance(trained.model, LatentSpace) else "noise")
     if between == "noise":
         images = trained.interpolate_noise(ways.rows, ways.steps, ways.seed, ways.path, label=ways.label)
         return images.flatten(0, 1), between
-    if not _codes(trained) and isinstance(trained.model, Samples):
+    if not isinstance(trained.model, LatentSpace) and isinstance(trained.model, Samples):
         name = type(trained.model).__name__
         raise NotApplicable(
-            f"interpolation between images is not applicable to {name}: it needs Encodes and Decodes. Use --between noise"
+            f"interpolation between images is not applicable to {name}: it needs {LatentSpace.phrase}. Use --between noise"
         )
     if ways.label is not None:
         raise UsageError(
@@ -88,11 +88,6 @@ def interpolations(trained: "OpenedRun", ways: Ways) -> tuple[Tensor, Literal["i
         )
     first, last = _pairs(trained.dataset.test, ways.rows, ways.seed)
     return trained.interpolate(first, last, ways.steps, ways.path).flatten(0, 1), between
-
-
-def _codes(trained: "OpenedRun") -> bool:
-    model = trained.model
-    return isinstance(model, Inverts) or (isinstance(model, Encodes) and isinstance(model, Decodes))
 
 
 def _pairs(split: Split, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -1,23 +1,34 @@
-"""What a model can do, stated in its class header; tasks, metrics and tests ask for nothing else."""
+"""Capabilities: what a model can do, stated in its class header. Applications, metrics and tests require nothing else of it.
+
+Every method takes a `condition` as its last argument and raises UsageError for one that the model does not accept.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition
 from simulacra.core.errors import NotApplicable
 
-Capability = TypeVar("Capability")
+
+class Capability(AcceptsCondition, ABC):
+    """Base class of the capabilities."""
+
+    phrase: ClassVar[str]
+    """The capability in words, as in 'interpolation is not applicable to GAN: it needs a latent space'."""
 
 
-class Samples(ABC):
-    """Turns noise into images."""
+C = TypeVar("C", bound=Capability)
 
-    classes: int = 0
-    """How many classes `generate` takes labels of; 0 where labels make no difference."""
+
+class Samples(Capability):
+    """Generates images from noise."""
+
+    phrase = "sampling"
 
     @property
     @abstractmethod
@@ -25,20 +36,19 @@ class Samples(ABC):
         """Shape of the standard normal noise of one image."""
 
     @abstractmethod
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+    def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1] from standard normal noise [b *noise_shape].
 
-        labels: int64 [b] below `classes`; without them the noise draws the classes, each equally often.
+        A conditional model without given labels draws them from the noise, uniformly.
         """
 
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How noise becomes an image step by step.
+    """Settings of an iterative sampler.
 
-    sampler: its name; steps: how many; guidance: how decidedly of the class asked for, 1 as learned, more exaggerates it;
-    eta: the share of fresh noise in each step, of samplers that take one; precision: the type in which the network computes,
-    all else being float32.
+    sampler: its name; steps: number of steps; guidance_scale: classifier-free guidance scale, 1 disables guidance; eta: share of
+    fresh noise in each step, for samplers that have it; precision: the type in which the network computes, all else is float32.
     """
 
     sampler: str
@@ -49,8 +59,9 @@ class SamplingPlan:
 
 
 class SamplesIteratively(Samples):
-    """Turns noise into images step by step, by a plan of its own or by another at each call."""
+    """Generates images in several steps, by the plan of its settings or by another one."""
 
+    phrase = "iterative sampling"
     samplers: ClassVar[tuple[str, ...]]
     """Names of the samplers that a plan may name."""
 
@@ -65,60 +76,45 @@ class SamplesIteratively(Samples):
 
     @abstractmethod
     def evaluations(self, plan: SamplingPlan) -> int:
-        """Return how often the network sees each image, counting one with and one without its class as two."""
+        """Return the number of network evaluations for one image; guidance doubles it."""
 
     @abstractmethod
-    def sample_with_plan(self, noise: Tensor, labels: Tensor | None, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
-        """Return what `generate` does, by another plan; `advance` is called after each evaluation of the network.
+    def sample_with_plan(self, noise: Tensor, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
+        """Return images as `generate` does, by another plan; `advance` is called after each evaluation of the network.
 
-        Fresh noise is drawn from a stream that belongs to the image's own `noise`. Raises UsageError for a plan it cannot follow.
+        Fresh noise is drawn from a stream that is a function of the image's own `noise`. Raises UsageError for an invalid plan.
         """
 
     @abstractmethod
-    def forward_process(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
-        """Return images [b c h w] on their way to noise: [moments b c h w] in [0, 1], the images themselves first, noise last."""
+    def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return images [b c h w] with increasing noise: [count b c h w] in [0, 1], the images first, noise last."""
 
     @abstractmethod
-    def reverse_process(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
-        """Return what `generate` sees on its way: [moments b c h w] in [0, 1], noise first, the images that it returns last."""
+    def reverse_process(self, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return intermediate states of `generate`: [count b c h w] in [0, 1], noise first, the generated images last."""
 
 
 class Restores(Samples):
-    """Fills in what is missing of images, with what it makes of noise."""
+    """Fills in missing pixels."""
+
+    phrase = "restoration"
 
     @abstractmethod
-    def restore(self, images: Tensor, known: Tensor, noise: Tensor) -> Tensor:
-        """Return images [b c h w] in [0, 1]: those given where `known`, bool [h w], is true, and made of noise elsewhere.
+    def restore(self, images: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return images [b c h w] in [0, 1]: equal to `images` where `known`, bool [h w], is True, and generated elsewhere.
 
-        noise: [b *noise_shape], as `generate` takes it; another noise may give another filling.
+        noise: [b *noise_shape], as `generate` takes it; other noise gives other pixels.
         """
 
 
-class Inverts(ABC):
-    """Finds the noise of images, as no encoder does: by many steps of the network, and in as many dimensions as an image has."""
+class LatentSpace(Capability):
+    """Maps images to latents and back, deterministically."""
 
-    @abstractmethod
-    def invert(self, images: Tensor) -> Tensor:
-        """Return latents [b d], about standard normal, of images [b c h w] in [0, 1], deterministically."""
-
-    @abstractmethod
-    def revert(self, latents: Tensor) -> Tensor:
-        """Return the images [b c h w] in [0, 1] that latents [b d] belong to, deterministically; of no class in particular."""
-
-
-class Encodes(ABC):
-    """Turns images into latent vectors, deterministically."""
-
-    @abstractmethod
-    def encode(self, images: Tensor) -> Tensor:
-        """Return latents [b d] of images [b c h w] in [0, 1]; a posterior's mean where there is one."""
-
-
-class Decodes(ABC):
-    """Turns latent vectors into images."""
-
+    phrase = "a latent space"
     prior: ClassVar[Literal["standard normal", "none"]]
-    """The distribution that latents follow; it decides how latents are interpolated."""
+    """The distribution of latents; it decides how latents are interpolated."""
+    amortized: ClassVar[bool]
+    """True: `encode` is one evaluation of an encoder. False: it inverts a sampler, in many evaluations and image dimensions."""
 
     @property
     @abstractmethod
@@ -126,15 +122,21 @@ class Decodes(ABC):
         """Number of latent dimensions, d."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
+    def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return latents [b d] of images [b c h w] in [0, 1]; the mean of the posterior where there is one."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1] of latents [b d]."""
 
 
-class Reconstructs(ABC):
-    """Returns its own version of given images."""
+class Reconstructs(Capability):
+    """Reconstructs images."""
+
+    phrase = "reconstruction"
 
     @abstractmethod
-    def reconstruct(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return reconstructions [b c h w] in [0, 1], deterministically."""
 
 
@@ -146,11 +148,13 @@ class Posterior:
     log_var: Tensor
 
 
-class HasPosterior(ABC):
+class HasPosterior(Capability):
     """Has an approximate posterior over its latents."""
 
+    phrase = "a posterior"
+
     @abstractmethod
-    def posterior(self, images: Tensor) -> Posterior:
+    def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z | image) for images [b c h w] in [0, 1]."""
 
 
@@ -169,14 +173,16 @@ class ELBOTerms:
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """Log-likelihoods [b] in nats per image (larger is better) and what kind of number they are."""
+    """Log-likelihoods [b] in nats per image (larger is better) and whether they are exact."""
 
     nats: Tensor
     kind: Literal["exact", "lower bound", "estimate"]
 
 
-class HasLikelihood(ABC):
-    """Says how probable an image is."""
+class HasLikelihood(Capability):
+    """Bounds the likelihood of images by an ELBO and by importance sampling."""
+
+    phrase = "a likelihood"
 
     @property
     @abstractmethod
@@ -189,25 +195,24 @@ class HasLikelihood(ABC):
         """Nats to add per image so that bits per dimension count 256 grey levels; None where that has no meaning."""
 
     @abstractmethod
-    def observe(self, images: Tensor) -> Tensor:
+    def observe(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the observation that is scored: the images, or a draw from them (binary pixels, dequantized levels)."""
 
     @abstractmethod
-    def elbo(self, observed: Tensor) -> ELBOTerms:
+    def elbo(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
         """Return the terms of the ELBO of observations [b c h w], with one latent sample each."""
 
     @abstractmethod
-    def log_likelihood(self, observed: Tensor, particles: int) -> LogLikelihood:
+    def log_likelihood(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Return log p of observations, estimated with exactly `particles` importance samples each."""
 
 
 @dataclass(frozen=True)
 class DiffusionBound:
-    """What it costs to send images of 256 levels noise level by noise level, in nats: a bound of -log p, taken apart.
+    """The terms of the variational bound of -log p of images of 256 levels, in nats per image.
 
-    prior, decoder: [b], of the noisiest and of the least noisy level; steps: [b k], each an unbiased estimate of what a step
-    between levels costs on average, from k steps that were drawn; times: [b k] in [0, 1], where on the way these lie; count: how
-    many steps there are.
+    prior, decoder: [b], of the noisiest and of the least noisy level; steps: [b k], each an unbiased estimate of the mean cost of
+    a step between levels, from k randomly drawn steps; times: [b k] in [0, 1], the times of these; count: the number of steps.
     """
 
     prior: Tensor
@@ -218,41 +223,64 @@ class DiffusionBound:
 
     @property
     def total(self) -> Tensor:
-        """The bound [b] in nats per image, estimated without bias by the steps that were drawn."""
+        """The bound [b] in nats per image: an unbiased estimate from the steps that were drawn."""
         return self.prior + self.decoder + self.count * self.steps.mean(1)
 
 
-class HasDiffusionBound(ABC):
-    """Says how probable an image of 256 levels is, step by step or by the flow that carries it to noise."""
+class HasDiffusionBound(Capability):
+    """Bounds the likelihood of images of 256 levels by the terms of a diffusion, and estimates it by the probability flow."""
+
+    phrase = "a diffusion bound"
 
     @abstractmethod
-    def diffusion_bound(self, images: Tensor, draws: int) -> DiffusionBound:
+    def diffusion_bound(self, images: Tensor, draws: int, condition: Condition = UNCONDITIONAL) -> DiffusionBound:
         """Return the terms of the variational bound of images [b c h w] in [0, 1], with exactly `draws` steps of each."""
 
     @abstractmethod
-    def flow_log_likelihood(self, images: Tensor, probes: int) -> LogLikelihood:
+    def flow_log_likelihood(self, images: Tensor, probes: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Return log p of images [b c h w] in [0, 1], uniformly dequantized, with exactly `probes` random directions each."""
 
 
-class Translates(ABC):
-    """Turns images of one of its two domains into images of the other."""
+class Translates(Capability):
+    """Translates images of one of its two domains to the other."""
 
+    phrase = "translation"
     domains: ClassVar[tuple[str, ...]]
     """Names of the two domains, which are those of the family."""
 
     @abstractmethod
-    def translate(self, images: Tensor, to: str) -> Tensor:
-        """Return images [b c' h' w'] in [0, 1] of the domain `to` from images [b c h w] in [0, 1] of the other, always the same.
+    def translate(self, images: Tensor, to: str, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return images [b c' h' w'] in [0, 1] of the domain `to` from images [b c h w] in [0, 1] of the other.
 
-        Channels and size are each domain's own. A translation depends on its own image alone.
+        Channels and size are each domain's own. Translation is deterministic. A translation depends on its own image alone.
         """
 
 
-def require(model: object, capability: type[Capability], task: str) -> Capability:
+@dataclass(frozen=True)
+class Need(Generic[C]):
+    """A capability of which a class attribute must be True."""
+
+    capability: type[C]
+    attribute: str
+    phrase: str
+
+
+AMORTIZED_LATENT_SPACE = Need(LatentSpace, "amortized", "a latent space with an encoder")
+
+
+def supports(model: object, need: type[Capability] | Need[Any]) -> bool:
+    """Return whether a model, or a class of models, has a capability."""
+    kind = model if isinstance(model, type) else type(model)
+    if isinstance(need, Need):
+        return issubclass(kind, need.capability) and bool(getattr(kind, need.attribute))
+    return issubclass(kind, need)
+
+
+def require(model: object, need: type[C] | Need[C], task: str) -> C:
     """Return the model as the capability, or raise NotApplicable."""
-    if isinstance(model, capability):
-        return model
-    raise NotApplicable(f"{task} is not applicable to {type(model).__name__}: it needs {capability.__name__}")
+    if supports(model, need):
+        return cast(C, model)
+    raise NotApplicable(f"{task} is not applicable to {type(model).__name__}: it needs {need.phrase}")
 
 
 def of(model_class: type) -> tuple[str, ...]:
@@ -260,13 +288,11 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
-ALL: tuple[type, ...] = (
+ALL: tuple[type[Capability], ...] = (
     Samples,
     SamplesIteratively,
     Restores,
-    Inverts,
-    Encodes,
-    Decodes,
+    LatentSpace,
     Reconstructs,
     HasPosterior,
     HasLikelihood,

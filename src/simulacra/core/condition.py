@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from simulacra.core.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,39 @@ class Condition:
 
 UNCONDITIONAL = Condition()
 """The empty condition."""
+
+
+class AcceptsCondition:
+    """A model as conditions see it: which fields it accepts. Families and capabilities derive from it."""
+
+    label_sizes: tuple[int, ...] = ()
+    """Number of values of each labelled property that the model distinguishes; empty for models without labels."""
+    conditional_likelihood: ClassVar[bool] = True
+    """Whether latents and likelihoods are those given the condition; where False, metrics compute them without one."""
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Names of the fields of a condition that the model accepts; any other is a usage error."""
+        return frozenset({"labels"} if self.label_sizes else ())
+
+
+def require_accepted(model: AcceptsCondition, condition: Condition, rows: int | None = None) -> None:
+    """Raise UsageError for a field that the model does not accept, labels out of range, or a number of rows other than `rows`."""
+    for name in condition.given:
+        if name not in model.accepts:
+            accepted = ", ".join(sorted(model.accepts)) or "no condition"
+            raise UsageError(f"this {type(model).__name__} takes no {name}: it accepts {accepted}")
+        if rows is not None and len(getattr(condition, name)) != rows:
+            raise UsageError(f"{name} are given for {len(getattr(condition, name))} images, expected {rows}")
+    if condition.labels is not None:
+        _require_labels(condition.labels, model.label_sizes)
+
+
+def _require_labels(labels: Tensor, sizes: tuple[int, ...]) -> None:
+    shape = "[n]" if len(sizes) == 1 else f"[n {len(sizes)}]"
+    columns = labels[:, None] if labels.ndim == 1 else labels
+    if labels.dtype != torch.int64 or labels.ndim != 1 + (len(sizes) > 1) or columns.shape[1] != len(sizes):
+        raise UsageError(f"labels are {labels.dtype} {list(labels.shape)}, expected torch.int64 {shape}")
+    for column, size in zip(columns.T, sizes, strict=True):
+        if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
+            raise UsageError(f"labels run from {int(column.min())} to {int(column.max())}, expected 0 to {size - 1}")

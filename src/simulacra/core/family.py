@@ -8,7 +8,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.condition import AcceptsCondition, Condition
 from simulacra.core.config import Config
+from simulacra.core.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Turn:
     repeats: int = 1
 
 
-class Family(nn.Module, ABC):
+class Family(nn.Module, AcceptsCondition, ABC):
     """A kind of generative model. One family is one file in `families/`; the file name is its name."""
 
     Config: ClassVar[type[Config]]
@@ -62,6 +64,21 @@ class Family(nn.Module, ABC):
     @abstractmethod
     def turns(self) -> tuple[Turn, ...]:
         """Return the turns of one training step, in order."""
+
+
+def model_condition(model: AcceptsCondition, batch: Batch) -> Condition:
+    """Return the condition of a batch with only the fields that the model accepts: what metrics pass on."""
+    return Condition(**{name: getattr(batch.condition, name) for name in model.accepts})
+
+
+def training_condition(accepts: frozenset[str], batch: Batch) -> Condition:
+    """Return the accepted fields of a batch's condition; raises UsageError where one is missing."""
+    for name in sorted(accepts):
+        if getattr(batch.condition, name) is None:
+            raise UsageError(
+                f"the model is conditional on {name}, and these images have none: leave --conditional out, or add {name}"
+            )
+    return Condition(**{name: getattr(batch.condition, name) for name in accepts})
 
 
 FamilyFactory = Callable[[Config, DataSpec], Family]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulacra.core.capabilities import supports
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_json
@@ -72,8 +73,8 @@ def _planned(context: EvaluationContext) -> tuple[list[tuple[Metric, Path]], dic
 
 def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
     for capability in metric.needs:
-        if not isinstance(context.model, capability):
-            return f"needs {capability.__name__}"
+        if not supports(context.model, capability):
+            return f"needs {capability.phrase}"
     if reason := metric.not_applicable(context):
         return reason
     if "samples" in metric.settings and context.settings.samples == 0:

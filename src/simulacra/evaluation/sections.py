@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from simulacra.core.capabilities import supports
 from simulacra.core.errors import SimulacraError
 from simulacra.evaluation.metric_table import Evaluation
 from simulacra.images.section import ReportSection
@@ -22,7 +23,7 @@ def evaluation_sections(opened: "OpenedRun", evaluation: Evaluation | None, prob
     found = [
         _section(metric.section, metric, opened, _results(metric, opened, evaluation, problem))
         for metric in registered()
-        if metric.section is not None and all(isinstance(opened.model, capability) for capability in metric.needs)
+        if metric.section is not None and all(supports(opened.model, need) for need in metric.needs)
     ]
     return sorted((section for section in found if section is not None), key=lambda section: section.order)
 

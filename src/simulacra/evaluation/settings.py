@@ -1,13 +1,13 @@
 """Settings of an evaluation: those that metrics share, and the options that each metric declares."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
 from functools import cache
 from typing import Any
 
 from simulacra import families
-from simulacra.core.capabilities import SamplesIteratively
+from simulacra.core.capabilities import SamplesIteratively, supports
 from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family
@@ -65,16 +65,12 @@ def _applies(setting: str, kind: type) -> bool:
     if setting in _ALWAYS:
         return True
     if setting in _SAMPLING:
-        return issubclass(kind, SamplesIteratively)
-    return any(setting in _settings_of(metric) and _has(kind, metric.needs) for metric in registered())
+        return supports(kind, SamplesIteratively)
+    return any(setting in _settings_of(metric) and all(supports(kind, need) for need in metric.needs) for metric in registered())
 
 
 def _settings_of(metric: Metric) -> set[str]:
     return {*metric.settings, *(item.name for item in _own_options(metric))}
-
-
-def _has(kind: type, capabilities: Iterable[type]) -> bool:
-    return all(issubclass(kind, capability) for capability in capabilities)
 
 
 # --- the composed class

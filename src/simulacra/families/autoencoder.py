@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Reconstructs
+from simulacra.core.capabilities import LatentSpace, Reconstructs
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
@@ -28,7 +29,7 @@ class AutoencoderConfig(Config):
     loss: Literal["mse", "bce"] = option("mse", "squared error or binary cross-entropy, summed over pixels")
 
 
-class Autoencoder(Family, Encodes, Decodes, Reconstructs):
+class Autoencoder(Family, LatentSpace, Reconstructs):
     """A deterministic encoder and decoder, trained to reproduce their input."""
 
     Config = AutoencoderConfig
@@ -39,6 +40,7 @@ class Autoencoder(Family, Encodes, Decodes, Reconstructs):
         "dense": {"network": "dense", "hidden": (512, 256)},
     }
     prior = "none"
+    amortized = True
 
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
@@ -61,18 +63,20 @@ class Autoencoder(Family, Encodes, Decodes, Reconstructs):
         """One turn: lower the reconstruction error."""
         return (Turn(self._reconstruction_loss),)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Return codes [b latents]."""
-        codes: Tensor = self.encoder(images)
-        return codes
+    def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return latents [b latent_dim]."""
+        require_accepted(self, condition, len(images))
+        latents: Tensor = self.encoder(images)
+        return latents
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1]."""
+        require_accepted(self, condition, len(latents))
         return torch.sigmoid(self.decoder(latents).float())
 
-    def reconstruct(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the images after the bottleneck."""
-        return self.decode(self.encode(images))
+        return self.decode(self.encode(images, condition), condition)
 
     def _reconstruction_loss(self, batch: Batch) -> dict[str, Loss]:
         """Error summed over the pixels of an image, mean over images; `mse` is logged as the mean over pixels."""

@@ -9,16 +9,10 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
-from simulacra.networks.adversarial import (
-    Discriminator,
-    Generator,
-    SamplesFromGenerator,
-    leaky,
-    spectrally_normalized,
-)
+from simulacra.networks.adversarial import Discriminator, Generator, leaky, spectrally_normalized
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
-from simulacra.networks.labels import classes_of
+from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense
 from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
 
@@ -33,7 +27,7 @@ class ConvGANConfig(AdversarialConfig):
     dropout: float = option(0.4, "share of the discriminator's features that are dropped", low=0, high=0.9)
 
 
-class ConvGAN(AdversarialGame, SamplesFromGenerator):
+class ConvGAN(AdversarialGame):
     """Two halvings of the image, two doublings of a small one; dropout keeps the discriminator from learning by heart."""
 
     Config = ConvGANConfig
@@ -45,15 +39,15 @@ class ConvGAN(AdversarialGame, SamplesFromGenerator):
 
     def __init__(self, config: ConvGANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
+        self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
         sizes = _sizes(data)
-        self.generator = Generator(_generator_layers(config, data, config.noise + self.classes, sizes), self.classes)
+        self.generator = Generator(_generator_layers(config, data, config.noise + sum(self.label_sizes), sizes), self.label_sizes)
         maps = config.discriminator_features
         body = nn.Sequential(
             *_halving(data.channels * config.pack, maps, config.dropout), *_halving(maps, maps, config.dropout), Flatten()
         )
         head = dense(maps * sizes[2][0] * sizes[2][1], 1)
-        self.discriminator: nn.Module = Discriminator(body, head, self.classes)
+        self.discriminator: nn.Module = Discriminator(body, head, self.label_sizes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)
 

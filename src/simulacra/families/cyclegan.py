@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Translates
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.networks.cyclegan import Translator, blocks_for, patch_critic
@@ -79,8 +80,9 @@ class CycleGAN(Family, Translates):
         """
         return (Turn(self._losses),)
 
-    def translate(self, images: Tensor, to: str) -> Tensor:
+    def translate(self, images: Tensor, to: str, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images of the domain `to` from images of the other."""
+        require_accepted(self, condition, len(images))
         translated: Tensor = self.translators[to](images)
         return translated
 

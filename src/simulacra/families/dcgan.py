@@ -10,14 +10,9 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
-from simulacra.networks.adversarial import (
-    Discriminator,
-    Generator,
-    SamplesFromGenerator,
-    spectrally_normalized,
-)
+from simulacra.networks.adversarial import Discriminator, Generator, spectrally_normalized
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialized
-from simulacra.networks.labels import classes_of
+from simulacra.networks.labels import label_sizes
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class DCGANConfig(AdversarialConfig):
             raise UsageError(f"{name} needs a discriminator without batch norm, which {why}: add --no-batch-norm")
 
 
-class DCGAN(AdversarialGame, SamplesFromGenerator):
+class DCGAN(AdversarialGame):
     """A generator of transposed convolutions, a discriminator of strided ones, batch norm in both."""
 
     Config = DCGANConfig
@@ -54,12 +49,14 @@ class DCGAN(AdversarialGame, SamplesFromGenerator):
 
     def __init__(self, config: DCGANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
-        self.generator = Generator(generator_layers(data, config.noise + self.classes, config.features), self.classes)
+        self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
+        self.generator = Generator(
+            generator_layers(data, config.noise + sum(self.label_sizes), config.features), self.label_sizes
+        )
         norm: Norm = "batch" if config.batch_norm else "none"
         body, features = discriminator_body(data, data.channels * config.pack, config.features, norm)
         head = nn.Linear(features, 1)
         initialized(nn.Sequential(head))
-        self.discriminator: nn.Module = Discriminator(body, head, self.classes)
+        self.discriminator: nn.Module = Discriminator(body, head, self.label_sizes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)

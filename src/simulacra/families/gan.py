@@ -9,14 +9,8 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
-from simulacra.networks.adversarial import (
-    Discriminator,
-    Generator,
-    SamplesFromGenerator,
-    leaky,
-    spectrally_normalized,
-)
-from simulacra.networks.labels import classes_of
+from simulacra.networks.adversarial import Discriminator, Generator, leaky, spectrally_normalized
+from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense
 
 
@@ -28,7 +22,7 @@ class GANConfig(AdversarialConfig):
     hidden: tuple[int, ...] = option((256, 256), "widths of the generator's dense layers (mirrored in the discriminator)", low=1)
 
 
-class GAN(AdversarialGame, SamplesFromGenerator):
+class GAN(AdversarialGame):
     """A dense generator and a dense discriminator."""
 
     Config = GANConfig
@@ -39,11 +33,13 @@ class GAN(AdversarialGame, SamplesFromGenerator):
 
     def __init__(self, config: GANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
-        layers, top = _layers(config.noise + self.classes, config.hidden)
-        self.generator = Generator(nn.Sequential(*layers, dense(top, data.dimensions), nn.Unflatten(1, data.shape)), self.classes)
+        self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
+        layers, top = _layers(config.noise + sum(self.label_sizes), config.hidden)
+        self.generator = Generator(
+            nn.Sequential(*layers, dense(top, data.dimensions), nn.Unflatten(1, data.shape)), self.label_sizes
+        )
         layers, top = _layers(data.dimensions * config.pack, config.hidden[::-1])
-        self.discriminator: nn.Module = Discriminator(nn.Sequential(nn.Flatten(), *layers), dense(top, 1), self.classes)
+        self.discriminator: nn.Module = Discriminator(nn.Sequential(nn.Flatten(), *layers), dense(top, 1), self.label_sizes)
         if config.spectral_norm:
             self.discriminator = spectrally_normalized(self.discriminator)
 

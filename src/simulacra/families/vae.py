@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import ELBOTerms, HasLikelihood, LogLikelihood, Posterior
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.games.variational import Variational, drawn, posterior_of
+from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
 from simulacra.networks.mlp import dense
 from simulacra.objectives import likelihood
@@ -56,7 +57,7 @@ class VAEConfig(Config):
             raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
 
 
-class VAE(Family, Variational, HasLikelihood):
+class VAE(Family, VariationalLatentSpace, HasLikelihood):
     """A latent-variable model p(x|z) N(z; 0, 1) with a diagonal Gaussian posterior q(z|x)."""
 
     Config = VAEConfig
@@ -144,42 +145,45 @@ class VAE(Family, Variational, HasLikelihood):
 
     # --- latents
 
-    def posterior(self, images: Tensor) -> Posterior:
+    def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z|x)."""
+        require_accepted(self, condition, len(images))
         features = self.encoder(images)
         return posterior_of(self.mean(features), self.log_var(features))
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the mean image of p(x|z)."""
+        require_accepted(self, condition, len(latents))
         outputs = self.decoder(latents).float()
         return torch.sigmoid(outputs[:, : self.data.channels])
 
     # --- likelihood
 
-    def observe(self, images: Tensor) -> Tensor:
+    def observe(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return binary pixels, dequantized levels in [0, 1], or the images themselves."""
+        require_accepted(self, condition, len(images))
         if self.config.binarize:
             return torch.bernoulli(images)
         if self.config.likelihood == "gaussian":
             return (images * 255 + torch.rand_like(images)) / 256
         return images
 
-    def elbo(self, observed: Tensor) -> ELBOTerms:
+    def elbo(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
         """Analytic KL, and the distortion at one sample of the posterior."""
-        return self._elbo(observed, 1)
+        return self._elbo(observed, 1, condition)
 
-    def log_likelihood(self, observed: Tensor, particles: int) -> LogLikelihood:
+    def log_likelihood(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
         if particles < 1:
             raise ValueError(f"particles is {particles}, expected at least 1")
-        posterior = self.posterior(observed)
+        posterior = self.posterior(observed, condition)
         group = max(1, _PIXELS_AT_ONCE // observed.numel())
         counts = [min(group, particles - start) for start in range(0, particles, group)]
         log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
         return LogLikelihood(importance_bound(log_weights), "lower bound")
 
-    def _elbo(self, observed: Tensor, particles: int) -> ELBOTerms:
-        posterior = self.posterior(observed)
+    def _elbo(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
+        posterior = self.posterior(observed, condition)
         rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1)
         distortion = -self._log_likelihood_given(drawn(posterior, particles), observed).mean(0)
         return ELBOTerms(rate, distortion)

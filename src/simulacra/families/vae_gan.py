@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Posterior
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
-from simulacra.games.variational import Variational, drawn, posterior_of
+from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.adversarial import Discriminator
 from simulacra.networks.dcgan import Norm, discriminator_body
 from simulacra.networks.encoder_decoder import Trunk, decoder, encoder
@@ -59,7 +60,7 @@ class VAEGANConfig(Config):
             )
 
 
-class VAEGAN(Family, Variational):
+class VAEGAN(Family, VariationalLatentSpace):
     """Encoder, decoder and discriminator: the last judges what is real, and lends its features to compare images in."""
 
     Config = VAEGANConfig
@@ -134,13 +135,15 @@ class VAEGAN(Family, Variational):
         """Latent dimensions."""
         return self.config.latent_dim
 
-    def posterior(self, images: Tensor) -> Posterior:
+    def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z|x)."""
+        require_accepted(self, condition, len(images))
         features = self.encoder["body"](images)
         return posterior_of(self.encoder["mean"](features), self.encoder["log_var"](features))
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images."""
+        require_accepted(self, condition, len(latents))
         return torch.sigmoid(self.decoder(latents).float())
 
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.condition import Condition
 from simulacra.core.config import Config, option
-from simulacra.core.family import Family, Loss, Turn
-from simulacra.games.adversarial import given_labels
-from simulacra.networks.adversarial import Discriminator, Generator, SamplesFromGenerator, leaky
+from simulacra.core.family import Family, Loss, Turn, training_condition
+from simulacra.games.adversarial import SamplesFromGenerator
+from simulacra.networks.adversarial import Discriminator, Generator, leaky
 from simulacra.networks.dcgan import Centered, discriminator_body, generator_layers
-from simulacra.networks.labels import classes_of
+from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense, mlp
 from simulacra.objectives.adversarial import wasserstein_critic_loss, wasserstein_generator_loss
 from simulacra.objectives.gradient_penalty import gradient_penalty
@@ -30,7 +31,7 @@ class WGANGPConfig(Config):
     norm: Literal["none", "layer"] = option("none", "conv: normalization of the critic; never over the batch")
     critic_steps: int = option(5, "moves of the critic for one of the generator", low=1)
     penalty: float = option(10.0, "weight of the gradient penalty, lambda", low=0)
-    conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
+    conditional: bool = option(False, "condition on the labels of the images")
 
 
 class WGANGP(Family, SamplesFromGenerator):
@@ -51,8 +52,8 @@ class WGANGP(Family, SamplesFromGenerator):
 
     def __init__(self, config: WGANGPConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.noise, self.classes = config, config.noise, classes_of(data, config.conditional)
-        inputs = config.noise + self.classes
+        self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
+        inputs = config.noise + sum(self.label_sizes)
         if config.network == "conv":
             layers = generator_layers(data, inputs, config.features)
             body, features = discriminator_body(data, data.channels, config.features, config.norm)
@@ -60,8 +61,8 @@ class WGANGP(Family, SamplesFromGenerator):
             top = ([inputs, *config.hidden])[-1]
             layers = nn.Sequential(mlp(inputs, config.hidden), dense(top, data.dimensions), nn.Unflatten(1, data.shape))
             body, features = _dense_critic(data.dimensions, config.hidden[::-1])
-        self.generator = Generator(layers, self.classes)
-        self.critic = Discriminator(body, dense(features, 1), self.classes)
+        self.generator = Generator(layers, self.label_sizes)
+        self.critic = Discriminator(body, dense(features, 1), self.label_sizes)
 
     def players(self) -> dict[str, nn.Module]:
         """Return the critic and the generator."""
@@ -73,22 +74,22 @@ class WGANGP(Family, SamplesFromGenerator):
 
     def _criticize(self, batch: Batch) -> dict[str, Loss]:
         """Minus the estimated distance, plus lambda times the penalty (Gulrajani et al. 2017, eq. 3)."""
-        labels = given_labels(batch, self.config.conditional)
+        condition = training_condition(self.accepts, batch)
         with torch.no_grad():  # the generator needs no graph here
-            fakes = self._fakes(batch, labels)
-        real, fake = self.critic(batch.images, labels), self.critic(fakes, labels)
-        penalty = gradient_penalty(lambda points: self.critic(points, labels), batch.images, fakes)
+            fakes = self._fakes(batch, condition)
+        real, fake = self.critic(batch.images, condition), self.critic(fakes, condition)
+        penalty = gradient_penalty(lambda points: self.critic(points, condition), batch.images, fakes)
         difference = wasserstein_critic_loss(real, fake)
         means = {"real_score": real.mean(), "fake_score": fake.mean()}
         parts = {"distance_estimate": -difference, "gradient_penalty": penalty, **means}
         return {"critic": Loss(difference + self.config.penalty * penalty, parts)}
 
     def _generate(self, batch: Batch) -> dict[str, Loss]:
-        labels = given_labels(batch, self.config.conditional)
-        return {"generator": Loss(wasserstein_generator_loss(self.critic(self._fakes(batch, labels), labels)))}
+        condition = training_condition(self.accepts, batch)
+        return {"generator": Loss(wasserstein_generator_loss(self.critic(self._fakes(batch, condition), condition)))}
 
-    def _fakes(self, batch: Batch, labels: Tensor | None) -> Tensor:
-        images: Tensor = self.generator(torch.randn(len(batch), self.config.noise, device=batch.images.device), labels)
+    def _fakes(self, batch: Batch, condition: Condition) -> Tensor:
+        images: Tensor = self.generator(torch.randn(len(batch), self.config.noise, device=batch.images.device), condition)
         return images
 
 

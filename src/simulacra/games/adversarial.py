@@ -1,21 +1,18 @@
-"""The game of two: a discriminator tells real images from generated ones, a generator is trained to be believed.
+"""Adversarial training of a generator and a discriminator (Goodfellow et al. 2014)."""
 
-A family makes the two networks; this plays their turns. The networks are asked for
-
-    generator(noise [b d], labels [b] or None) -> images float32 [b c h w] in [0, 1]
-    discriminator(images [b c*pack h w], labels [b] or None) -> logits float32 [b], larger for real.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
+from simulacra.core.capabilities import Samples
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
-from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.family import Family, Loss, Turn, training_condition
+from simulacra.networks.labels import drawn_labels
 from simulacra.objectives.adversarial import CRITERIA, check_smoothing, verdict
 from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse
 from simulacra.objectives.gradient_penalty import zero_centered_penalty
@@ -23,120 +20,118 @@ from simulacra.objectives.gradient_penalty import zero_centered_penalty
 
 @dataclass(frozen=True)
 class AdversarialConfig(Config):
-    """Settings that all games of two share."""
+    """Settings that all adversarial games share."""
 
     loss: Literal["non-saturating", "saturating", "hinge", "least-squares", "wasserstein"] = option(
-        "non-saturating", "what the two minimize; saturating is the minimax game as first written"
+        "non-saturating", "adversarial loss; saturating is the minimax loss of Goodfellow et al. 2014"
     )
-    smoothing: float = option(0.0, "how far the target of real images lies below 1; fakes keep theirs", low=0, high=0.5)
-    r1: float = option(0.0, "gamma of the penalty on the discriminator's slope at real images; 0 leaves it out", low=0)
-    spectral_norm: bool = option(False, "divide each weight matrix of the discriminator by its largest singular value")
-    augment: str = option("", f"what both sides are shown through: {', '.join(AUGMENTATIONS)}, several with commas")
-    pack: int = option(1, "images that the discriminator judges together, stacked as channels", low=1)
-    simultaneous: bool = option(False, "both move at once on the same fakes: one pass of the generator a step, not two")
-    conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
+    smoothing: float = option(0.0, "one-sided label smoothing: targets of real images are 1 minus this", low=0, high=0.5)
+    r1: float = option(0.0, "weight (gamma) of the R1 penalty on the discriminator's gradient at real images", low=0)
+    spectral_norm: bool = option(False, "spectral normalization of the discriminator's weights")
+    augment: str = option("", f"augmentations of real and generated images, comma-separated: {', '.join(AUGMENTATIONS)}")
+    pack: int = option(1, "PacGAN: number of images that the discriminator classifies jointly", low=1)
+    simultaneous: bool = option(False, "update both networks on the same generated images, in one generator pass per step")
+    conditional: bool = option(False, "condition on the labels of the images")
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         parse(self.augment)
         check_smoothing(self.loss, self.smoothing)
         if self.loss == "wasserstein" and not (self.spectral_norm or self.r1):
-            raise UsageError("loss 'wasserstein' needs a discriminator of bounded slope: add --spectral-norm, or use wgan_gp")
+            raise UsageError("loss 'wasserstein' needs a Lipschitz discriminator: add --spectral-norm, or use wgan_gp")
         if self.pack > 1 and self.conditional:
-            raise UsageError(f"pack is {self.pack} and conditional is on: images that are judged together would need one class")
+            raise UsageError(f"pack is {self.pack} and conditional is on: images classified jointly would need one label")
 
 
-@dataclass(frozen=True)
-class AdversarialTurns:
-    """The turns of a generator and a discriminator, players of these names."""
+class SamplesFromGenerator(Samples):
+    """Generates images in one evaluation of a generator, of given labels or of labels drawn from the noise."""
 
     generator: nn.Module
-    discriminator: nn.Module
-    config: AdversarialConfig
     noise: int
+    """Dimensions of the generator's noise."""
 
-    def turns(self) -> tuple[Turn, ...]:
-        """Return the discriminator's turn and the generator's (Goodfellow et al. 2014, algorithm 1), or one of both."""
-        if self.config.simultaneous:
-            return (Turn(self._both),)
-        return (Turn(self._discriminate), Turn(self._generate))
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Dimensions of the generator's noise, and one number for each label."""
+        return (self.noise + len(self.label_sizes),)
 
-    def _discriminate(self, batch: Batch) -> dict[str, Loss]:
-        labels = given_labels(batch, self.config.conditional)
-        with torch.no_grad():  # trap 6: the generator needs no graph here
-            fakes = self._fakes(batch, labels)
-        return {"discriminator": self._discriminator_loss(batch, labels, self._judge(self._seen(fakes), labels))}
-
-    def _generate(self, batch: Batch) -> dict[str, Loss]:
-        labels = given_labels(batch, self.config.conditional)
-        return {"generator": self._generator_loss(self._judge(self._seen(self._fakes(batch, labels)), labels))}
-
-    def _both(self, batch: Batch) -> dict[str, Loss]:
-        """Both losses of the same fakes; the engine differentiates each along its own player's parameters alone."""
-        labels = given_labels(batch, self.config.conditional)
-        fake = self._judge(self._seen(self._fakes(batch, labels)), labels)
-        return {
-            "discriminator": self._discriminator_loss(batch, labels, fake),
-            "generator": self._generator_loss(fake),
-        }
-
-    def _discriminator_loss(self, batch: Batch, labels: Tensor | None, fake: Tensor) -> Loss:
-        criterion = CRITERIA[self.config.loss]
-        seen = self._seen(batch.images)
-        real = self._judge(seen, labels)
-        total = criterion.discriminator(real, fake, self.config.smoothing)
-        parts = verdict(real, fake, criterion.boundary, criterion.certain)
-        if self.config.r1:
-            parts["r1"] = zero_centered_penalty(lambda points: self._judge(points, labels), seen)
-            total = total + self.config.r1 * parts["r1"]
-        return Loss(total, parts)
-
-    def _generator_loss(self, fake: Tensor) -> Loss:
-        return Loss(CRITERIA[self.config.loss].generator(fake))
-
-    def _judge(self, seen: Tensor, labels: Tensor | None) -> Tensor:
-        logits: Tensor = self.discriminator(seen, labels)
-        return logits
-
-    def _seen(self, images: Tensor) -> Tensor:
-        return packed(augment(images, parse(self.config.augment)), self.config.pack)
-
-    def _fakes(self, batch: Batch, labels: Tensor | None) -> Tensor:
-        images: Tensor = self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), labels)
+    def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return images [b c h w] in [0, 1]."""
+        require_accepted(self, condition, len(noise))
+        noise, labels = drawn_labels(noise, condition.labels, self.label_sizes)
+        images: Tensor = self.generator(noise, replace(condition, labels=labels))
         return images
 
 
-class AdversarialGame(Family):
-    """A family of two networks that play a duel; its constructor makes them."""
+class AdversarialGame(Family, SamplesFromGenerator):
+    """Two players, a generator and a discriminator. The constructor of a family creates the networks.
 
-    generator: nn.Module
+    generator(noise [b d], condition) -> images float32 [b c h w] in [0, 1]
+    discriminator(images [b c*pack h w], condition) -> logits float32 [b], larger for images classified as real.
+    """
+
     discriminator: nn.Module
     config: AdversarialConfig
-    noise: int
-    """Dimensions of the generator's noise."""
 
     def players(self) -> dict[str, nn.Module]:
         """Return the discriminator and the generator."""
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def turns(self) -> tuple[Turn, ...]:
-        """Return the discriminator's turn, then the generator's."""
-        return AdversarialTurns(self.generator, self.discriminator, self.config, self.noise).turns()
+        """Return the turns of the discriminator and the generator (Goodfellow et al. 2014, algorithm 1), or one of both."""
+        if self.config.simultaneous:
+            return (Turn(self._both),)
+        return (Turn(self._discriminate), Turn(self._generate))
 
+    def _discriminate(self, batch: Batch) -> dict[str, Loss]:
+        condition = training_condition(self.accepts, batch)
+        with torch.no_grad():  # trap 6: the generator needs no graph here
+            fakes = self._fakes(batch, condition)
+        return {"discriminator": self._discriminator_loss(batch, condition, self._logits(self._inputs(fakes), condition))}
 
-def given_labels(batch: Batch, conditional: bool) -> Tensor | None:
-    """Return the labels of a batch, None for games without classes; raises UsageError where they are needed and absent."""
-    if not conditional:
-        return None
-    if batch.labels is None:
-        raise UsageError("the model is conditional, and these images have no labels: leave --conditional out, or label them")
-    return batch.labels
+    def _generate(self, batch: Batch) -> dict[str, Loss]:
+        condition = training_condition(self.accepts, batch)
+        return {"generator": self._generator_loss(self._logits(self._inputs(self._fakes(batch, condition)), condition))}
+
+    def _both(self, batch: Batch) -> dict[str, Loss]:
+        """Both losses on the same generated images; the engine differentiates each with respect to its own player."""
+        condition = training_condition(self.accepts, batch)
+        fake = self._logits(self._inputs(self._fakes(batch, condition)), condition)
+        return {
+            "discriminator": self._discriminator_loss(batch, condition, fake),
+            "generator": self._generator_loss(fake),
+        }
+
+    def _discriminator_loss(self, batch: Batch, condition: Condition, fake: Tensor) -> Loss:
+        criterion = CRITERIA[self.config.loss]
+        inputs = self._inputs(batch.images)
+        real = self._logits(inputs, condition)
+        total = criterion.discriminator(real, fake, self.config.smoothing)
+        parts = verdict(real, fake, criterion.boundary, criterion.certain)
+        if self.config.r1:
+            parts["r1"] = zero_centered_penalty(lambda points: self._logits(points, condition), inputs)
+            total = total + self.config.r1 * parts["r1"]
+        return Loss(total, parts)
+
+    def _generator_loss(self, fake: Tensor) -> Loss:
+        return Loss(CRITERIA[self.config.loss].generator(fake))
+
+    def _logits(self, inputs: Tensor, condition: Condition) -> Tensor:
+        logits: Tensor = self.discriminator(inputs, condition)
+        return logits
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        return packed(augment(images, parse(self.config.augment)), self.config.pack)
+
+    def _fakes(self, batch: Batch, condition: Condition) -> Tensor:
+        images: Tensor = self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), condition)
+        return images
 
 
 def packed(images: Tensor, count: int) -> Tensor:
-    """Return images [b c h w] in packs of `count`, stacked as channels: [ceil(b / count) count*c h w] (Lin et al. 2017).
+    """Return images [b c h w] in packs of `count`, concatenated along channels: [ceil(b / count) count*c h w] (Lin et al. 2017).
 
-    Where the last pack lacks images, it takes the first ones once more.
+    An incomplete last pack is filled with the first images of the batch.
     """
     if count == 1:
         return images

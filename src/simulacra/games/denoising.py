@@ -16,14 +16,15 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import (
     DiffusionBound,
     HasDiffusionBound,
-    Inverts,
+    LatentSpace,
     LogLikelihood,
     Restores,
     SamplesIteratively,
     SamplingPlan,
 )
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.errors import UsageError, unknown
-from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.core.randomness import Streams
 from simulacra.diffusion.bounds import CHAIN, decoder_nats, prior_nats, step_nats, step_shares
 from simulacra.diffusion.flow_density import log_density
@@ -34,9 +35,8 @@ from simulacra.diffusion.noise_levels import Level, Path, noised, over
 from simulacra.diffusion.parameterizations import Parameterization, image_of, input_scale, output_of
 from simulacra.diffusion.samplers import SAMPLERS, Denoiser, Draw, Estimate, heun, nothing
 from simulacra.diffusion.schedules import Spacing, chain, grid, row, stratified
-from simulacra.games.adversarial import given_labels
 from simulacra.games.denoising_config import DenoisingConfig
-from simulacra.networks.labels import classes_of, drawn_classes, noise_size
+from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
 from simulacra.networks.unet import UNet
 
 _INVERSION = 30  # steps from image to noise and back
@@ -63,16 +63,19 @@ class DenoisingProcess:
         return grid(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
 
 
-class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionBound):
+class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffusionBound):
     """One player: a U-Net that is shown noisy images and their noise level. Inside, images are in [-1, 1]."""
 
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
+    prior = "standard normal"
+    amortized = False
+    conditional_likelihood = False  # latents and likelihoods are those of the unconditional model
 
     def __init__(self, config: DenoisingConfig, data: DataSpec, process: DenoisingProcess) -> None:
         super().__init__()
         self.config, self.data, self.process = config, data, process
-        self.classes = classes_of(data, config.conditional)
-        self.network = UNet(data, data.channels * (1 + process.learned), config.shape, self.classes)
+        self.label_sizes = label_sizes(data, config.conditional)
+        self.network = UNet(data, data.channels * (1 + process.learned), config.shape, self.label_sizes)
 
     # --- training
 
@@ -92,8 +95,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         images = 2 * batch.images - 1
         level = self.process.path(self.process.times(len(images), images.device))
         noisy = noised(images, torch.randn_like(images), level)
-        labels = given_labels(batch, self.config.conditional)
-        output, share = self._outputs(noisy, level, None if labels is None else self._without_some(labels))
+        condition = training_condition(self.accepts, batch).map(self._without_some)
+        output, share = self._outputs(noisy, level, condition)
         target = output_of(images, noisy, level, self.process.kind)
         errors = ((output - target) ** 2).flatten(1).mean(1)
         weight = of_output(self.process.weight(level), self.process.kind(level)).float()
@@ -116,22 +119,23 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
 
     def _without_some(self, labels: Tensor) -> Tensor:
         """Return labels, of which a share is replaced by no class (Ho & Salimans 2022, algorithm 1)."""
-        dropped = torch.rand(labels.shape, device=labels.device) < self.config.label_dropout
-        return labels.masked_fill(dropped, self.classes)
+        dropped = torch.rand(len(labels), device=labels.device) < self.config.label_dropout
+        unknown = unknown_labels(len(labels), self.label_sizes, labels.device)
+        return torch.where(dropped if labels.ndim == 1 else dropped[:, None], unknown, labels)
 
     # --- what the network says
 
-    def estimate(self, noisy: Tensor, level: Level, labels: Tensor | None = None) -> Estimate:
+    def estimate(self, noisy: Tensor, level: Level, condition: Condition = UNCONDITIONAL) -> Estimate:
         """Return the estimated images, in [-1, 1] or about, of noisy ones at one level or one for each."""
-        output, share = self._outputs(noisy, level, labels)
+        output, share = self._outputs(noisy, level, condition)
         return Estimate(self._image(output, noisy, level), share)
 
     def _image(self, output: Tensor, noisy: Tensor, level: Level) -> Tensor:
         return image_of(output, noisy, level, self.process.kind)
 
-    def _outputs(self, noisy: Tensor, level: Level, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _outputs(self, noisy: Tensor, level: Level, condition: Condition) -> tuple[Tensor, Tensor | None]:
         """Return the network's output and the share of the variance, 0.5 where it says 0, if that is learned: [b c h w]."""
-        both = self.network(over(input_scale(level), noisy) * noisy, level.time, labels).float()
+        both = self.network(over(input_scale(level), noisy) * noisy, level.time, condition.labels).float()
         if not self.process.learned:
             return both, None
         output, share = both.chunk(2, dim=1)
@@ -142,7 +146,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """As many numbers as an image has, and one that draws the class where there are classes."""
-        return (noise_size(self.data.dimensions, self.classes),)
+        return (self.data.dimensions + len(self.label_sizes),)
 
     @property
     def plan(self) -> SamplingPlan:
@@ -155,66 +159,73 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
         each = SAMPLERS[plan.sampler].evaluations
         return (plan.steps * each - (each - 1)) * (1 if plan.guidance_scale == 1 else 2)
 
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+    def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1], by the plan of the settings."""
-        return self.sample_with_plan(noise, labels, self.plan, _pass)
+        return self.sample_with_plan(noise, condition, self.plan, _pass)
 
-    def sample_with_plan(self, noise: Tensor, labels: Tensor | None, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
+    def sample_with_plan(self, noise: Tensor, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
         """Return images [b c h w] in [0, 1], by a plan."""
         self.check(plan)
-        _, labels = drawn_classes(noise, labels, self.classes)
-        return _shown(self._walked(noise, self._denoiser(labels, plan, advance), plan))
+        return _shown(self._walked(noise, self._denoiser(self._drawn(noise, condition), plan, advance), plan))
+
+    def _drawn(self, noise: Tensor, condition: Condition) -> Condition:
+        """Return a condition with labels: those that are given, or else drawn from the noise."""
+        require_accepted(self, condition, len(noise))
+        return replace(condition, labels=drawn_labels(noise, condition.labels, self.label_sizes)[1])
+
+    def _pixels(self, noise: Tensor) -> Tensor:
+        """Return the noise [b c h w] of the pixels."""
+        return noise[:, : self.data.dimensions].unflatten(1, self.data.shape)
 
     def _walked(self, noise: Tensor, denoise: Denoiser, plan: SamplingPlan) -> Tensor:
         """Return images in [-1, 1] that a denoiser makes of noise [b *noise_shape]."""
-        pixels, _ = drawn_classes(noise, None, self.classes)
         levels = self.process.levels(plan.sampler, plan.steps)
-        start = self._spread(levels[0]) * pixels.float().unflatten(1, self.data.shape)
+        start = self._spread(levels[0]) * self._pixels(noise).float()
         draw: Draw = nothing
         if SAMPLERS[plan.sampler].random or plan.eta:
             draw = partial(Streams(noise).draw, *self.data.shape)
         return SAMPLERS[plan.sampler].walk(denoise, start, levels, draw, eta=plan.eta)
 
-    def restore(self, images: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+    def restore(self, images: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1], given where known and made of noise elsewhere, by the plan of the settings."""
-        denoise = self._denoiser(None, replace(self.plan, guidance_scale=1.0), _pass)
+        require_accepted(self, condition, len(images))
+        denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), _pass)
         return _shown(self._walked(noise, inpainting(denoise, 2 * images - 1, known.float()), self.plan))
 
-    def forward_process(self, images: Tensor, noise: Tensor, moments: int) -> Tensor:
+    def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images at evenly spaced times of the way to noise: [moments b c h w] in [0, 1]."""
-        pixels, _ = drawn_classes(noise, None, self.classes)
-        levels = self.process.path(torch.linspace(0, 1, moments)[1:])
-        drawn = pixels.unflatten(1, self.data.shape)
+        require_accepted(self, condition, len(images))
+        levels = self.process.path(torch.linspace(0, 1, count)[1:])
+        drawn = self._pixels(noise)
         return torch.stack([images, *(_shown(noised(2 * images - 1, drawn, level)) for level in levels)])
 
-    def reverse_process(self, noise: Tensor, labels: Tensor | None, moments: int) -> Tensor:
+    def reverse_process(self, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return what the sampler is given at some of its steps, and what it makes: [moments b c h w] in [0, 1]."""
-        _, labels = drawn_classes(noise, labels, self.classes)
-        denoise, seen = self._denoiser(labels, self.plan, _pass), list[Tensor]()
+        denoise, seen = self._denoiser(self._drawn(noise, condition), self.plan, _pass), list[Tensor]()
 
         def seeing(noisy: Tensor, level: Level) -> Estimate:
             seen.append(_shown(noisy))
             return denoise(noisy, level)
 
         made = _shown(self._walked(noise, seeing, self.plan))
-        chosen = torch.linspace(0, len(seen), moments).round().int().tolist()
+        chosen = torch.linspace(0, len(seen), count).round().int().tolist()
         return torch.stack([(*seen, made)[place] for place in chosen])
 
-    def _denoiser(self, labels: Tensor | None, plan: SamplingPlan, advance: Callable[[], None]) -> Denoiser:
+    def _denoiser(self, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Denoiser:
         """Return the denoiser that samplers see: guided, its images held in [-1, 1] (as Ho et al. 2020 do)."""
         reduced = plan.precision != torch.float32
 
-        def estimated(noisy: Tensor, level: Level, asked: Tensor | None) -> Estimate:
+        def estimated(noisy: Tensor, level: Level, given: Condition) -> Estimate:
             with torch.autocast(noisy.device.type, plan.precision, enabled=reduced):
-                found = self.estimate(noisy, level, asked)
+                found = self.estimate(noisy, level, given)
             advance()
             return found
 
         def denoise(noisy: Tensor, level: Level) -> Estimate:
-            found = estimated(noisy, level, labels)
+            found = estimated(noisy, level, condition)
             image = found.image
             if plan.guidance_scale != 1:
-                image = guided(image, estimated(noisy, level, None).image, plan.guidance_scale)
+                image = guided(image, estimated(noisy, level, replace(condition, labels=None)).image, plan.guidance_scale)
             return Estimate(image.clamp(-1, 1), found.share)
 
         return denoise
@@ -225,8 +236,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
             raise unknown("sampler", plan.sampler, SAMPLERS)
         if plan.steps < 1:
             raise UsageError(f"steps is {plan.steps}, expected at least 1")
-        if plan.guidance_scale != 1 and not self.classes:
-            raise UsageError(f"guidance_scale is {plan.guidance_scale}, and this model tells no classes apart: leave it at 1")
+        if plan.guidance_scale != 1 and not self.label_sizes:
+            raise UsageError(f"guidance_scale is {plan.guidance_scale}, and this model is not conditional: leave it at 1")
         if plan.guidance_scale < 0 or not 0 <= plan.eta <= 1:
             raise UsageError(
                 f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}, expected at least 0 and a share in [0, 1]"
@@ -240,17 +251,27 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
 
     # --- from images to noise and back
 
-    def invert(self, images: Tensor) -> Tensor:
-        """Return latents [b d], about standard normal, by following the flow to the noisiest level."""
+    @property
+    def latent_dim(self) -> int:
+        """Values in one image."""
+        return self.data.dimensions
+
+    def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return latents [b d], approximately standard normal, by solving the probability flow ODE up to the noisiest level."""
+        require_accepted(self, condition, len(images))
         levels = self._levels_between()
-        noisy = heun(self.estimate, float(levels.alpha[0]) * (2 * images - 1), levels, nothing)
+        noisy = heun(self._given(condition), float(levels.alpha[0]) * (2 * images - 1), levels, nothing)
         return (noisy / self._spread(levels[-1])).flatten(1)
 
-    def revert(self, latents: Tensor) -> Tensor:
-        """Return the images [b c h w] in [0, 1] of latents [b d], by following the flow back."""
+    def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return the images [b c h w] in [0, 1] of latents [b d], by solving the ODE back."""
+        require_accepted(self, condition, len(latents))
         levels = self._levels_between().reversed()
         noisy = self._spread(levels[0]) * latents.float().unflatten(1, self.data.shape)
-        return _shown(heun(self.estimate, noisy, levels, nothing) / float(levels.alpha[-1]))
+        return _shown(heun(self._given(condition), noisy, levels, nothing) / float(levels.alpha[-1]))
+
+    def _given(self, condition: Condition) -> Denoiser:
+        return partial(self.estimate, condition=condition)
 
     def _levels_between(self) -> Level:
         """Return the levels from the least noisy to the noisiest: at the former an image is taken to have no noise yet."""
@@ -258,39 +279,41 @@ class DenoisingGame(Family, SamplesIteratively, Restores, Inverts, HasDiffusionB
 
     # --- likelihood
 
-    def diffusion_bound(self, images: Tensor, draws: int) -> DiffusionBound:
-        """Return the terms of the bound of a chain of 1000 levels, for no class in particular."""
+    def diffusion_bound(self, images: Tensor, draws: int, condition: Condition = UNCONDITIONAL) -> DiffusionBound:
+        """Return the terms of the bound of a chain of 1000 levels."""
+        require_accepted(self, condition, len(images))
+        denoise = self._given(condition)
         images = 2 * images - 1
         levels = chain(self.process.path, CHAIN)
-        found = [self._drawn_step(images, levels) for _ in range(draws)]
+        found = [_drawn_step(denoise, images, levels) for _ in range(draws)]
         steps, times = (torch.stack([pair[side] for pair in found], 1) for side in (0, 1))
-        decoder = decoder_nats(self._at(images, levels[0]), images, levels[0])
+        nearest = denoise(noised(images, torch.randn_like(images), levels[0]), levels[0])
+        decoder = decoder_nats(nearest, images, levels[0])
         return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN - 1)
 
-    def _drawn_step(self, images: Tensor, levels: Level) -> tuple[Tensor, Tensor]:
-        """Return the cost of one step for each image, less the oftener it is drawn; and its time."""
-        shares = step_shares(levels)
-        places = torch.searchsorted(shares.cumsum(0), stratified(len(images))).clamp_max(len(shares) - 1)
-        here, there = levels[places + 1], levels[places]
-        noisy = noised(images, torch.randn_like(images), here)
-        cost = step_nats(self.estimate(noisy, here), images, noisy, here, there)
-        return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
-
-    def _at(self, images: Tensor, level: Level) -> Estimate:
-        return self.estimate(noised(images, torch.randn_like(images), level), level)
-
-    def flow_log_likelihood(self, images: Tensor, probes: int) -> LogLikelihood:
-        """Return log p of the levels of images, of what `revert` makes of noise: an estimate.
+    def flow_log_likelihood(self, images: Tensor, probes: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
+        """Return log p of the levels of images, under the distribution that `decode` maps noise to: an estimate.
 
         The density at a uniform place within each level, times the levels' width: a lower bound on average (Theis et al. 2016,
         section 3.1), but for the solver's error and that of the divergence.
         """
+        require_accepted(self, condition, len(images))
         levels = self._levels_between()
         start = float(levels.alpha[0])
         dequantized = (255 * images + torch.rand_like(images)) / 256
-        density = log_density(self.estimate, start * (2 * dequantized - 1), levels, probes)
+        density = log_density(self._given(condition), start * (2 * dequantized - 1), levels, probes)
         width = math.log(2 * start / 256)  # of a level, on the scale of what the flow begins with
         return LogLikelihood((density + self.data.dimensions * width).float(), "estimate")
+
+
+def _drawn_step(denoise: Denoiser, images: Tensor, levels: Level) -> tuple[Tensor, Tensor]:
+    """Return the cost of one random step for each image, divided by its relative frequency, and the time of the step."""
+    shares = step_shares(levels)
+    places = torch.searchsorted(shares.cumsum(0), stratified(len(images))).clamp_max(len(shares) - 1)
+    here, there = levels[places + 1], levels[places]
+    noisy = noised(images, torch.randn_like(images), here)
+    cost = step_nats(denoise(noisy, here), images, noisy, here, there)
+    return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
 
 
 def _pass() -> None:

@@ -19,7 +19,7 @@ class DenoisingConfig(Config):
     resampling: Literal["conv", "pool"] = option("pool", "resolutions change by convolutions, or without parameters")
     skips: Literal["all", "blocks"] = option("blocks", "what the way up is given: all feature maps, or those behind blocks")
     group: int = option(16, "channels normalized together, at least; processors are slower with fewer than 16", low=1)
-    conditional: bool = option(False, "learn each class of labelled images apart, and generate the class that is asked for")
+    conditional: bool = option(False, "condition on the labels of the images")
     label_dropout: float = option(0.1, "conditional: share of images learned without their class", low=0, high=0.9)
     sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option(
         "dpmpp-2m", "how noise becomes images, unless 'simulacra sample' is told otherwise"

@@ -1,38 +1,40 @@
-"""What models with a Gaussian posterior and a standard normal prior have in common: how they sample, encode and reconstruct."""
+"""The latent space of models with a Gaussian posterior and a standard normal prior."""
 
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Decodes, Encodes, HasPosterior, Posterior, Reconstructs, Samples
+from simulacra.core.capabilities import HasPosterior, LatentSpace, Posterior, Reconstructs, Samples
+from simulacra.core.condition import UNCONDITIONAL, Condition
 
-_LOG_VAR = 12.0  # log-variances are kept in [-12, 12]: beyond it exp() leaves the useful range, and is slow
+_LOG_VAR = 12.0  # log-variances are clamped to [-12, 12]: beyond it exp() over- or underflows, and is slow
 
 
-class Variational(Samples, Encodes, Decodes, Reconstructs, HasPosterior):
-    """All that follows from a posterior q(z|x), a decoder, and the prior N(0, 1)."""
+class VariationalLatentSpace(Samples, LatentSpace, Reconstructs, HasPosterior):
+    """Sampling, encoding and reconstruction by a posterior q(z|x), a decoder, and the prior N(0, 1)."""
 
     prior = "standard normal"
+    amortized = True
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """The prior is the noise: [latents]."""
+        """The noise is a sample of the prior: [latent_dim]."""
         return (self.latent_dim,)
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the posterior mean."""
-        return self.posterior(images).mean
+        return self.posterior(images, condition).mean
 
-    def reconstruct(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Decode the posterior mean."""
-        return self.decode(self.encode(images))
+        return self.decode(self.encode(images, condition), condition)
 
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Decode samples of the prior; the encoder is not used."""
-        return self.decode(noise)
+    def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Decode samples of the prior."""
+        return self.decode(noise, condition)
 
 
 def posterior_of(mean: Tensor, log_var: Tensor) -> Posterior:
-    """Return a posterior in float32 with bounded log-variances, as two heads [b d] of an encoder describe it."""
+    """Return a posterior in float32 with bounded log-variances from the outputs [b d] of an encoder."""
     return Posterior(mean.float(), log_var.float().clamp(-_LOG_VAR, _LOG_VAR))
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes, HasPosterior
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, HasPosterior
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
@@ -38,7 +38,7 @@ METRIC = Metric(
             "Latent dimensions whose posterior mean varies over images; few of many indicate posterior collapse.",
         ),
     ),
-    needs=(Encodes, HasPosterior),
+    needs=(AMORTIZED_LATENT_SPACE, HasPosterior),
     order=20,
     cost=lambda context: f"{len(context.split):,} encodings",
     measure=_measure,

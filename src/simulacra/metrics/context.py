@@ -13,7 +13,8 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes, Samples, SamplesIteratively, SamplingPlan, require
+from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, options
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference
@@ -26,7 +27,7 @@ from simulacra.data.synthetic.known_densities import law_of
 from simulacra.features.extractor import Embedding, Extractor
 from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.settings import SharedSettings
-from simulacra.metrics.statistics.placement import device_of, on_device
+from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
 from simulacra.runs.generation import facts, refined
 
 if TYPE_CHECKING:
@@ -157,18 +158,18 @@ class EvaluationContext:
     def classes(self) -> int:
         """Number of classes that the model generates on request; 0 if it is unconditional."""
         model = self.model
-        return model.classes if isinstance(model, Samples) else 0
+        return model.label_sizes[0] if isinstance(model, Samples) and len(model.label_sizes) == 1 else 0
 
     def images(self) -> Iterator[Tensor]:
         """Yield `settings.samples` generated images in chunks, rounded to 256 levels."""
         for drawn, _ in self._noise():
-            yield self._generated(drawn, None)
+            yield self._generated(drawn, UNCONDITIONAL)
 
     def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield as many images of a conditional model with their requested classes: class k mod K for image k."""
         for drawn, first in self._noise():
             labels = torch.arange(first, first + len(drawn)) % self.classes
-            yield self._generated(drawn, labels), labels
+            yield self._generated(drawn, Condition(labels)), labels
 
     def _noise(self) -> Iterator[tuple[Tensor, int]]:
         """Yield the noise of all images in chunks, drawn on the CPU, with the number of the first image of each."""
@@ -177,13 +178,13 @@ class EvaluationContext:
         for start in range(0, count, _GENERATED_CHUNK):
             yield noise(seed, start, min(_GENERATED_CHUNK, count - start), model.noise_shape), start
 
-    def _generated(self, drawn: Tensor, labels: Tensor | None) -> Tensor:
+    def _generated(self, drawn: Tensor, condition: Condition) -> Tensor:
         model = require(self.model, Samples, "fidelity")
-        moved, asked = drawn.to(self.device), None if labels is None else labels.to(self.device)
+        moved, given = drawn.to(self.device), condition.to(self.device)
         with inference(self.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(refined(model, moved, asked, self.plan)).cpu()
-            return levels(model.generate(moved, asked)).cpu()
+                return levels(refined(model, moved, given, self.plan)).cpu()
+            return levels(model.generate(moved, given)).cpu()
 
     # --- latents
 
@@ -195,11 +196,11 @@ class EvaluationContext:
         return self._latents[key]
 
     def _encoded(self, split: Split) -> Tensor:
-        model = cast(Encodes, self.model)
+        model = cast(LatentSpace, self.model)
         latents = []
         with inference(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
             for batch in on_device(split.chunks(_ENCODED_CHUNK), self.device):
-                latents.append(model.encode(batch.images).float().cpu())
+                latents.append(model.encode(batch.images, likelihood_condition(model, batch)).float().cpu())
                 meter.advance(len(batch))
         return torch.cat(latents)
 

@@ -14,7 +14,7 @@ from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.elbo import BITS_PER_DIM
 from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults
-from simulacra.metrics.statistics.placement import device_of, on_device
+from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
 from simulacra.objectives.likelihood import bits_per_dimension
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Me
     sums, drawn = torch.zeros(BINS, dtype=torch.float64), 0
     for number, batch in enumerate(on_device(split.chunks(_CHUNK), device_of(model))):
         with stream(seed, "step costs", number):
-            found = model.diffusion_bound(batch.images, DRAWS)
+            found = model.diffusion_bound(batch.images, DRAWS, likelihood_condition(model, batch))
         totals.append(found.total.cpu())
         parts.append(torch.stack([found.prior, found.decoder], 1).cpu())
         bins = (found.times.cpu().double() * BINS).long().clamp_max(BINS - 1).flatten()

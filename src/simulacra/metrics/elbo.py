@@ -22,9 +22,9 @@ def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[st
     converted to one of 256 grey levels.
     """
     rates, distortions = [], []
-    for number, observed in observations(model, split, seed):
+    for number, observed, condition in observations(model, split, seed):
         with stream(seed, "evidence", number):
-            terms = model.elbo(observed)
+            terms = model.elbo(observed, condition)
         rates.append(terms.rate.cpu())
         distortions.append(terms.distortion.cpu())
         meter.advance(len(observed))

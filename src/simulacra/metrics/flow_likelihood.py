@@ -13,7 +13,7 @@ from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.placement import device_of
+from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
 from simulacra.objectives.likelihood import bits_per_dimension
 
 PROBES = 1  # random directions of the divergence estimate
@@ -34,12 +34,12 @@ class FlowLikelihoodOptions(Config):
 
 def flow_bits(model: HasDiffusionBound, split: Split, count: int, seed: int, meter: Meter) -> Measurement:
     """Return flow_bits_per_dim by the density of the probability flow, mean over the first `count` images of a split."""
-    device = device_of(model)
     scores = []
-    for number, images in enumerate(split.head(count).images.split(_CHUNK)):
+    for number, batch in enumerate(on_device(split[:count].chunks(_CHUNK), device_of(model))):
         with stream(seed, "flow likelihood", number):
-            scores.append(-model.flow_log_likelihood(images.to(device), PROBES).nats.cpu())
-        meter.advance(len(images))
+            found = model.flow_log_likelihood(batch.images, PROBES, likelihood_condition(model, batch))
+        scores.append(-found.nats.cpu())
+        meter.advance(len(batch))
     bits = torch.as_tensor(bits_per_dimension(torch.cat(scores), split.images[0].size))
     protocol = {"target": "256 grey levels", "kind": "estimate", "dequantization": "uniform", "probes": PROBES, "seed": seed}
     return mean_of(bits, protocol)

@@ -2,7 +2,7 @@
 
 import torch
 
-from simulacra.core.capabilities import Encodes
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
 from simulacra.core.progress import Meter
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, fraction_of
@@ -53,7 +53,7 @@ METRIC = Metric(
             "Accuracy of a 5-nearest-neighbour classifier on the latents of the training images.",
         ),
     ),
-    needs=(Encodes,),
+    needs=(AMORTIZED_LATENT_SPACE,),
     order=40,
     cost=lambda context: f"{len(train_images(context)) + len(context.split):,} encodings",
     measure=_measure,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from simulacra.core.capabilities import Capability, Need
 from simulacra.core.config import Config
 from simulacra.core.errors import DataError, UsageError
 from simulacra.features.extractor import Extractor
@@ -71,7 +72,7 @@ class Metric:
 
     name: str
     quantities: tuple[Quantity, ...]
-    needs: tuple[type, ...]
+    needs: tuple[type[Capability] | Need[Any], ...]
     order: int
     cost: Callable[[EvaluationContext], str]
     measure: Callable[[EvaluationContext], MetricResults]

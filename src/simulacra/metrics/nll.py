@@ -31,9 +31,9 @@ def negative_log_likelihood(model: HasLikelihood, split: Split, particles: int, 
     """
     scores = []
     kind = ""
-    for number, observed in observations(model, split, seed):
+    for number, observed, condition in observations(model, split, seed):
         with stream(seed, "nll", number):
-            result = model.log_likelihood(observed, particles)
+            result = model.log_likelihood(observed, particles, condition)
         scores.append(-result.nats.cpu())
         kind = result.kind
         meter.advance(len(observed))

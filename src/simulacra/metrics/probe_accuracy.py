@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Encodes
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
 from simulacra.core.errors import DataError
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, fraction_of
@@ -73,7 +73,7 @@ METRIC = Metric(
             "Accuracy of a logistic regression on the latents of the training images.",
         ),
     ),
-    needs=(Encodes,),
+    needs=(AMORTIZED_LATENT_SPACE,),
     order=50,
     cost=lambda context: f"a logistic regression on {len(train_images(context)):,} latents",
     measure=_measure,

@@ -5,6 +5,7 @@ from typing import cast
 import torch
 
 from simulacra.core.capabilities import Reconstructs
+from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
@@ -25,7 +26,7 @@ def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str,
     errors, ratios, similarities = [], [], []
     large = min(split.images.shape[1:3]) >= WINDOW
     for batch in on_device(split.chunks(_CHUNK), device_of(model)):
-        reconstructed = model.reconstruct(batch.images)
+        reconstructed = model.reconstruct(batch.images, model_condition(model, batch))
         errors.append(((reconstructed - batch.images) ** 2).flatten(1).mean(1).cpu())
         ratios.append(psnr(reconstructed, batch.images).cpu())
         if large:

@@ -6,6 +6,7 @@ import torch
 
 from simulacra.core.capabilities import Translates
 from simulacra.core.errors import UsageError
+from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import levels
 from simulacra.metrics.context import EvaluationContext
@@ -13,7 +14,7 @@ from simulacra.metrics.measurement import mean_of
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
 from simulacra.metrics.psnr import psnr, psnr_db
 from simulacra.metrics.statistics.directions import ROUNDED, UNTRANSLATED, Direction, directions
-from simulacra.metrics.statistics.placement import device_of
+from simulacra.metrics.statistics.placement import device_of, on_device
 
 
 def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured:
@@ -23,12 +24,13 @@ def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured
     reaches 0, so the number is meaningful only together with the quality of the translations. Images are rounded to 256 levels
     in between, so that information hidden below one level (Chu et al. 2017) is removed.
     """
-    device, errors = device_of(model), []
-    for chunk in direction.chunks():
-        images = chunk.to(device)
-        returned = model.translate(levels(model.translate(images, direction.to)), direction.start)
-        errors.append((levels(returned) - images).square().flatten(1).mean(1).cpu())
-        meter.advance(len(chunk))
+    errors = []
+    for batch in on_device(direction.chunks(), device_of(model)):
+        condition = model_condition(model, batch)
+        translated = levels(model.translate(batch.images, direction.to, condition))
+        returned = levels(model.translate(translated, direction.start, condition))
+        errors.append((returned - batch.images).square().flatten(1).mean(1).cpu())
+        meter.advance(len(batch))
     way = f"{direction.start} to {direction.to} to {direction.start}"
     return {f"cycle_mse_{direction.start}": mean_of(torch.cat(errors), {"pixels": "in [0, 1]", "way": way, **ROUNDED})}
 
@@ -43,12 +45,13 @@ def translation_psnr(model: Translates, direction: Direction, meter: Meter) -> M
         raise UsageError(f"no answers are known from {direction.start} to {direction.to}")
     device = device_of(model)
     ratios, untranslated = [], []
-    for chunk, expected in direction.pairs():
-        images, answers = chunk.to(device), expected.to(device)
-        ratios.append(psnr(levels(model.translate(images, direction.to)), answers).cpu())
-        if images.shape == answers.shape:
-            untranslated.append(psnr(images, answers).cpu())
-        meter.advance(len(images))
+    for held, expected in direction.pairs():
+        batch, answers = held.to(device), expected.to(device)
+        translated = levels(model.translate(batch.images, direction.to, model_condition(model, batch)))
+        ratios.append(psnr(translated, answers).cpu())
+        if batch.images.shape == answers.shape:
+            untranslated.append(psnr(batch.images, answers).cpu())
+        meter.advance(len(batch))
     found = {f"translation_psnr_db_to_{direction.to}": psnr_db(torch.cat(ratios)).under(direction.protocol(ROUNDED))}
     if untranslated:
         plain = psnr_db(torch.cat(untranslated)).under(direction.protocol(UNTRANSLATED))

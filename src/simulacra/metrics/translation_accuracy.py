@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Translates
+from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Dataset, Split, levels
 from simulacra.data.load import load
@@ -39,14 +40,16 @@ def translation_accuracy(model: Translates, direction: Direction, classify: Clas
     """
     device = device_of(model)
     hits, untranslated = [], []
-    for images, labels in labelled_chunks(direction.images, direction.start):
-        hits.append(classify(levels(model.translate(images.to(device), direction.to)).cpu()) == labels)
-        untranslated.append(classify(images) == labels)
-        meter.advance(len(images))
+    for held, labels in labelled_chunks(direction.images, direction.start):
+        batch = held.to(device)
+        translated = levels(model.translate(batch.images, direction.to, model_condition(model, batch))).cpu()
+        hits.append(classify(translated) == labels)
+        untranslated.append(classify(held.images) == labels)
+        meter.advance(len(held))
     on_real = []
-    for images, labels in labelled_chunks(real, direction.to):
-        on_real.append(classify(images) == labels)
-        meter.advance(len(images))
+    for held, labels in labelled_chunks(real, direction.to):
+        on_real.append(classify(held.images) == labels)
+        meter.advance(len(held))
     reached = {"real_against_real": torch.cat(on_real).double().mean().item()}
     return {
         f"translation_accuracy_to_{direction.to}": fraction_of(torch.cat(hits), direction.protocol(ROUNDED) | reached),

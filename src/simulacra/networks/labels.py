@@ -1,37 +1,69 @@
-"""Classes of conditional models: how many there are, and how noise draws one where none is asked for."""
+"""Labels of conditional models: how many values they have, how noise draws them, how networks receive them.
+
+Labels are int64 [b] for one property, [b k] for k attributes. `sizes` is the number of values of each property.
+"""
+
+import math
+from itertools import accumulate
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 
-_FEWEST = 2  # classes that can be told apart
 
-
-def classes_of(data: DataSpec, conditional: bool) -> int:
-    """Return how many classes a model tells apart, 0 if none; raises UsageError for a conditional model of unlabelled images."""
+def label_sizes(data: DataSpec, conditional: bool) -> tuple[int, ...]:
+    """Return the label sizes of a model, empty if it is unconditional; raises UsageError where images do not differ in labels."""
     if not conditional:
-        return 0
-    if len(data.classes) < _FEWEST:
+        return ()
+    if math.prod(data.label_sizes) == 1:
         held = "one class" if data.classes else "no classes"
         raise UsageError(f"a conditional model needs images of several classes, and these have {held}: leave --conditional out")
-    return len(data.classes)
+    return data.label_sizes
 
 
-def noise_size(noise: int, classes: int) -> int:
-    """Return the numbers of noise that make an image: its own, and one that draws the class."""
-    return noise + bool(classes)
+def drawn_labels(noise: Tensor, labels: Tensor | None, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """Split noise [b d+k] for k label sizes: return the noise [b d] of the images, and the labels.
 
-
-def drawn_classes(noise: Tensor, labels: Tensor | None, classes: int) -> tuple[Tensor, Tensor | None]:
-    """Return the images' part of noise [b d+1] and the labels [b], where there are classes.
-
-    Labels that are not given are drawn by the last number u of the noise: class floor(classes * Phi(u)), which is uniform, and
-    a function of an image's own noise alone. Labels that are given leave the rest of the noise as it is.
+    Labels that are not given are drawn by the last k numbers u of the noise: floor(size * Phi(u)), which is uniform and a
+    function of an image's own noise alone. Given labels leave the noise [b d] as it is.
     """
-    if not classes:
+    if not sizes:
         return noise, None
     if labels is None:
-        labels = (torch.special.ndtr(noise[:, -1].float()) * classes).long().clamp_max(classes - 1)
-    return noise[:, :-1], labels
+        places = torch.special.ndtr(noise[:, -len(sizes) :].float()).unbind(1)
+        drawn = [(place * size).long().clamp_max(size - 1) for place, size in zip(places, sizes, strict=True)]
+        labels = _joined(drawn)
+    return noise[:, : -len(sizes)], labels
+
+
+def one_hot(labels: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Return the one-hot vectors of all properties, concatenated: int64 [b sum(sizes)]."""
+    columns = labels.view(len(labels), -1).unbind(1)
+    return torch.cat([F.one_hot(column, size) for column, size in zip(columns, sizes, strict=True)], 1)
+
+
+def unknown_labels(count: int, sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return labels that stand for no value: the size of each property."""
+    return _joined([torch.full((count,), size, device=device) for size in sizes])
+
+
+class LabelEmbedding(nn.Embedding):
+    """Returns the sum of one vector for each property: [b features]. `unknown`: the size itself is a further label."""
+
+    def __init__(self, sizes: tuple[int, ...], features: int, *, unknown: bool = False) -> None:
+        rows = [size + unknown for size in sizes]
+        super().__init__(sum(rows), features)
+        self.starts = list(accumulate(rows, initial=0))[:-1]  # of each property's rows in the table
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Return the embedding [b features] of labels."""
+        columns = labels.view(len(labels), -1).unbind(1)
+        vectors = [nn.Embedding.forward(self, column + start) for column, start in zip(columns, self.starts, strict=True)]
+        return vectors[0] if len(vectors) == 1 else torch.stack(vectors).sum(0)
+
+
+def _joined(columns: list[Tensor]) -> Tensor:
+    return columns[0] if len(columns) == 1 else torch.stack(columns, 1)

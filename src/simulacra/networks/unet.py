@@ -15,6 +15,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.normalization import GroupNorm
+from simulacra.networks.labels import LabelEmbedding, unknown_labels
 from simulacra.networks.mlp import dense
 from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, halved
 
@@ -51,17 +52,17 @@ class UNetShape:
 class UNet(nn.Module):
     """From noisy images [b c h w], their times [] or [b] in [0, 1] and their classes to `outputs` numbers per pixel.
 
-    Without `classes` labels are not looked at. With them a label may also be `classes` itself: no class in particular.
+    With label sizes a label may also be the size itself: no label.
     The last layer begins at zero, and so do the last ones of each block and each attention: an untrained net returns zeros.
     """
 
-    def __init__(self, spec: DataSpec, outputs: int, shape: UNetShape, classes: int = 0) -> None:
+    def __init__(self, spec: DataSpec, outputs: int, shape: UNetShape, label_sizes: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.shape, self.classes = shape, classes
+        self.shape, self.label_sizes = shape, label_sizes
         width, bottom = shape.features[0], shape.features[-1]
         self.embedding = 4 * width
         self.time = nn.Sequential(dense(width, self.embedding), nn.SiLU(), dense(self.embedding, self.embedding))
-        self.label = nn.Embedding(classes + 1, self.embedding) if classes else None
+        self.label = LabelEmbedding(label_sizes, self.embedding, unknown=True) if label_sizes else None
         sizes = [(spec.height, spec.width)]
         for _ in shape.features[1:]:
             sizes.append(halved(sizes[-1]))
@@ -103,7 +104,7 @@ class UNet(nn.Module):
         return _Stage(inputs, outputs, self.embedding, self.shape, attends=attends)
 
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return [b outputs h w]; labels: int64 [b] up to `classes`, which is the same as None."""
+        """Return [b outputs h w]; labels: int64 [b], or [b k] for k attributes, or None."""
         condition = F.silu(self._embedded(noisy, times, labels))
         features = self.first(noisy)
         kept = [features] if self.shape.skips == "all" else []
@@ -125,7 +126,7 @@ class UNet(nn.Module):
         if self.label is None:
             return told
         if labels is None:
-            labels = torch.full((len(noisy),), self.classes, device=noisy.device)
+            labels = unknown_labels(len(noisy), self.label_sizes, noisy.device)
         return told + self.label(labels.to(noisy.device))
 
 

@@ -4,14 +4,24 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 from torch import Tensor
 
 from simulacra.applications.translate import there_and_back
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Decodes, Encodes, Inverts, Reconstructs, Samples, SamplesIteratively, Translates
+from simulacra.core.capabilities import (
+    AMORTIZED_LATENT_SPACE,
+    Capability,
+    LatentSpace,
+    Need,
+    Reconstructs,
+    Samples,
+    SamplesIteratively,
+    Translates,
+    supports,
+)
 from simulacra.core.errors import SimulacraError
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Progress
@@ -57,9 +67,7 @@ Draw = Callable[["OpenedRun", Batch], tuple[Picture, ...]]
 def gallery(trained: "OpenedRun", progress: Progress) -> Gallery:
     """Return all pictures of a report."""
     model = trained.model
-    wanted = {name: drawn for name, (needed, drawn) in _DRAWN.items() if all(isinstance(model, kind) for kind in needed)}
-    if isinstance(model, Inverts):
-        wanted["interpolations"] = _interpolations
+    wanted = {name: drawn for name, (needed, drawn) in _DRAWN.items() if supports(model, needed)}
     shown: dict[str, tuple[Picture, ...]] = _films(trained) | dict.fromkeys(wanted, ())
     problem, real = "", None
     with progress.task("drawing the report", len(wanted) + 1, "pictures") as meter:
@@ -143,7 +151,7 @@ def _emergence(trained: "OpenedRun", real: Batch) -> tuple[Picture, ...]:
     with inference(trained.model):
         drawn = noise(0, 0, _EMERGING, model.noise_shape)
         drowned = model.forward_process(real.images[:1], drawn[:1], moments).transpose(0, 1)
-        emerging = model.reverse_process(drawn, None, moments).transpose(0, 1)
+        emerging = model.reverse_process(drawn, moments).transpose(0, 1)
     return (
         drawing(drowned.flatten(0, 1), moments, "A test image on its way to noise, at evenly spaced times"),
         drawing(emerging.flatten(0, 1), moments, f"{_EMERGING} images on their way from noise, one in each row"),
@@ -176,13 +184,13 @@ def _joint(spec: DataSpec) -> DataSpec:
     return DataSpec(channels, height, width)
 
 
-_DRAWN: dict[str, tuple[tuple[type, ...], Draw]] = {
-    "real": ((Samples,), _real),
-    "reconstructions": ((Reconstructs,), _reconstructions),
-    "interpolations": ((Encodes, Decodes), _interpolations),
-    "emergence": ((SamplesIteratively,), _emergence),
-    "traversal": ((Encodes, Decodes), _traversal),
-    "translations": ((Translates,), _translations),
+_DRAWN: dict[str, tuple[type[Capability] | Need[Any], Draw]] = {
+    "real": (Samples, _real),
+    "reconstructions": (Reconstructs, _reconstructions),
+    "interpolations": (LatentSpace, _interpolations),
+    "emergence": (SamplesIteratively, _emergence),
+    "traversal": (AMORTIZED_LATENT_SPACE, _traversal),
+    "translations": (Translates, _translations),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import Decodes, Inverts, Samples
+from simulacra.core.capabilities import LatentSpace, Samples
 from simulacra.core.config import options
 from simulacra.core.family import Family
 from simulacra.core.files import write_text
@@ -78,9 +78,7 @@ def _facts(trained: "OpenedRun") -> dict[str, Any]:
 
 def _prior(model: Family) -> str:
     """Return what latents between images follow: the arc is for Gaussian ones."""
-    if isinstance(model, Inverts):
-        return "standard normal"
-    return model.prior if isinstance(model, Decodes) else "none"
+    return model.prior if isinstance(model, LatentSpace) else "none"
 
 
 def _key_facts(trained: "OpenedRun", records: Sequence[dict[str, Any]]) -> list[Row]:

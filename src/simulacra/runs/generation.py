@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
 
@@ -35,7 +36,7 @@ def sampled(model: Samples, order: Order, progress: Progress) -> Tensor:
     if isinstance(model, SamplesIteratively):
         return _refined(model, order, order.plan or model.plan, progress)
     with progress.task("sampling", order.count, "images") as meter:
-        return _joined(model, order, lambda drawn, labels: _generated(model, drawn, labels, meter))
+        return _joined(model, order, lambda drawn, condition: _generated(model, drawn, condition, meter))
 
 
 def changed(
@@ -72,14 +73,14 @@ def facts(plan: SamplingPlan) -> dict[str, str | int | float]:
 def refined(
     model: SamplesIteratively,
     drawn: Tensor,
-    labels: Tensor | None,
+    condition: Condition,
     plan: SamplingPlan,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
     """Return images of noise by a plan, as many at once as is fast; `advance` is told how many were evaluated, each time."""
     at_once = max(1, min(_REFINED_AT_ONCE, _VALUES // math.prod(model.noise_shape)))
     parts = drawn.split(at_once)
-    asked = [None] * len(parts) if labels is None else labels.split(at_once)
+    asked = condition.split(at_once, len(drawn))
     return torch.cat(
         [model.sample_with_plan(part, some, plan, partial(advance, len(part))) for part, some in zip(parts, asked, strict=True)]
     )
@@ -90,7 +91,7 @@ def _refined(model: SamplesIteratively, order: Order, plan: SamplingPlan, progre
     total = model.evaluations(plan)
     with progress.task("sampling", order.count * total, "image-steps") as meter:
         pace = _Pace(meter, total)
-        return _joined(model, order, lambda drawn, labels: refined(model, drawn, labels, plan, pace.step))
+        return _joined(model, order, lambda drawn, condition: refined(model, drawn, condition, plan, pace.step))
 
 
 class _Pace:
@@ -107,15 +108,15 @@ class _Pace:
         self._meter.advance(images, images=f"{rate:,.3g}/s")
 
 
-def _joined(model: Samples, order: Order, make: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
+def _joined(model: Samples, order: Order, make: Callable[[Tensor, Condition], Tensor]) -> Tensor:
     images = []
     for start in range(0, order.count, _AT_ONCE):
         drawn = noise(order.seed, start, min(_AT_ONCE, order.count - start), model.noise_shape)
-        images.append(make(drawn, None if order.label is None else torch.full((len(drawn),), order.label)))
+        images.append(make(drawn, UNCONDITIONAL if order.label is None else Condition(torch.full((len(drawn),), order.label))))
     return torch.cat(images)
 
 
-def _generated(model: Samples, drawn: Tensor, labels: Tensor | None, meter: Meter) -> Tensor:
-    images = model.generate(drawn, labels)
+def _generated(model: Samples, drawn: Tensor, condition: Condition, meter: Meter) -> Tensor:
+    images = model.generate(drawn, condition)
     meter.advance(len(drawn))
     return images

@@ -12,9 +12,8 @@ from simulacra.applications import latent_paths as paths
 from simulacra.applications.translate import source_of, translated
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import (
-    Decodes,
-    Encodes,
-    Inverts,
+    AMORTIZED_LATENT_SPACE,
+    LatentSpace,
     Reconstructs,
     Restores,
     Samples,
@@ -24,6 +23,7 @@ from simulacra.core.capabilities import (
     of,
     require,
 )
+from simulacra.core.condition import Condition
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.eval_mode import inference
 from simulacra.core.progress import SILENT, Progress
@@ -111,23 +111,14 @@ class OpenedRun:
         with inference(self.model):
             return torch.cat([model.restore(some, known, of_some) for some, of_some in pairs])
 
-    def invert(self, images: Tensor) -> Tensor:
-        """Return the latents [n d] that `revert` makes these images of."""
-        model = require(self.model, Inverts, "inversion")
-        return self._in_pieces(model.invert, self._checked(images))
-
-    def revert(self, latents: Tensor) -> Tensor:
-        """Return the images of latents [n d] that `invert` found."""
-        return self._in_pieces(require(self.model, Inverts, "inversion").revert, latents)
-
     def encode(self, images: Tensor) -> Tensor:
         """Return latents [n d]."""
-        model = require(self.model, Encodes, "encoding")
+        model = require(self.model, LatentSpace, "encoding")
         return self._in_pieces(model.encode, self._checked(images))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of latents [n d]."""
-        model = require(self.model, Decodes, "decoding")
+        model = require(self.model, LatentSpace, "decoding")
         if latents.ndim != 2 or latents.shape[1] != model.latent_dim:
             raise UsageError(f"latents have shape {tuple(latents.shape)}, expected [n {model.latent_dim}]")
         return self._in_pieces(model.decode, latents)
@@ -156,12 +147,9 @@ class OpenedRun:
         The latents move along a line or an arc; `auto` takes the arc where the prior is Gaussian. The ends are the
         reconstructions of the images.
         """
-        if isinstance(self.model, Inverts):
-            encode, decode, prior = self.invert, self.revert, "standard normal"
-        else:
-            encode, decode, prior = self.encode, self.decode, require(self.model, Decodes, "interpolation").prior
-        points = paths.path_for(path, prior)(encode(start), encode(end), steps).transpose(0, 1)
-        return decode(points.flatten(0, 1)).unflatten(0, (len(start), steps))
+        prior = require(self.model, LatentSpace, "interpolation").prior
+        points = paths.path_for(path, prior)(self.encode(start), self.encode(end), steps).transpose(0, 1)
+        return self.decode(points.flatten(0, 1)).unflatten(0, (len(start), steps))
 
     def interpolate_noise(
         self,
@@ -183,9 +171,10 @@ class OpenedRun:
             raise UsageError(f"rows is {rows}, expected at least 1")
         drawn = noise(seed, 0, 2 * rows, model.noise_shape).flatten(1)
         points = paths.path_for(path, "standard normal")(drawn[::2], drawn[1::2], steps).unflatten(2, model.noise_shape)
-        classes = torch.arange(rows) % model.classes if number is None and model.classes else torch.full((rows,), number or 0)
+        columns = [torch.arange(rows) % size if number is None else torch.full((rows,), number) for size in model.label_sizes]
+        labels = torch.stack(columns, 1) if len(columns) > 1 else columns[0] if columns else None
         with inference(self.model):
-            made = [model.generate(points[step], classes if model.classes else None) for step in range(steps)]
+            made = [model.generate(points[step], Condition(labels)) for step in range(steps)]
         return torch.stack(made, 1)
 
     def traverse(self, image: Tensor, steps: int = 11, reach: float = 3.0) -> Tensor:
@@ -193,6 +182,7 @@ class OpenedRun:
 
         `image` is [c h w]; rows are ordered by how much their latent varies, most first.
         """
+        require(self.model, AMORTIZED_LATENT_SPACE, "traversal")
         codes = self.encode(self.dataset.validation.head(1000).images)
         spread, center = codes.std(0, correction=0), codes.mean(0)
         order = spread.argsort(descending=True)
@@ -232,7 +222,7 @@ class OpenedRun:
             return torch.cat([function(piece) for piece in inputs.split(_AT_ONCE)])
 
     def _class(self, model: Samples, label: str) -> int:
-        if not model.classes:
+        if not model.label_sizes:
             name = type(self.model).__name__
             raise NotApplicable(f"a label is not applicable to this {name}: it tells no classes apart (see --conditional)")
         if label not in self.spec.classes:

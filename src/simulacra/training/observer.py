@@ -11,9 +11,9 @@ from torch import Tensor
 
 from simulacra.applications.translate import source_of, there_and_back
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Encodes, HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
+from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.eval_mode import evaluation, inference
-from simulacra.core.family import Family, named
+from simulacra.core.family import Family, model_condition, named
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
 from simulacra.data.dataset import Dataset, Split
@@ -137,8 +137,8 @@ class RunObserver:
             for turn in family.turns():
                 for name, value in named(turn.losses(batch)).items():
                     sums[name] = sums.get(name, 0.0) + value.item() * len(batch)
-            if isinstance(family, HasPosterior) and isinstance(family, Encodes):
-                codes.append(family.encode(batch.images).detach())
+            if isinstance(family, HasPosterior):
+                codes.append(family.posterior(batch.images, model_condition(family, batch)).mean.detach())
         record = {name: total / images for name, total in sums.items()}
         if codes:
             record |= {"active_units": count_active(torch.cat(codes)), "latent_units": codes[0].shape[1]}

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.errors import UsageError
 from simulacra.data.dataset import Dataset, Split
 from simulacra.data.synthetic.transforms import look_between
@@ -34,26 +33,27 @@ class Direction:
         if self.answers is not None and len(self.answers) != len(self.images):
             raise UsageError(f"there are {len(self.images):,} images and {len(self.answers):,} answers, expected equal numbers")
 
-    def chunks(self) -> Iterator[Tensor]:
-        """Yield the images in chunks: float [b c h w] in [0, 1]."""
-        yield from map(_floats, _chunks(self.images, self.images))
+    def chunks(self) -> Iterator[Batch]:
+        """Yield the images in chunks."""
+        yield from _chunks(self.images, self.images)
 
-    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the images with their answers, float [b c h w] in [0, 1], in the same chunks."""
-        for chunk, answers in zip(self.chunks(), _chunks(self.answers or self.images, self.images), strict=True):
-            yield chunk, _floats(answers)
+    def pairs(self) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield the images in chunks with their answers, float [b c h w] in [0, 1]."""
+        for batch, answers in zip(self.chunks(), _chunks(self.answers or self.images, self.images), strict=True):
+            yield batch, answers.images
 
     def protocol(self, translated: dict[str, str]) -> dict[str, Any]:
         """Return the facts of the direction in the protocol of a number."""
         return {"from": self.start, "to": self.to, **translated}
 
 
-def labelled_chunks(split: Split, domain: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images float [b c h w] in [0, 1] with their labels, in chunks; raises UsageError for images without labels."""
+def labelled_chunks(split: Split, domain: str) -> Iterator[tuple[Batch, Tensor]]:
+    """Yield images with their labels in chunks; raises UsageError for images without labels."""
     if split.labels is None:
         raise UsageError(f"the images of domain {domain} have no labels, which the accuracy of translations needs")
-    for chunk in _chunks(split, split):
-        yield _floats(chunk), torch.from_numpy(np.array(chunk.labels))
+    for batch in _chunks(split, split):
+        assert batch.labels is not None
+        yield batch, batch.labels
 
 
 def directions(context: "EvaluationContext") -> list[Direction]:
@@ -75,12 +75,8 @@ def original(domains: Mapping[str, Dataset]) -> str | None:
     return second if look_between(domains[second], domains[first]) else None
 
 
-def _chunks(split: Split, sizes: Split) -> Iterator[Split]:
-    """Yield a split in chunks of as many images as the pixels of `sizes` allow."""
+def _chunks(split: Split, sizes: Split) -> Iterator[Batch]:
+    """Yield a split in chunks of as many images as the size of the images in `sizes` allows."""
     height, width = sizes.images.shape[1:3]
     size = max(1, _PIXELS // (height * width))
-    yield from (split[start : start + size] for start in range(0, len(split), size))
-
-
-def _floats(chunk: Split) -> Tensor:
-    return chunk.head(len(chunk)).images
+    yield from split.chunks(size)

@@ -1,4 +1,4 @@
-"""Moving batches to the device of a model."""
+"""Batches as a model takes them: on its device, with the condition that it accepts."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from simulacra.core.batch import Batch
+from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition
+from simulacra.core.family import model_condition
 
 
 def device_of(model: object) -> torch.device:
@@ -21,3 +23,8 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]
     """Yield batches on a device."""
     for batch in batches:
         yield batch.to(device)
+
+
+def likelihood_condition(model: AcceptsCondition, batch: Batch) -> Condition:
+    """Return the condition for latents and likelihoods: that of the batch, or none for models that define them without one."""
+    return model_condition(model, batch) if model.conditional_likelihood else UNCONDITIONAL
