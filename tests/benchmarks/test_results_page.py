@@ -17,9 +17,9 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT
 from simulacra.interfaces.cli import main
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.evaluation.settings import evaluation_settings
 
-QUICK = EvaluateConfig(samples=0, particles=2)
+QUICK = evaluation_settings({"samples": 0, "particles": 2})
 SETTINGS: dict[str, Any] = {
     "duration": "1ep", "batch": 64, "snapshots": 1, "threads": 1, "network": "dense", "latent_dim": 3, "hidden": (16,),
 }  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_run_that_is_not_finished_is_refused(seeds, recipes, tmp_path):
 
 def test_numbers_of_validation_images_are_refused(seeds, recipes, page):
     with pytest.raises(UsageError, match="results are of test images, and --split is validation"):
-        results(seeds, page, recipes, EvaluateConfig(split="validation"), SILENT)
+        results(seeds, page, recipes, evaluation_settings({"split": "validation"}), SILENT)
     assert not page.exists()
 
 

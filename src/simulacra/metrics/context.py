@@ -1,6 +1,7 @@
 """What metrics measure: an opened run, its data, and what several metrics share, each computed once."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from torch import Tensor
 from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, options
+from simulacra.core.device import images_per_call
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_bytes
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options", bound=Config)
 
-_GENERATED_CHUNK = 250  # images generated per call of the model
+_GENERATED_CHUNK = 250  # images generated per call of the model on CPUs
 _ENCODED_CHUNK = 500  # images encoded per call of the model
 
 
@@ -175,8 +177,9 @@ class EvaluationContext:
         """Yield the noise of all images in chunks, drawn on the CPU, with the number of the first image of each."""
         model = require(self.model, Samples, "fidelity")
         count, seed = self.settings.samples, self.settings.seed
-        for start in range(0, count, _GENERATED_CHUNK):
-            yield noise(seed, start, min(_GENERATED_CHUNK, count - start), model.noise_shape), start
+        size = images_per_call(self.device, math.prod(model.noise_shape), _GENERATED_CHUNK)
+        for start in range(0, count, size):
+            yield noise(seed, start, min(size, count - start), model.noise_shape), start
 
     def _generated(self, drawn: Tensor, condition: Condition) -> Tensor:
         model = require(self.model, Samples, "fidelity")
