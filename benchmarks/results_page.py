@@ -12,22 +12,25 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from simulacra.applications.galleries import journey
+from simulacra.applications.reconstruct import reconstruct
+from simulacra.applications.sample import sample
+from simulacra.applications.translate import cycle, source_of
 from simulacra.core.capabilities import Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
 from simulacra.data.sources import located
 from simulacra.engine.settings import OF_THE_MACHINE
-from simulacra.evaluation.evaluate import measured
+from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.metric_table import protocol_lines
-from simulacra.evaluation.settings import require_applicable
-from simulacra.images import grid as pictures
+from simulacra.images.files import save_png
+from simulacra.images.grid import GAP, are_points, enlargement, grid_of_rows, image_grid, overview_count
 from simulacra.metrics import quantity
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.settings import SharedSettings
 from simulacra.reports.run_page import duration
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
+from simulacra.runs.test_images import choose_images
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
@@ -65,10 +68,9 @@ def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: Sh
         raise UsageError(f"results are of test images, and --split is {settings.split}: leave it out")
     text = _text(page)
     rows = _stored(page)
-    require_applicable(settings, [(trained.run.config.family, trained.model) for trained in runs])
     for name, group in grouped(runs, recipes).items():
         progress.message(f"{name}: {len(group)} run{'s' if len(group) > 1 else ''}")
-        found = [measured(trained, settings, progress) for trained in group]
+        found = [evaluate(trained, settings, progress) for trained in group]
         recipe = _link(recipes / f"{name}.toml", page)
         rows[name] = {"name": name, "recipe": recipe, **row(group, found), "picture": _draw(group[0], name, page)}
     kept = sorted(rows.values(), key=lambda held: (held["data"]["name"], held["name"]))
@@ -175,20 +177,22 @@ def _machine(hardware: Mapping[str, Any]) -> str:
 def _draw(trained: "OpenedRun", name: str, page: Path) -> str:
     """Draw samples, or reconstructions where the model makes none; return the picture's place beside the page."""
     spec = trained.spec
-    width = pictures.enlargement(spec.height, spec.width) * spec.width + pictures.GAP
+    width = enlargement(spec.height, spec.width) * spec.width + GAP
     columns = max(2, min(_ACROSS, _WIDE // width))
-    count = pictures.enough(spec.shape) if pictures.are_points(spec.shape) else 2 * columns
+    count = overview_count(spec.shape) if are_points(spec.shape) else 2 * columns
     if isinstance(trained.model, Samples):
-        picture = pictures.picture_of(trained.sample(count), columns)
+        picture = image_grid(sample(trained, count), columns)
     elif isinstance(trained.model, Reconstructs):
         shown = trained.dataset.test.head(count // 2).images
-        picture = pictures.picture_of_pairs(shown, trained.reconstruct(shown), columns)
+        picture = grid_of_rows((shown, reconstruct(trained, shown)), columns)
     elif isinstance(trained.model, Translates):
-        picture = pictures.picture_of_rows(journey(trained, trained.model.domains[1], columns, seed=0), columns)
+        to = trained.model.domains[1]
+        originals = choose_images(trained.dataset[source_of(trained, to)].test, columns, 0, columns).images
+        picture = grid_of_rows(cycle(trained, originals, to), columns)
     else:
         return ""
     place = Path("pictures", f"results-{name}.png")
-    pictures.save(picture, page.parent / place)
+    save_png(picture, page.parent / place)
     return place.as_posix()
 
 

@@ -1,13 +1,15 @@
-"""Ways between images that are made of noise, of models with and without an encoder."""
+"""Interpolations between images and between noise, of models with and without a latent space."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import simulacra
-from simulacra.applications.galleries import Ways, interpolations
+from simulacra.applications.interpolate import InterpolateConfig, interpolations
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.interfaces.cli import main
 
@@ -46,48 +48,50 @@ def test_a_row_of_a_conditional_model_shows_one_class(gans):
         torch.testing.assert_close(in_turn[row], model.interpolate_noise(12, 3, label="1")[row])
 
 
-def test_models_that_encode_go_between_test_images_unless_asked_otherwise(gans, trained_vae, trained_autoencoder):
-    assert [interpolations(model, Ways(2, 3))[1] for model in (trained_vae, trained_autoencoder, *gans)] == [
-        *("images", "images", "noise", "noise")
-    ]
-    images, between = interpolations(trained_vae, Ways(2, 3, between="noise"))
+def test_models_with_a_latent_space_interpolate_between_test_images_by_default(gans, trained_vae, trained_autoencoder):
+    assert [
+        interpolations(model.opened, InterpolateConfig(rows=2, steps=3))[1] for model in (trained_vae, trained_autoencoder, *gans)
+    ] == [*("images", "images", "noise", "noise")]
+    images, between = interpolations(trained_vae.opened, InterpolateConfig(rows=2, steps=3, between="noise"))
     assert between == "noise"
-    assert torch.equal(images, trained_vae.interpolate_noise(2, 3).flatten(0, 1))
+    assert torch.equal(images, trained_vae.interpolate_noise(2, 3))
 
 
 @pytest.mark.parametrize(
-    ("ways", "kind", "message"),
-    [
-        (Ways(between="images"), NotApplicable, "not applicable to GAN: it needs a latent space. Use --between noise"),
-        (Ways(label="7"), NotApplicable, "a label is not applicable to this GAN"),
-        (Ways(steps=1), UsageError, "steps is 1, expected at least 2: the two ends"),
-        (Ways(rows=0), UsageError, "rows is 0, expected at least 1"),
-    ],
+    ("settings", "names"),
+    [({"between": "images"}, ("GAN", "--between noise")), ({"label": "7"}, ("GAN", "labels"))],
 )
-def test_what_a_gan_cannot_do_is_refused_with_the_remedy(gans, ways, kind, message):
-    with pytest.raises(kind) as caught:
-        interpolations(gans[0], ways)
-    assert message in str(caught.value)
+def test_what_does_not_apply_to_a_gan_is_refused(gans, settings, names):
+    with pytest.raises(NotApplicable) as caught:
+        interpolations(gans[0].opened, InterpolateConfig(**settings))
+    assert all(name in str(caught.value) for name in names)
 
 
 @pytest.mark.parametrize(
-    ("ways", "kind", "message"),
-    [
-        (Ways(between="noise"), NotApplicable, "not applicable to Autoencoder: it needs sampling"),
-        (Ways(label="7"), UsageError, "--label 7 is for ways between noise"),
-        (Ways(rows=200), UsageError, "rows is 200, expected between 1 and 148, half of the images in the test set"),
-    ],
+    ("settings", "kind", "name"),
+    [({"between": "noise"}, NotApplicable, "Autoencoder"), ({"rows": 200}, UsageError, "148")],
 )
-def test_what_an_autoencoder_cannot_do_is_refused_with_the_remedy(trained_autoencoder, ways, kind, message):
-    with pytest.raises(kind) as caught:
-        interpolations(trained_autoencoder, ways)
-    assert message in str(caught.value)
+def test_what_does_not_apply_to_an_autoencoder_is_refused(trained_autoencoder, settings, kind, name):
+    with pytest.raises(kind, match=name):
+        interpolations(trained_autoencoder.opened, InterpolateConfig(**settings))
 
 
-def test_a_class_is_asked_for_on_the_command_line(gans, capsys):
+def test_numbers_out_of_range_are_refused():
+    for settings in ({"steps": 1}, {"rows": -1}):
+        with pytest.raises(UsageError):
+            InterpolateConfig(**settings)
+
+
+def test_the_default_number_of_pairs_is_smaller_where_there_are_few_images(trained_vae, monkeypatch):
+    few = trained_vae.dataset.test[np.arange(5)]
+    monkeypatch.setattr(trained_vae.opened, "dataset", replace(trained_vae.dataset, test=few))
+    assert len(interpolations(trained_vae.opened, InterpolateConfig(steps=3))[0]) == 2
+
+
+def test_a_label_is_given_on_the_command_line(gans, capsys):
     words = ["interpolate", str(gans[1].run.path), "--rows", "2", "--label", "7", "--out", "ways.png", "--json"]
     assert main(words) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["between"], shown["label"], shown["rows"]) == ("noise", "7", 2)
     assert main([*words[:2], "--label", "seven"]) == 2
-    assert "unknown class 'seven'" in capsys.readouterr().err
+    assert "'seven'" in capsys.readouterr().err

@@ -16,8 +16,8 @@ import simulacra
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT
-from simulacra.interfaces.cli import main
 from simulacra.evaluation.settings import evaluation_settings
+from simulacra.interfaces.cli import main
 
 QUICK = evaluation_settings({"samples": 0, "particles": 2})
 SETTINGS: dict[str, Any] = {

@@ -10,12 +10,12 @@ import torch
 from tests.contract.conftest import calls
 from torch import Tensor
 
-from simulacra.applications.latent_paths import linear, spherical
 from simulacra.core import capabilities
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import noise
+from simulacra.runs.latent_paths import linear, spherical
 
 
 def assert_images(images: Tensor, case: Any, count: int) -> None:

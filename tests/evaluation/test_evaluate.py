@@ -14,13 +14,13 @@ from torch import Tensor, nn
 import simulacra
 from simulacra.core.capabilities import Samples
 from simulacra.core.condition import UNCONDITIONAL, Condition
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.evaluation import evaluate as evaluation
 from simulacra.evaluation.metric_table import newest
 from simulacra.evaluation.sections import evaluation_sections
-from simulacra.evaluation.settings import evaluation_settings, selected, settings_for
+from simulacra.evaluation.settings import evaluation_settings, require_applicable_to_one, selected, settings_for
 from simulacra.features.extractor import Embedding
 from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
@@ -277,7 +277,7 @@ def test_validation_images_are_measured_like_test_images_and_apart_from_them(mod
     assert (found["data"]["split"], found["data"]["n"]) == ("validation", len(held_out))
     assert found["metrics"]["mse"]["n"] == len(held_out) != of_test["metrics"]["mse"]["n"]
     images = held_out.batch(np.arange(len(held_out))).images
-    error = (model.reconstruct(images) - images).square().mean().item()
+    error = (model.apply(model.model.reconstruct, images) - images).square().mean().item()
     assert found["metrics"]["mse"]["value"] == pytest.approx(error, rel=1e-5)
     protocol = found["metrics"]["frechet_distance"]["protocol"]
     assert (protocol["reference"], protocol["reference_n"]) == ("validation", len(held_out))
@@ -353,15 +353,22 @@ def loaded(data):
 # --- settings
 
 
-def test_settings_that_do_not_apply_to_a_model_are_an_error_that_names_the_flag(model, trained_autoencoder):
-    for name, value in {"sampler": "ddim", "steps": 3, "guidance_scale": 2.0, "flow_images": 4}.items():
-        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} .*diffusion.*vae"):
-            evaluation.evaluate(model, evaluation_settings({name: value}), SILENT)
-    with pytest.raises(UsageError, match="--particles "):
-        evaluation.evaluate(trained_autoencoder, evaluation_settings({"particles": 3}), SILENT)
-    assert "particles" in settings_for(model.model)
-    assert not {"sampler", "flow_images"} & {*settings_for(model.model)}
+def test_settings_that_do_not_apply_to_a_model_are_an_error_that_names_the_flag(trained_vae, trained_autoencoder, capsys):
+    for name, value in {"sampler": "ddim", "steps": 3, "guidance_scale": 2.0, "flow_images": 4, "cas": True}.items():
+        with pytest.raises(NotApplicable, match=f"--{name.replace('_', '-')} "):
+            trained_vae.evaluate(**{name: value})
+    assert main(["evaluate", str(trained_autoencoder.run.path), "--particles", "3"]) == 2
+    assert "--particles" in capsys.readouterr().err
+    assert "particles" in settings_for(trained_vae.model)
+    assert not {"sampler", "flow_images"} & {*settings_for(trained_vae.model)}
     assert settings_for(type(trained_autoencoder.model)) == ("split", "metrics", "seed")
+
+
+def test_a_setting_of_a_comparison_has_to_apply_to_one_of_the_models(trained_vae, trained_autoencoder):
+    models = [trained_vae.model, trained_autoencoder.model]
+    require_applicable_to_one(evaluation_settings({"particles": 3, "samples": 0}), models)
+    with pytest.raises(NotApplicable, match="--sampler "):
+        require_applicable_to_one(evaluation_settings({"sampler": "ddim"}), models)
 
 
 def test_only_the_metrics_that_the_settings_name_are_measured(model, taken):

@@ -1,4 +1,4 @@
-"""The progress of a training as a film, made of the pictures that it saved."""
+"""The animation of the samples that a training saved."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from simulacra.core.files import Unwritable
-from simulacra.images.animation import film, spread
+from simulacra.images.animation import evenly_spaced, write_animation
 from simulacra.runs.run import Run
 
 
@@ -24,14 +24,14 @@ def run(tmp_path):
 
 def frames(path):
     """Return (size, milliseconds, brightness below the caption) of every frame."""
-    with Image.open(path) as picture:
-        assert picture.info["loop"] == 0
-        for frame in ImageSequence.Iterator(picture):
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for frame in ImageSequence.Iterator(image):
             yield frame.size, frame.info["duration"], np.asarray(frame.convert("L"))[20, 5]
 
 
-def test_a_film_shows_the_snapshots_in_order_and_holds_the_last_one(run):
-    made = list(frames(film(run)))
+def test_an_animation_displays_the_snapshots_in_order_and_the_last_one_longer(run):
+    made = list(frames(write_animation(run)))
     assert len(made) == 40
     assert {size for size, _, _ in made} == {(480, 32 + 16)}
     assert [duration for _, duration, _ in made] == [200] * 39 + [3000]
@@ -40,36 +40,36 @@ def test_a_film_shows_the_snapshots_in_order_and_holds_the_last_one(run):
     assert (brightness[0], brightness[-1]) == (0, 4 * 59)
 
 
-def test_a_film_is_made_again_only_where_a_snapshot_is_newer(run):
-    path = run.path / "pictures" / "progress.gif"
-    assert film(run) == path
+def test_an_animation_is_written_again_only_where_a_snapshot_is_newer(run):
+    path = run.path / "images" / "progress.gif"
+    assert write_animation(run) == path
     before = path.stat().st_mtime_ns
-    assert film(run) == path
+    assert write_animation(run) == path
     assert path.stat().st_mtime_ns == before
     Image.new("L", (600, 40)).save(run.samples / "step_00006000.png")
-    assert film(run) == path
+    assert write_animation(run) == path
     assert path.stat().st_mtime_ns > before
 
 
-def test_foreign_and_broken_pictures_are_left_out_and_one_alone_is_no_film(run):
+def test_foreign_and_broken_images_are_left_out_and_one_alone_is_no_write_animation(run):
     for path in sorted(run.samples.glob("*.png"))[1:]:
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     (run.samples / "step_of_mine.png").write_bytes(b"")
-    assert film(run) is None
-    assert not (run.path / "pictures").exists()
+    assert write_animation(run) is None
+    assert not (run.path / "images").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(run):
-    (run.path / "pictures").write_text("a file in the place of the folder")
-    with pytest.raises(Unwritable, match="pictures"):
-        film(run)
+    (run.path / "images").write_text("a file in the place of the folder")
+    with pytest.raises(Unwritable, match="images"):
+        write_animation(run)
 
 
-def test_a_training_ends_with_its_film_and_the_report_names_it(trained_vae):
-    path = trained_vae.run.path / "pictures" / "progress.gif"
+def test_a_training_ends_with_its_animation_and_the_report_names_it(trained_vae):
+    path = trained_vae.run.path / "images" / "progress.gif"
     assert len(list(frames(path))) == 4
     assert str(path) in trained_vae.report().read_text()
 
 
-def test_items_are_spread_from_the_first_to_the_last():
-    assert [int(item.name) for item in spread([Path(str(index)) for index in range(10)], 4)] == [0, 3, 6, 9]
+def test_items_are_evenly_spaced_from_the_first_to_the_last():
+    assert [int(item.name) for item in evenly_spaced([Path(str(index)) for index in range(10)], 4)] == [0, 3, 6, 9]

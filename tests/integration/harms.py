@@ -21,7 +21,7 @@ import torch
 
 from simulacra.engine import checkpoint
 from simulacra.engine.reports import Reports
-from simulacra.images import grid as pictures
+from simulacra.images import files
 from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run
 
@@ -31,7 +31,7 @@ FLAGS = (
 )
 MOMENTS = {  # what is called, and at which call the harm is done
     "creation": (Run, "create", 1),
-    "picture": (pictures, "write_bytes", 6),
+    "picture": (files, "write_bytes", 6),
     "report": (Reports, "append", 11),
     "checkpoint": (checkpoint, "_write_synced", 6),  # the second file of the second checkpoint
     "end": (Run, "update_provenance", 1),

@@ -1,9 +1,12 @@
-"""The doctor: what it reads from machines that are played by planted files, what it advises, and how it is shown."""
+"""The doctor: facts read from files of simulated machines, recommendations, and their output."""
 
 import json
 import os
 import platform
+import re
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,7 +82,7 @@ def test_a_machine_without_proc_is_examined_too(tmp_path, monkeypatch):
     assert hardware.describe()["processor"]
 
 
-def test_a_machine_that_tells_nothing_is_examined_too(tmp_path, monkeypatch):
+def test_a_machine_without_any_facts_is_examined_too(tmp_path, monkeypatch):
     for name in ("sched_getaffinity", "getloadavg", "sysconf"):
         monkeypatch.delattr(os, name, raising=False)
     found = machine.examine(tmp_path)
@@ -119,10 +122,10 @@ def test_a_limit_above_the_memory_of_the_machine_is_none(tmp_path):
     [
         ({"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "3"}, "OMP_NUM_THREADS is 2"),
         ({"MKL_NUM_THREADS": "3"}, "MKL_NUM_THREADS is 3"),
-        ({}, "one for each core, of which 4 may be used"),
+        ({}, "one for each of the 4 usable cores"),
     ],
 )
-def test_it_is_said_where_the_number_of_threads_comes_from(environment, why):
+def test_the_number_of_threads_has_a_reason(environment, why):
     assert doctor.threads_why(environment, QUIET) == why
 
 
@@ -137,7 +140,7 @@ def test_the_compiler_is_the_one_that_is_named_or_else_the_first_that_is_there(t
     assert doctor.find_compiler({"CXX": "gone"}) is None
 
 
-def test_an_acceleration_that_is_off_says_why(monkeypatch):
+def test_an_acceleration_that_is_off_has_a_reason(monkeypatch):
     monkeypatch.setenv("SIMULACRA_MALLOC", "0")
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
@@ -147,11 +150,11 @@ def test_an_acceleration_that_is_off_says_why(monkeypatch):
     off = {name: item["why"] for name, item in rows.items() if not item["on"]}
     assert off["allocator keeps memory"] == "SIMULACRA_MALLOC is 0"
     assert "avx512_bf16" in off["bfloat16"]
-    assert "found none: install g++" in off["torch.compile"]
+    assert "g++" in off["torch.compile"]
     assert off["short waits of threads"] == "GOMP_SPINCOUNT is not set"
 
 
-def test_a_folder_that_does_not_exist_yet_is_judged_by_the_one_it_would_be_made_in(tmp_path):
+def test_a_folder_that_does_not_exist_is_examined_by_its_parent(tmp_path):
     found = doctor.place(tmp_path / "to" / "come", "SIMULACRA_CACHE")
     assert (found["exists"], found["writable"]) == (False, True)
     assert found["free"] > 0
@@ -183,18 +186,19 @@ def test_a_free_core_beside_a_busy_one_is_not_called_busy():
 
 def test_a_container_with_less_time_than_threads_is_advised_fewer():
     (said,) = advice(threads=4, quota=1.5)
-    assert said == "4 threads share 1.5 cores' worth of time: train with --threads 2"
+    assert "1.5 cores" in said
+    assert "--threads 2" in said
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"available": GIB}, "little memory is left (1.0 GiB)"),
-        ({"limit": GIB}, "little memory is left (1.0 GiB)"),
-        ({"blind": True}, "install a CUDA build of torch"),
-        ({"places": {**PLACES, "cache": {**PLACES["cache"], "writable": False}}}, "let SIMULACRA_CACHE name one that can"),
-        ({"places": {**PLACES, "cache": {**PLACES["cache"], "free": GIB}}}, "little disk is left"),
-        ({"places": {**PLACES, "data": {**PLACES["data"], "exists": False}}}, "SIMULACRA_DATA names /data, which is no folder"),
+        ({"available": GIB}, "1.0 GiB"),
+        ({"limit": GIB}, "1.0 GiB"),
+        ({"blind": True}, "CUDA build"),
+        ({"places": {**PLACES, "cache": {**PLACES["cache"], "writable": False}}}, "SIMULACRA_CACHE"),
+        ({"places": {**PLACES, "cache": {**PLACES["cache"], "free": GIB}}}, "SIMULACRA_CACHE"),
+        ({"places": {**PLACES, "data": {**PLACES["data"], "exists": False}}}, "/data"),
     ],
 )
 def test_each_finding_has_its_remedy(changes, said):
@@ -202,14 +206,15 @@ def test_each_finding_has_its_remedy(changes, said):
     assert said in only
 
 
-# --- how it is shown
+# --- output
 
 
-@pytest.fixture
-def found(monkeypatch):
-    """What the doctor finds on this machine, with planted speeds."""
-    monkeypatch.setattr(speeds, "measure", lambda *_: SPEEDS)
-    return doctor.examine(threads=1)
+@pytest.fixture(scope="module")
+def found():
+    """The findings on this machine, with given speeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speeds, "measure", lambda *_: SPEEDS)
+        return doctor.examine(threads=1)
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120, 300])
@@ -239,11 +244,25 @@ def test_json_holds_all_of_it(monkeypatch, capsys):
     assert {"machine", "threads", "threads_why", "gpu", "torch", "device", "accelerations"} <= set(table)
     assert {"places", "extras", "speeds", "advice"} <= set(table)
     assert table["threads_why"] == "--threads 1"
-    assert set(table["extras"]) == {"tensorboard", "wandb", "mlflow", "webdataset"}
+    assert set(table["extras"]) == set(optional_extras())
 
 
-def test_a_number_of_threads_that_is_none_is_refused():
-    assert main(["doctor", "--threads", "few"]) == 2
+def optional_extras():
+    """Return the extras of pyproject.toml for users, with the first package of each."""
+    content = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = content["project"]["optional-dependencies"]
+    return {name: re.split(r"[<>=!\[]", packages[0])[0] for name, packages in extras.items() if name != "dev"}
+
+
+def test_extras_are_those_of_the_package():
+    assert doctor.extras() == optional_extras()
+
+
+def test_images_are_held_on_gpus_alone():
+    for device in ("cpu", "cuda"):
+        rows = doctor.accelerations(torch.device(device)) if device == "cpu" or torch.cuda.is_available() else None
+        if rows:
+            assert rows["images held on the GPU"]["on"] == (device == "cuda")
 
 
 def test_measuring_takes_a_second_and_gives_every_rate(monkeypatch):

@@ -12,7 +12,7 @@ import simulacra
 from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import stream
 from simulacra.data.synthetic.known_densities import LAWS
-from simulacra.images import grid as pictures
+from simulacra.images.grid import image_grid, scatter_plot
 from simulacra.interfaces.cli import main
 from simulacra.metrics.context import NO_SAMPLES
 
@@ -107,12 +107,12 @@ def test_a_training_and_its_report_show_the_points(vae):
 
 def test_a_scatter_plot_shows_points_where_they_are():
     points = torch.tensor([[0.25, 0.75]]).reshape(1, 1, 1, 2)
-    dark = np.argwhere(np.asarray(pictures.scatter(points)) < 150)
+    dark = np.argwhere(np.asarray(scatter_plot(points)) < 150)
     row, column = dark.mean(0)
     assert column / 512 == pytest.approx(0.25, abs=0.01)
     assert 1 - row / 512 == pytest.approx(0.75, abs=0.01)
 
 
 def test_only_points_become_scatter_plots():
-    assert pictures.picture_of(torch.zeros(4, 1, 2, 1), 2).size != (512, 512)
-    assert pictures.picture_of(torch.zeros(4, 1, 1, 2), 2).size == (512, 512)
+    assert image_grid(torch.zeros(4, 1, 2, 1), 2).size != (512, 512)
+    assert image_grid(torch.zeros(4, 1, 1, 2), 2).size == (512, 512)

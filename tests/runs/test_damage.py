@@ -182,6 +182,18 @@ def test_settings_of_another_model_are_refused_with_what_does_not_fit(vae, old, 
         assert re.search(rf"{named}.*, so it is not of the model in config.toml: ", errors), errors
 
 
+def test_a_run_of_version_0_1_is_refused_with_a_remedy(vae):
+    path = vae / "provenance.json"
+    content = json.loads(path.read_text())
+    assert content.pop("format") == 2
+    path.write_text(json.dumps(content))
+    for words in (("sample", vae), ("resume", vae), ("evaluate", vae), ("report", vae)):
+        code, errors = command(*words)
+        assert code == 2
+        assert errors.count("error: ") == 1
+        assert all(part in errors for part in (str(vae), "train it again", "0.1"))
+
+
 def test_changed_settings_are_refused_until_their_first_line_is_removed(vae):
     path = vae / "config.toml"
     text = path.read_text()

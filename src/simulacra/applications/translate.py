@@ -1,65 +1,54 @@
-"""Translation between the domains of a model: of images, of files of pictures, and there and back."""
+"""Translate images from one domain of a model to the other, as a CycleGAN does.
+
+--input names an image file, a folder or an archive: each image becomes a PNG file with the name of its original. Images are
+fitted to the size that the model was trained on. Without --input, test images are displayed above their translations and above
+the translations of these back to the source domain.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.batch import DataSpec
-from simulacra.core.capabilities import Translates
-from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.core.capabilities import Translates, require
+from simulacra.core.config import Config, option
+from simulacra.core.errors import DataError, UsageError
+from simulacra.core.eval_mode import inference
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.folder_layout import parts
 from simulacra.data.formats.pixels import Refused
 from simulacra.data.load import fitted, is_picture, reading
 from simulacra.data.source import Item, Pixels, Reading, Skip
-from simulacra.images import grid as pictures
+from simulacra.images.files import check_new_folder, check_png, save_image, save_png
+from simulacra.images.grid import grid_of_rows
+from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.runs.opened import OpenedRun, check_images
+from simulacra.runs.test_images import choose_images, overview_images
+from simulacra.runs.translation import Cycle, batch_size, source_domain, translate_images
 
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
-
-_AT_ONCE, _PIXELS = 256, 2**20  # images that pass a translator together, fewer where they are large
-
-Journey = tuple[Tensor, Tensor, Tensor]
-"""Images of one domain, their translations, and these translated back; float [n c h w] in [0, 1] in the shape of each domain."""
-
-
-def source_of(model: Translates, to: str) -> str:
-    """Return the domain whose images become those of `to`; raises UsageError where the model knows no such domain."""
-    if to not in model.domains:
-        raise unknown("domain", to, model.domains)
-    return next(name for name in model.domains if name != to)
-
-
-def translated(model: Translates, images: Tensor, to: str) -> Tensor:
-    """Return the translations of images [n c h w], some at once."""
-    return torch.cat([model.translate(piece, to) for piece in images.split(_at_once(*images.shape[2:]))])
-
-
-def there_and_back(model: Translates, images: Tensor, to: str) -> Journey:
-    """Return images, their translations into the domain `to`, and what these are translated back to."""
-    there = translated(model, images, to)
-    return images, there, translated(model, there, source_of(model, to))
+_COUNT, _COLUMNS = 16, 8  # test images by default, and columns of their grid
 
 
 @dataclass(frozen=True)
-class Order:
-    """Files to translate: into which domain, from where, into which place (None: in RUN/pictures), how many at most (0: all)."""
+class TranslateConfig(Config):
+    """Settings of a translation."""
 
-    to: str
-    path: Path
-    out: Path | None = None
-    count: int = 0
+    to: str = option("", "the domain to translate to, such as b; required")
+    input: str = option("", "images of the other domain: a file, folder or archive")
+    count: int = option(0, f"number of images at most; 0: all, or {_COUNT} test images", low=0)
+    seed: int = option(0, "seed that chooses the test images", low=0)
+    out: str = option("", "a folder, or a .png file (default: in RUN/images)")
 
 
 @dataclass(frozen=True)
-class Written:
-    """What became of an order: where the pictures lie, how many, and what was skipped with the first reason."""
+class TranslatedFiles:
+    """The result of translating files: where they were written, how many, how many were skipped and the first reason."""
 
     path: Path
     count: int
@@ -67,53 +56,72 @@ class Written:
     reason: str
 
 
-def translate_files(trained: "OpenedRun", order: Order, progress: Progress) -> Written:
-    """Translate the images of a picture file, folder, archive or array file into PNG files.
+def source_of(opened: OpenedRun, to: str) -> str:
+    """Return the domain whose images are translated to the domain `to`; raises NotApplicable, UsageError."""
+    return source_domain(require(opened.model, Translates, "translation"), to)
 
-    A single picture becomes one PNG file, all else a folder of them, under the names of the originals.
-    Raises UsageError where something stands there, DataError where there is no image to read.
+
+def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
+    """Return images of the domain `to` from images [n c h w] of the other domain, each in the shape of its own domain.
+
+    Raises NotApplicable, UsageError for an unknown domain or another shape.
     """
-    spec = trained.spec.domain(trained.source_of(order.to))
-    path, alone = order.path, is_picture(order.path)
-    name = f"{path.stem}_to_{order.to}.png" if alone else f"{path.resolve().name}_to_{order.to}"
-    place = order.out or trained.run.path / "pictures" / name
-    _refuse(place, alone)
-    names, skips = _Names(place, alone), list[str]()
+    model = require(opened.model, Translates, "translation")
+    check_images(images, opened.spec.domain(source_of(opened, to)))
+    with inference(opened.model):
+        return translate_images(model, images.to(opened.device), to).cpu()
+
+
+def cycle(opened: OpenedRun, images: Tensor, to: str) -> Cycle:
+    """Return images, their translations to the domain `to`, and the translations of these back to the source domain."""
+    translated = translate(opened, images, to)
+    return images, translated, translate(opened, translated, source_of(opened, to))
+
+
+def translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> TranslatedFiles:
+    """Translate the images of an image file, folder, archive or array file to PNG files.
+
+    A single image becomes one PNG file, anything else a folder of PNG files with the names of the originals. Raises UsageError
+    where the output exists, DataError where there is no image to read.
+    """
+    spec = opened.spec.domain(source_of(opened, settings.to))
+    path = Path(settings.input)
+    single = is_picture(path)
+    name = f"{path.stem}_to_{settings.to}.png" if single else f"{path.resolve().name}_to_{settings.to}"
+    out = _check_out(Path(settings.out) if settings.out else opened.run.images / name, single)
+    names, skips = _Names(out, single), list[str]()
     with reading(path) as found:
-        total = min(order.count or found.count, found.count)
+        total = min(settings.count or found.count, found.count)
         with progress.task("translating", total, "images") as meter:
             for batch in _batches(found, spec, total, skips, meter):
                 images = to_floats(torch.from_numpy(np.stack([pixels for _, pixels in batch])))
-                for (name, _), image in zip(batch, trained.translate(images, order.to), strict=True):
-                    pictures.save_image(image, names.place(name))
+                for (name, _), image in zip(batch, translate(opened, images, settings.to), strict=True):
+                    save_image(image, names.file_of(name))
                 meter.advance(len(batch))
     if not names.taken:
-        seen = f" ({len(skips)} files skipped, such as {skips[0]})" if skips else ""
-        raise DataError(f"{path} holds no image that can be used{seen}: give a picture, or a folder or archive of pictures")
-    return Written(place, len(names.taken), len(skips), skips[0] if skips else "")
+        skipped = f" ({len(skips)} files skipped, such as {skips[0]})" if skips else ""
+        raise DataError(f"{path} holds no usable image{skipped}: give an image file, or a folder or archive of images")
+    return TranslatedFiles(out, len(names.taken), len(skips), skips[0] if skips else "")
 
 
-def _refuse(place: Path, alone: bool) -> None:
-    """Raise UsageError where translations cannot be written without mixing them with something else."""
-    if alone and place.suffix.lower() != ".png":
-        raise UsageError(f"{place} ends in {place.suffix or 'nothing'!r}: one picture is written as .png")
-    if not alone and place.suffix.lower() == ".png":
-        raise UsageError(f"{place} is one picture, and the input may hold many: name a folder")
-    if place.is_file() if not alone else place.is_dir():
-        raise UsageError(f"{place} exists already, and is {'a folder' if alone else 'a file'}: choose another --out")
-    if place.is_dir() and any(place.iterdir()):
-        raise UsageError(f"{place} exists already and is not empty: choose another --out")
+def _check_out(path: Path, single: bool) -> Path:
+    """Return where translations are written; raises UsageError where they would be mixed with other files."""
+    if single:
+        return check_png(path)
+    if path.suffix.lower() == ".png":
+        raise UsageError(f"{path} is a single image, and the input may hold several: give a folder")
+    return check_new_folder(path)
 
 
 class _Names:
-    """Where each translation is written: under the name of its original, as PNG."""
+    """The file of each translation: the name of its original, as PNG."""
 
-    def __init__(self, place: Path, alone: bool) -> None:
-        self.folder, self.alone = place, alone
+    def __init__(self, path: Path, single: bool) -> None:
+        self.path, self.single = path, single
         self.taken: set[Path] = set()
 
-    def place(self, name: str) -> Path:
-        """Return the path of a translation; names that differ in their ending alone keep it, others of one name are numbered."""
+    def file_of(self, name: str) -> Path:
+        """Return the path of a translation; names that differ only in their suffix keep it, equal names are numbered."""
         inside = Path(*(part for part in parts(name.replace("\\", "/")) if part != ".."))
         candidates = [inside.with_suffix(".png"), inside.with_name(f"{inside.name}.png")]
         number = 2
@@ -121,11 +129,12 @@ class _Names:
             candidates = candidates[1:] or [inside.with_name(f"{inside.name}-{number}.png")]
             number += 1
         self.taken.add(candidates[0])
-        return self.folder if self.alone else self.folder / candidates[0]
+        return self.path if self.single else self.path / candidates[0]
 
 
 def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter: Meter) -> Iterator[list[tuple[str, Pixels]]]:
-    """Yield named images fitted to a shape, some at once, `total` of them at most; what is skipped is noted with its reason."""
+    """Yield batches of named images that are fitted to a shape, at most `total` images; appends the reasons of skipped files."""
+    size = batch_size(spec.height, spec.width)
     batch: list[tuple[str, Pixels]] = []
     taken = 0
     for item in found.items:
@@ -137,7 +146,7 @@ def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter
         except Refused as refusal:
             skips.append(f"{item.name}: {refusal}")
             meter.advance()
-        if len(batch) == _at_once(spec.height, spec.width):
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:
@@ -148,5 +157,58 @@ def _named(item: Item | Skip, spec: DataSpec) -> tuple[str, Pixels]:
     return item.name, fitted(item, spec)
 
 
-def _at_once(height: int, width: int) -> int:
-    return max(1, min(_AT_ONCE, _PIXELS // (height * width)))
+def _run(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> ApplicationResult:
+    if not settings.to:
+        raise UsageError("no --to: name the domain to translate to, such as --to b")
+    if not settings.input:
+        return _translate_test_images(opened, settings)
+    written = translate_files(opened, settings, progress)
+    if written.skipped:
+        progress.message(f"skipped {written.skipped:,} files, such as {written.reason}")
+    content = {"path": str(written.path), "to": settings.to, "count": written.count, "skipped": written.skipped}
+    return ApplicationResult(content, f"{written.count:,} images translated to {settings.to}, in {written.path}")
+
+
+def _translate_test_images(opened: OpenedRun, settings: TranslateConfig) -> ApplicationResult:
+    source = source_of(opened, settings.to)
+    path = check_png(Path(settings.out) if settings.out else opened.run.images / f"to_{settings.to}.png")
+    images = choose_images(opened.dataset[source].test, settings.count, settings.seed, _COUNT).images
+    rows = cycle(opened, images, settings.to)
+    save_png(grid_of_rows(rows, _COLUMNS), path)
+    error = float(((rows[2] - rows[0]) ** 2).mean())
+    content = {"path": str(path), "to": settings.to, "count": len(images), "cycle_mse": error}
+    text = f"{len(images)} test images, each above its translation to {settings.to} and the translation back, in {path}"
+    return ApplicationResult(content, f"{text} (mse of the cycle {error:.4g})")
+
+
+def _section(opened: OpenedRun) -> ReportSection:
+    model = require(opened.model, Translates, "translation")
+    shapes = [domain.shape for domain in (opened.spec, *opened.spec.domains.values())]
+    largest = [max(side) for side in zip(*shapes, strict=True)]
+    rows = []
+    for to in reversed(model.domains):  # translations of the first domain come first
+        source = source_of(opened, to)
+        images = overview_images(opened, columns_for(largest, _COUNT), source).images
+        alt = f"Test images of {source}, their translations to {to}, and the translations of these back to {source}"
+        rows.append((Figure(grid_of_rows(cycle(opened, images, to), len(images)), alt, f"{source} → {to} → {source}"),))
+    text = (
+        "Top: images of the test set. Middle: their translations. Bottom: the translations of these back to the source domain. "
+        "Translations should look like images of the other domain and keep the common content. Originals restored although "
+        "their translation does not contain the information indicate a hidden encoding in high frequencies."
+    )
+    return ReportSection("Translations and cycles", 70, (text,), tuple(rows))
+
+
+APPLICATION = Application(
+    name="translate",
+    description=__doc__,
+    settings=TranslateConfig,
+    needs=(Translates,),
+    run=_run,
+    examples=(
+        "simulacra translate runs/seasons --to b",
+        "simulacra translate runs/seasons --to b --input summer/ --out winter/",
+        "simulacra translate runs/seasons --to a --input snow.jpg --out grass.png",
+    ),
+    section=_section,
+)

@@ -5,15 +5,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from simulacra.core.errors import UsageError
-from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
-from simulacra.evaluation.evaluate import measured
+from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.ranking import Place, Ranking, Result, compare
-from simulacra.evaluation.settings import require_applicable
-from simulacra.images.grid import make_folder
+from simulacra.evaluation.settings import require_applicable_to_one
 from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.opened import OpenedRun, open_run
 
@@ -45,7 +43,12 @@ class Comparison:
         return text.getvalue()
 
 
-def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: SharedSettings, progress: Progress) -> Comparison:
+def compare_runs(
+    runs: Sequence[Path | str | OpenedRun],
+    settings: SharedSettings,
+    progress: Progress,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> Comparison:
     """Evaluate runs with equal settings and rank them. Cached results are not measured again.
 
     Raises UsageError for fewer than two runs, for a run that is given twice, for a folder that is no run, and for settings that
@@ -56,22 +59,15 @@ def compare_runs(runs: Sequence[Path | str | OpenedRun], settings: SharedSetting
         raise UsageError(f"got {given}, expected two runs or more to compare. 'simulacra evaluate RUN' measures a single one")
     names = labels([_path(run) for run in runs])
     opened = {
-        name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress)
+        name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress, device=device)
         for name, run in zip(names, runs, strict=True)
     }
-    require_applicable(settings, [(run.run.config.family, run.model) for run in opened.values()])
+    require_applicable_to_one(settings, [run.model for run in opened.values()])
     results = {}
     for number, (name, run) in enumerate(opened.items(), 1):
         progress.message(f"{name} ({number} of {len(opened)})")
-        results[name] = measured(run, settings, progress)
+        results[name] = evaluate(run, settings, progress)
     return Comparison(opened, results, compare(results))
-
-
-def write_csv(comparison: Comparison, path: Path) -> Path:
-    """Write a comparison as CSV and return the path; folders are created. Raises Unwritable."""
-    make_folder(path.parent)
-    write_text(path, comparison.csv())
-    return path
 
 
 def labels(paths: Sequence[Path]) -> list[str]:

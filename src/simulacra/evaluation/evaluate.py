@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import supports
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results
-from simulacra.evaluation.settings import require_applicable, selected
+from simulacra.evaluation.settings import selected
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.loading import why_not
-from simulacra.images.grid import make_folder
+from simulacra.images.files import make_folder
 from simulacra.metrics.context import NO_SAMPLES, EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
+from simulacra.runs.applicable import missing
 from simulacra.runs.provenance import now
 
 if TYPE_CHECKING:
@@ -29,19 +29,13 @@ _REMEDIES = {"test": "train on more images, or give --test-path", "validation": 
 def evaluate(opened: "OpenedRun", settings: SharedSettings, progress: Progress) -> dict[str, Any]:
     """Return and store the numbers of all metrics that apply, reasons for missing ones, and warnings.
 
-    Results that are cached are not measured again. Raises UsageError for settings that do not apply to the model, DataError
-    where there are no images to measure on.
+    Cached results are not measured again. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where
+    there are no images to measure on.
     """
-    require_applicable(settings, [(opened.run.config.family, opened.model)])
-    return measured(opened, settings, progress)
-
-
-def measured(opened: "OpenedRun", settings: SharedSettings, progress: Progress) -> dict[str, Any]:
-    """Do what `evaluate` does, and ignore settings that do not apply to the model."""
     context = EvaluationContext(opened, settings, progress)
     if len(context.split) == 0:
         raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
-    plan, missing = _planned(context)
+    plan, reasons = _planned(context)
     stored = {metric.name: found for metric, file in plan if (found := read_results(file))}
     _announce(plan, stored, context)
     metrics: dict[str, Measurement] = {}
@@ -49,12 +43,12 @@ def measured(opened: "OpenedRun", settings: SharedSettings, progress: Progress) 
     for metric, file in plan:
         found = stored.get(metric.name) or _measured(metric, context, file)
         metrics |= found.measurements
-        missing |= found.missing
+        reasons |= found.missing
         artifacts |= {metric.name: found.artifacts} if found.artifacts else {}
     result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
     warnings = evaluation_warnings(metrics, opened.spec.dimensions)
-    result |= {"not_applicable": missing, "warnings": warnings, "artifacts": artifacts}
+    result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
     write_json(_file(opened, settings), result)
     return result
 
@@ -62,19 +56,19 @@ def measured(opened: "OpenedRun", settings: SharedSettings, progress: Progress) 
 def _planned(context: EvaluationContext) -> tuple[list[tuple[Metric, Path]], dict[str, str]]:
     """Return the metrics that apply with the files of their results, and by name why the others do not apply."""
     plan: list[tuple[Metric, Path]] = []
-    missing: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for metric in selected(context.settings):
         if reason := _not_applicable(metric, context):
-            missing[metric.name] = reason
+            reasons[metric.name] = reason
         else:
             plan.append((metric, result_file(metric, context)))
-    return plan, missing
+    return plan, reasons
 
 
 def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
-    for capability in metric.needs:
-        if not supports(context.model, capability):
-            return f"needs {capability.phrase}"
+    for need in metric.needs:
+        if reason := missing(context.model, (need,)):
+            return reason
     if reason := metric.not_applicable(context):
         return reason
     if "samples" in metric.settings and context.settings.samples == 0:

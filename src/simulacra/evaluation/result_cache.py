@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simulacra.core.files import write_json
-from simulacra.images.grid import make_folder
+from simulacra.images.files import make_folder
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from simulacra.core.capabilities import supports
 from simulacra.core.errors import SimulacraError
 from simulacra.evaluation.metric_table import Evaluation
 from simulacra.images.section import ReportSection
 from simulacra.metrics import registered
 from simulacra.metrics.metric import Metric, MetricResults, Section
+from simulacra.runs.applicable import missing
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
@@ -23,7 +23,7 @@ def evaluation_sections(opened: "OpenedRun", evaluation: Evaluation | None, prob
     found = [
         _section(metric.section, metric, opened, _results(metric, opened, evaluation, problem))
         for metric in registered()
-        if metric.section is not None and all(supports(opened.model, need) for need in metric.needs)
+        if metric.section is not None and not any(missing(opened.model, (need,)) for need in metric.needs)
     ]
     return sorted((section for section in found if section is not None), key=lambda section: section.order)
 
@@ -44,8 +44,8 @@ def _results(metric: Metric, opened: "OpenedRun", evaluation: Evaluation | None,
     if evaluation is None or problem:
         return MetricResults({}, {metric.name: problem})
     measurements = {name: item for name, item in evaluation.measurements.items() if metric.reports(name)}
-    missing = {name: why for name, why in evaluation.missing.items() if name == metric.name or metric.reports(name)}
+    reasons = {name: why for name, why in evaluation.missing.items() if name == metric.name or metric.reports(name)}
     artifacts = evaluation.artifacts.get(metric.name, {})
-    if not (measurements or missing or artifacts):
-        missing = {metric.name: _NOT_MEASURED}
-    return MetricResults(measurements, missing, artifacts)
+    if not (measurements or reasons or artifacts):
+        reasons = {metric.name: _NOT_MEASURED}
+    return MetricResults(measurements, reasons, artifacts)

@@ -6,16 +6,17 @@ from dataclasses import make_dataclass
 from functools import cache
 from typing import Any
 
-from simulacra import families
-from simulacra.core.capabilities import SamplesIteratively, supports
+from simulacra.core.capabilities import SamplesIteratively
+from simulacra.core.condition import AcceptsCondition
 from simulacra.core.config import Config, option, options
-from simulacra.core.errors import UsageError
-from simulacra.core.family import Family
 from simulacra.metrics import find, registered
 from simulacra.metrics.metric import Metric
 from simulacra.metrics.settings import SharedSettings
+from simulacra.runs.applicable import Requirement, missing, require_applicable
 
 _ALWAYS = ("split", "metrics", "seed")  # settings that apply to all models
+AMOUNTS = frozenset({"samples", "particles", "extractor", "extractor_seed", "seed"})
+"""Settings that scripts pass to the evaluation of different families; Python accepts them for every model."""
 _SAMPLING = ("sampler", "steps", "guidance_scale", "precision")  # settings of the sampling plan
 
 
@@ -42,35 +43,33 @@ def selected(settings: SharedSettings) -> tuple[Metric, ...]:
 # --- which settings apply to a model
 
 
-def settings_for(model: Family | type[Family]) -> tuple[str, ...]:
-    """Return the names of the settings that apply to a model or a family, in the order of `evaluate_config`."""
-    kind = model if isinstance(model, type) else type(model)
-    return tuple(item.name for item in options(evaluate_config()) if _applies(item.name, kind))
+def setting_needs() -> dict[str, tuple[Requirement, ...]]:
+    """Return for each setting that does not apply to all models the requirements of which a model needs one.
 
-
-def require_applicable(settings: SharedSettings, models: Sequence[tuple[str, Family]]) -> None:
-    """Raise UsageError for a setting that differs from its default and applies to none of the models.
-
-    models: each with the name of its family.
+    A metric's own options need what the metric needs; shared settings need what one of the metrics that use them needs.
     """
-    for item in options(type(settings)):
-        given = getattr(settings, item.name) != item.default
-        if given and not any(_applies(item.name, type(model)) for _, model in models):
-            fitting = [name for name in families.names() if _applies(item.name, families.find(name))]
-            known = f"applies to {', '.join(fitting)}" if fitting else "applies to no installed family"
-            raise UsageError(f"--{item.flag} {known}, and this run is a {' or a '.join(dict(models))}")
+    needs: dict[str, tuple[Requirement, ...]] = dict.fromkeys(_SAMPLING, (SamplesIteratively,))
+    for metric in registered():
+        own = [item.name for item in _own_options(metric)]
+        for name in {*metric.settings, *own} - {*_ALWAYS}:
+            need = metric.needs[-1 if name in own else 0]
+            needs[name] = tuple(dict.fromkeys((*needs.get(name, ()), need)))
+    return needs
 
 
-def _applies(setting: str, kind: type) -> bool:
-    if setting in _ALWAYS:
-        return True
-    if setting in _SAMPLING:
-        return supports(kind, SamplesIteratively)
-    return any(setting in _settings_of(metric) and all(supports(kind, need) for need in metric.needs) for metric in registered())
+def settings_for(model: AcceptsCondition | type) -> tuple[str, ...]:
+    """Return the names of the settings that apply to a model, or to a class of models, in the order of `evaluate_config`."""
+    needs = setting_needs()
+    return tuple(item.name for item in options(evaluate_config()) if not missing(model, needs.get(item.name, ())))
 
 
-def _settings_of(metric: Metric) -> set[str]:
-    return {*metric.settings, *(item.name for item in _own_options(metric))}
+def require_applicable_to_one(settings: SharedSettings, models: Sequence[AcceptsCondition]) -> None:
+    """Raise NotApplicable for a setting that differs from its default and applies to none of several models."""
+    given = [item.name for item in options(type(settings)) if getattr(settings, item.name) != item.default]
+    needs = {name: need for name, need in setting_needs().items() if name in given and name not in AMOUNTS}
+    for name, need in needs.items():
+        if all(missing(model, need) for model in models):
+            require_applicable(models[0], [name], {name: need})
 
 
 # --- the composed class

@@ -1,13 +1,31 @@
-"""Command-line flags made from settings, and errors that suggest the nearest flag."""
+"""Command-line flags from settings, subcommands, and errors that suggest the nearest flag."""
 
 import argparse
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-from simulacra.core.config import Config, Option, options
-from simulacra.core.errors import UsageError
+from simulacra.core.config import Config, Option, option, options
+from simulacra.core.errors import UsageError, unknown
+
+JSON_HELP = "print one JSON object to standard output, everything else to standard error"
+
+
+@dataclass(frozen=True)
+class MachineConfig(Config):
+    """Where and with how many threads a command computes."""
+
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute; auto: the GPU where there is one")
+    threads: int = option(0, "number of CPU threads; 0 takes all, or OMP_NUM_THREADS", low=0)
+
+    def apply(self) -> None:
+        """Set the number of CPU threads of this process."""
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
 
 
 class Parser(argparse.ArgumentParser):
@@ -15,19 +33,21 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
+        self.subcommands: dict[str, Parser] = {}
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse found wrong."""
+        """Raise the error that argparse found."""
         raise UsageError(f"{message}. See '{self.prog} --help'")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse words; an unknown flag is a UsageError that suggests the nearest."""
+        """Parse words; raises UsageError for an unknown flag, with the nearest one."""
         parsed, left = self.parse_known_args(words)
         if left:
-            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            parser = self.subcommands.get(getattr(parsed, "action", ""), self)
+            flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
             near = get_close_matches(left[0].split("=")[0], flags, n=1, cutoff=0.5)
             hint = f": did you mean {near[0]}?" if near else "."
-            raise UsageError(f"unknown argument {left[0]!r}{hint} See '{self.prog} --help'")
+            raise UsageError(f"unknown argument {left[0]!r}{hint} See '{parser.prog} --help'")
         return parsed
 
 
@@ -36,21 +56,39 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=110)
 
 
-def add_settings(
+def add_actions(parser: Parser, words: Sequence[str], actions: Mapping[str, Callable[[Parser], None]]) -> None:
+    """Add subcommands: `actions` adds the flags of each, and its docstring is its help. The chosen one is `parsed.action`.
+
+    Raises UsageError for an unknown action, with the nearest one.
+    """
+    if words and not words[0].startswith("-") and words[0] not in actions:
+        raise unknown("action", words[0], actions)
+    subcommands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
+    for name, add in actions.items():
+        help_text = add.__doc__ or ""
+        child = subcommands.add_parser(name, help=help_text.split("\n")[0].rstrip("."), description=help_text)
+        child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=JSON_HELP)
+        add(child)
+        parser.subcommands[name] = child
+
+
+def add_settings(  # noqa: PLR0917
     parser: argparse.ArgumentParser,
     title: str,
     config: type[Config],
     defaults: Mapping[str, object] | None = None,
     only: Collection[str] = (),
+    without: Collection[str] = (),
 ) -> None:
-    """Add a flag for each setting of a Config, or for some; those that are given appear in the result by the setting's name."""
+    """Add a flag for each setting of a Config, or for some; given flags appear in the result by the name of the setting."""
     group = parser.add_argument_group(title)
     for setting in options(config):
-        if only and setting.name not in only:
+        if (only and setting.name not in only) or setting.name in without:
             continue
         default = (defaults or {}).get(setting.name, setting.default)
-        text = f"{setting.help} (default: {_shown(default)})".replace("%", "%%")
-        common: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS, "help": text}
+        given_default = "" if "(default:" in setting.help else f" (default: {_text(default)})"
+        help_text = f"{setting.help}{given_default}".replace("%", "%%")
+        common: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS, "help": help_text}
         if setting.kind == "bool":
             group.add_argument(f"--{setting.flag}", action=argparse.BooleanOptionalAction, **common)
         else:
@@ -62,8 +100,15 @@ def given(parsed: argparse.Namespace, config: type[Config]) -> dict[str, object]
     return {setting.name: getattr(parsed, setting.name) for setting in options(config) if setting.name in parsed}
 
 
+def machine(parsed: argparse.Namespace) -> MachineConfig:
+    """Return the machine settings that were given as flags, after setting the number of threads."""
+    settings = MachineConfig.of(given(parsed, MachineConfig), "the flags")
+    settings.apply()
+    return settings
+
+
 def examples(*lines: str) -> str:
-    """Return the examples that stand below a command's help."""
+    """Return the examples below the help of a command."""
     return "examples:\n" + textwrap.indent("\n".join(lines), "  ")
 
 
@@ -73,7 +118,7 @@ def _metavar(setting: Option) -> str:
     return {"int": "N", "float": "X", "str": "TEXT", "ints": "N,N"}[setting.kind]
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):

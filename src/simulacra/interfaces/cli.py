@@ -3,39 +3,33 @@
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from types import ModuleType
+from typing import cast
 
+from simulacra import applications
 from simulacra.core.errors import SimulacraError, unknown
 from simulacra.core.launch import launched
 from simulacra.interfaces import commands
-from simulacra.interfaces.arguments import Parser
+from simulacra.interfaces.arguments import JSON_HELP, Parser
+from simulacra.interfaces.command import ApplicationCommand, Command
 from simulacra.interfaces.console import Console
 
-_ORDER = (
-    "demo",
-    "train",
-    "resume",
-    "sample",
-    "reconstruct",
-    "interpolate",
-    "traverse",
-    "translate",
-    "evaluate",
-    "compare",
-    "report",
-    "models",
-    "data",
-    "doctor",
-)
+_GROUPS: Mapping[str, str] = {
+    "start": "start",
+    "train": "train models",
+    "use": "use trained models",
+    "measure": "measure and compare",
+    "data": "data and feature extractors",
+    "models": "models",
+}
+"""Titles of the groups of the overview, in their order; a command of any other group is listed at the end."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 failed or interrupted, 2 wrong usage."""
-    os.environ.setdefault(
-        "GOMP_SPINCOUNT", "2000"
-    )  # a third faster than sleeping at once, less harmed by neighbours than the default
+    """Run one command; return its exit code: 0 success, 1 failure or interruption, 2 wrong usage."""
+    # threads wait actively for a short time: faster than sleeping immediately, and less sensitive to load than the default
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         return _run(list(sys.argv[1:] if words is None else words))
     except SimulacraError as error:
@@ -47,18 +41,17 @@ def main(words: Sequence[str] | None = None) -> int:
             print("stopped", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody reads; keep the interpreter's last flush quiet
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the reader is gone; keep the interpreter's last flush quiet
         return 1
-    except OSError as error:  # a disk or folder that fails where nothing better is known to say
+    except OSError as error:  # a disk or folder failed where no better message exists
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 1
 
 
 def names() -> list[str]:
-    """Return the names of all commands: one file each in `commands/`."""
-    found = {module.name for module in pkgutil.iter_modules(commands.__path__)}
-    return [name for name in _ORDER if name in found] + sorted(found - set(_ORDER))
+    """Return the names of all commands: one file each in `commands/` and in `applications/`."""
+    return [module.name for module in pkgutil.iter_modules(commands.__path__)] + list(applications.names())
 
 
 def _run(words: list[str]) -> int:
@@ -70,33 +63,50 @@ def _run(words: list[str]) -> int:
 
         print(f"simulacra {version('simulacra')}")
         return 0
-    if words[0] not in names():
-        raise unknown("command", words[0], names())
-    command = _load(words[0])
-    parser = Parser(prog=f"simulacra {words[0]}", description=command.__doc__, epilog=command.EXAMPLES)
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object to standard output, all else to standard error"
-    )
-    command.arguments(parser, words[1:])
-    parsed = parser.parse(words[1:])
-    code: int = command.run(parsed, Console(parsed.json))
-    return code
+    name, rest = words[0], words[1:]
+    if name not in names():
+        raise unknown("command", name, names())
+    command = ApplicationCommand(name) if name in applications.names() else _module(name)
+    parser = Parser(prog=f"simulacra {name}", description=command.__doc__, epilog=command.EXAMPLES)
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
+    command.arguments(parser, rest)
+    parsed = parser.parse(rest)
+    return command.run(parsed, Console(parsed.json))
 
 
-def _load(name: str) -> ModuleType:
-    return import_module(f"{commands.__name__}.{name}")
+def _module(name: str) -> Command:
+    return cast(Command, import_module(f"{commands.__name__}.{name}"))
 
 
 def _overview() -> str:
-    lines = [f"  {name:<12} {(_load(name).__doc__ or '').splitlines()[0]}" for name in names()]
+    """Return the list of all commands in groups."""
+    entries = [((group, place), name, summary) for name, (group, place, summary) in _listed().items()]
+    order = {group: number for number, group in enumerate(_GROUPS)}
+    entries.sort(key=lambda entry: (order.get(entry[0][0], len(order)), entry[0][1], entry[1]))
+    lines: list[str] = []
+    last = ""
+    for (group, _), name, summary in entries:
+        if group != last:
+            lines += ["", f"{_GROUPS.get(group, group)}:"]
+            last = group
+        lines.append(f"  {name:<12} {summary}")
     return "\n".join(
         [
-            "Generative models of images that people can train, measure and trust.",
+            "Generative models of images: train them, use them, measure them.",
             "",
             "usage: simulacra COMMAND [...]    'simulacra COMMAND --help' explains every flag",
-            "",
             *lines,
             "",
-            "begin with:  simulacra demo",
+            "first command:  simulacra demo",
         ]
     )
+
+
+def _listed() -> dict[str, tuple[str, int, str]]:
+    """Return group, order and summary of every command by its name."""
+    group, place = ApplicationCommand.POSITION
+    found = {name: (group, place, summary) for name, summary in applications.summaries().items()}
+    for module in pkgutil.iter_modules(commands.__path__):
+        command = _module(module.name)
+        found[module.name] = (*command.POSITION, (command.__doc__ or "").split("\n")[0])
+    return found

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: bars on a terminal, plain lines elsewhere, always on standard error."""
+"""Progress on standard error: bars on a terminal, otherwise lines; and results on standard output."""
 
 import shutil
 import sys
@@ -18,19 +18,19 @@ _FIRST_LINE, _NEXT_LINES = 2.0, 10.0  # seconds between plain lines
 
 
 class Console:
-    """A Progress for people. With `as_json`, results go to standard output as one JSON object.
+    """A Progress that prints. With `as_json`, the result of a command is one JSON object on standard output.
 
-    Of several processes that torchrun started, only the first tells anything.
+    Of several processes that torchrun started, only the first prints.
     """
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self._speaks = launched().first
+        self._prints = launched().first
         self._bars: Bars | None = None
 
     def message(self, message: str) -> None:
-        """Tell one line."""
-        if not self._speaks:
+        """Print one line."""
+        if not self._prints:
             return
         if self._bars is not None:
             self._bars.console.print(message, highlight=False, markup=False)
@@ -38,8 +38,8 @@ class Console:
             _print_line(message)
 
     def result(self, content: Any, text: Callable[[], str]) -> None:
-        """Give the result of a command: JSON, or a text for people."""
-        if not self._speaks:
+        """Print the result of a command: JSON, or a text."""
+        if not self._prints:
             return
         if self.as_json:
             import json
@@ -50,7 +50,7 @@ class Console:
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
-        """Show a bar on a terminal, else a line from time to time."""
+        """Display a bar on a terminal, otherwise print a line at intervals."""
         if not sys.stderr.isatty():
             meter = _Lines(label, total, unit, start)
             yield meter
@@ -79,12 +79,12 @@ class _Bar:
         self._bars, self._task = bars, task
 
     def advance(self, amount: int = 1, **facts: str) -> None:
-        shown: dict[str, Any] = {"facts": _join(facts)} if facts else {}
-        self._bars.update(self._task, advance=amount, **shown)
+        fields: dict[str, Any] = {"facts": _join(facts)} if facts else {}
+        self._bars.update(self._task, advance=amount, **fields)
 
 
 class _Lines:
-    """A meter where there is no terminal."""
+    """A meter that prints lines."""
 
     def __init__(self, label: str, total: int | None, unit: str, start: int) -> None:
         self._label, self._total, self._unit = label, total, unit
@@ -115,13 +115,13 @@ class _Lines:
 
 
 def program() -> str:
-    """Return how to call the program from here: by its name where that is found, else as it was called."""
+    """Return the command that starts the program: its name where it is on the path, otherwise as it was called."""
     called = Path(sys.argv[0])
     return str(called) if called.name == "simulacra" and not shutil.which("simulacra") else "simulacra"
 
 
 def _print_line(line: str) -> None:
-    """Print to standard error; work goes on if nobody reads it any more."""
+    """Print to standard error; ignores a closed pipe."""
     with suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)
 

@@ -1,32 +1,32 @@
-"""Examine the machine: what there is, how fast it computes, what is switched on and why not, and what to do about it."""
+"""Examine the machine: hardware, speed, accelerations and the reasons why they are off, recommendations."""
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from simulacra.data.locations import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, data_folder
-from simulacra.engine import hardware, machine, trackers
+from simulacra.engine import hardware, machine
 from simulacra.engine import speed as speeds
 from simulacra.engine.machine import Machine
 
-_OTHER_EXTRAS = ("webdataset",)
 _COMPILERS = ("g++", "clang++", "c++")
-_LITTLE = 2 * 2**30  # bytes of memory or disk below which we warn
-_BUSY = 0.5  # processes beyond which a machine is not quiet
+_LITTLE = 2 * 2**30  # bytes of memory or disk below which there is a recommendation
+_BUSY = 0.5  # load above which a machine is busy
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What an examination found; `table` is what --json prints."""
+    """The result of an examination; `table` is the output of --json."""
 
     machine: Machine
     threads: int
@@ -41,20 +41,20 @@ class Findings:
     advice: tuple[str, ...] = ()
 
     def table(self) -> dict[str, Any]:
-        """Return everything as it stands in JSON."""
+        """Return everything, ready for JSON."""
         return {**asdict(self), "advice": list(self.advice)}
 
 
-def examine(threads: int = 0, root: Path = Path("/")) -> Findings:
-    """Return facts about the machine, with rates measured on some threads, 0 for as many as torch takes."""
+def examine(threads: int = 0, root: Path = Path("/"), device: Literal["auto", "cpu", "cuda"] = "auto") -> Findings:
+    """Return facts about the machine, with speeds measured on a device with so many threads, 0 for torch's default."""
     if threads:
         torch.set_num_threads(threads)
-    facts = machine.examine(root)  # first, while nothing of ours adds to the load
-    device = hardware.device_of("auto")
-    precision = hardware.precision_of("auto", device)
+    facts = machine.examine(root)  # first, before this process adds to the load
+    used = hardware.device_of(device)
+    precision = hardware.precision_of("auto", used)
     places = {"data": place(data_folder(), DATA_VARIABLE), "cache": place(cache_folder(), CACHE_VARIABLE)}
     why = f"--threads {threads}" if threads else threads_why(os.environ, facts)
-    gpu = _gpu(device)
+    gpu = _gpu(hardware.device_of("auto"))
     built = {
         "version": torch.__version__,
         "cuda": torch.version.cuda,
@@ -67,32 +67,42 @@ def examine(threads: int = 0, root: Path = Path("/")) -> Findings:
         threads_why=why,
         gpu=gpu,
         torch=built,
-        device=device.type,
-        accelerations=accelerations(device),
+        device=used.type,
+        accelerations=accelerations(used),
         places=places,
-        extras={name: _version(name) for name in (*_tracker_packages(), *_OTHER_EXTRAS)},
-        speeds=speeds.measure(device, precision),
+        extras={extra: _version(package) for extra, package in extras().items()},
+        speeds=speeds.measure(used, precision),
         advice=advise(facts, torch.get_num_threads(), places, blind=gpu is None and machine.has_nvidia_driver(root)),
     )
 
 
+def extras() -> dict[str, str]:
+    """Return the optional extras of the package (`pip install "simulacra[NAME]"`), each with the package that it installs."""
+    found: dict[str, str] = {}
+    for line in requires("simulacra") or ():
+        match = re.match(r"([\w.-]+).*extra\s*==\s*[\"']([\w-]+)[\"']", line)
+        if match and match[2] != "dev":
+            found.setdefault(match[2], match[1])
+    return found
+
+
 def threads_why(environment: Mapping[str, str], facts: Machine) -> str:
-    """Return where the number of torch's threads comes from."""
+    """Return the reason for torch's number of threads."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         if value := environment.get(name):
             return f"{name} is {value}"
-    return f"one for each core, of which {facts.usable} may be used"
+    return f"one for each of the {facts.usable} usable cores"
 
 
 def accelerations(device: torch.device) -> dict[str, dict[str, Any]]:
-    """Return by name whether an acceleration is on, and why."""
+    """Return whether each acceleration is on, and the reason, by name."""
     on_cpu = device.type == "cpu"
-    told = hardware.keep_memory()
+    keeps = hardware.keep_memory()
     compiler = find_compiler(os.environ)
     waits = os.environ.get("GOMP_SPINCOUNT")
     rows: list[tuple[str, bool, str]] = [
         ("bfloat16", hardware.has_bfloat16(device), _why_bfloat16(device)),
-        ("allocator keeps memory", told, "1.1-1.6x in training on CPUs" if told else _why_allocator()),
+        ("allocator keeps memory", keeps, "1.1-1.6x in training on CPUs" if keeps else _why_allocator()),
         ("channels last", True, "convolutions in batches of 4 or more"),
         (
             "own transposed convolutions",
@@ -102,7 +112,11 @@ def accelerations(device: torch.device) -> dict[str, dict[str, Any]]:
         ("fused Adam", True, "one operation for all parameters"),
         ("short waits of threads", waits is not None, f"GOMP_SPINCOUNT is {waits}" if waits else "GOMP_SPINCOUNT is not set"),
         ("torch.compile", False, f"only with --compile; {_why_compile(device, compiler)}"),
-        ("images held on the GPU", False, "there is no GPU" if on_cpu else "batches are gathered in memory and sent as bytes"),
+        (
+            "images held on the GPU",
+            not on_cpu,
+            "only on GPUs" if on_cpu else "where they take at most a quarter of its free memory; else batches are sent as bytes",
+        ),
     ]
     return {name: {"on": on, "why": why} for name, on, why in rows}
 
@@ -114,7 +128,7 @@ def find_compiler(environment: Mapping[str, str]) -> str | None:
 
 
 def place(path: Path | None, variable: str) -> dict[str, Any]:
-    """Return what there is to say about a folder: its path, whether it exists, can be written, and the bytes free there."""
+    """Return facts about a folder: its path, whether it exists, whether it is writable, the number of free bytes."""
     if path is None:
         return {"path": None, "variable": variable, "exists": False, "writable": False, "free": None}
     nearest = next((folder for folder in (path, *path.parents) if folder.is_dir()), None)
@@ -123,23 +137,23 @@ def place(path: Path | None, variable: str) -> dict[str, Any]:
 
 
 def advise(facts: Machine, threads: int, places: Mapping[str, Mapping[str, Any]], *, blind: bool) -> tuple[str, ...]:
-    """Return what to do, one sentence for each finding that costs speed or will stop a training.
+    """Return recommendations, one sentence for each problem that reduces speed or stops a training.
 
-    blind: there is an NVIDIA driver, and yet PyTorch sees no GPU.
+    blind: there is an NVIDIA driver, but PyTorch finds no GPU.
     """
-    said = [_on_threads(facts, threads), _on_memory(facts), _on_cache(places["cache"]), _on_data(places["data"])]
+    advice = [_on_threads(facts, threads), _on_memory(facts), _on_cache(places["cache"]), _on_data(places["data"])]
     if blind:
-        said.append("there is an NVIDIA driver, but this PyTorch sees no GPU: install a CUDA build of torch")
-    return tuple(filter(None, said))
+        advice.append("there is an NVIDIA driver, but this PyTorch finds no GPU: install a CUDA build of torch")
+    return tuple(filter(None, advice))
 
 
 def _on_threads(facts: Machine, threads: int) -> str:
     load, most = facts.load or 0.0, math.ceil(facts.share)
     if load > _BUSY and load + threads > facts.usable + _BUSY:
-        how = "one thread, as now, loses least" if threads == 1 else "train with --threads 1, which loses least"
-        return f"the machine is busy (load {load:g} on {facts.usable} cores): {how}; measure again when it is quiet"
+        how = "one thread, as now, is the best choice" if threads == 1 else "train with --threads 1"
+        return f"the machine is busy (load {load:g} on {facts.usable} cores): {how}; measure again when it is idle"
     if threads > most:
-        return f"{threads} threads share {facts.share:g} cores' worth of time: train with --threads {most}"
+        return f"{threads} threads share {facts.share:g} cores of CPU time: train with --threads {most}"
     return ""
 
 
@@ -147,20 +161,20 @@ def _on_memory(facts: Machine) -> str:
     left = min((count for count in (facts.available, facts.limit) if count is not None), default=_LITTLE)
     if left >= _LITTLE:
         return ""
-    return f"little memory is left ({left / 2**30:.1f} GiB): a smaller --batch takes less, or --accumulate"
+    return f"little memory is left ({left / 2**30:.1f} GiB): reduce --batch, or use --accumulate"
 
 
 def _on_cache(cache: Mapping[str, Any]) -> str:
     if not cache["writable"]:
-        return f"the cache folder cannot be written: let {cache['variable']} name one that can"
+        return f"the cache folder is not writable: set {cache['variable']} to one that is"
     if cache["free"] < _LITTLE:
-        return f"little disk is left for the cache ({cache['free'] / 2**30:.1f} GiB): let {cache['variable']} name another"
+        return f"little disk is left for the cache ({cache['free'] / 2**30:.1f} GiB): set {cache['variable']} to another folder"
     return ""
 
 
 def _on_data(data: Mapping[str, Any]) -> str:
     missing = data["path"] and not data["exists"]
-    return f"{data['variable']} names {data['path']}, which is no folder" if missing else ""
+    return f"{data['variable']} is {data['path']}, which is not a folder" if missing else ""
 
 
 def _gpu(device: torch.device) -> dict[str, Any] | None:
@@ -185,12 +199,12 @@ def _why_allocator() -> str:
 
 def _why_compile(device: torch.device, compiler: str | None) -> str:
     if device.type == "cuda":
-        return "Triton is installed" if find_spec("triton") else "it would need Triton, which is not installed"
-    return f"it would use {compiler}" if compiler else "it would need a C++ compiler, and found none: install g++ or set CXX"
+        return "Triton is installed" if find_spec("triton") else "needs Triton, which is not installed"
+    return f"uses {compiler}" if compiler else "needs a C++ compiler, and there is none: install g++ or set CXX"
 
 
 def _is_writable(folder: Path | None) -> bool:
-    """Return whether a file can be made in a folder, tried rather than asked: a full or read-only disk says no."""
+    """Return whether a file can be written into a folder. It writes one, since permissions miss full and read-only disks."""
     if folder is None:
         return False
     try:
@@ -198,10 +212,6 @@ def _is_writable(folder: Path | None) -> bool:
             return True
     except OSError:
         return False
-
-
-def _tracker_packages() -> list[str]:
-    return [package for name in trackers.names() if (package := trackers.find(name).package)]
 
 
 def _version(package: str) -> str | None:

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from simulacra.core.capabilities import Samples
 from simulacra.core.errors import DataError
-from simulacra.images.section import ReportSection
+from simulacra.images.section import ReportSection, columns_for
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
 from simulacra.metrics.statistics import feature_space
 from simulacra.metrics.statistics.feature_matrix import classes
-from simulacra.metrics.statistics.report_figures import columns_of, figure, generated_images, real_images, unavailable
+from simulacra.metrics.statistics.report_figures import figure, generated_images, real_images, unavailable
 from simulacra.metrics.statistics.sample_size import flagged, require
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _section(opened: "OpenedRun", results: MetricResults) -> ReportSection:
     title, order, found = "Images by class", 55, results.artifacts
     if not found:
         return unavailable(title, order, results)
-    columns = columns_of(opened.spec, 10)
+    columns = columns_for(opened.spec.shape, 10)
     rows = []
     for label, name in enumerate(found["names"]):
         generated = generated_images(opened, found["seed"], found["generated"][label][:columns])

@@ -107,7 +107,7 @@ METRIC = Metric(
             "Accuracy on real images of a classifier trained on generated images only (CAS).",
         ),
     ),
-    needs=(Samples,),
+    needs=(Samples, "labels"),
     order=300,
     cost=lambda context: f"training a {default_extractor(context.opened.spec)} on {context.settings.samples:,} generated images",
     measure=_measure,

@@ -30,7 +30,7 @@ from simulacra.features.extractor import Embedding, Extractor
 from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
-from simulacra.runs.generation import facts, refined
+from simulacra.runs.generation import plan_facts, sample_in_batches
 
 if TYPE_CHECKING:
     from simulacra.core.family import Family
@@ -154,7 +154,7 @@ class EvaluationContext:
     @property
     def sampling_protocol(self) -> dict[str, Any]:
         """Facts of the sampling plan, for protocols; empty for models without one."""
-        return {} if self.plan is None else facts(self.plan)
+        return {} if self.plan is None else plan_facts(self.plan)
 
     @property
     def classes(self) -> int:
@@ -186,7 +186,7 @@ class EvaluationContext:
         moved, given = drawn.to(self.device), condition.to(self.device)
         with inference(self.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(refined(model, moved, given, self.plan)).cpu()
+                return levels(sample_in_batches(model, moved, given, self.plan)).cpu()
             return levels(model.generate(moved, given)).cpu()
 
     # --- latents

@@ -3,13 +3,12 @@
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from PIL import Image, ImageDraw
 
 from simulacra.core.capabilities import HasDiffusionBound
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
-from simulacra.images.section import Figure, ReportSection
+from simulacra.images.section import ReportSection
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.elbo import BITS_PER_DIM
 from simulacra.metrics.measurement import Measurement, mean_of
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 DRAWS = 8  # steps of each image that are evaluated
 BINS = 20  # intervals of diffusion time over which the terms of steps are summed
 _CHUNK = 250  # images
-_BAR, _HEIGHT = 26, 120  # pixels of a bar in the report, and of the highest
 
 
 def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Meter) -> tuple[Measurement, dict[str, Any]]:
@@ -66,19 +64,7 @@ def _section(opened: "OpenedRun", results: MetricResults) -> ReportSection | Non
         f"noise (right). The prior term adds {terms['prior']:.4f} bits, the decoder term {terms['decoder']:.3f} bits.",
         "In most models the steps at the lowest noise levels contribute most, since fine detail is the hardest to predict.",
     )
-    alt = "Bar chart of the terms of the variational bound over diffusion time"
-    return ReportSection("Terms of the diffusion bound", 57, text, ((Figure(_bars(terms["steps"]), alt),),))
-
-
-def _bars(values: list[float]) -> Image.Image:
-    """Return a bar chart of values that are at least about 0."""
-    chart = Image.new("L", (_BAR * len(values), _HEIGHT + 1), 255)
-    draw = ImageDraw.Draw(chart)
-    largest = max(*values, 1e-12)
-    for number, value in enumerate(values):
-        height = round(_HEIGHT * max(value, 0) / largest)
-        draw.rectangle((_BAR * number + 2, _HEIGHT - height, _BAR * (number + 1) - 3, _HEIGHT), fill=96)
-    return chart
+    return ReportSection("Terms of the diffusion bound", 57, text, bars=tuple(terms["steps"]), bar_unit="bits per dimension")
 
 
 METRIC = Metric(

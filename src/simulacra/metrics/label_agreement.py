@@ -67,7 +67,7 @@ METRIC = Metric(
             "Share of generated images that the classifier assigns to the requested class.",
         ),
     ),
-    needs=(Samples,),
+    needs=(Samples, "labels"),
     order=170,
     cost=feature_space.cost,
     measure=_measure,

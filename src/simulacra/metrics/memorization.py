@@ -11,14 +11,14 @@ from simulacra.core.capabilities import Samples
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import derive
-from simulacra.images.section import ReportSection
+from simulacra.images.section import ReportSection, columns_for
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
 from simulacra.metrics.statistics import feature_space
 from simulacra.metrics.statistics.distances import BLOCK, cloud, middle, nearest
 from simulacra.metrics.statistics.feature_matrix import Features, same_dimensions
-from simulacra.metrics.statistics.report_figures import columns_of, figure, generated_images, real_images, unavailable
+from simulacra.metrics.statistics.report_figures import figure, generated_images, real_images, unavailable
 from simulacra.metrics.statistics.sample_size import flagged, require
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _section(opened: "OpenedRun", results: MetricResults) -> ReportSection:
     title, order, found = "Nearest neighbours", 50, results.artifacts
     if not found:
         return unavailable(title, order, results)
-    columns = columns_of(opened.spec, _PER_ROW)
+    columns = columns_for(opened.spec.shape, _PER_ROW)
     count = min(2 * columns, len(found["generated"]) // columns * columns) or len(found["generated"])
     generated = generated_images(opened, found["seed"], found["generated"][:count])
     train = real_images(opened.dataset.train, found["train"][:count])

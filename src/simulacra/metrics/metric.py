@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from simulacra.core.capabilities import Capability, Need
 from simulacra.core.config import Config
 from simulacra.core.errors import DataError, UsageError
 from simulacra.features.extractor import Extractor
 from simulacra.images.section import ReportSection
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
+from simulacra.runs.applicable import Requirement
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
@@ -57,8 +57,9 @@ class MetricResults:
 class Metric:
     """One metric of `evaluate`.
 
-    name: the name of its file; quantities: the numbers that it reports; needs: the capabilities that a model must have; order:
-    metrics are measured and listed by it, ascending, so that cheap ones come first; cost: the amount of computation, in words.
+    name: the name of its file; quantities: the numbers that it reports; needs: the capabilities, and fields of a condition such
+    as "labels", that a model must have, the most specific one last; order: metrics are measured and listed by it, ascending, so
+    that cheap ones come first; cost: the amount of computation, in words.
 
     settings: names of the evaluation settings that the numbers depend on, which are part of the key of the cached result;
     options: settings of this metric alone, which become flags of `evaluate` and `compare`; not_applicable: the reason why the
@@ -72,7 +73,7 @@ class Metric:
 
     name: str
     quantities: tuple[Quantity, ...]
-    needs: tuple[type[Capability] | Need[Any], ...]
+    needs: tuple[Requirement, ...]
     order: int
     cost: Callable[[EvaluationContext], str]
     measure: Callable[[EvaluationContext], MetricResults]

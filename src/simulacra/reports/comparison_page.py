@@ -1,36 +1,36 @@
-"""One page on several runs: their numbers with ranks and intervals, their samples side by side, beside real images.
+"""The comparison of several runs on one page: metrics with ranks and intervals, samples side by side, beside real images.
 
-Here the facts are gathered; the words and the looks are in `compare.html.jinja`.
+This module collects the facts; the template `compare.html.jinja` holds the texts and the layout.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from simulacra.core.capabilities import Reconstructs, Samples
-from simulacra.core.files import write_text
+from simulacra.applications.reconstruct import reconstruct
+from simulacra.applications.sample import sample
+from simulacra.core.capabilities import Capability, Reconstructs, Samples, supports
+from simulacra.core.family import model_condition
 from simulacra.core.progress import Progress
+from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
-from simulacra.images.grid import make_folder
+from simulacra.images.grid import image_grid, overview_count
+from simulacra.images.section import columns_for
 from simulacra.metrics import quantity
+from simulacra.reports.embedded import EmbeddedImage, embed
 from simulacra.reports.page import page
-from simulacra.reports.report_images import Picture, drawing, grid_size
 from simulacra.reports.run_page import duration
+from simulacra.runs.opened import OpenedRun
 
-if TYPE_CHECKING:
-    from simulacra.evaluation.compare import Comparison
-    from simulacra.runs.opened import OpenedRun
-
-_COLOURS = 6  # of the style
-_ORIGINALS = 32  # test images that are reconstructed, as a square grid shows them in whole rows
+_COLOURS = 6  # of the style sheet
+_ORIGINALS = 32  # test images that are reconstructed
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run's number for one metric: value and error as text, its place, and its interval in percent of the row's range."""
+    """One run's value of one metric: value and error as text, its rank, and its interval in percent of the row's range."""
 
     colour: int
     value: str = ""
@@ -42,34 +42,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One run's pictures in a row of them; `absent` says why there is none."""
+    """The images of one run in a row of all runs. missing: why there are none."""
 
     run: str
     colour: int
-    picture: Picture | None
-    absent: str = ""
+    image: EmbeddedImage | None
+    missing: str = ""
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Pictures of all runs on the same data, and the real images that stand beside them."""
+class ImageRow:
+    """Images of all runs on the same data, beside real images."""
 
     data: str
-    real: Picture
+    real: EmbeddedImage
     columns: tuple[Column, ...]
 
 
-def write_page(comparison: "Comparison", path: Path, progress: Progress) -> Path:
-    """Write the page of a comparison and return its path; folders are created. Raises Unwritable."""
-    make_folder(path.parent)
-    write_text(path, comparison_page(comparison, progress))
-    return path
-
-
-def comparison_page(comparison: "Comparison", progress: Progress) -> str:
-    """Return the page. Samples of all runs come from the same noise; a run that cannot sample says so in its place."""
+def comparison_page(comparison: Comparison, progress: Progress) -> str:
+    """Return the page. Samples of all runs are generated from the same noise."""
     with progress.task("drawing the comparison", len(comparison.runs), "runs") as meter:
-        strips = [_strips(names, comparison) for names in _same_data(comparison)]
+        rows_of_images = [_image_rows(names, comparison) for names in _same_data(comparison)]
         meter.advance(len(comparison.runs))
     rows = [_row(ranking, list(comparison.runs)) for ranking in comparison.rankings]
     content = {
@@ -77,9 +70,9 @@ def comparison_page(comparison: "Comparison", progress: Progress) -> str:
         "rows": rows,
         "spanned": any(cell.interval for row in rows for cell in row["cells"]),
         "refusals": refusals(comparison.rankings),
-        "across": 1 + max(len(samples.columns) for samples, _ in strips),
-        "samples": [samples for samples, _ in strips],
-        "reconstructions": [restored for _, restored in strips if any(column.picture for column in restored.columns)],
+        "columns": 1 + max(len(samples.columns) for samples, _ in rows_of_images),
+        "samples": [samples for samples, _ in rows_of_images],
+        "reconstructions": [row for _, row in rows_of_images if any(column.image for column in row.columns)],
         "settings": next(iter(comparison.results.values()))["settings"],
     }
     return page("compare.html.jinja", content)
@@ -88,8 +81,8 @@ def comparison_page(comparison: "Comparison", progress: Progress) -> str:
 # --- facts
 
 
-def _head(name: str, number: int, comparison: "Comparison") -> dict[str, Any]:
-    """Return what the page says of one run as a whole."""
+def _head(name: str, number: int, comparison: Comparison) -> dict[str, Any]:
+    """Return the facts of one run as a whole."""
     result = comparison.results[name]
     training, data = result["training"], result["data"]
     return {
@@ -135,7 +128,7 @@ def _cell(ranking: Ranking, run: str, colour: int, spans: Mapping[str, tuple[flo
 
 
 def _spans(ranking: Ranking) -> dict[str, tuple[float, float, float]]:
-    """Return each run's low end, value and high end in percent of the range of all; nothing where they cannot be compared."""
+    """Return the lower end, value and upper end of each run in percent of the range of all; empty where they are not ranked."""
     if ranking.refused or len(ranking.places) < 2:
         return {}
     ends = {
@@ -152,10 +145,10 @@ def _percent(span: tuple[float, float, float], low: float, high: float) -> tuple
     return first, middle, last
 
 
-# --- pictures
+# --- images
 
 
-def _same_data(comparison: "Comparison") -> list[list[str]]:
+def _same_data(comparison: Comparison) -> list[list[str]]:
     """Return the names of the runs, those on the same data together."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, result in comparison.results.items():
@@ -164,26 +157,32 @@ def _same_data(comparison: "Comparison") -> list[list[str]]:
     return list(groups.values())
 
 
-def _strips(names: Sequence[str], comparison: "Comparison") -> tuple[Strip, Strip]:
+def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[ImageRow, ImageRow]:
     """Return the samples and the reconstructions of runs on the same data, each beside real test images."""
     runs = {name: comparison.runs[name] for name in names}
     colours = {name: number % _COLOURS for number, name in enumerate(comparison.runs)}
     first = runs[names[0]]
-    real = first.dataset.test.head(64)
-    count, across = grid_size(first.spec, real)
-    originals = real.images[: min(count, _ORIGINALS)]
+    shape = first.spec.shape
+    real = first.dataset.test.head(max(overview_count(shape), _ORIGINALS))
+    columns = columns_for(shape, 8)
+    count = min(columns**2, overview_count(shape), len(real))
+    count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
+    originals = real.rows(slice(0, min(count, _ORIGINALS)))
 
-    def strip(shown: Tensor, needed: type, words: tuple[str, str], made: Callable[["OpenedRun"], Tensor]) -> Strip:
-        columns = (
-            Column(name, colours[name], drawing(made(trained), across, f"{words[0]} by {name}"))
-            if isinstance(trained.model, needed)
-            else Column(name, colours[name], None, f"{type(trained.model).__name__} does not {words[1]}")
-            for name, trained in runs.items()
+    def row(images: Tensor, needed: type[Capability], verb: str, made: Callable[[OpenedRun], Tensor]) -> ImageRow:
+        cells = (
+            Column(name, colours[name], embed(image_grid(made(opened), columns), f"Images of {name}"))
+            if supports(opened.model, needed)
+            else Column(name, colours[name], None, f"{type(opened.model).__name__} does not {verb}")
+            for name, opened in runs.items()
         )
         data = first.dataset.name
-        return Strip(data, drawing(shown, across, f"Real test images of {data}"), tuple(columns))
+        return ImageRow(data, embed(image_grid(images, columns), f"Real test images of {data}"), tuple(cells))
+
+    def reconstructed(opened: OpenedRun) -> Tensor:
+        return reconstruct(opened, originals.images, model_condition(opened.model, originals))
 
     return (
-        strip(real.images[:count], Samples, ("Generated", "sample"), lambda trained: trained.sample(count)),
-        strip(originals, Reconstructs, ("Reconstructed", "reconstruct"), lambda trained: trained.reconstruct(originals)),
+        row(real.images[:count], Samples, "sample", lambda opened: sample(opened, count)),
+        row(originals.images, Reconstructs, "reconstruct", reconstructed),
     )

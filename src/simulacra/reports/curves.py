@@ -1,4 +1,4 @@
-"""Curves as plain geometry: the report's template draws them as SVG, in the colours of the reader's light or dark page."""
+"""Curves as geometry: the template of the report draws them as SVG."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +9,10 @@ Points = tuple[tuple[float, float], ...]
 
 WIDTH, HEIGHT = 460.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 28.0  # margins around the frame
-_POINTS = 300  # more points than this are averaged in groups: the frame is not wider than 400 pixels
-_EARLY, _NEAR = 0.05, 0.5  # the first share of the training may leave the frame, if farther off than this share of its range
-_FEW = 5  # points that are always shown whole
-_DECADES = 2  # a fall beyond this is drawn on a logarithmic scale
+_POINTS = 300  # more points than this are averaged in groups, since the frame has about 400 pixels
+_EARLY, _NEAR = 0.05, 0.5  # share of the first steps that may lie outside the frame, and their distance as a share of its range
+_FEW = 5  # points that are always inside the frame
+_DECADES = 2  # a larger fall is drawn on a logarithmic scale
 _COLOURS = 6
 
 
@@ -32,7 +32,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Dot:
-    """A single value that can be pointed at: its place in pixels, and what it says."""
+    """A single value: its position in pixels, and its description."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: its place in pixels, and its text."""
+    """A tick of an axis: its position in pixels, and its label."""
 
     place: float
     label: str
@@ -49,7 +49,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """One series as it is drawn: SVG path data inside the frame, a colour's number, the last values as text."""
+    """One series as SVG path data, the number of its colour, the last values as text."""
 
     name: str
     colour: int
@@ -78,15 +78,15 @@ class Plot:
 
 
 def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
-    """Return what the reports of a run show: losses and parts by unit, variety, the learning rate, active latent units."""
+    """Return the plots of a run's reports: losses and their parts by unit, diversity, learning rate, active latent units."""
     losses = _losses(records)
     groups: dict[str, list[Series]] = {}
     for name, series in losses.items():
         groups.setdefault(_unit(name), []).append(series)
     drawn = [plot(unit, group) for unit, group in sorted(groups.items(), key=lambda item: _ORDER.get(item[0], 2))]
-    varied = [Series(name, validation=_points(records, "validation", name)) for name in ("diversity", "distinctness")]
+    diversity = [Series(name, validation=_points(records, "validation", name)) for name in ("diversity", "distinctness")]
     modes = Series("reached", validation=_points(records, "validation", "modes_covered"))
-    drawn += [plot("diversity", varied, from_zero=True), plot("modes reached", [modes], from_zero=True)]
+    drawn += [plot("diversity", diversity, from_zero=True), plot("modes reached", [modes], from_zero=True)]
     rate = Series("learning rate", train=_points(records, "train", "lr"))
     units = Series("active", train=_points(records, "validation", "active_units"))
     limit = Series("all", train=_points(records, "validation", "latent_units"))
@@ -95,15 +95,15 @@ def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
 
 
 def plot(title: str, group: Sequence[Series], from_zero: bool = False) -> Plot | None:
-    """Return the plot of several series in one unit, or None where there is nothing to draw."""
-    shown = [series for series in group if series.points]
-    if not shown:
+    """Return the plot of several series in one unit, or None without points."""
+    drawable = [series for series in group if series.points]
+    if not drawable:
         return None
-    steps, values = zip(*(point for series in shown for point in series.points), strict=True)
-    low, high = (min(0.0, *values), max(values)) if from_zero else _range(shown, max(steps))
+    steps, values = zip(*(point for series in drawable for point in series.points), strict=True)
+    low, high = (min(0.0, *values), max(values)) if from_zero else _range(drawable, max(steps))
     across = _Axis(0.0, max(*steps, 1.0), LEFT, WIDTH - RIGHT)
-    up = _up(low, high, logarithmic=not from_zero and any(_falls_by_decades(series) for series in shown))
-    lines = tuple(_line(series, index % _COLOURS, across, up) for index, series in enumerate(shown))
+    up = _up(low, high, logarithmic=not from_zero and any(_falls_by_decades(series) for series in drawable))
+    lines = tuple(_line(series, index % _COLOURS, across, up) for index, series in enumerate(drawable))
     clipped = min(values) < up.low or max(values) > up.high
     return Plot(title, lines, across.ticks(), up.ticks(), up.logarithmic, clipped)
 
@@ -123,7 +123,7 @@ def short(value: float) -> str:
 
 
 _ORDER = {"nats per image": 0, "loss": 1}
-_UNITS = {"_nats": "nats per image", "_db": "decibels", "_accuracy": "right answers", "_logit": "logit", "_score": "score"}
+_UNITS = {"_nats": "nats per image", "_db": "decibels", "_accuracy": "accuracy", "_logit": "logit", "_score": "score"}
 
 
 def _unit(name: str) -> str:
@@ -158,12 +158,12 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _range(group: Sequence[Series], last: float) -> tuple[float, float]:
-    """Return lowest and highest value; of the first steps, which often dwarf all that follows, only what lies near the rest."""
+    """Return lowest and highest value; of the first steps, whose values are often much larger, only those near the rest."""
     points = [point for series in group for point in series.points]
     values = [value for _, value in points]
     late = [value for step, value in points if step > _EARLY * last] or values
-    air = _NEAR * (max(late) - min(late)) if len(late) > _FEW else math.inf
-    return max(min(values), min(late) - air), min(max(values), max(late) + air)
+    margin = _NEAR * (max(late) - min(late)) if len(late) > _FEW else math.inf
+    return max(min(values), min(late) - margin), min(max(values), max(late) + margin)
 
 
 def _falls_by_decades(series: Series) -> bool:
@@ -194,12 +194,12 @@ class _Axis:
 
 
 def _up(low: float, high: float, logarithmic: bool) -> _Axis:
-    """Return the vertical axis for values from `low` to `high`, with some air; zero is a firm floor."""
+    """Return the vertical axis for values from `low` to `high`, with a margin; zero has none."""
     if logarithmic and low > 0:
-        air = (high / low) ** 0.05
-        return _Axis(low / air, high * air, HEIGHT - BOTTOM, TOP, True)
-    air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return _Axis(low - air if low else 0.0, high + air, HEIGHT - BOTTOM, TOP)
+        margin = (high / low) ** 0.05
+        return _Axis(low / margin, high * margin, HEIGHT - BOTTOM, TOP, True)
+    margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    return _Axis(low - margin if low else 0.0, high + margin, HEIGHT - BOTTOM, TOP)
 
 
 def _round_values(low: float, high: float) -> list[float]:
@@ -240,7 +240,7 @@ def _last(points: Points) -> str:
 
 
 def _path(points: Points) -> str:
-    """Return SVG path data; a single point becomes a line of no length, which round caps show as a dot."""
+    """Return SVG path data; a single point becomes a line of length zero, which round caps draw as a dot."""
     if len(points) == 1:
         return f"M{points[0][0]:g} {points[0][1]:g}h0"
     return " ".join(f"{'L' if index else 'M'}{x:g} {y:g}" for index, (x, y) in enumerate(points))

@@ -1,11 +1,11 @@
-"""Pages: one HTML file each, from a template beside this file, that needs nothing else."""
+"""Pages: self-contained HTML files from the templates in this package."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def page(template: str, content: Mapping[str, Any]) -> str:
-    """Return a page; whatever stands in the content is shown as text, and a name that is missing raises an error."""
+    """Return a page; the content is escaped, and a missing name raises an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("simulacra", "reports/templates")

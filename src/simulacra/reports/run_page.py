@@ -1,30 +1,32 @@
-"""One page on one run: pictures, curves, numbers, settings, in a single HTML file that needs nothing else.
+"""The report of a run: images, curves, metrics, settings and provenance in one self-contained HTML file.
 
-Here the facts are gathered; the words and the looks are in `report.html.jinja`.
+This module collects the facts and the sections; the template `report.html.jinja` holds the texts and the layout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulacra.core.capabilities import LatentSpace, Samples
+from simulacra import applications
+from simulacra.core.capabilities import Samples, supports
 from simulacra.core.config import options
-from simulacra.core.family import Family
+from simulacra.core.errors import SimulacraError
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.metric_table import newest
-from simulacra.images.animation import film
+from simulacra.evaluation.sections import evaluation_sections
+from simulacra.images.animation import write_animation
+from simulacra.images.section import ReportSection
 from simulacra.reports.curves import plots
-from simulacra.reports.evaluation_images import exhibition
+from simulacra.reports.embedded import EmbeddedSection, embed_section
 from simulacra.reports.page import page
-from simulacra.reports.report_images import gallery
+from simulacra.reports.snapshots import snapshots
+from simulacra.runs.opened import OpenedRun
 from simulacra.runs.run import Run
 from simulacra.runs.settings import groups
+from simulacra.runs.test_images import overview_images
 from simulacra.training.watch import run_status
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
 
 
 @dataclass(frozen=True)
@@ -37,60 +39,117 @@ class Row:
     marked: bool = False
 
 
-def report(trained: "OpenedRun", progress: Progress) -> Path:
-    """Write `RUN/report.html` and return its path. What a section lacks, the data or an evaluation, it says itself."""
-    drawn, evaluation = gallery(trained, progress), newest(trained.run)
-    content = {**_facts(trained), **_tables(trained.run), "parts": drawn.pictures, "problem": drawn.problem}
-    content |= {"evaluation": evaluation, "current": evaluation is not None and evaluation.checkpoint == trained.step}
-    if isinstance(trained.model, Samples):
-        content["exhibits"] = exhibition(trained, evaluation, drawn.problem)
-        content["animation"] = film(trained.run)
-    path = trained.run.path / "report.html"
-    write_text(path, page("report.html.jinja", content))
-    return path
+@dataclass(frozen=True)
+class Chapter:
+    """One part of the page: a section, or a part that the template renders by its anchor."""
+
+    title: str
+    anchor: str
+    order: int
+    section: EmbeddedSection | None = None
+
+
+_LAST = 800  # order of sections whose images cannot be drawn
+_OWN = (
+    Chapter("Metrics", "metrics", 20),
+    Chapter("Curves", "curves", 30),
+    Chapter("Training progress", "progress", 40),
+    Chapter("Settings", "settings", 900),
+    Chapter("Provenance", "provenance", 910),
+)
+
+
+def write_report(opened: OpenedRun, progress: Progress) -> Path:
+    """Write `RUN/report.html` and return its path. Sections whose data or evaluation is missing state it."""
+    evaluation = newest(opened.run)
+    problem = _data_problem(opened)
+    sections = [*_application_sections(opened, problem, progress), *evaluation_sections(opened, evaluation, _elsewhere(problem))]
+    chapters = [*_OWN, *(Chapter(item.title, item.anchor, item.order, embed_section(item)) for item in sections)]
+    progress_images = snapshots(opened)
+    if not progress_images:
+        chapters = [chapter for chapter in chapters if chapter.anchor != "progress"]
+    content = {
+        **_facts(opened),
+        **_tables(opened.run),
+        "chapters": sorted(chapters, key=lambda chapter: chapter.order),
+        "problem": problem,
+        "evaluation": evaluation,
+        "current": evaluation is not None and evaluation.checkpoint == opened.step,
+        "snapshots": progress_images,
+        "animation": write_animation(opened.run) if supports(opened.model, Samples) else None,
+    }
+    write_text(opened.run.report, page("report.html.jinja", content))
+    return opened.run.report
+
+
+def _data_problem(opened: OpenedRun) -> str:
+    """Return why the data cannot be used; empty where they can."""
+    try:
+        overview_images(opened, 1)
+    except SimulacraError as error:
+        return str(error)
+    return ""
+
+
+def _elsewhere(problem: str) -> str:
+    return "the data cannot be used, for the reason at the top of the page" if problem else ""
+
+
+def _application_sections(opened: OpenedRun, problem: str, progress: Progress) -> list[ReportSection]:
+    """Return the sections of all applications that apply to the model."""
+    found = []
+    usable = [item for item in map(applications.find, applications.names()) if item.section and item.applies_to(opened.model)]
+    with progress.task("drawing the report", len(usable), "sections") as meter:
+        for application in usable:
+            section = _section(application.section, application.name, opened, problem)
+            found += [section] if section else []
+            meter.advance()
+    return found
+
+
+def _section(
+    draw: Callable[[OpenedRun], ReportSection | None] | None, name: str, opened: OpenedRun, problem: str
+) -> ReportSection | None:
+    """Return a section; one that states the problem where its images cannot be drawn."""
+    try:
+        return draw(opened) if draw else None
+    except SimulacraError as error:
+        return ReportSection(name.capitalize(), _LAST, missing=f"Not available: {_elsewhere(problem) or error}.")
 
 
 # --- facts
 
 
-def _facts(trained: "OpenedRun") -> dict[str, Any]:
-    """Return what the page says of the run as a whole."""
-    run, model = trained.run, trained.model
+def _facts(opened: OpenedRun) -> dict[str, Any]:
+    """Return the facts of the run as a whole."""
+    run, model = opened.run, opened.model
     records = run.reports.read()
     return {
         "run": str(run.path),
         "family": run.config.family,
         "summary": model.summary,
         "paper": model.paper,
-        "can": trained.capabilities,
-        "prior": _prior(model),
         "players": len(model.players()),
-        "domains": model.domains,
         "data": run.provenance["data"],
-        "step": trained.step,
+        "step": opened.step,
         "finished": run.provenance.get("finished"),
         "averaged": run.config.train.ema > 0,
-        "facts": _key_facts(trained, [record for record in records if record.get("kind") == "train"]),
+        "facts": _key_facts(opened, [record for record in records if record.get("kind") == "train"]),
         "plots": plots(records),
         "training_warnings": run_status(run).training_warnings,
     }
 
 
-def _prior(model: Family) -> str:
-    """Return what latents between images follow: the arc is for Gaussian ones."""
-    return model.prior if isinstance(model, LatentSpace) else "none"
-
-
-def _key_facts(trained: "OpenedRun", records: Sequence[dict[str, Any]]) -> list[Row]:
-    provenance, spec = trained.run.provenance, trained.spec
+def _key_facts(opened: OpenedRun, records: Sequence[dict[str, Any]]) -> list[Row]:
+    provenance, spec = opened.run.provenance, opened.spec
     last = records[-1] if records else {}
     seconds = provenance.get("training_seconds", last.get("seconds"))
     hardware = provenance.get("hardware", {})
     colours = {1: "grey", 3: "colour"}.get(spec.channels, f"{spec.channels} channels")
-    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    parameters = sum(parameter.numel() for parameter in opened.model.parameters())
     rows = [
         Row("parameters", f"{parameters:,}"),
-        Row("steps", f"{trained.step:,}", f"{last['epochs']:,.1f} epochs" if "epochs" in last else ""),
+        Row("steps", f"{opened.step:,}", f"{last['epochs']:,.1f} epochs" if "epochs" in last else ""),
         Row("training time", duration(seconds) if seconds is not None else "", _speed(last)),
         Row("images", f"{spec.height} \u00d7 {spec.width}", colours),
         Row("hardware", str(hardware.get("gpu") or hardware.get("processor", "")), _threads(hardware)),
@@ -107,7 +166,7 @@ def _speed(record: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words.
+    """Return a duration as text.
 
     >>> duration(9.34), duration(75), duration(3720)
     ('9.3 s', '1 min 15 s', '1 h 02 min')
@@ -127,7 +186,7 @@ def _tables(run: Run) -> dict[str, Any]:
 
 def _settings(run: Run) -> dict[str, list[Row]]:
     """Return every setting by table of config.toml: value, meaning, and whether it differs from the default."""
-    config, kinds = run.config, groups(run.config.family)
+    config, kinds = run.config, groups(run.config.family_class)
     tables = {"data": config.data, "model": config.model, "train": config.train}
     return {
         table: [
@@ -139,11 +198,11 @@ def _settings(run: Run) -> dict[str, list[Row]]:
 
 
 def _provenance(provenance: dict[str, Any]) -> dict[str, list[Row]]:
-    """Return the provenance as tables: its groups, and before them what stands alone."""
-    alone = [Row(name, _text(value)) for name, value in provenance.items() if not isinstance(value, dict)]
+    """Return the provenance as tables: single values first, then its groups."""
+    single = [Row(name, _text(value)) for name, value in provenance.items() if not isinstance(value, dict)]
     nested = {name: value for name, value in provenance.items() if isinstance(value, dict)}
     nested |= {f"domain {name}": facts for name, facts in nested["data"].get("domains", {}).items()}
-    return {"run": alone} | {name: _plain(group) for name, group in nested.items()}
+    return {"run": single} | {name: _plain(group) for name, group in nested.items()}
 
 
 def _plain(group: dict[str, Any]) -> list[Row]:

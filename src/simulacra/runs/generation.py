@@ -1,4 +1,4 @@
-"""Sampling in batches: noise to images, at once or step by step, with a bar that says how many images a second."""
+"""Sampling in batches: from noise to images, in one call of the network or by an iterative sampler, with progress."""
 
 import math
 import time
@@ -14,39 +14,42 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
 
-_AT_ONCE, _REFINED_AT_ONCE = 256, 64  # images that the network makes at once, seeing them once or many times
-_VALUES = 2**18  # pixel values of those that are refined together, at most: they stay in the processor's caches, and in memory
+_BATCH, _ITERATIVE_BATCH = 256, 64  # images per call of a generator, and of an iterative sampler
+_VALUES = 2**18  # pixel values per call of an iterative sampler, at most: they stay in the processor's caches
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is wanted: how many images of which seed, of which class (None: any), by which plan, of a model that refines noise."""
+class SampleRequest:
+    """How many images of which seed, on which condition, by which plan (None: the model's own).
+
+    condition: one row for each image; without labels a conditional model draws them from the noise.
+    """
 
     count: int
     seed: int = 0
-    label: int | None = None
+    condition: Condition = UNCONDITIONAL
     plan: SamplingPlan | None = None
 
 
-def sampled(model: Samples, order: Order, progress: Progress) -> Tensor:
-    """Return images [n c h w] in [0, 1]; image k of a seed is the same whatever the count and the batches.
+def sample_images(model: Samples, request: SampleRequest, progress: Progress, device: torch.device | str = "cpu") -> Tensor:
+    """Return images [n c h w] in [0, 1] on the CPU; image k of a seed does not depend on the count or on the batches.
 
-    Raises UsageError for a plan that the model cannot follow. The model is in evaluation mode.
+    The model is in evaluation mode on `device`. Raises UsageError for a plan that the model does not support.
     """
     if isinstance(model, SamplesIteratively):
-        return _refined(model, order, order.plan or model.plan, progress)
-    with progress.task("sampling", order.count, "images") as meter:
-        return _joined(model, order, lambda drawn, condition: _generated(model, drawn, condition, meter))
+        return _sample_iteratively(model, request, request.plan or model.plan, progress, device)
+    with progress.task("sampling", request.count, "images") as meter:
+        return _batched(request, model.noise_shape, device, lambda drawn, given: _generate(model, drawn, given, meter))
 
 
-def changed(
+def change_plan(
     plan: SamplingPlan,
     sampler: str | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
     precision: torch.dtype | None = None,
 ) -> SamplingPlan:
-    """Return a plan with what is not None replaced; another sampler has no eta."""
+    """Return a plan in which everything that is not None is replaced; another sampler resets eta to 0."""
     if sampler is not None and sampler != plan.sampler:
         plan = replace(plan, sampler=sampler, eta=0.0)
     return replace(
@@ -57,66 +60,77 @@ def changed(
     )
 
 
-def facts(plan: SamplingPlan) -> dict[str, str | int | float]:
-    """Return what a protocol says of a plan."""
+def plan_facts(plan: SamplingPlan) -> dict[str, str | int | float]:
+    """Return a plan as it is recorded in protocols and in JSON."""
     extra = {"eta": plan.eta} if plan.eta else {}
-    arithmetic = str(plan.precision).removeprefix("torch.")
     return {
         "sampler": plan.sampler,
         "steps": plan.steps,
         "guidance_scale": plan.guidance_scale,
         **extra,
-        "arithmetic": arithmetic,
+        "arithmetic": str(plan.precision).removeprefix("torch."),
     }
 
 
-def refined(
+def sample_in_batches(
     model: SamplesIteratively,
     drawn: Tensor,
     condition: Condition,
     plan: SamplingPlan,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
-    """Return images of noise by a plan, as many at once as is fast; `advance` is told how many were evaluated, each time."""
-    at_once = max(1, min(_REFINED_AT_ONCE, _VALUES // math.prod(model.noise_shape)))
-    parts = drawn.split(at_once)
-    asked = condition.split(at_once, len(drawn))
-    return torch.cat(
-        [model.sample_with_plan(part, some, plan, partial(advance, len(part))) for part, some in zip(parts, asked, strict=True)]
-    )
+    """Return images of noise [n *noise_shape] by a plan, in batches of the fastest size, on the device of the noise.
+
+    `advance` is called after each evaluation of the network with the number of images evaluated.
+    """
+    size = max(1, min(_ITERATIVE_BATCH, _VALUES // math.prod(model.noise_shape)))
+    parts = zip(drawn.split(size), condition.split(size, len(drawn)), strict=True)
+    return torch.cat([model.sample_with_plan(part, given, plan, partial(advance, len(part))) for part, given in parts])
 
 
-def _refined(model: SamplesIteratively, order: Order, plan: SamplingPlan, progress: Progress) -> Tensor:
+def _sample_iteratively(
+    model: SamplesIteratively, request: SampleRequest, plan: SamplingPlan, progress: Progress, device: torch.device | str
+) -> Tensor:
     model.check(plan)
-    total = model.evaluations(plan)
-    with progress.task("sampling", order.count * total, "image-steps") as meter:
-        pace = _Pace(meter, total)
-        return _joined(model, order, lambda drawn, condition: refined(model, drawn, condition, plan, pace.step))
+    evaluations = model.evaluations(plan)
+    with progress.task("sampling", request.count * evaluations, "image-steps") as meter:
+        speed = _Speed(meter, evaluations)
+        return _batched(
+            request,
+            model.noise_shape,
+            device,
+            lambda drawn, given: sample_in_batches(model, drawn, given, plan, speed.advance),
+        )
 
 
-class _Pace:
-    """Tells a meter of image-steps, and of images per second."""
+class _Speed:
+    """Reports image-steps to a meter, together with images per second."""
 
-    def __init__(self, meter: Meter, steps: int) -> None:
-        self._meter, self._steps = meter, steps
+    def __init__(self, meter: Meter, evaluations: int) -> None:
+        self._meter, self._evaluations = meter, evaluations
         self._began, self._done = time.monotonic(), 0
 
-    def step(self, images: int) -> None:
-        """Say that images were evaluated once more."""
+    def advance(self, images: int) -> None:
+        """Report one evaluation of the network on so many images."""
         self._done += images
-        rate = self._done / self._steps / max(time.monotonic() - self._began, 1e-9)
+        rate = self._done / self._evaluations / max(time.monotonic() - self._began, 1e-9)
         self._meter.advance(images, images=f"{rate:,.3g}/s")
 
 
-def _joined(model: Samples, order: Order, make: Callable[[Tensor, Condition], Tensor]) -> Tensor:
+def _batched(
+    request: SampleRequest,
+    noise_shape: tuple[int, ...],
+    device: torch.device | str,
+    generate: Callable[[Tensor, Condition], Tensor],
+) -> Tensor:
     images = []
-    for start in range(0, order.count, _AT_ONCE):
-        drawn = noise(order.seed, start, min(_AT_ONCE, order.count - start), model.noise_shape)
-        images.append(make(drawn, UNCONDITIONAL if order.label is None else Condition(torch.full((len(drawn),), order.label))))
+    for start in range(0, request.count, _BATCH):
+        drawn = noise(request.seed, start, min(_BATCH, request.count - start), noise_shape).to(device)
+        images.append(generate(drawn, request.condition[start : start + len(drawn)].to(device)).cpu())
     return torch.cat(images)
 
 
-def _generated(model: Samples, drawn: Tensor, condition: Condition, meter: Meter) -> Tensor:
+def _generate(model: Samples, drawn: Tensor, condition: Condition, meter: Meter) -> Tensor:
     images = model.generate(drawn, condition)
     meter.advance(len(drawn))
     return images

@@ -1,9 +1,9 @@
 """One writer for a run: a lock that the operating system releases when its holder dies, however it dies.
 
-The writer holds the file `.lock` exclusively (flock). Who only asks holds it for an instant too, but shared: two who ask do
-not disturb each other, and a writer that meets one tries again rather than being refused. Record locks (fcntl) could be asked
-about without being taken, but a process loses them when it closes *any* descriptor of the file, so asking from the training's
-own process would release its lock; and /proc/locks is only on Linux.
+The writer holds the file `.lock` exclusively (flock). A query holds it for an instant as well, but shared: queries do not
+exclude each other, and a writer that meets one tries again. Record locks (fcntl) can be queried without being taken, but a
+process loses them when it closes *any* descriptor of the file, so that a query from the training's own process would release
+its lock; /proc/locks exists only on Linux.
 """
 
 import os
@@ -17,7 +17,7 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.files import unwritable
 
 LOCK = ".lock"
-_PATIENCE = 0.5  # seconds in which a writer tries again: one who asks holds the lock for microseconds
+_PATIENCE = 0.5  # seconds during which a writer tries again: a query holds the lock for microseconds
 _PAUSE = 0.005
 
 
@@ -43,7 +43,7 @@ def in_turn(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
 
 
 def is_written(run: Path) -> bool:
-    """Return whether a process is writing a run folder now. Asking never keeps a writer out."""
+    """Return whether a process is writing a run folder now. A query never excludes a writer."""
     try:
         descriptor = os.open(run / LOCK, os.O_RDONLY)
     except OSError:
@@ -67,7 +67,7 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _sign(run: Path, descriptor: int) -> None:
-    """Write into the lock who holds it."""
+    """Write the holder of the lock into its file."""
     try:
         os.ftruncate(descriptor, os.write(descriptor, f"process {os.getpid()}".encode()))
     except OSError as error:
@@ -84,7 +84,7 @@ def _locked_patiently(descriptor: int) -> bool:
 
 
 def _locked(descriptor: int, kind: Literal["shared", "exclusive"]) -> bool:
-    """Try to lock a file; where the system or the file system has no such lock, nobody is kept out."""
+    """Try to lock a file; where the operating or the file system has no such lock, no process is excluded."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,4 @@
-"""Where a run comes from: what anyone needs to repeat it."""
+"""Provenance: everything that is needed to repeat a run."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
-    """Return what is known of the data; of several domains, the shape and counts of the first, and all of each by its name."""
+    """Return name, digest, shape and counts of the data; of several domains those of the first, and of each by its name."""
     spec = dataset.spec
     facts = {
         "name": dataset.name,
@@ -45,8 +45,9 @@ def _data(dataset: Dataset) -> dict[str, Any]:
         "validation": len(dataset.validation),
         "test": len(dataset.test),
     }
+    attributes = {attribute.name: list(attribute.values) for attribute in spec.attributes}
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}
-    return facts | ({"domains": domains} if domains else {})
+    return facts | ({"attributes": attributes} if attributes else {}) | ({"domains": domains} if domains else {})
 
 
 def now() -> str:
@@ -55,7 +56,7 @@ def now() -> str:
 
 
 def _commit() -> str:
-    """Return the commit of the source tree that runs, with `+changes` if it has any; empty outside of one."""
+    """Return the commit of the source tree, with `+changes` if files differ from it; empty outside of a repository."""
     folder = Path(__file__).parent
     try:
         head = _git(folder, "rev-parse", "HEAD")

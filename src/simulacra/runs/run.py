@@ -1,6 +1,7 @@
-"""The run folder: the only door from training to everything after it.
+"""The run folder: the only interface between training and everything that uses a model. It knows every path in it.
 
-config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, samples/, evaluation/, report.html.
+config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
+report.html; images saved during training: samples/, reconstructions/, translations/.
 """
 
 import json
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from simulacra.core.batch import DataSpec
+from simulacra.core.batch import Attribute, DataSpec
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
@@ -27,6 +28,8 @@ from simulacra.runs.settings import RunConfig
 
 _FOLDERS = ("checkpoints", "samples", "evaluation")
 CONFIG, PROVENANCE = "config.toml", "provenance.json"
+FORMAT = 2
+"""Version of the run folder, written into the provenance; raised when a run of an older one can no longer be read."""
 
 
 class Run:
@@ -36,18 +39,30 @@ class Run:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
+        self.reconstructions = path / "reconstructions"
+        self.images = path / "images"
         self.evaluations = path / "evaluation"
+        self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
+
+    def translations(self, to: str) -> Path:
+        """Return the folder of the images that show translations to one domain, saved during training."""
+        return self.path / "translations" / f"to_{to}"
+
+    @property
+    def snapshot_folders(self) -> tuple[Path, ...]:
+        """Folders of images saved during training; those of what the model does not support do not exist."""
+        return (self.samples, self.path / "translations", self.reconstructions)
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any]) -> "Run":
-        """Make a new run folder; raises UsageError where one stands already, Unwritable."""
+        """Make a new run folder; raises UsageError where one exists, Unwritable."""
         cls.refuse(path)
         run = cls(path)
         run.make_folders(parents=True)
         with writing(path):
             cls.refuse(path)  # another process may have made it in between
-            write_json(path / PROVENANCE, {"id": secrets.token_hex(8), **provenance})
+            write_json(path / PROVENANCE, {"format": FORMAT, "id": secrets.token_hex(8), **provenance})
             config.write(path / CONFIG)
         return run
 
@@ -60,12 +75,13 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """Open a run folder; raises UsageError where there is none."""
+        """Open a run folder; raises UsageError where there is none, or one of an older format."""
         path = Path(path)
         missing = [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]
         if missing:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
             raise UsageError(f"{path} is not a run folder: it {what}. Make one with 'simulacra train FAMILY --out {path}'")
+        _require_format(path)
         return cls(path)
 
     @cached_property
@@ -75,11 +91,11 @@ class Run:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """Where the run comes from: versions, command, hardware, data."""
+        """How the run was made: versions, command, hardware, data."""
         return self.read_provenance()
 
     def read_provenance(self) -> dict[str, Any]:
-        """Read the provenance as it stands now, which another process may be changing."""
+        """Read the provenance from the disk, where another process may have changed it."""
         try:
             content: dict[str, Any] = json.loads((self.path / PROVENANCE).read_text())
             _require_whole(content)
@@ -104,22 +120,27 @@ class Run:
             raise unwritable(self.path, error) from error
 
     def prepare_writing(self) -> None:
-        """Mend what an earlier writer left: missing folders, unfinished files. Only for who holds the lock. Raises Unwritable."""
+        """Make missing folders and remove unfinished files of an earlier writer. The caller holds the lock. Raises Unwritable."""
         self.make_folders()
         remove_unfinished(self.path)
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Refuse to write where the folder was moved or removed, and where writing fails, say how the run goes on.
+        """Raise Unwritable where the folder was moved, or where writing fails, with the command that continues the run.
 
-        Raises Unwritable. Without the first, half a run would be made anew where the folder was.
+        Without the first check, writing would create a partial run in the place of the folder.
         """
         try:
             if not (self.path / CONFIG).is_file():
                 raise Unwritable(f"cannot write {self.path}: the run folder was moved or removed: bring it back")  # noqa: TRY301
             yield
         except Unwritable as error:
-            raise Unwritable(f"{error}, then go on with 'simulacra resume {self.path}'") from error
+            raise Unwritable(f"{error}, then continue with 'simulacra resume {self.path}'") from error
+
+    def untrained_family(self) -> Family:
+        """Return the family with arbitrary weights: to find out what it can do, or to load weights into it."""
+        with stream(0, "overwritten below"):
+            return self.config.new_family(self.spec)
 
     def load_family(self) -> tuple[Family, int, list[str]]:
         """Return the family with the weights to evaluate (the average, where one is kept), their step, and warnings.
@@ -127,14 +148,13 @@ class Run:
         Raises DamagedCheckpoint where no checkpoint can be used.
         """
         group = "average" if self.config.train.ema else "model"
-        with stream(0, "overwritten below"):
-            family = self.config.new_family(self.spec)
+        family = self.untrained_family()
         stored, problems = self.read_checkpoint(family, (group,))
         family.load_state_dict(stored.tensors[group])
         return family.eval().requires_grad_(False), stored.facts["step"], problems
 
     def read_checkpoint(self, family: Family, groups: tuple[str, ...] = ()) -> tuple[Checkpoint, list[str]]:
-        """Return the newest checkpoint that is whole, of this run, and fits the family; and what is wrong with newer ones.
+        """Return the newest checkpoint that is whole, of this run, and fits the family; and the problems of newer ones.
 
         `groups`: all that training needs, unless given. Raises DamagedCheckpoint.
         """
@@ -144,7 +164,7 @@ class Run:
             if stored.facts.get("run") != self.provenance.get("id"):
                 return "it belongs to another run"
             found = incompatibility(stored.tensors, family, wanted)
-            return f"{found}, so it is not of the model in {CONFIG}: look at its settings" if found else ""
+            return f"{found}, so it is not of the model in {CONFIG}: check its settings" if found else ""
 
         return checkpoint.read_newest(self.checkpoints, wanted, wrong)
 
@@ -176,8 +196,22 @@ class Run:
             write_json(self.path / PROVENANCE, self.provenance)
 
 
+def _require_format(path: Path) -> None:
+    """Raise UsageError for a run of version 0.1, which has no format. Damaged files are reported when they are read."""
+    try:
+        content = json.loads((path / PROVENANCE).read_text())
+        found = content.get("format", 1) if content["data"] else FORMAT
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if found != FORMAT:
+        raise UsageError(
+            f"{path} is a run of an older version of Simulacra (format {found}, expected {FORMAT}): train it again, or use "
+            "version 0.1 to open it"
+        )
+
+
 def _is_unmade(path: Path) -> bool:
-    """Return whether a folder is empty, or was being made into a run when its process died, before the settings stood."""
+    """Return whether a folder is empty, or holds only what a process wrote that died before it wrote the settings of a run."""
     if not path.is_dir() or (path / CONFIG).exists():
         return False
     ours = {*_FOLDERS, PROVENANCE, LOCK}
@@ -186,11 +220,12 @@ def _is_unmade(path: Path) -> bool:
 
 def _spec(data: dict[str, Any]) -> DataSpec:
     domains = {name: _spec(domain) for name, domain in data["domains"].items()} if "domains" in data else {}
-    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains)
+    attributes = tuple(Attribute(name, tuple(values)) for name, values in data.get("attributes", {}).items())
+    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains, attributes)
 
 
 def _require_whole(provenance: dict[str, Any]) -> None:
-    """Raise ValueError, TypeError or KeyError unless what is read of a provenance stands in it."""
+    """Raise ValueError, TypeError or KeyError unless a provenance holds everything that is read of it."""
     _require_whole_data(provenance["data"])
     if not isinstance(provenance.get("resumes", []), list):
         raise TypeError("its resumes are not a list")

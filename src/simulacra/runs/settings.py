@@ -4,6 +4,7 @@ import hashlib
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,25 +25,29 @@ _SEAL = "# remove this line to change settings by hand; SHA-256 of those below: 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The resolved settings of a run."""
+    """The resolved settings of a run: the name of its family, its data, its model and its training."""
 
     family: str
     data: DataConfig | DomainsConfig
     model: Config
     train: TrainConfig
 
+    @cached_property
+    def family_class(self) -> type[Family]:
+        """The class of the family."""
+        return families.find(self.family)
+
     def new_family(self, spec: DataSpec) -> Family:
-        """Return the family with fresh weights, drawn from torch's global generator."""
-        factory = cast(FamilyFactory, families.find(self.family))
-        return factory(self.model, spec)
+        """Return the family with initial weights, drawn from torch's global generator."""
+        return cast(FamilyFactory, self.family_class)(self.model, spec)
 
     def write(self, path: Path) -> None:
-        """Write as TOML, every value spelt out, under a line with their digest; raises Unwritable."""
+        """Write as TOML, every value included, below a line with their digest; raises Unwritable."""
         text = tomli_w.dumps({"family": self.family, **self._tables()})
         write_text(path, f"{_SEAL}{_digest(text)}\n{text}")
 
     def flat(self) -> dict[str, object]:
-        """Return every setting by its full name, such as `train.batch`, for those who know no tables."""
+        """Return every setting by its full name, such as `train.batch`."""
         tables = self._tables()
         return {"family": self.family} | {f"{table}.{name}": tables[table][name] for table in tables for name in tables[table]}
 
@@ -50,20 +55,21 @@ class RunConfig:
         return {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
 
 
-def groups(family: str) -> dict[str, type[Config]]:
+def groups(family: type[Family]) -> dict[str, type[Config]]:
     """Return the classes of settings of a family's run, by TOML table."""
-    found = families.find(family)
-    return {"data": settings_of(found.domains), "model": found.Config, "train": TrainConfig}
+    return {"data": settings_of(family.domains), "model": family.Config, "train": TrainConfig}
 
 
-def require_sources(family: str, given: Collection[str]) -> None:
-    """Raise UsageError where names of settings give one source to a family of two domains, or two to any other."""
-    domains = families.find(family).domains
+def require_sources(name: str, domains: Collection[str], given: Collection[str]) -> None:
+    """Raise UsageError where settings give one source to a family with two domains, or two sources to any other.
+
+    name, domains: those of the family; given: names of settings.
+    """
     flags = {setting.name: setting.flag for kind in (DataConfig, DomainsConfig) for setting in options(kind)}
-    own = {setting.name for setting in options(settings_of(domains))}
+    own = {setting.name for setting in options(settings_of(tuple(domains)))}
     if wrong := sorted((flags.keys() - own).intersection(given)):
         wanted = "two sources: give --data.a and --data.b" if domains else "one source: give --data"
-        raise UsageError(f"{family} learns from {wanted}, not --{flags[wrong[0]]}")
+        raise UsageError(f"{name} trains on {wanted}, not --{flags[wrong[0]]}")
 
 
 def read(path: Path) -> RunConfig:
@@ -71,7 +77,9 @@ def read(path: Path) -> RunConfig:
     recipe = read_recipe(path)
     first, _, text = path.read_text().partition("\n")
     if first.startswith(_SEAL) and first.removeprefix(_SEAL) != _digest(text):
-        raise UsageError(f"{path} differs from what was written (SHA-256): bring it back, or remove its first line to accept it")
+        raise UsageError(
+            f"{path} differs from what was written (SHA-256): restore it, or remove its first line to accept the changes"
+        )
     return resolve(recipe, {}, where=str(path))
 
 
@@ -90,9 +98,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: str = "the recipe") -> RunConfig:
-    """Return the settings that a recipe and overrides by setting name (or `preset`) amount to.
+    """Return the settings that a recipe and overrides by setting name (or `preset`) resolve to.
 
-    Later wins: class defaults, the family's defaults, the preset, the recipe, the overrides.
+    In order of precedence, the last wins: class defaults, the family's defaults, the preset, the recipe, the overrides.
     """
     _check_shape(recipe, where)
     name = recipe["family"]
@@ -102,10 +110,10 @@ def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: s
         raise unknown(f"preset of {name}", str(preset), family.presets)
     values: dict[str, dict[str, object]] = {"data": {}, "model": dict(family.presets.get(str(preset), {}))}
     values["train"] = dict(family.defaults)
-    kinds = groups(name)
+    kinds = groups(family)
     for table in _TABLES:
         values[table].update(recipe.get(table, {}))
-    require_sources(name, {*values["data"], *overrides})
+    require_sources(name, family.domains, {*values["data"], *overrides})
     for key, value in overrides.items():
         if key != "preset":
             values[_table_of(key, kinds)][key] = value

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simulacra.applications.translate import source_of, there_and_back
 from simulacra.core.batch import Batch
 from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.eval_mode import evaluation, inference
@@ -22,10 +21,12 @@ from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.loop import Trainer
 from simulacra.engine.tracking import Tracking, tracking
-from simulacra.images import grid as pictures
+from simulacra.images.files import save_png
+from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
 from simulacra.runs.run import CONFIG, Run
+from simulacra.runs.translation import source_domain, translate_cycle
 from simulacra.training import sample_diversity as variety
 from simulacra.training.monitors import TrainingHistory, training_warnings
 
@@ -103,15 +104,15 @@ class RunObserver:
         self.followers.scalars(kind, record)
 
     def _save_pictures(self, family: Family, trainer: Trainer) -> None:
-        name, shown = f"step_{trainer.step:08d}.png", pictures.enough(self.run.spec.shape)
+        name, shown = f"step_{trainer.step:08d}.png", overview_count(self.run.spec.shape)
         if isinstance(family, Samples):
             drawn = noise(trainer.settings.seed, 0, shown, family.noise_shape).to(_device(family))
-            path = pictures.save(pictures.picture_of(family.generate(drawn), 8), self.run.samples / name)
+            path = save_png(image_grid(family.generate(drawn), 8), self.run.samples / name)
             self.followers.picture(trainer.step, path)
         if isinstance(family, Reconstructs):
             originals = self.watched.head(shown // 2).images.to(_device(family))
-            pairs = pictures.picture_of_pairs(originals, family.reconstruct(originals), 8)
-            path = pictures.save(pairs, self.run.path / "reconstructions" / name)
+            pairs = grid_of_rows((originals, family.reconstruct(originals)), 8)
+            path = save_png(pairs, self.run.reconstructions / name)
             self.followers.picture(trainer.step, path)
         if isinstance(family, Translates):
             for to in family.domains:
@@ -119,11 +120,10 @@ class RunObserver:
 
     def _save_journey(self, family: Translates, to: str, trainer: Trainer) -> None:
         """Save images, their translations, and what these are translated back to, row above row."""
-        source = source_of(family, to)
-        images = self.domains[source].head(pictures.enough(self.run.spec.domain(source).shape) // 4).images
-        rows = there_and_back(family, images.to(_device(trainer.evaluated)), to)
-        folder = self.run.path / "translations" / f"to_{to}"
-        path = pictures.save(pictures.picture_of_rows(rows, 8), folder / f"step_{trainer.step:08d}.png")
+        source = source_domain(family, to)
+        images = self.domains[source].head(overview_count(self.run.spec.domain(source).shape) // 4).images
+        rows = translate_cycle(family, images.to(_device(trainer.evaluated)), to)
+        path = save_png(grid_of_rows(rows, 8), self.run.translations(to) / f"step_{trainer.step:08d}.png")
         self.followers.picture(trainer.step, path)
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:

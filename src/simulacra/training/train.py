@@ -26,7 +26,7 @@ from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import device_of, keep_memory, precision_of
 from simulacra.engine.loop import Trainer
 from simulacra.engine.processes import Processes, joined
-from simulacra.images.animation import film
+from simulacra.images.animation import write_animation
 from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
@@ -191,13 +191,13 @@ def _play(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outc
     facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
     trainer.processes.lead(lambda: run.update_provenance(ended=now(), **facts))
     if finished and isinstance(trainer.family, Samples):
-        trainer.processes.lead(lambda: _make_film(run))
+        trainer.processes.lead(lambda: _write_animation(run))
     return Outcome(run, finished, trainer.step, seconds)
 
 
-def _make_film(run: Run) -> None:
+def _write_animation(run: Run) -> None:
     with run.saving():
-        film(run)
+        write_animation(run)
 
 
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:

@@ -1,1 +1,1 @@
-"""One file, one command: its docstring is its help, `arguments` adds its flags, `run` does it and returns the exit code."""
+"""One file is one command: its docstring is the help, EXAMPLES and POSITION list it, `arguments` adds flags, `run` runs it."""

@@ -1,8 +1,8 @@
-"""Rank trained models: evaluate each on its test set with the same settings, and say where they surely differ.
+"""Rank trained models: evaluate each on its test set with the same settings, and report significant differences.
 
-Two numbers are called different only where their 95 % intervals say so; others are ties. Numbers of different protocols (other
-data, another extractor, other counts) are shown and not ranked, with the setting that differs. What was measured before is not
-measured again. --html writes a page with samples of all runs side by side.
+Two values differ only where the 95 % interval of their difference excludes zero; others are ties. Values of different protocols
+(other data, another extractor, other counts) are listed and not ranked, with the setting that differs. Results are cached. --html
+writes a page with samples of all runs side by side.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
 
@@ -24,29 +24,33 @@ EXAMPLES = examples(
     "simulacra compare runs/first runs/second --samples 0        # no fidelity: needs no extractor",
     "simulacra compare runs/first runs/second --json > comparison.json",
 )
+POSITION = ("measure", 2)
 
-_WIDTH = 100  # characters of a line that a terminal shows whole
+_WIDTH = 100  # characters of a line
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, two or more")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line for every metric of every run")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the numbers, and pictures side by side")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with the metrics, and samples of all runs side by side"
+    )
     from simulacra.evaluation.settings import evaluate_config
 
-    add_settings(parser, "the evaluation", evaluate_config())
+    add_settings(parser, "evaluation", evaluate_config())
+    add_settings(parser, "machine", MachineConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
-    from simulacra.evaluation.compare import compare_runs, write_csv
+    from simulacra.evaluation.compare import compare_runs
     from simulacra.evaluation.settings import evaluate_config, evaluation_settings
-    from simulacra.reports.comparison_page import write_page
+    from simulacra.interfaces.comparison_files import write_comparison
 
-    comparison = compare_runs(parsed.runs, evaluation_settings(given(parsed, evaluate_config())), console)
-    written = [write_csv(comparison, parsed.csv)] if parsed.csv else []
-    written += [write_page(comparison, parsed.html, console)] if parsed.html else []
+    settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
+    comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)
+    written = write_comparison(comparison, parsed.csv, parsed.html, console)
     console.result(comparison.table(), lambda: "\n".join([_text(comparison), *(f"written: {path}" for path in written)]))
     return 0
 
@@ -75,7 +79,7 @@ def _letter(index: int) -> str:
 
 
 def _title(letter: str, name: str, width: int) -> str:
-    """Return the title of a column: the run's name, too, where there is room for it."""
+    """Return the title of a column: its letter, and the name of the run where the column is wide enough."""
     whole = f"    {letter} {name}"
     return whole if len(whole) <= width else f"    {letter}"
 
@@ -91,7 +95,7 @@ def _legend(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
 
 
 def _rows(comparison: "Comparison", letters: dict[str, str]) -> list[tuple[str, ...]]:
-    """Return one row for each metric, or two, with the errors in the second, where one would be wider than a terminal."""
+    """Return one row for each metric, or two, with the errors in the second, where one row would be too wide."""
     cells = {ranking.metric: [_cell(ranking.of(run)) for run in letters] for ranking in comparison.rankings}
     whole = [(metric, *(" ".join(cell).rstrip() for cell in own)) for metric, own in cells.items()]
     if sum(max(map(len, column)) + 2 for column in zip(*whole, strict=True)) - 2 <= _WIDTH:
@@ -105,7 +109,7 @@ def _rows(comparison: "Comparison", letters: dict[str, str]) -> list[tuple[str, 
 
 
 def _cell(place: "Place | None") -> tuple[str, str]:
-    """Return a run's number, its rank before it, and apart from both its error."""
+    """Return the rank and the value of a run, and separately its error."""
     if place is None:
         return "    -", ""
     best = "*" if place.rank == 1 else " "
@@ -115,11 +119,11 @@ def _cell(place: "Place | None") -> tuple[str, str]:
 
 
 def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
-    """Return what the marks mean, which numbers are not ranked and why, what is missing, and what should worry."""
+    """Return the meaning of the marks, metrics that are not ranked and why, missing metrics, and warnings."""
     from simulacra.evaluation.ranking import refusals
 
     rankings = comparison.rankings
-    lines = ["*: the best, or not surely worse; 1, 2: place; =: a tie, the 95 % interval of some difference holds zero"]
+    lines = ["*: the best, or not significantly worse; 1, 2: rank; =: a tie, the 95 % interval of a difference contains zero"]
     if counts := [ranking.metric for ranking in rankings if ranking.exact]:
         lines.append(f"counts without an interval, ranked as they are: {', '.join(counts)}")
     if neutral := [ranking.metric for ranking in rankings if ranking.better == "neither" and not ranking.refused]:

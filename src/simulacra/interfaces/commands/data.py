@@ -1,19 +1,13 @@
-"""List, prepare, check or pack data sets.
-
-list     what can be given as --data, where it stands and whether it is decoded already
-prepare  find, download if needed, and decode once, so that training starts at once
-check    look at every image for what would spoil training, and say what to do about it
-pack     write the images, decoded and cropped, as tar shards that training can stream
-"""
+"""List, prepare, check or pack data sets."""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.errors import UsageError, unknown
+from simulacra.core.errors import UsageError
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
-from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.arguments import Parser, add_actions, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
@@ -28,22 +22,44 @@ EXAMPLES = examples(
 )
 
 
+POSITION = ("data", 1)
+
+
 def arguments(parser: Parser, words: list[str]) -> None:
-    """Add the flags."""
-    parser.add_argument("action", metavar="ACTION", help="list, prepare, check or pack")
-    parser.add_argument("name", nargs="?", metavar="DATA", help="a data set's name or a path, as for --data")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for pack: the folder of shards to make")
-    text = f"for pack: images in one shard (default: {SHARD_IMAGES})"
+    """Add the actions."""
+    add_actions(parser, words, {"list": _list_flags, "prepare": _prepare_flags, "check": _check_flags, "pack": _pack_flags})
+
+
+def _list_flags(parser: Parser) -> None:
+    """List the data sets: names for --data, where they are stored, whether they are decoded already."""
+
+
+def _prepare_flags(parser: Parser) -> None:
+    """Find, download if needed, and decode a data set once, so that training starts immediately."""
+    _add_data(parser)
+
+
+def _check_flags(parser: Parser) -> None:
+    """Examine every image for problems that affect training, with a remedy for each. Exit code 1 where there is one."""
+    _add_data(parser)
+
+
+def _pack_flags(parser: Parser) -> None:
+    """Write the images, decoded and cropped, as tar shards that training can stream."""
+    _add_data(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new folder of shards")
+    text = f"number of images in one shard (default: {SHARD_IMAGES})"
     parser.add_argument("--shard-images", type=int, metavar="N", default=SHARD_IMAGES, help=text)
-    add_settings(parser, "the data", DataConfig)
+
+
+def _add_data(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", metavar="DATA", help="a data set's name or a path, as for --data")
+    add_settings(parser, "data", DataConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
-    """Do one of the four."""
-    actions = {"list": _list, "prepare": _prepare, "check": _check, "pack": _pack}
-    if parsed.action not in actions:
-        raise unknown("action", parsed.action, actions)
-    return actions[parsed.action](parsed, console)
+    """Run the action."""
+    return {"list": _list, "prepare": _prepare, "check": _check, "pack": _pack}[parsed.action](parsed, console)
 
 
 def _config(parsed: argparse.Namespace) -> DataConfig:
@@ -58,7 +74,7 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
 
     listings = names()
     rows = [(item.name, item.size, "yes" if item.prepared else "no", item.where, item.summary) for item in listings]
-    titles = ("name", "images", "prepared", "where", "what")
+    titles = ("name", "images", "prepared", "location", "summary")
     console.result({item.name: asdict(item) for item in listings}, lambda: table(titles, rows))
     return 0
 
@@ -103,8 +119,6 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.data.shards.pack import pack
     from simulacra.data.sources import sources
 
-    if parsed.out is None:
-        raise UsageError("no --out: name the folder of shards to make")
     packed = pack(_config(parsed), parsed.out, parsed.shard_images, console)
     place = f"./{parsed.out}" if str(parsed.out) in sources() else parsed.out
 
@@ -130,7 +144,7 @@ def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test" + (
         f"; sizes {shown}{more}" if shown else ""
     )
-    return "\n".join([title, *map(_finding, checkup.findings), *(["nothing wrong was found"] if not checkup.findings else [])])
+    return "\n".join([title, *map(_finding, checkup.findings), *(["no problems found"] if not checkup.findings else [])])
 
 
 def _finding(finding: "Finding") -> str:

@@ -1,6 +1,6 @@
-"""Examine this machine: processor, memory, threads, GPU, measured speed, what is switched on and why not.
+"""Examine this machine: processor, memory, threads, GPU, measured speed, accelerations that are on or off.
 
-It ends with what to do about what it found, if anything. Speeds hold for the threads that are named beside them.
+The output ends with recommendations. Speeds are measured with the number of threads in their title.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, machine
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from simulacra.interfaces.doctor import Findings
 
 EXAMPLES = examples("simulacra doctor", "simulacra doctor --threads 1", "simulacra doctor --json")
+POSITION = ("start", 2)
 
 _NAMES = 30  # characters of the column of names
-_WIDEST = 120  # characters of a line beyond which reading tires
+_WIDTH = 120  # characters of a line, at most
 _GIB = 2**30
 _RATES = {
     "matmul_float32_gflops": "matrix product, float32",
@@ -33,14 +34,15 @@ _RATES = {
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
-    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="measure on N CPU threads (default: all)")
+    add_settings(parser, "machine", MachineConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Examine."""
     from simulacra.interfaces.doctor import examine
 
-    found = examine(parsed.threads)
+    settings = machine(parsed)
+    found = examine(settings.threads, device=settings.device)
     console.result(found.table(), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     return 0
 
@@ -50,19 +52,19 @@ def text(found: "Findings", columns: int, is_terminal: bool) -> str:
     from rich.console import Console as Terminal
 
     written = io.StringIO()
-    terminal = Terminal(file=written, width=min(columns, _WIDEST), force_terminal=is_terminal, highlight=False, emoji=False)
+    terminal = Terminal(file=written, width=min(columns, _WIDTH), force_terminal=is_terminal, highlight=False, emoji=False)
     for title, rows in _sections(found).items():
         _print(terminal, title, rows)
     if found.advice:
-        _print(terminal, "What to do", {str(number): said for number, said in enumerate(found.advice, 1)}, names=4)
+        _print(terminal, "Recommendations", {str(number): advice for number, advice in enumerate(found.advice, 1)}, names=4)
     else:
-        terminal.print("Nothing to mend.", style="bold green")
+        terminal.print("No problems found.", style="bold green")
     lines = (line.rstrip() for line in written.getvalue().splitlines())
     return "\n".join(lines).rstrip("\n")
 
 
 def _sections(found: "Findings") -> dict[str, dict[str, str]]:
-    """Return what is shown: by title, facts by name."""
+    """Return the facts by name, in sections by title."""
     on = f"{found.threads} CPU thread{'s' * (found.threads > 1)}" if found.device == "cpu" else "the GPU"
     return {
         "Machine": {**_machine(found.machine), "GPU": _gpu(found)},
@@ -73,7 +75,7 @@ def _sections(found: "Findings") -> dict[str, dict[str, str]]:
         "Accelerations": {name: f"{'on ' if item['on'] else 'off'}  {item['why']}" for name, item in found.accelerations.items()},
         "Folders": {name: _folder(item) for name, item in found.places.items()},
         "Optional packages": {
-            name: version or f'not here: pip install "simulacra[{name}]"' for name, version in found.extras.items()
+            name: version or f'not installed: pip install "simulacra[{name}]"' for name, version in found.extras.items()
         },
     }
 
@@ -106,7 +108,7 @@ def _machine(machine: "Machine") -> dict[str, str]:
         "load": "not known" if machine.load is None else f"{machine.load:g} processes on {machine.usable} cores, last minute",
     }
     if machine.quota is not None:
-        rows["limit of the container"] = f"{machine.quota:g} cores' worth of time"
+        rows["container limit"] = f"{machine.quota:g} cores of CPU time"
     return rows
 
 
@@ -151,8 +153,8 @@ def _rate(name: str, value: float) -> str:
 
 def _folder(item: dict[str, object]) -> str:
     if item["path"] is None:
-        return f"not set: {item['variable']} names a folder of data sets"
-    facts = ["exists" if item["exists"] else "will be made" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"]
+        return f"not set: {item['variable']} is the folder of data sets"
+    facts = ["exists" if item["exists"] else "will be created" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"]
     facts.append("writable" if item["writable"] else "read-only")
     if isinstance(item["free"], int):
         facts.append(f"{_size(item['free'])} free")
@@ -161,9 +163,3 @@ def _folder(item: dict[str, object]) -> str:
 
 def _size(count: int) -> str:
     return f"{count / _GIB:,.1f} GiB"
-
-
-def _threads(word: str) -> int:
-    if not word.isdecimal():
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number of threads, such as 1")
-    return int(word)

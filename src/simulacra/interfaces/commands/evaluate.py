@@ -1,43 +1,52 @@
 """Measure a trained model on all test images: likelihood, reconstruction, latents, fidelity, diversity, memorization.
 
-What applies depends on what the model can do. Every number comes with its error over images, its sample count and its protocol.
+The metrics depend on the capabilities of the model. Every value has its error over images, its sample count and its protocol.
 Fidelity compares generated with real images in the features of a network that the toolkit trains itself, once for each data
-set ('simulacra extractor --help'). Results are kept in RUN/evaluation, and what was measured before is not measured again.
+set ('simulacra extractor --help'). Results are stored in RUN/evaluation and cached.
 """
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
+from simulacra.interfaces.command import add_run, inapplicable_flags
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
 
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
     "simulacra evaluate runs/first --particles 500",
-    "simulacra evaluate runs/first --split validation            # to choose settings by",
+    "simulacra evaluate runs/first --split validation            # to choose settings",
     "simulacra evaluate runs/first --samples 0                   # no fidelity: needs no extractor",
     "simulacra evaluate runs/photos --extractor resnet18:cifar10-jpeg",
-    "simulacra evaluate runs/first --json > numbers.json",
+    "simulacra evaluate runs/first --json > metrics.json",
 )
+POSITION = ("measure", 1)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
-    """Add the flags."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    from simulacra.evaluation.settings import evaluate_config
+    """Add the flags; in the help of a given run only those that apply to its model."""
+    add_run(parser)
+    from simulacra.evaluation.settings import evaluate_config, setting_needs
 
-    add_settings(parser, "the evaluation", evaluate_config())
+    hidden = inapplicable_flags(words, setting_needs())
+    add_settings(parser, "evaluation", evaluate_config(), without=hidden)
+    add_settings(parser, "machine", MachineConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Evaluate."""
-    from simulacra.evaluation.settings import evaluate_config
+    from simulacra.evaluation.evaluate import evaluate
+    from simulacra.evaluation.settings import evaluate_config, evaluation_settings, setting_needs
+    from simulacra.runs.applicable import require_applicable
     from simulacra.runs.opened import open_run
 
-    result = open_run(parsed.run, progress=console).evaluate(console, **given(parsed, evaluate_config()))
+    flags = given(parsed, evaluate_config())
+    settings = evaluation_settings(flags, "the flags")
+    opened = open_run(parsed.run, progress=console, device=machine(parsed).device)
+    require_applicable(opened.model, flags, setting_needs())
+    result = evaluate(opened, settings, console)
     console.result(result, lambda: _text(result))
     return 0
 
@@ -68,14 +77,14 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def number(item: Mapping[str, Any]) -> str:
-    """Return a metric's value with its error or interval, as `Measurement.text` gives it, in letters of any terminal."""
+    """Return a metric's value with its error or interval, as `Measurement.text`, in ASCII."""
     from simulacra.metrics.measurement import Measurement
 
     return Measurement.of(item).text.replace("±", "+-")
 
 
 def _note(item: Mapping[str, Any]) -> str:
-    """Return what a reader must know of a number beside its error."""
+    """Return notes on a value: few samples, and what real images or a perfect model reach."""
     protocol = item["protocol"]
     notes = ["few samples, see below"] if "few_samples" in protocol else []
     if "real_against_real" in protocol:
@@ -86,6 +95,6 @@ def _note(item: Mapping[str, Any]) -> str:
 
 
 def _few(metrics: Mapping[str, Any]) -> list[str]:
-    """Return what comes of too few samples, for each number that has."""
+    """Return the warnings of too few samples, for each metric that has one."""
     counts = {name: item["protocol"].get("few_samples") for name, item in metrics.items()}
     return [f"few samples: {name}: {words}" for name, words in counts.items() if words]

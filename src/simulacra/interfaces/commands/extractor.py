@@ -1,15 +1,10 @@
-"""Train, list or show feature extractors, the networks through which samples are compared with real images.
+"""Train, list or show feature extractors: networks whose features the metrics of generated images compare.
 
-train  make one for a data set, once; 'evaluate' does the same when it needs one that is not there yet
-list   what can be named, and which ones stand trained in the cache
-show   what is known of one: accuracy, digest of the weights, settings, hardware
+A feature extractor maps an image to a vector of some hundred features. Distances between sets of images are computed from these
+vectors, so that two distances are comparable only if the extractor and the digest of its weights agree. NAME is one of:
 
-An extractor turns an image into some hundred numbers that say what is on it. Distances between sets of images are measured in
-these numbers, so they mean something only beside the extractor's name and the digest of its weights, and two distances can be
-compared only if both agree. NAME is one of:
-
-  lenet, resnet18        trained on the classes of the data at hand (grey up to 32 pixels; everything else)
-  lenet:mnist            trained on another data set, for images that have no classes
+  lenet, resnet18        trained on the classes of the data at hand (grey images up to 32 pixels; everything else)
+  lenet:mnist            trained on another data set, for images without classes
   inception:PATH         the network of the published FID, from a .safetensors file of its weights
 """
 
@@ -17,10 +12,10 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from simulacra.core.errors import UsageError, unknown
+from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import TrainConfig
-from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.arguments import Parser, add_actions, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
@@ -33,24 +28,36 @@ EXAMPLES = examples(
 )
 
 _DATA = ("data", "path", "test_path", "size", "channels", "validation", "limit")
-_OWN = dict.fromkeys(("duration", "batch", "lr", "weight_decay"), "the extractor's own")
+_OWN = dict.fromkeys(("duration", "batch", "lr", "weight_decay"), "that of the extractor")
 _TRAINING = ("duration", "batch", "seed", "lr", "weight_decay", "ema", "precision", "device", "threads")
+POSITION = ("data", 2)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
-    """Add the flags."""
-    parser.add_argument("action", metavar="ACTION", help="train, list or show")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="an extractor, such as lenet, or for show lenet:mnist")
-    add_settings(parser, "the data to train on", DataConfig, only=_DATA)
-    add_settings(parser, "the training", TrainConfig, _OWN, only=_TRAINING)
+    """Add the actions."""
+    add_actions(parser, words, {"train": _train_flags, "list": _list_flags, "show": _show_flags})
+
+
+def _train_flags(parser: Parser) -> None:
+    """Train an extractor on a data set, once; 'evaluate' does the same when it needs one that does not exist."""
+    parser.add_argument("name", metavar="NAME", help="an extractor: lenet, resnet18, or lenet:mnist")
+    add_settings(parser, "data", DataConfig, only=_DATA)
+    add_settings(parser, "training", TrainConfig, _OWN, only=_TRAINING)
+
+
+def _list_flags(parser: Parser) -> None:
+    """List the extractors, and those that are trained in the cache."""
+
+
+def _show_flags(parser: Parser) -> None:
+    """Print the facts of a trained extractor: accuracy, digest of the weights, settings, hardware."""
+    parser.add_argument("name", metavar="NAME", help="an extractor, such as lenet:mnist")
+    add_settings(parser, "training", TrainConfig, only=("seed",))
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
-    """Do one of the three."""
-    actions = {"train": _train, "list": _list, "show": _show}
-    if parsed.action not in actions:
-        raise unknown("action", parsed.action, actions)
-    return actions[parsed.action](parsed, console)
+    """Run the action."""
+    return {"train": _train, "list": _list, "show": _show}[parsed.action](parsed, console)
 
 
 def _train(parsed: argparse.Namespace, console: Console) -> int:
@@ -58,7 +65,7 @@ def _train(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.features.loading import parse
     from simulacra.features.training import train_extractor, trainable
 
-    kind, source = parse(_name(parsed))
+    kind, source = parse(parsed.name)
     trainable(kind)
     named = {"data": source} if source else {}
     if source and "data" in parsed and parsed.data != source:
@@ -77,7 +84,7 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
     stored = stored_facts()
     content = {
         "extractors": {
-            name: {"title": kind.title, "features": kind.dimensions, "input": kind.rule(), "what": kind.summary}
+            name: {"title": kind.title, "features": kind.dimensions, "input": kind.rule(), "summary": kind.summary}
             for name, kind in kinds.items()
         },
         "trained": [{**_brief(facts), "place": str(place)} for place, facts in stored],
@@ -85,9 +92,11 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
 
     def text() -> str:
         rows = [(name, str(kind.dimensions), kind.rule(), kind.summary) for name, kind in kinds.items()]
-        lines = [table(("name", "features", "looks at", "what"), rows), ""]
+        lines = [table(("name", "features", "input", "summary"), rows), ""]
         if not stored:
-            return "\n".join([*lines, f"none is trained yet. Begin with:  {program()} extractor train lenet --data mnist"])
+            return "\n".join(
+                [*lines, f"no extractor is trained yet. Start with:  {program()} extractor train lenet --data mnist"]
+            )
         titles = ("trained", "seed", "test accuracy", "trained for", "sha256")
         return "\n".join([*lines, table(titles, [_row(_brief(facts)) for _, facts in stored])])
 
@@ -98,7 +107,7 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
 def _show(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.features.loading import facts_of
 
-    found = facts_of(_name(parsed), getattr(parsed, "seed", None))
+    found = facts_of(parsed.name, getattr(parsed, "seed", None))
     console.result(found, lambda: "\n\n".join(table(("fact", "value"), list(_flat(facts))) for facts in found))
     return 0
 
@@ -110,15 +119,6 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _name(parsed: argparse.Namespace) -> str:
-    from simulacra.features import networks as extractors
-
-    if not parsed.name:
-        known = ", ".join(extractors.names())
-        raise UsageError(f"no extractor: name one ({known}), as in 'simulacra extractor {parsed.action} lenet:mnist'")
-    return str(parsed.name)
 
 
 def _brief(facts: Mapping[str, Any]) -> dict[str, Any]:

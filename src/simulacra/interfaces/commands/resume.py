@@ -1,7 +1,7 @@
 """Continue an interrupted run, bit for bit, from its newest whole checkpoint.
 
---for gives the run a new length, so that a finished run can be trained further. A run may go on on another device, with
-another number of threads or, by torchrun, of processes; then it goes on as well, but not to the same bits.
+--for sets a new length, so that a finished run can be trained further. A run may continue on another device, with another number
+of threads or, by torchrun, of processes; the result is then equivalent, but not bit for bit the same.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from simulacra.interfaces.commands.train import finish
 from simulacra.interfaces.console import Console
 
 EXAMPLES = examples("simulacra resume runs/first", "simulacra resume runs/first --for 40ep")
+POSITION = ("train", 2)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
@@ -21,7 +22,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--for", dest="duration", default="", metavar="TEXT", help=f"a new total length, {FORMS}")
     before = dict.fromkeys(OF_THE_MACHINE, "as before")
-    add_settings(parser, "this machine", TrainConfig, before, OF_THE_MACHINE)
+    add_settings(parser, "machine", TrainConfig, before, OF_THE_MACHINE)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:

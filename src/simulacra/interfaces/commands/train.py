@@ -1,7 +1,7 @@
-"""Train a model and keep everything about it in one run folder.
+"""Train a model into a new run folder.
 
-FAMILY is one of those that 'simulacra models' lists. Settings come from the family, then --preset, then --recipe, then
-flags: the later wins. 'simulacra train FAMILY --help' shows the family's own flags too. Ctrl-C saves and stops.
+FAMILY is one of those that 'simulacra models' lists. Settings are taken from the family, then --preset, then --recipe, then
+flags; the last wins. 'simulacra train FAMILY --help' lists the flags of the family too. Ctrl-C saves a checkpoint and stops.
 """
 
 import argparse
@@ -26,25 +26,26 @@ EXAMPLES = examples(
     "simulacra train autoencoder --data ~/photos --size 64 --for 10min",
     "simulacra train cyclegan --data.a ~/summer --data.b ~/winter --size 64 --for 1h",
 )
+POSITION = ("train", 1)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
-    """Add the flags; those of a family only once it is known from the words."""
+    """Add the flags; those of a family where the words name one."""
     parser.usage = "simulacra train FAMILY [--recipe FILE] [--data NAME] [--for DURATION] [--out RUN] [flags]"
     parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/FAMILY-DATA-N)")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
     name = _family_in(words)
     defaults: dict[str, object] = {}
     data: type[DataConfig] | type[DomainsConfig] = DataConfig
     if name:
         family = families.find(name)
-        _check_sources(name, words)
+        _check_sources(name, family.domains, words)
         defaults, data = dict(family.defaults), settings_of(family.domains)
         parser.add_argument("--preset", metavar="NAME", help=f"a named architecture: {', '.join(family.presets) or 'none'}")
-        add_settings(parser, f"the model ({name})", family.Config)
-    add_settings(parser, "the data", data)
-    add_settings(parser, "the training", TrainConfig, defaults)
+        add_settings(parser, f"model ({name})", family.Config)
+    add_settings(parser, "data", data)
+    add_settings(parser, "training", TrainConfig, defaults)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
@@ -54,23 +55,23 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
     recipe = _recipe(parsed, read_recipe)
     overrides: dict[str, object] = {"preset": parsed.preset} if getattr(parsed, "preset", None) else {}
-    for kind in groups(recipe["family"]).values():
+    for kind in groups(families.find(recipe["family"])).values():
         overrides |= given(parsed, kind)
     config = resolve(recipe, overrides, str(parsed.recipe or "the settings"))
     return finish(train(config, parsed.out or default_folder(config), progress=console), console)
 
 
 def finish(outcome: "Outcome", console: Console) -> int:
-    """Tell how a training ended and what to do next."""
+    """Print the result of a training and the next commands."""
     path = outcome.run.path
 
     def text() -> str:
         if not outcome.finished:
-            return f"stopped and saved at step {outcome.step:,}. Go on with:  {program()} resume {path}"
-        shown = [path / name for name in ("samples", "translations", "reconstructions") if _holds_pictures(path / name)]
-        pictures = f"pictures of the training: {shown[0]}\n" if shown else ""
+            return f"stopped and saved at step {outcome.step:,}. Continue with:  {program()} resume {path}"
+        saved = next((folder for folder in outcome.run.snapshot_folders if any(folder.rglob("*.png"))), None)
+        images = f"images saved during training: {saved}\n" if saved else ""
         return (
-            f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{pictures}"
+            f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{images}"
             f"next:  {program()} evaluate {path}    {program()} report {path}"
         )
 
@@ -80,12 +81,8 @@ def finish(outcome: "Outcome", console: Console) -> int:
     return 0 if outcome.finished else 1
 
 
-def _holds_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.rglob("*.png"))
-
-
 def _family_in(words: list[str]) -> str:
-    """Return the family that the words name, directly or through a recipe; empty if they name none."""
+    """Return the family that the words name, directly or by a recipe; empty if they name none."""
     if words and not words[0].startswith("-"):
         return words[0]
     for word, after in pairwise([*words, ""]):
@@ -99,13 +96,13 @@ def _family_in(words: list[str]) -> str:
     return ""
 
 
-def _check_sources(family: str, words: list[str]) -> None:
-    """Raise UsageError for flags of one source where the family learns from two, or the reverse."""
+def _check_sources(family: str, domains: tuple[str, ...], words: list[str]) -> None:
+    """Raise UsageError for flags of one source where the family trains on two, or the reverse."""
     from simulacra.runs.settings import require_sources
 
     flags = {word.split("=")[0] for word in words}
     names = {setting.name for kind in (DataConfig, DomainsConfig) for setting in options(kind) if f"--{setting.flag}" in flags}
-    require_sources(family, names)
+    require_sources(family, domains, names)
 
 
 def _recipe(parsed: argparse.Namespace, read_recipe: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Show how a run that another process trains is getting on, until it ends. It reads the run folder and nothing else.
+"""Display the progress of a run that another process trains, until it ends. Only the run folder is read.
 
-With --json it says once where the run stands.
+With --json the current status is printed once.
 """
 
 import argparse
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from simulacra.training.watch import RunStatus
 
 EXAMPLES = examples("simulacra watch runs/first", "simulacra watch runs/first --every 10", "simulacra watch runs/first --json")
+POSITION = ("train", 3)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="seconds between looks (default: 2)")
+    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="seconds between updates (default: 2)")
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
@@ -45,17 +46,17 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 
 class _Screen:
-    """Shows a standing in place on a terminal, as a line elsewhere; and what goes wrong, each trouble once."""
+    """Displays the status: in place on a terminal, otherwise as lines; and each training warning once."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def show(self, now: "RunStatus") -> None:
-        """Show a standing."""
-        for trouble in now.training_warnings:
-            if trouble.name not in self._told:
-                self._told.add(trouble.name)
-                _print_over(f"warning: {trouble.message}")
+        """Display a status."""
+        for warning in now.training_warnings:
+            if warning.name not in self._warned:
+                self._warned.add(warning.name)
+                _print_over(f"warning: {warning.message}")
         if sys.stdout.isatty():
             width = get_terminal_size().columns - 1
             print("\r" + _line(now)[:width].ljust(width), end="", flush=True)
@@ -64,7 +65,7 @@ class _Screen:
 
 
 def _print_over(line: str) -> None:
-    """Print a line in the place of the one that is shown in place."""
+    """Print a line over the status line."""
     width = get_terminal_size().columns - 1 if sys.stdout.isatty() else 0
     print(("\r" if width else "") + line.ljust(width), flush=True)
 

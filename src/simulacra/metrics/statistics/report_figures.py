@@ -7,20 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Samples
 from simulacra.core.eval_mode import inference
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
-from simulacra.images import grid
+from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.metrics.metric import MetricResults
 from simulacra.metrics.statistics.placement import device_of
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
-
-_WIDTH = 1040  # pixels of a row of images, at most
 
 
 def unavailable(title: str, order: int, results: MetricResults) -> ReportSection:
@@ -29,15 +26,9 @@ def unavailable(title: str, order: int, results: MetricResults) -> ReportSection
     return ReportSection(title, order, missing=f"Not available: {reason}.")
 
 
-def columns_of(spec: DataSpec, most: int) -> int:
-    """Return the number of images in a row: as many as the width of a page allows, between 2 and `most`."""
-    width = grid.enlargement(spec.height, spec.width) * spec.width + grid.GAP
-    return max(2, min(most, _WIDTH // width))
-
-
 def figure(images: Tensor, columns: int, alt: str, label: str = "") -> Figure:
     """Return images [n c h w] in [0, 1] as a figure, in a grid with this number of columns."""
-    return Figure(grid.picture_of(images, columns), alt, label)
+    return Figure(image_grid(images, columns), alt, label)
 
 
 def generated_images(opened: "OpenedRun", seed: int, positions: Sequence[int]) -> Tensor:

@@ -33,6 +33,6 @@ def _shares(vectors: Tensor, steps: int) -> Tensor:
     return torch.linspace(0, 1, steps, dtype=vectors.dtype, device=vectors.device)[:, None, None]
 
 
-def path_for(choice: Literal["auto", "linear", "spherical"], prior: str) -> Callable[[Tensor, Tensor, int], Tensor]:
+def path_between(choice: Literal["auto", "linear", "spherical"], prior: str) -> Callable[[Tensor, Tensor, int], Tensor]:
     """Return the path of a choice; `auto` is the arc for a Gaussian prior and the line for any other."""
     return spherical if choice == "spherical" or (choice == "auto" and prior == "standard normal") else linear

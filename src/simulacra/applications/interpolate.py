@@ -1,0 +1,190 @@
+"""Interpolate between pairs of images, one pair in each row: between test images, or between generated images.
+
+A model with a latent space interpolates between the latents of test images. Any other model that generates images, such as a
+GAN, interpolates between the noise of generated images; with --between noise every model that generates images does so.
+
+The path is a straight line or a great-circle arc (--path linear or spherical). The default is the arc where the prior is
+Gaussian, as noise is, whose samples have nearly equal norms, and the line for any other prior.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulacra.applications.application import Application, ApplicationResult
+from simulacra.core.batch import Batch
+from simulacra.core.capabilities import LatentSpace, Samples, require, supports
+from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.config import Config, option
+from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.progress import Progress
+from simulacra.core.randomness import noise, permutation
+from simulacra.data.dataset import Split
+from simulacra.images.files import check_png, save_png
+from simulacra.images.grid import image_grid, overview_count
+from simulacra.images.section import Figure, ReportSection
+from simulacra.runs.latent_paths import path_between
+from simulacra.runs.latent_space import decode, encode
+from simulacra.runs.opened import OpenedRun
+from simulacra.runs.test_images import overview_images
+
+PathKind = Literal["auto", "linear", "spherical"]
+_ROWS, _REPORT_ROWS, _STEPS = 8, 6, 11  # pairs by default, pairs in the report, images in a row
+
+
+@dataclass(frozen=True)
+class InterpolateConfig(Config):
+    """Settings of an interpolation."""
+
+    rows: int = option(0, f"number of pairs; 0: {_ROWS}, or as many as there are test images for", low=0)
+    steps: int = option(_STEPS, "number of images in a row, both ends included", low=2)
+    path: Literal["auto", "linear", "spherical"] = option("auto", "straight line or great-circle arc")
+    between: Literal["auto", "images", "noise"] = option("auto", "end points; auto: images where the model has a latent space")
+    label: str = option("", "between noise: label of all images; without it row k has label k, and so on in turn")
+    seed: int = option(0, "seed that chooses the pairs", low=0)
+    out: str = option("", "a .png file (default: RUN/images/interpolations.png)")
+
+
+def interpolate(opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: PathKind = "auto") -> Tensor:
+    """Return images [n steps c h w] between the images `start` and `end`, both [n c h w], through the latent space.
+
+    The first and the last image of a row are the reconstructions of the given ones. Raises NotApplicable, UsageError.
+    """
+    prior = require(opened.model, LatentSpace, "interpolation").prior
+    latents = encode(opened, start), encode(opened, end)
+    points = path_between(path, prior)(*latents, steps).transpose(0, 1)
+    return decode(opened, points.flatten(0, 1)).unflatten(0, (len(start), steps))
+
+
+def interpolate_noise(
+    opened: OpenedRun, rows: int = _ROWS, steps: int = _STEPS, seed: int = 0, path: PathKind = "auto", *, label: str | None = None
+) -> Tensor:
+    """Return images [rows steps c h w] of interpolated noise: row k is between the images 2k and 2k + 1 of the seed.
+
+    `auto` takes the arc, since noise is Gaussian. All images of a row have one label: `label`, or in row k label k, modulo the
+    number of labels. Raises NotApplicable, UsageError.
+    """
+    model = require(opened.model, Samples, "interpolation between noise")
+    if rows < 1:
+        raise UsageError(f"rows is {rows}, expected at least 1")
+    condition = _row_labels(model, rows) if label is None else opened.label_condition(label, rows)
+    drawn = noise(seed, 0, 2 * rows, model.noise_shape).flatten(1)
+    points = path_between(path, "standard normal")(drawn[::2], drawn[1::2], steps).unflatten(2, model.noise_shape)
+    return torch.stack([opened.apply(model.generate, points[step], condition) for step in range(steps)], 1)
+
+
+def _row_labels(model: Samples, rows: int) -> Condition:
+    columns = [torch.arange(rows) % size for size in model.label_sizes]
+    return Condition(torch.stack(columns, 1) if len(columns) > 1 else columns[0]) if columns else UNCONDITIONAL
+
+
+def _run(opened: OpenedRun, settings: InterpolateConfig, progress: Progress) -> ApplicationResult:
+    out = check_png(Path(settings.out) if settings.out else opened.run.images / "interpolations.png")
+    images, between = interpolations(opened, settings)
+    rows = len(images)
+    save_png(image_grid(images.flatten(0, 1), settings.steps), out)
+    content = {
+        "path": str(out),
+        "rows": rows,
+        "steps": settings.steps,
+        "between": between,
+        "seed": settings.seed,
+        "label": settings.label or None,
+    }
+    return ApplicationResult(content, f"{rows} interpolations between {between} in {out}")
+
+
+def interpolations(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tensor, str]:
+    """Return images [rows steps c h w] and what they are between: images or noise. Raises NotApplicable, UsageError."""
+    has_latents = supports(opened.model, LatentSpace)
+    automatic = "images" if has_latents and not settings.label else "noise"
+    between = automatic if settings.between == "auto" else settings.between
+    if between == "noise":
+        label = settings.label or None
+        rows = settings.rows or _ROWS
+        return interpolate_noise(opened, rows, settings.steps, settings.seed, settings.path, label=label), between
+    if settings.label:
+        raise UsageError(f"--label {settings.label} applies between noise: leave it out, or add --between noise")
+    if not has_latents and supports(opened.model, Samples):
+        name = type(opened.model).__name__
+        raise NotApplicable(
+            f"interpolation between images is not applicable to {name}: it needs {LatentSpace.phrase}. Use --between noise"
+        )
+    first, last = _pairs(opened.dataset.test, settings.rows, settings.seed)
+    return interpolate(opened, first.images, last.images, settings.steps, settings.path), between
+
+
+def _pairs(split: Split, count: int, seed: int) -> tuple[Batch, Batch]:
+    """Return pairs of images, of different classes where there are classes."""
+    if count == 0:
+        count = min(_ROWS, len(split) // 2)
+    if not 1 <= count <= len(split) // 2:
+        raise UsageError(f"rows is {count}, expected between 1 and {len(split) // 2}, half of the number of test images")
+    order = permutation(len(split), seed, "pairs")
+    starts, ends = order[:count], order[count:]
+    if split.labels is not None:
+        labels = split.labels.reshape(len(split), -1)[:, 0]
+        ends = np.array([_of_other_class(labels, start, ends[row:]) for row, start in enumerate(starts)])
+    return split.batch(starts), split.batch(ends[:count])
+
+
+def _of_other_class(labels: np.ndarray, start: int, candidates: np.ndarray) -> int:
+    others = candidates[labels[candidates] != labels[start]]
+    return int(others[0] if len(others) else candidates[0])
+
+
+def _section(opened: OpenedRun) -> ReportSection | None:
+    return _between_images(opened) if supports(opened.model, LatentSpace) else _between_noise(opened)
+
+
+def _between_images(opened: OpenedRun) -> ReportSection:
+    real = overview_images(opened, overview_count(opened.spec.shape))
+    pairs = [(index, index + 1) for index in range(0, len(real) - 1, 2)]
+    if (labels := real.labels) is not None:
+        pairs.sort(key=lambda pair: bool(labels[pair[0]] == labels[pair[1]]))
+    starts, ends = (real.images[list(side)] for side in zip(*pairs[:_REPORT_ROWS], strict=True))
+    images = interpolate(opened, starts, ends).flatten(0, 1)
+    gaussian = require(opened.model, LatentSpace, "interpolation").prior == "standard normal"
+    path = "a great-circle arc, since the prior is Gaussian" if gaussian else "a straight line"
+    row = (
+        Figure(image_grid(starts, 1), "Test images at the start", "start"),
+        Figure(image_grid(images, _STEPS), f"{len(starts)} interpolations, one in each row", "decoded from interpolated latents"),
+        Figure(image_grid(ends, 1), "Test images at the end", "end"),
+    )
+    text = (
+        f"Left and right: images of the test set. Between them: images decoded from latents on {path}. Each should be a "
+        "realistic image, with even changes from step to step. Two superimposed images indicate a latent space with gaps."
+    )
+    return ReportSection("Interpolations", 80, (text,), (row,))
+
+
+def _between_noise(opened: OpenedRun) -> ReportSection:
+    images = interpolate_noise(opened, _REPORT_ROWS).flatten(0, 1)
+    alt = f"{_REPORT_ROWS} interpolations between generated images, one in each row"
+    text = (
+        "In each row: images generated from noise on a great-circle arc between two random vectors. A conditional model "
+        "generates one class in each row. Each should be realistic, with even changes from step to step. Abrupt changes indicate "
+        "a generator that has memorized single images."
+    )
+    return ReportSection("Interpolations", 80, (text,), ((Figure(image_grid(images, _STEPS), alt),),))
+
+
+APPLICATION = Application(
+    name="interpolate",
+    description=__doc__,
+    settings=InterpolateConfig,
+    needs=(LatentSpace, Samples),
+    run=_run,
+    examples=(
+        "simulacra interpolate runs/first",
+        "simulacra interpolate runs/first --path linear --rows 4 --steps 15",
+        "simulacra interpolate runs/first --between noise",
+        "simulacra interpolate runs/conditional --label 7",
+    ),
+    setting_needs={"label": ("labels",)},
+    section=_section,
+)

@@ -1,0 +1,183 @@
+"""Generate images from noise.
+
+The suffix of --out determines the form: .png is one grid; .npz holds the arrays `images` (uint8, n x h x w x c) and, of a
+conditional model, `labels`; anything else is a new folder of PNG files. Image k of a seed does not depend on --count.
+
+Diffusion and flow models take --sampler, --steps, --guidance-scale and --precision; the defaults are those of the run's settings.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from simulacra.applications.application import Application, ApplicationResult
+from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan, require
+from simulacra.core.condition import UNCONDITIONAL
+from simulacra.core.config import Config, option
+from simulacra.core.errors import SimulacraError, UsageError
+from simulacra.core.eval_mode import inference
+from simulacra.core.progress import SILENT, Progress
+from simulacra.core.randomness import noise
+from simulacra.images.files import check_images_path, save_images
+from simulacra.images.grid import image_grid, overview_count
+from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.networks.labels import drawn_labels
+from simulacra.runs.generation import SampleRequest, plan_facts, sample_images
+from simulacra.runs.opened import OpenedRun
+from simulacra.runs.test_images import overview_images
+
+_STATES, _ROWS = 11, 4  # columns and rows of the intermediate states of an iterative sampler
+
+
+@dataclass(frozen=True)
+class SampleConfig(Config):
+    """Settings of sampling."""
+
+    count: int = option(64, "number of images", low=1)
+    seed: int = option(0, "seed of the noise", low=0)
+    label: str = option(
+        "", "label of all images: the name of a class, or attribute=value,...; without it labels are drawn uniformly"
+    )
+    sampler: str = option("", "sampler: dpmpp-2m, ddim, heun, euler or ancestral (diffusers: scheduler)")
+    steps: int = option(0, "number of sampling steps (diffusers: num_inference_steps); 0 takes that of the run", low=0)
+    guidance_scale: float = option(
+        -1.0, "classifier-free guidance scale (Ho & Salimans 2022); 1 disables guidance; -1 takes that of the run", low=-1
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "arithmetic of the network; auto takes that of the training"
+    )
+    out: str = option("", "a .png or .npz file, or a folder (default: RUN/images/samples.png)")
+
+
+def sample(
+    opened: OpenedRun,
+    count: int = 64,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    *,
+    label: str | None = None,
+    plan: SamplingPlan | None = None,
+) -> Tensor:
+    """Return `count` images, float [n c h w] in [0, 1]; image k of a seed does not depend on the count.
+
+    label: the label of all images, as `OpenedRun.label_condition` parses it; without it a conditional model draws labels.
+    plan: of an iterative sampler; without it that of the run's settings. Raises NotApplicable, UsageError.
+    """
+    model = require(opened.model, Samples, "sampling")
+    if count < 1:
+        raise UsageError(f"count is {count}, expected at least 1")
+    condition = UNCONDITIONAL if label is None else opened.label_condition(label, count)
+    if plan is None and isinstance(model, SamplesIteratively):
+        plan = opened.plan()
+    with inference(opened.model):
+        return sample_images(model, SampleRequest(count, seed, condition, plan), progress, opened.device)
+
+
+def sampled_labels(opened: OpenedRun, count: int, seed: int, label: str | None) -> Tensor | None:
+    """Return the labels of the images that `sample` returns: int64 [n] or [n k]; None of a model without labels."""
+    model = require(opened.model, Samples, "sampling")
+    if not model.label_sizes:
+        return None
+    if label is not None:
+        return opened.label_condition(label, count).labels
+    _, labels = drawn_labels(noise(seed, 0, count, model.noise_shape), None, model.label_sizes)
+    return labels
+
+
+def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> ApplicationResult:
+    path = check_images_path(Path(settings.out) if settings.out else opened.run.images / "samples.png")
+    label = settings.label or None
+    guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
+    plan = None
+    if isinstance(opened.model, SamplesIteratively):
+        plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
+    images = sample(opened, settings.count, settings.seed, progress, label=label, plan=plan)
+    labels = sampled_labels(opened, settings.count, settings.seed, label)
+    names = None if labels is None else _label_names(opened, labels)
+    save_images(images, path, None if labels is None else labels.numpy(), names)
+    content = {"path": str(path), "count": len(images), "seed": settings.seed, "label": label}
+    content |= {} if names is None else {"labels": names}
+    content |= {} if plan is None else plan_facts(plan)
+    return ApplicationResult(content, f"{len(images):,} images in {path}")
+
+
+def _label_names(opened: OpenedRun, labels: Tensor) -> list[str]:
+    """Return the label of each image in the form that --label takes."""
+    spec = opened.spec
+    if labels.ndim == 1:
+        return [spec.classes[label] for label in labels.tolist()]
+    return [
+        ",".join(f"{item.name}={item.values[value]}" for item, value in zip(spec.attributes, row, strict=True))
+        for row in labels.tolist()
+    ]
+
+
+def _section(opened: OpenedRun) -> ReportSection:
+    spec = opened.spec
+    try:
+        real = overview_images(opened, overview_count(spec.shape)).images
+    except SimulacraError:  # the page reports it; samples need no data
+        real = None
+    columns = columns_for(spec.shape, 8)
+    count = min(columns**2, overview_count(spec.shape), columns**2 if real is None else len(real))
+    count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
+    generated = Figure(image_grid(sample(opened, count), columns), "Images generated from noise", "Generated images")
+    if real is None:
+        return ReportSection("Generated images", 10, ("The first images of seed 0; none is selected.",), ((generated,),))
+    text = [
+        "The first images of the test set, and the first images of seed 0; none is selected. Compare fidelity (is a single "
+        "generated image realistic?) and diversity (do all kinds of real images occur, in the same proportions?)."
+    ]
+    original = Figure(image_grid(real[:count], columns), "Real images of the test set", "Real images: test set")
+    rows: list[tuple[Figure, ...]] = [(original, generated)]
+    if isinstance(opened.model, SamplesIteratively):
+        rows += _process(opened, opened.model, real[:1])
+        text.append(
+            "Below them: a test image with increasing noise, and the reverse process from noise (left) to images (right). "
+            "Noise that remains on the right indicates too few sampling steps, or too short a training."
+        )
+    return ReportSection("Real and generated images", 10, tuple(text), tuple(rows))
+
+
+def _process(opened: OpenedRun, model: SamplesIteratively, images: Tensor) -> list[tuple[Figure, ...]]:
+    """Return the forward process of one image and the reverse process of several, one row each."""
+    states = columns_for(opened.spec.shape, _STATES)
+    drawn = noise(0, 0, _ROWS, model.noise_shape).to(opened.device)
+    with inference(opened.model):
+        forward = model.forward_process(images.to(opened.device), drawn[:1], states).transpose(0, 1).flatten(0, 1)
+        reverse = model.reverse_process(drawn, states).transpose(0, 1).flatten(0, 1)
+    return [
+        (Figure(image_grid(forward, states), "A test image with increasing noise", "Forward process: from image to noise"),),
+        (
+            Figure(
+                image_grid(reverse, states), f"{_ROWS} reverse processes, one in each row", "Reverse process: from noise to image"
+            ),
+        ),
+    ]
+
+
+APPLICATION = Application(
+    name="sample",
+    description=__doc__,
+    settings=SampleConfig,
+    needs=(Samples,),
+    run=_run,
+    examples=(
+        "simulacra sample runs/first",
+        "simulacra sample runs/first --count 1000 --seed 7 --out samples.npz",
+        "simulacra sample runs/first --count 100 --out samples/",
+        "simulacra sample runs/conditional --label 7",
+        "simulacra sample runs/diffusion --sampler ddim --steps 50",
+        "simulacra sample runs/diffusion --label 7 --guidance-scale 2",
+    ),
+    setting_needs={
+        "label": ("labels",),
+        "sampler": (SamplesIteratively,),
+        "steps": (SamplesIteratively,),
+        "guidance_scale": (SamplesIteratively,),
+        "precision": (SamplesIteratively,),
+    },
+    section=_section,
+)

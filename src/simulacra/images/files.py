@@ -1,0 +1,122 @@
+"""Writing images: PNG files, folders of them, arrays; and checking output paths before anything is computed."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from simulacra.core.errors import UsageError
+from simulacra.core.files import unwritable, write_bytes
+from simulacra.images.grid import image_grid, to_bytes
+
+_IMAGE_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf", ".mp4")
+_DATA_FORMATS = (".npy", ".pt", ".pth", ".safetensors", ".zip", ".tar", ".gz", ".h5", ".csv", ".json", ".html")
+_OTHER_FORMATS = frozenset((*_IMAGE_FORMATS, *_DATA_FORMATS))
+"""Suffixes of file formats that are not written. Any other suffix belongs to the name of a folder, such as `v1.5`."""
+
+
+def check_png(path: Path) -> Path:
+    """Return the path of a PNG file to write; raises UsageError where it has another suffix, or is or lies in the wrong thing."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: an image is written as .png")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: give the name of a .png file")
+    _check_parents(path)
+    return path
+
+
+def check_images_path(path: Path) -> Path:
+    """Return the path of images to write: a .png file, an .npz file, or a new or empty folder; raises UsageError otherwise."""
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        return check_png(path)
+    if suffix in _OTHER_FORMATS:
+        raise UsageError(f"{path} ends in {suffix!r}: give a .png file (one grid), an .npz file (an array) or a folder")
+    if suffix == ".npz":
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: give the name of an .npz file")
+        _check_parents(path)
+        return path
+    return check_new_folder(path)
+
+
+def check_new_folder(path: Path) -> Path:
+    """Return the path of a folder that does not exist or is empty; raises UsageError otherwise."""
+    if path.is_file():
+        raise UsageError(f"{path} exists and is a file: choose another --out")
+    if path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"{path} exists and is not empty: choose another --out")
+    _check_parents(path)
+    return path
+
+
+def _check_parents(path: Path) -> None:
+    nearest = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
+    if nearest is not None and not nearest.is_dir():
+        raise UsageError(f"{path} cannot be written: {nearest} is not a folder. Choose another --out")
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """Return an image as the contents of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=False)
+    return buffer.getvalue()
+
+
+def save_png(image: Image.Image, path: Path) -> Path:
+    """Write an image as PNG, atomically; makes missing folders. Raises UsageError, Unwritable."""
+    check_png(path)
+    make_folder(path.parent)
+    write_bytes(path, png_bytes(image))
+    return path
+
+
+def save_images(images: Tensor, path: Path, labels: np.ndarray | None = None, names: Sequence[str] | None = None) -> Path:
+    """Write images [n c h w] in [0, 1]: a .png file holds a grid, an .npz file arrays, anything else is a folder of PNG files.
+
+    labels: int64 [n] or [n k], stored in the .npz file as `labels`; names: one for each image, added to the names in a folder.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        return save_png(image_grid(images, columns=max(1, round(len(images) ** 0.5))), path)
+    if suffix == ".npz":
+        return _save_arrays(images, path, labels)
+    make_folder(path)
+    digits = len(str(max(len(images) - 1, 1)))
+    for index, image in enumerate(images):
+        label = "" if names is None else f"_{_safe(names[index])}"
+        save_image(image, path / f"{index:0{digits}d}{label}.png")
+    return path
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-=." else "-" for letter in name)
+
+
+def save_image(image: Tensor, path: Path) -> Path:
+    """Write one image [c h w] in [0, 1] as a PNG file of its own size; makes missing folders."""
+    (pixels,) = to_bytes(image[None])
+    return save_png(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), path)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents; raises Unwritable."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _save_arrays(images: Tensor, path: Path, labels: np.ndarray | None) -> Path:
+    arrays = {"images": to_bytes(images)}
+    if labels is not None:
+        arrays["labels"] = np.asarray(labels)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    make_folder(path.parent)
+    write_bytes(path, buffer.getvalue())
+    return path

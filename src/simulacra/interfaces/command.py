@@ -1,0 +1,89 @@
+"""What a command is, and the command of an application."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
+from simulacra.interfaces.console import Console
+
+if TYPE_CHECKING:
+    from simulacra.core.family import Family
+    from simulacra.runs.applicable import Requirement
+
+
+class Command(Protocol):
+    """A module of `commands/`, or an ApplicationCommand. Its docstring is its help.
+
+    POSITION: the group of the overview that lists it, and the order within the group.
+    """
+
+    __doc__: str | None
+    EXAMPLES: str
+    POSITION: tuple[str, int]
+
+    def arguments(self, parser: Parser, words: list[str]) -> None:
+        """Add the flags."""
+
+    def run(self, parsed: argparse.Namespace, console: Console) -> int:
+        """Run the command; return the exit code."""
+
+
+class ApplicationCommand:
+    """The command `simulacra NAME RUN` of an application: its settings are the flags."""
+
+    POSITION = ("use", 0)
+
+    def __init__(self, name: str) -> None:
+        from simulacra import applications
+
+        self.application = applications.find(name)
+        self.__doc__ = self.application.description
+        self.EXAMPLES = examples(*self.application.examples)
+
+    def arguments(self, parser: Parser, words: list[str]) -> None:
+        """Add the flags; in the help of a given run only those that apply to its model."""
+        add_run(parser)
+        hidden = inapplicable_flags(words, self.application.setting_needs)
+        add_settings(parser, "settings", self.application.settings, without=hidden)
+        add_settings(parser, "machine", MachineConfig)
+
+    def run(self, parsed: argparse.Namespace, console: Console) -> int:
+        """Run the application."""
+        from simulacra.runs.opened import open_run
+
+        flags = given(parsed, self.application.settings)
+        settings = self.application.settings.of(flags, "the flags")
+        opened = open_run(parsed.run, progress=console, device=machine(parsed).device)
+        self.application.require(opened.model, flags)
+        result = self.application.run(opened, settings, console)
+        console.result(result.content, lambda: result.text)
+        return 0
+
+
+def add_run(parser: Parser) -> None:
+    """Add the argument RUN."""
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="a run folder; with --help: list only flags that apply to its model"
+    )
+
+
+def inapplicable_flags(words: Sequence[str], needs: "Mapping[str, tuple[Requirement, ...]]") -> frozenset[str]:
+    """Return the settings that the help of a given run leaves out; none where the words ask for no help or give no run."""
+    if not {"-h", "--help"} & set(words) or not (family := _family_of(words)):
+        return frozenset()
+    from simulacra.runs.applicable import inapplicable
+
+    return frozenset(inapplicable(family, needs))
+
+
+def _family_of(words: Sequence[str]) -> "Family | None":
+    from simulacra.core.errors import SimulacraError
+    from simulacra.runs.run import Run
+
+    path = next((word for word in words if not word.startswith("-")), None)
+    try:
+        return Run.open(path).untrained_family() if path else None
+    except SimulacraError:
+        return None

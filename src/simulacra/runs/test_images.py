@@ -1,0 +1,33 @@
+"""The choice of test images that applications and reports display."""
+
+from simulacra.core.batch import Batch
+from simulacra.core.errors import DataError, UsageError
+from simulacra.core.randomness import permutation
+from simulacra.data.dataset import Split
+from simulacra.runs.opened import OpenedRun
+
+_LEAST = 2  # test and validation images that a report needs
+
+
+def choose_images(split: Split, count: int, seed: int, default: int) -> Batch:
+    """Return `count` images of a split, chosen by the seed; count 0 takes `default` images, or all where there are fewer.
+
+    Raises UsageError for more images than there are.
+    """
+    if count == 0:
+        count = min(default, len(split))
+    if not 1 <= count <= len(split):
+        raise UsageError(f"count is {count}, expected between 1 and {len(split)}, the number of images in the test set")
+    return split.batch(permutation(len(split), seed, "shown")[:count])
+
+
+def overview_images(opened: OpenedRun, count: int, domain: str = "") -> Batch:
+    """Return the first `count` test images, or all where there are fewer, of one domain where there are several.
+
+    Raises UsageError for data other than those of the training, DataError for data that cannot be read or are too few.
+    """
+    data = opened.run.check_data(opened.dataset)
+    for part in (data, *data.domains.values()):
+        if min(len(part.test), len(part.validation)) < _LEAST:
+            raise DataError(f"there are only {len(part.test)} images for testing and {len(part.validation)} for validation")
+    return data[domain].test.head(count) if domain else data.test.head(count)

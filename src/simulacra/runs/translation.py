@@ -1,0 +1,35 @@
+"""Translation between the domains of a model, in batches, and back to the source domain."""
+
+import torch
+from torch import Tensor
+
+from simulacra.core.capabilities import Translates
+from simulacra.core.errors import unknown
+
+_BATCH, _PIXELS = 256, 2**20  # images per call of a generator, and pixels per call at most
+
+Cycle = tuple[Tensor, Tensor, Tensor]
+"""Images of one domain, their translations, and these translated back: float [n c h w] in [0, 1], in the shape of each domain."""
+
+
+def source_domain(model: Translates, to: str) -> str:
+    """Return the domain whose images are translated to `to`; raises UsageError for an unknown domain."""
+    if to not in model.domains:
+        raise unknown("domain", to, model.domains)
+    return next(name for name in model.domains if name != to)
+
+
+def translate_images(model: Translates, images: Tensor, to: str) -> Tensor:
+    """Return the translations of images [n c h w] to the domain `to`, computed in batches on the images' device."""
+    return torch.cat([model.translate(batch, to) for batch in images.split(batch_size(*images.shape[2:]))])
+
+
+def translate_cycle(model: Translates, images: Tensor, to: str) -> Cycle:
+    """Return images, their translations to the domain `to`, and the translations of these back to the source domain."""
+    translated = translate_images(model, images, to)
+    return images, translated, translate_images(model, translated, source_domain(model, to))
+
+
+def batch_size(height: int, width: int) -> int:
+    """Return the number of images of this size that are translated in one call."""
+    return max(1, min(_BATCH, _PIXELS // (height * width)))

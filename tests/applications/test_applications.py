@@ -1,0 +1,163 @@
+"""Applications are plug-ins: one file adds a command, its help, its place in `models`, and a section of the report."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import simulacra
+from simulacra import applications
+from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.progress import SILENT
+from simulacra.interfaces.cli import main
+from simulacra.reports.run_page import write_report
+
+TOY = '''"""Compute the mean brightness of generated images."""
+
+from dataclasses import dataclass
+
+from simulacra.applications.application import Application, ApplicationResult
+from simulacra.core.capabilities import Samples
+from simulacra.core.config import Config, option
+from simulacra.images.section import ReportSection
+from simulacra.runs.generation import SampleRequest, sample_images
+
+
+@dataclass(frozen=True)
+class BrightnessConfig(Config):
+    images: int = option(4, "number of images", low=1)
+    shade: str = option("", "a shade of the labels")
+
+
+def run(opened, settings, progress):
+    value = float(sample_images(opened.model, SampleRequest(settings.images), progress).mean())
+    return ApplicationResult({"brightness": value}, f"brightness {value:.3f}")
+
+
+APPLICATION = Application(
+    name="brightness",
+    description=__doc__,
+    settings=BrightnessConfig,
+    needs=(Samples,),
+    run=run,
+    examples=("simulacra brightness runs/first",),
+    setting_needs={"shade": ("labels",)},
+    section=lambda opened: ReportSection("Brightness of samples", 15, ("They are grey.",)),
+)
+'''
+
+
+def run(capsys, *words):
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Add the application `brightness` as one file."""
+    folder = tmp_path / "plug_ins"
+    folder.mkdir()
+    (folder / "brightness.py").write_text(TOY)
+    monkeypatch.setattr(applications, "__path__", [*applications.__path__, str(folder)])
+
+
+def test_one_file_adds_a_command(toy, capsys, trained_vae):
+    assert "brightness   Compute the mean brightness of generated images." in run(capsys, "--help")[1]
+    with pytest.raises(SystemExit):
+        main(["brightness", "--help"])
+    assert "--images N" in capsys.readouterr().out
+    code, out, _ = run(capsys, "brightness", trained_vae.run.path, "--images", "2", "--json")
+    assert code == 0
+    assert 0 < json.loads(out)["brightness"] < 1
+    assert main(["brightness", str(trained_vae.run.path), "--images", "0"]) == 2
+
+
+def test_one_file_is_listed_for_the_families_that_it_applies_to(toy, capsys):
+    families = json.loads(run(capsys, "models", "--json")[1])
+    assert "brightness" in families["vae"]["applications"]
+    assert "brightness" not in families["autoencoder"]["applications"]
+
+
+def test_one_file_adds_a_section_to_the_report(toy, trained_vae, tmp_path):
+    shutil.copytree(trained_vae.run.path, tmp_path / "run")
+    page = write_report(simulacra.open(tmp_path / "run").opened, SILENT).read_text()
+    assert 'id="brightness-of-samples"' in page
+
+
+def test_the_help_of_a_run_lists_only_settings_that_apply(toy, capsys, trained_vae):
+    for words, there in ((["brightness", "--help"], True), (["brightness", str(trained_vae.run.path), "--help"], False)):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert ("--shade" in capsys.readouterr().out) == there
+    code, _, err = run(capsys, "brightness", trained_vae.run.path, "--shade", "blue")
+    assert code == 2
+    assert "--shade" in err
+
+
+def test_an_application_that_does_not_apply_is_refused(trained_autoencoder):
+    with pytest.raises(NotApplicable, match="Autoencoder"):
+        applications.find("sample").require(trained_autoencoder.model)
+
+
+def test_an_unknown_application_names_the_nearest():
+    with pytest.raises(UsageError, match="'sample'"):
+        applications.find("smaple")
+
+
+# --- outputs are checked before anything is computed
+
+
+@pytest.fixture
+def _no_network(monkeypatch):
+    """Fail where a model is evaluated."""
+    from simulacra.families.vae import VAE
+
+    def fail(*arguments):
+        raise AssertionError("the model was evaluated")
+
+    for name in ("decode", "posterior", "reconstruct", "generate"):
+        monkeypatch.setattr(VAE, name, fail)
+
+
+@pytest.mark.usefixtures("_no_network")
+@pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate", "traverse"])
+@pytest.mark.parametrize("out", ["image.jpg", "file/image.png", "folder.png"])
+def test_a_wrong_output_is_refused_before_any_work(command, out, trained_vae, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    code, _, err = run(capsys, command, trained_vae.run.path, "--out", tmp_path / out)
+    assert code == 2
+    assert out.split("/")[-1] in err
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_samples_are_not_mixed_with_other_files(trained_vae, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "0.png").write_text("my own")
+    assert run(capsys, "sample", trained_vae.run.path, "--out", tmp_path / "mine")[0] == 2
+    assert (tmp_path / "mine" / "0.png").read_text() == "my own"
+
+
+def test_a_folder_with_a_dot_in_its_name_is_a_folder(trained_vae, tmp_path, capsys):
+    assert run(capsys, "sample", trained_vae.run.path, "--count", "2", "--out", tmp_path / "v1.5")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "v1.5").iterdir()) == ["0.png", "1.png"]
+
+
+def test_labels_are_stored_with_samples_of_a_conditional_model(tmp_path, cache, capsys):
+    model = simulacra.train("gan", conditional=True, duration="2", batch=32, hidden=(8,), threads=1, out=tmp_path / "run")
+    words = ["sample", model.run.path, "--count", "5", "--json"]
+    for label in (None, "7"):
+        given = [] if label is None else ["--label", label]
+        code, out, _ = run(capsys, *words, *given, "--out", tmp_path / f"{label}.npz")
+        assert code == 0
+        labels = np.load(tmp_path / f"{label}.npz", allow_pickle=False)["labels"]
+        assert json.loads(out)["labels"] == [str(value) for value in labels]
+        if label is None:
+            images = [model.sample(5, label=str(value))[index] for index, value in enumerate(labels)]
+            assert all(np.array_equal(image, drawn) for image, drawn in zip(images, model.sample(5), strict=True))
+        else:
+            assert labels.tolist() == [7] * 5
+    assert run(capsys, *words, "--out", tmp_path / "folder")[0] == 0
+    assert len({path.stem.split("_")[1] for path in (tmp_path / "folder").iterdir()}) > 1
