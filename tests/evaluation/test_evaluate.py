@@ -361,7 +361,7 @@ def test_settings_that_do_not_apply_to_a_model_are_an_error_that_names_the_flag(
     assert "--particles" in capsys.readouterr().err
     assert "particles" in settings_for(trained_vae.model)
     assert not {"sampler", "flow_images"} & {*settings_for(trained_vae.model)}
-    assert settings_for(type(trained_autoencoder.model)) == ("split", "metrics", "seed")
+    assert settings_for(trained_autoencoder.model) == ("split", "metrics", "seed")
 
 
 def test_a_setting_of_a_comparison_has_to_apply_to_one_of_the_models(trained_vae, trained_autoencoder):
