@@ -77,7 +77,8 @@ def test_what_does_not_apply_to_an_autoencoder_is_refused(trained_autoencoder, s
 
 
 def test_numbers_out_of_range_are_refused():
-    for settings in ({"steps": 1}, {"rows": -1}):
+    wrong: tuple[dict[str, Any], ...] = ({"steps": 1}, {"rows": -1})
+    for settings in wrong:
         with pytest.raises(UsageError):
             InterpolateConfig(**settings)
 

@@ -16,8 +16,9 @@ import simulacra
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT
+from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import evaluation_settings
-from simulacra.interfaces.cli import main
+from simulacra.runs.opened import open_run
 
 QUICK = evaluation_settings({"samples": 0, "particles": 2})
 SETTINGS: dict[str, Any] = {
@@ -31,7 +32,10 @@ def seeds(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         folder = tmp_path_factory.mktemp("seeds")
-        return [simulacra.train("vae", data="digits", out=folder / f"small-{seed}", seed=seed, **SETTINGS) for seed in (2, 0, 1)]
+        return [
+            simulacra.train("vae", data="digits", out=folder / f"small-{seed}", seed=seed, **SETTINGS).opened
+            for seed in (2, 0, 1)
+        ]
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def made(runs, page, recipes):
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_row_in_the_order_of_seeds(seeds, trained_autoencoder, recipes):
-    rows = grouped([*seeds, trained_autoencoder], recipes)
+    rows = grouped([*seeds, trained_autoencoder.opened], recipes)
     assert list(rows) == ["tiny", "autoencoder"]
     assert [trained.run.config.train.seed for trained in rows["tiny"]] == [0, 1, 2]
 
@@ -73,7 +77,7 @@ def test_without_its_recipe_a_row_has_the_name_of_the_folder_less_the_seed(seeds
 def test_a_recipe_is_followed_whatever_the_seed_and_the_machine_and_nothing_else(seeds, recipes):
     config, path = seeds[0].run.config, recipes / "tiny.toml"
     assert follows(config, path)
-    path.write_text(path.read_text().replace("latents = 3", "latents = 4"))
+    path.write_text(path.read_text().replace("latent_dim = 3", "latent_dim = 4"))
     assert not follows(config, path)
     path.write_text('family = "autoencoder"')
     assert not follows(config, path)
@@ -88,7 +92,7 @@ def test_two_rows_of_one_name_are_refused(seeds, trained_vae, tmp_path):
     twin = tmp_path / "small-7"
     shutil.copytree(trained_vae.run.path, twin)
     with pytest.raises(UsageError, match="two rows are called 'small'"):
-        grouped([*seeds, simulacra.open(twin)], tmp_path)
+        grouped([*seeds, open_run(twin)], tmp_path)
 
 
 def test_a_run_that_is_not_finished_is_refused(seeds, recipes, tmp_path):
@@ -97,7 +101,7 @@ def test_a_run_that_is_not_finished_is_refused(seeds, recipes, tmp_path):
     provenance = json.loads((halted / "provenance.json").read_text())
     (halted / "provenance.json").write_text(json.dumps({**provenance, "finished": False}))
     with pytest.raises(UsageError, match="is not finished: go on with 'simulacra resume"):
-        grouped([simulacra.open(halted)], recipes)
+        grouped([open_run(halted)], recipes)
 
 
 def test_numbers_of_validation_images_are_refused(seeds, recipes, page):
@@ -136,7 +140,7 @@ def test_a_number_that_one_seed_lacks_is_left_out():
 def test_a_row_says_what_was_measured_how_and_what_it_took(seeds, page, recipes):
     (row,) = made(seeds, page, recipes)
     text = page.read_text()
-    own = [trained.evaluate(samples=0, particles=2)["metrics"]["mse"]["value"] for trained in seeds]
+    own = [evaluate(trained, QUICK, SILENT)["metrics"]["mse"]["value"] for trained in seeds]
     assert row["metrics"]["mse"]["value"] == pytest.approx(sum(own) / 3)
     assert row["seeds"] == [0, 1, 2]
     assert "| [tiny](../recipes/tiny.toml) | digits | 3 |" in text
@@ -197,7 +201,7 @@ def test_a_page_without_its_place_is_refused_and_left_as_it_is(seeds, page, reci
 
 def test_another_family_joins_without_the_runs_of_the_first(seeds, trained_autoencoder, page, recipes):
     made(seeds, page, recipes)
-    rows = made([trained_autoencoder], page, recipes)
+    rows = made([trained_autoencoder.opened], page, recipes)
     assert [row["name"] for row in rows] == ["autoencoder", "tiny"]
     lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
     assert len(lines) == 4
@@ -210,14 +214,6 @@ def test_rows_that_cannot_be_read_are_named(seeds, page, recipes):
     page.with_suffix(".json").write_text("[{")
     with pytest.raises(SimulacraError, match=r"results.json cannot be read"):
         made(seeds, page, recipes)
-
-
-def test_the_command_makes_a_page_and_gives_its_rows_as_json(seeds, tmp_path, recipes, capsys):
-    words = [*(str(trained.run.path) for trained in seeds), "--out", str(tmp_path / "page.md"), "--recipes", str(recipes)]
-    assert main(["results", *words, "--samples", "0", "--particles", "2", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in found["rows"]] == ["tiny"]
-    assert Path(found["path"]).read_text().startswith("# Results")
 
 
 def test_short_recipes_are_run_in_three_seeds(tmp_path):

@@ -1,4 +1,4 @@
-"""The report is one file that needs nothing else, shows what the model can do, and survives what a run lacks."""
+"""The report is one self-contained file with the sections of a model's applications, also where a run lacks files."""
 
 import base64
 import io
@@ -6,26 +6,23 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from simulacra.reports.report_images import gallery
 
 import simulacra
-from simulacra.core.capabilities import Samples
+from simulacra import applications
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
+from simulacra.interfaces.api import Model
 from simulacra.metrics.measurement import Measurement
 from simulacra.reports.curves import plots
 from simulacra.runs import opened as trained_module
-from simulacra.runs.opened import OpenedRun, open_run
 
-ALWAYS = {"numbers", "curves", "settings", "provenance"}
+ALWAYS = {"metrics", "curves", "progress", "settings", "provenance"}
 
 
 class Page(HTMLParser):
@@ -56,7 +53,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def page_of(model: OpenedRun) -> Page:
+def page_of(model: Model) -> Page:
     return Page(model.report().read_text())
 
 
@@ -66,9 +63,9 @@ def vae(trained_vae, tmp_path):
     return copied(trained_vae, tmp_path)
 
 
-def copied(model: OpenedRun, folder) -> OpenedRun:
+def copied(model: Model, folder) -> Model:
     shutil.copytree(model.run.path, folder / "run", ignore=shutil.ignore_patterns("evaluation"))
-    return open_run(folder / "run", dataset=model.dataset)
+    return simulacra.open(folder / "run", dataset=model.dataset)
 
 
 # --- one file
@@ -90,7 +87,7 @@ def test_every_link_of_the_contents_leads_to_a_section(vae):
     assert targets == page.sections
 
 
-def test_every_picture_is_a_whole_png_with_its_size_and_a_description(vae):
+def test_every_image_is_a_whole_png_with_its_size_and_a_description(vae):
     images = page_of(vae).all("img")
     assert len(images) > 10
     for attributes in images:
@@ -110,7 +107,7 @@ def test_curves_are_well_formed_drawings(vae):
         assert "nan" not in "".join(path or "" for path in paths)
 
 
-def test_a_report_is_written_whole_again_and_again_without_a_word(vae, capfd):
+def test_a_report_is_written_twice_alike_without_output(vae, capfd):
     first = vae.report().read_bytes()
     assert vae.report().read_bytes() == first
     assert not list(vae.run.path.glob("*.tmp"))
@@ -118,51 +115,39 @@ def test_a_report_is_written_whole_again_and_again_without_a_word(vae, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# --- what the model can do
+# --- sections
 
 
 def test_a_vae_has_every_section(vae):
-    shown = {"progress", "samples", "neighbours", "classes", "reconstructions", "interpolations", "traversal"}
-    assert page_of(vae).sections == ALWAYS | shown
+    own = {"real-and-generated-images", "reconstructions", "interpolations", "latent-traversal"}
+    assert page_of(vae).sections == ALWAYS | own | {"nearest-neighbours", "images-by-class"}
 
 
 def test_a_model_that_does_not_sample_has_no_samples(trained_autoencoder, tmp_path):
     model = copied(trained_autoencoder, tmp_path)
     model.evaluate(particles=2, samples=0)
     page = page_of(model)
-    assert page.sections == ALWAYS | {"progress", "reconstructions", "interpolations", "traversal"}
-    assert "not measured: needs HasLikelihood" in page.prose
+    assert page.sections == ALWAYS | {"reconstructions", "interpolations", "latent-traversal"}
+    assert "not measured: needs a likelihood" in page.prose
 
 
-def test_a_model_that_only_samples_shows_only_samples(trained_vae):
-    class Sampler(Samples):
-        noise_shape = (4,)
-
-        def generate(self, noise, labels=None):
-            return torch.zeros(len(noise), 1, 8, 8)
-
-    model = SimpleNamespace(
-        model=Sampler(),
-        run=trained_vae.run,
-        spec=trained_vae.spec,
-        dataset=trained_vae.dataset,
-        sample=trained_vae.sample,
-        interpolate_noise=trained_vae.interpolate_noise,
-    )
-    assert set(gallery(cast(Any, model), SILENT).pictures) == {"real", "generated", "sample_film", "noise_ways"}
-
-
-def test_a_gan_shows_ways_between_noises(tmp_path):
+def test_a_gan_has_samples_and_interpolations_between_noise(tmp_path):
     quick: dict[str, Any] = {"duration": "3", "batch": 32, "threads": 1, "snapshots": 1, "hidden": (16,)}
     page = page_of(simulacra.train("gan", data="digits", out=tmp_path / "gan", **quick))
-    assert "interpolations" in page.sections
-    assert "6 ways between images generated from noise, one in each row" in page.text
+    sections = {"real-and-generated-images", "interpolations", "nearest-neighbours", "images-by-class"}
+    assert page.sections == ALWAYS | sections
+    assert "6 interpolations between generated images" in page.text
 
 
-def test_real_and_generated_stand_side_by_side_in_equal_number(vae):
-    shown = gallery(vae, SILENT).pictures
-    (real,), (generated,) = shown["real"], shown["generated"]
-    assert (real.width, real.height) == (generated.width, generated.height)
+def test_as_many_real_as_generated_images_are_displayed(vae):
+    draw = applications.find("sample").section
+    assert draw
+    section = draw(vae.opened)
+    assert section
+    (real, generated), *_ = section.rows
+    assert real.image
+    assert generated.image
+    assert real.image.size == generated.image.size
 
 
 @pytest.mark.parametrize("shape", [(97, 64, 3), (8, 8, 1), (5, 40, 3), (130, 130, 1)])
@@ -175,35 +160,35 @@ def test_images_of_any_size_are_shown(shape, tmp_path):
     assert all(int(attributes["width"]) <= 1200 for attributes in page.all("img"))
 
 
-# --- what it says
+# --- facts
 
 
-def test_numbers_stand_with_their_error_their_count_and_their_protocol(vae):
+def test_metrics_have_their_error_their_count_and_their_protocol(vae):
     result = vae.evaluate(particles=3, samples=0)["metrics"]["nll_nats"]
     prose = page_of(vae).prose
     assert f"{Measurement.of(result).text} \N{EM DASH} {result['n']} target" in prose
     assert "importance samples: 3" in prose
 
 
-def test_a_run_without_evaluation_says_how_to_get_one(vae):
+def test_a_run_without_evaluation_names_the_command(vae):
     assert f"simulacra evaluate {vae.run.path}" in page_of(vae).prose
 
 
-def test_numbers_of_an_earlier_checkpoint_are_said_to_be_old(vae):
+def test_metrics_of_an_earlier_checkpoint_are_marked(vae):
     vae.evaluate(particles=2, samples=0)
-    vae.step += 100
-    assert "The run has gone on since then" in page_of(vae).prose
+    vae.opened.step += 100
+    assert "The run has been trained further" in page_of(vae).prose
 
 
-def test_an_interrupted_run_says_how_to_go_on(vae):
+def test_an_interrupted_run_names_the_command_that_continues_it(vae):
     assert "finished at step" in page_of(vae).prose
     vae.run.update_provenance(finished=False)
-    assert f"Go on with simulacra resume {vae.run.path}" in page_of(vae).prose
+    assert f"Continue with simulacra resume {vae.run.path}" in page_of(vae).prose
 
 
 def test_settings_that_differ_from_the_default_are_marked(vae):
     marked = re.findall(r'<tr class="marked"><th scope="row">([^<]*)</th><td>([^<]*)</td>', page_of(vae).text)
-    assert ("latents", "4") in marked
+    assert ("latent dim", "4") in marked
     assert ("features", "8, 16") in marked
     assert "seed" not in dict(marked)
 
@@ -215,7 +200,7 @@ def test_hostile_names_are_shown_as_text(vae):
     provenance["command"] = attack
     vae.run.update_provenance()
     vae.run.reports.append({"kind": "train", "step": 5, f"player/{attack}": 1.0})
-    page = page_of(open_run(vae.run.path, dataset=vae.dataset))
+    page = page_of(simulacra.open(vae.run.path, dataset=vae.dataset))
     assert not page.all("script")
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert page.prose.count("<script>alert('1')</script>") > 3
@@ -229,28 +214,28 @@ def test_a_run_without_reports_and_snapshots_is_described_all_the_same(vae):
     shutil.rmtree(vae.run.samples)
     shutil.rmtree(vae.run.path / "reconstructions")
     prose = page_of(vae).prose
-    assert "No losses have been reported" in prose
+    assert "There are no reports of losses" in prose
     assert prose.count("There are no snapshots") == 2
 
 
 def test_damaged_snapshots_and_evaluations_are_left_out(vae):
     vae.evaluate(particles=2, samples=0)
     (vae.run.evaluations / "step_99999999.json").write_text('{"metrics": ')
-    (vae.run.samples / "step_99999999.png").write_bytes(b"no picture")
-    (vae.run.samples / "step_of_mine.png").write_bytes(b"no picture")
+    (vae.run.samples / "step_99999999.png").write_bytes(b"no image")
+    (vae.run.samples / "step_of_mine.png").write_bytes(b"no image")
     page = page_of(vae)
     assert "Measured on the test set" in page.prose
     assert "99,999,999" not in page.prose
 
 
-def test_without_the_data_everything_else_is_shown_with_the_reason(vae, monkeypatch):
+def test_without_the_data_everything_else_is_there_with_the_reason(vae, monkeypatch):
     def gone(config, progress=SILENT):
         raise DataError("the disk <of the lab> is gone")
 
     monkeypatch.setattr(trained_module, "load", gone)
-    page = page_of(open_run(vae.run.path))
+    page = page_of(simulacra.open(vae.run.path))
     assert page.prose.count("the disk <of the lab> is gone") == 1
-    assert page.prose.count("the reason stands at the top of the page") == 4
+    assert page.prose.count("for the reason at the top of the page") == 3
     assert "Images generated from noise" in [attributes["alt"] for attributes in page.all("img")]
 
 

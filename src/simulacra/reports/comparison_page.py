@@ -169,11 +169,11 @@ def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[ImageRow,
     count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
     originals = real.rows(slice(0, min(count, _ORIGINALS)))
 
-    def row(images: Tensor, needed: type[Capability], verb: str, made: Callable[[OpenedRun], Tensor]) -> ImageRow:
+    def row(images: Tensor, needed: type[Capability], words: tuple[str, str], made: Callable[[OpenedRun], Tensor]) -> ImageRow:
         cells = (
-            Column(name, colours[name], embed(image_grid(made(opened), columns), f"Images of {name}"))
+            Column(name, colours[name], embed(image_grid(made(opened), columns), f"{words[0]} by {name}"))
             if supports(opened.model, needed)
-            else Column(name, colours[name], None, f"{type(opened.model).__name__} does not {verb}")
+            else Column(name, colours[name], None, f"{type(opened.model).__name__} does not {words[1]}")
             for name, opened in runs.items()
         )
         data = first.dataset.name
@@ -183,6 +183,6 @@ def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[ImageRow,
         return reconstruct(opened, originals.images, model_condition(opened.model, originals))
 
     return (
-        row(real.images[:count], Samples, "sample", lambda opened: sample(opened, count)),
-        row(originals.images, Reconstructs, "reconstruct", reconstructed),
+        row(real.images[:count], Samples, ("Generated", "sample"), lambda opened: sample(opened, count)),
+        row(originals.images, Reconstructs, ("Reconstructed", "reconstruct"), reconstructed),
     )
