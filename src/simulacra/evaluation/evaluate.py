@@ -68,7 +68,7 @@ def _planned(context: EvaluationContext) -> tuple[list[tuple[Metric, Path]], dic
 def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
     for need in metric.needs:
         if reason := missing(context.model, (need,)):
-            return reason
+            return reason.removeprefix("it ")
     if reason := metric.not_applicable(context):
         return reason
     if "samples" in metric.settings and context.settings.samples == 0:
