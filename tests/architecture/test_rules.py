@@ -55,8 +55,8 @@ def test_no_code_asks_for_attributes_by_name():
 
 @pytest.mark.parametrize("name", families.names())
 def test_the_flags_of_a_family_never_clash(name):
-    flags = [setting.flag for kind in groups(name).values() for setting in options(kind)]
-    names = [setting.name for kind in groups(name).values() for setting in options(kind)]
+    flags = [setting.flag for kind in groups(families.find(name)).values() for setting in options(kind)]
+    names = [setting.name for kind in groups(families.find(name)).values() for setting in options(kind)]
     assert len(flags) == len(set(flags))
     assert len(names) == len(set(names))
     assert not set(flags) & {"json", "recipe", "out", "preset", "help"}

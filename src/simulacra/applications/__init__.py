@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 from simulacra.core.errors import unknown
 
@@ -21,8 +22,9 @@ def summaries() -> Mapping[str, str]:
     found = {}
     for module in pkgutil.iter_modules(__path__):
         spec = find_spec(f"{__name__}.{module.name}")
-        source = spec.loader.get_source(spec.name) if spec and hasattr(spec.loader, "get_source") else ""  # type: ignore[union-attr]
-        tree = ast.parse(source or "")
+        if spec is None or spec.origin is None:
+            continue
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         if any(_assigns(node, "APPLICATION") for node in tree.body):
             found[module.name] = (ast.get_docstring(tree) or "").split("\n")[0]
     return dict(sorted(found.items()))

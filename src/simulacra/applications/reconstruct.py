@@ -61,7 +61,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     alt = f"{columns} test images, each above its reconstruction"
     return ReportSection(
         "Reconstructions",
-        60,
+        12,
         ("Images of the test set, each above its reconstruction. Compare fine and rare detail, which is lost first.",),
         tuple(
             (

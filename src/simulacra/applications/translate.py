@@ -196,7 +196,7 @@ def _section(opened: OpenedRun) -> ReportSection:
         "Translations should look like images of the other domain and keep the common content. Originals restored although "
         "their translation does not contain the information indicate a hidden encoding in high frequencies."
     )
-    return ReportSection("Translations and cycles", 70, (text,), tuple(rows))
+    return ReportSection("Translations and cycles", 15, (text,), tuple(rows))
 
 
 APPLICATION = Application(

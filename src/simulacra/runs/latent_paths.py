@@ -9,7 +9,7 @@ from torch import Tensor
 
 def linear(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Return `steps` points on the straight line between vectors [b d], ends included: [steps b d]."""
-    return torch.lerp(start[None], end[None], _shares(start, steps))
+    return torch.lerp(start[None], end[None], _positions(start, steps))
 
 
 def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
@@ -21,15 +21,15 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     norms = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
     first, last = (vector / norm.clamp_min(1e-12) for vector, norm in zip((start, end), norms, strict=True))
     angle = torch.acos((first * last).sum(1, keepdim=True).clamp(-1, 1))
-    share = _shares(start, steps)
+    position = _positions(start, steps)
     sine = torch.sin(angle)
-    arc = (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / sine
-    points = arc * torch.lerp(norms[0], norms[1], share)
-    inner = (share > 0) & (share < 1) & (sine > 1e-4)
+    arc = (torch.sin((1 - position) * angle) * first + torch.sin(position * angle) * last) / sine
+    points = arc * torch.lerp(norms[0], norms[1], position)
+    inner = (position > 0) & (position < 1) & (sine > 1e-4)
     return torch.where(inner, points, linear(start, end, steps))
 
 
-def _shares(vectors: Tensor, steps: int) -> Tensor:
+def _positions(vectors: Tensor, steps: int) -> Tensor:
     return torch.linspace(0, 1, steps, dtype=vectors.dtype, device=vectors.device)[:, None, None]
 
 

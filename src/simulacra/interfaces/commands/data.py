@@ -139,10 +139,10 @@ def _bytes(shards: list[dict[str, int]]) -> int:
 
 
 def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
-    shown = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
+    listed = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
     more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
     title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test" + (
-        f"; sizes {shown}{more}" if shown else ""
+        f"; sizes {listed}{more}" if listed else ""
     )
     return "\n".join([title, *map(_finding, checkup.findings), *(["no problems found"] if not checkup.findings else [])])
 

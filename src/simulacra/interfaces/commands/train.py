@@ -7,6 +7,7 @@ flags; the last wins. 'simulacra train FAMILY --help' lists the flags of the fam
 import argparse
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simulacra import families
@@ -64,15 +65,16 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 def finish(outcome: "Outcome", console: Console) -> int:
     """Print the result of a training and the next commands."""
     path = outcome.run.path
+    argument = quote(str(path))
 
     def text() -> str:
         if not outcome.finished:
-            return f"stopped and saved at step {outcome.step:,}. Continue with:  {program()} resume {path}"
+            return f"stopped and saved at step {outcome.step:,}. Continue with:  {program()} resume {argument}"
         saved = next((folder for folder in outcome.run.snapshot_folders if any(folder.rglob("*.png"))), None)
         images = f"images saved during training: {saved}\n" if saved else ""
         return (
             f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{images}"
-            f"next:  {program()} evaluate {path}    {program()} report {path}"
+            f"next:  {program()} evaluate {argument}    {program()} report {argument}"
         )
 
     console.result(outcome.table(), text)
