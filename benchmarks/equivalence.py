@@ -22,11 +22,12 @@ from typing import Any
 from safetensors.torch import load_file
 
 import simulacra
+from simulacra.evaluation.settings import settings_for
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 STEPS = "30"
 COMMON: dict[str, Any] = {"duration": STEPS, "device": "cpu", "threads": 1, "snapshots": 1, "log_every": 10}
-EVALUATION: dict[str, Any] = {"samples": 200, "particles": 3, "seed": 0}
+EVALUATION: dict[str, Any] = {"samples": 200, "particles": 3, "seed": 0, "flow_images": 8}
 LABELLED = ("diffusion", "flow")  # families that are evaluated with classes, and with their own likelihoods
 
 
@@ -66,8 +67,8 @@ def evaluate_family(family: str, out: Path) -> dict[str, Any]:
     if family == "dcgan":
         settings |= {"conditional": True}
     trained = simulacra.train(family, out=out, **settings)
-    extra = {"flow_images": 8} if family in LABELLED else {}
-    result = trained.evaluate(**EVALUATION, **extra)
+    applicable = settings_for(trained.model)
+    result = trained.evaluate(**{name: value for name, value in EVALUATION.items() if name in applicable})
     return {
         name: {key: item.get(key) for key in ("value", "standard_error", "interval", "n")}
         for name, item in result["metrics"].items()

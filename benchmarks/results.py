@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.results_page import follows, results
 
 from simulacra.core.errors import SimulacraError
+from simulacra.evaluation.settings import evaluate_config, evaluation_settings
 from simulacra.interfaces.arguments import Parser, add_settings, given
 from simulacra.interfaces.console import Console
-from simulacra.metrics.settings import EvaluateConfig
 from simulacra.runs.opened import open_run
 from simulacra.runs.run import Run
 from simulacra.runs.settings import read_recipe
@@ -59,13 +59,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
     parsed, others = parser.parse_known_args()
     evaluation = Parser(prog="results.py")
-    add_settings(evaluation, "the evaluation", EvaluateConfig)
+    add_settings(evaluation, "the evaluation", evaluate_config())
     try:
         for recipe in sorted(parsed.recipes.glob("*.toml")):
             for seed in seeds(recipe):
                 trained(recipe, seed, parsed.runs / f"{recipe.stem}-{seed}")
         runs = sorted(path.parent for path in parsed.runs.glob("*/config.toml"))
-        settings = EvaluateConfig.of(given(evaluation.parse(others), EvaluateConfig))
+        settings = evaluation_settings(given(evaluation.parse(others), evaluate_config()))
         console = Console()
         results([open_run(run, progress=console) for run in runs], parsed.out, parsed.recipes, settings, console)
     except SimulacraError as error:

@@ -22,12 +22,12 @@ from simulacra.core.progress import Progress
 from simulacra.data.sources import located
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.evaluate import evaluate
-from simulacra.evaluation.protocols import protocols
+from simulacra.evaluation.metric_table import protocol_lines
 from simulacra.images.files import save_png
 from simulacra.images.grid import GAP, are_points, enlargement, grid_of_rows, image_grid, overview_count
-from simulacra.metrics.catalogue import entry
+from simulacra.metrics import quantity
 from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.metrics.settings import SharedSettings
 from simulacra.reports.run_page import duration
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.runs.test_images import choose_images
@@ -57,7 +57,7 @@ _WIDE, _ACROSS = 1040, 16  # pixels, and images, in a row of a picture
 _ROUNDING = 1e-9  # of a number: a smaller spread is that of sums in another order
 
 
-def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: EvaluateConfig, progress: Progress) -> list[Row]:
+def results(runs: Sequence["OpenedRun"], page: Path, recipes: Path, settings: SharedSettings, progress: Progress) -> list[Row]:
     """Evaluate runs, write their rows into the page and into the JSON file beside it, and return all rows of the page.
 
     Runs whose settings differ in nothing but the seed, and in where they were computed, are one row; its name is that of the
@@ -209,7 +209,7 @@ def _block(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     shown = [name for name in COLUMNS if any(name in held["metrics"] for held in rows)]
-    titles = ["recipe", "data", "seeds", *(entry(name).title + _ARROWS[entry(name).better] for name in shown)]
+    titles = ["recipe", "data", "seeds", *(quantity(name).title + _ARROWS[quantity(name).better] for name in shown)]
     titles += ["training", "parameters", "hardware"]
     lines = [_cells(titles), _cells(["---"] * len(titles))]
     for held in rows:
@@ -265,7 +265,7 @@ def _section(held: Row) -> str:
 def _protocols(held: Row) -> str:
     """Return how the numbers of a row in the table were measured, those alike together."""
     shown = {name: held["metrics"][name] for name in COLUMNS if name in held["metrics"]}
-    lines = protocols(shown, lambda name: entry(name).title.partition(",")[0])
+    lines = protocol_lines(shown, lambda name: quantity(name).title.partition(",")[0])
     data = f"On {held['data']['n']:,} {held['data']['split']} images of {held['data']['name']}."
     return "\n".join([data, "", *(f"- {line}" for line in lines)])
 

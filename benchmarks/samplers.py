@@ -5,7 +5,7 @@
 A PLAN is sampler:steps or sampler:steps:guidance, such as dpmpp-2m:20:1.3; without a guidance it is 1, the model as it was
 learned. All plans start from the same noise, and a conditional model is asked for all classes equally. Measured are the Fréchet
 distance to the images of a split in the features of the toolkit's own extractor, with its standard error, the share of images
-that are told as the class asked for, and the time. The first row is as many training images instead, below which no sampler
+that are assigned to the requested class, and the time. The first row is as many training images instead, below which no sampler
 can be expected. Choose on `--split validation`.
 """
 
@@ -20,7 +20,7 @@ from simulacra.core.capabilities import SamplesIteratively, require
 from simulacra.core.progress import SILENT
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.frechet_distance import frechet_distance
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.moments import BlockedMoments, blocked_moments
 from simulacra.runs.opened import OpenedRun
 
@@ -41,7 +41,7 @@ def main() -> None:
     whole = subjects[0]
     reference = blocked_moments(whole.real(getattr(trained.dataset, parsed.split)).features)
     floor = distance(whole.real(trained.dataset.train).features[: parsed.images], reference)
-    print("| sampler | steps | guidance | evaluations | Fréchet distance | told as the class asked for | time an image |")
+    print("| sampler | steps | guidance | evaluations | Fréchet distance | label agreement | time an image |")
     print("|---|---|---|---|---|---|---|")
     print(f"| training images | | | | {floor} | | |")
     for one in subjects:
@@ -50,7 +50,7 @@ def main() -> None:
 
 def context(trained: OpenedRun, words: str, images: int) -> EvaluationContext:
     sampler, steps, guidance = [*words.split(":"), "1"][:3]
-    settings = EvaluateConfig(samples=images, sampler=sampler, steps=int(steps), guidance_scale=float(guidance))
+    settings = SharedSettings(samples=images, sampler=sampler, steps=int(steps), guidance_scale=float(guidance))
     return EvaluationContext(trained, settings, SILENT)
 
 
@@ -64,7 +64,7 @@ def row(one: EvaluationContext, reference: BlockedMoments) -> str:
     told = f"{(one.extractor.predictions(images) == asked).double().mean().item():.2%}" if one.classes else ""
     with SILENT.task("", None, "") as meter:
         found = distance(one.extractor.embed(images, meter).features, reference)
-    evaluations = require(one.trained.model, SamplesIteratively, "a choice of sampler").evaluations(plan)
+    evaluations = require(one.model, SamplesIteratively, "a choice of sampler").evaluations(plan)
     return f"| {plan.sampler} | {plan.steps} | {plan.guidance_scale} | {evaluations} | {found} | {told} | {1000 * each:,.0f} ms |"
 
 

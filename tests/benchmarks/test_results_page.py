@@ -17,10 +17,10 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT
 from simulacra.evaluation.evaluate import evaluate
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.evaluation.settings import evaluation_settings
 from simulacra.runs.opened import open_run
 
-QUICK = EvaluateConfig(samples=0, particles=2)
+QUICK = evaluation_settings({"samples": 0, "particles": 2})
 SETTINGS: dict[str, Any] = {
     "duration": "1ep", "batch": 64, "snapshots": 1, "threads": 1, "network": "dense", "latent_dim": 3, "hidden": (16,),
 }  # fmt: skip
@@ -106,7 +106,7 @@ def test_a_run_that_is_not_finished_is_refused(seeds, recipes, tmp_path):
 
 def test_numbers_of_validation_images_are_refused(seeds, recipes, page):
     with pytest.raises(UsageError, match="results are of test images, and --split is validation"):
-        results(seeds, page, recipes, EvaluateConfig(split="validation"), SILENT)
+        results(seeds, page, recipes, evaluation_settings({"split": "validation"}), SILENT)
     assert not page.exists()
 
 
@@ -169,7 +169,7 @@ def test_translations_stand_in_a_table_of_their_own(seeds, page, recipes):
     write_json(page.with_suffix(".json"), [held, {**held, "name": "translator", "metrics": errors}])
     made(seeds[:1], page, recipes)
     heads = [line for line in page.read_text().splitlines() if line.startswith("| recipe")]
-    assert ["from a to b and back" in head for head in heads] == [False, True]
+    assert ["cycle a to b to a" in head for head in heads] == [False, True]
 
 
 def test_making_the_page_again_changes_no_byte(seeds, page, recipes):

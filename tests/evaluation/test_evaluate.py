@@ -1,4 +1,4 @@
-"""Evaluation from end to end, with models whose fault is known: collapsed, memorizing, and sane; and results that are kept."""
+"""Evaluation from end to end, with models of a known defect (collapse, memorization) and without; and cached results."""
 
 import json
 import shutil
@@ -14,21 +14,21 @@ from torch import Tensor, nn
 import simulacra
 from simulacra.core.capabilities import Samples
 from simulacra.core.condition import UNCONDITIONAL, Condition
-from simulacra.core.progress import SILENT
+from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
+from simulacra.evaluation import evaluate as evaluation
 from simulacra.evaluation.metric_table import newest
+from simulacra.evaluation.sections import evaluation_sections
+from simulacra.evaluation.settings import evaluation_settings, require_applicable_to_one, selected, settings_for
 from simulacra.features.extractor import Embedding
 from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
 from simulacra.images.section import ReportSection
-from simulacra.interfaces.api import Model
 from simulacra.interfaces.cli import main
+from simulacra.metrics.class_histogram import images_by_class
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.image_positions import by_class
-from simulacra.metrics.measures import measures
-from simulacra.metrics.settings import EvaluateConfig
-from simulacra.reports.evaluation_images import evaluation_sections
-from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun, open_run
 
 TINY = {"duration": "80", "batch": 64, "threads": 1, "precision": "float32", "device": "cpu"}
 SAMPLES = 600
@@ -36,9 +36,9 @@ NAMES = {"frechet_distance", "kernel_distance", "precision", "diversity", "neare
 
 
 class Player(nn.Module, Samples):
-    """A model that plays back images: which one, the noise decides. Its family is that of the run that it is put into."""
+    """A model that returns given images, chosen by the noise. It replaces the model of a run."""
 
-    summary, paper = "plays back images", "tests"
+    summary, paper = "returns given images", "tests"
     noise_shape = (4,)
 
     def __init__(self, images: Tensor, shake: float = 0.0) -> None:
@@ -47,7 +47,7 @@ class Player(nn.Module, Samples):
         self.shake = shake
 
     def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images with a little of the noise on them, if the model shakes."""
+        """Return images, with added noise of the scale `shake`."""
         positions = (noise[:, 0].double() * 1e6).long() % len(cast(Tensor, self.images))
         chosen = cast(Tensor, self.images)[positions]
         return (chosen + self.shake * noise[:, 1].reshape(-1, 1, 1, 1)).clamp(0, 1)
@@ -65,55 +65,57 @@ def digits(cache) -> Dataset:
 
 @pytest.fixture
 def played(trained_vae, digits, tmp_path):
-    """Return how to make a trained model that plays back images."""
+    """Return a function from images to a run whose model returns these images."""
 
-    def make(images: Tensor, shake: float = 0.0) -> Model:
+    def make(images: Tensor, shake: float = 0.0) -> OpenedRun:
         model = copied(trained_vae, digits, tmp_path)
-        model.opened.model = cast(Any, Player(images, shake))
+        model.model = cast(Any, Player(images, shake))
         return model
 
     return make
 
 
-def copied(trained: Model, data: Dataset, folder) -> Model:
+def copied(trained: OpenedRun, data: Dataset, folder) -> OpenedRun:
     shutil.copytree(trained.run.path, folder / "run", ignore=shutil.ignore_patterns("evaluation"))
-    return simulacra.open(folder / "run", dataset=data)
+    return open_run(folder / "run", dataset=data)
 
 
-def sections(model: Model, problem: str = "") -> dict[str, ReportSection]:
-    """Return the sections of the newest evaluation by their titles."""
-    return {section.title: section for section in evaluation_sections(model.opened, newest(model.run), problem)}
-
-
-def told(warnings):
+def kinds(warnings):
     return {sentence.partition(":")[0] for sentence in warnings}
+
+
+def evaluate(model: OpenedRun, progress: Progress = SILENT, **settings: Any) -> dict[str, Any]:
+    """Evaluate with those of the settings that apply to the model."""
+    applicable = settings_for(model.model)
+    chosen = {name: value for name, value in settings.items() if name in applicable}
+    return evaluation.evaluate(model, evaluation_settings(chosen), progress)
 
 
 # --- controls
 
 
 def test_a_model_that_makes_nearly_the_same_image_is_flagged_as_collapsed(played, digits):
-    result = played(digits.validation.head(1).images, shake=0.02).evaluate(samples=SAMPLES)
-    assert "mode collapse" in told(result["warnings"])
+    result = evaluate(played(digits.validation.head(1).images, shake=0.02), samples=SAMPLES)
+    assert "mode collapse" in kinds(result["warnings"])
     assert result["metrics"]["diversity"]["value"] < 0.2
     assert result["metrics"]["modes_covered"]["value"] <= 2
 
 
 def test_a_model_that_returns_training_images_is_flagged_as_memorizing(played, digits):
-    result = played(digits.train.head(300).images).evaluate(samples=SAMPLES)
-    assert told(result["warnings"]) == {"memorization"}
+    result = evaluate(played(digits.train.head(300).images), samples=SAMPLES)
+    assert kinds(result["warnings"]) == {"memorization"}
     assert result["metrics"]["nearest_train_ratio"]["value"] < 0.01
 
 
 def test_a_few_copies_among_many_new_images_are_flagged_too(played, digits):
     new, old = digits.validation.head(450).images, digits.train.head(50).images
-    result = played(torch.cat([new, old])).evaluate(samples=SAMPLES)
-    assert told(result["warnings"]) == {"memorization"}
+    result = evaluate(played(torch.cat([new, old])), samples=SAMPLES)
+    assert kinds(result["warnings"]) == {"memorization"}
     assert result["metrics"]["nearest_train_ratio"]["value"] > 0.5
 
 
-def test_a_model_that_makes_new_images_of_the_same_law_is_not_flagged(played, digits):
-    found = played(digits.validation.head(10**9).images).evaluate(samples=SAMPLES)
+def test_new_images_of_the_same_distribution_give_no_warning(played, digits):
+    found = evaluate(played(digits.validation.head(10**9).images), samples=SAMPLES)
     assert found["warnings"] == []
     metrics = found["metrics"]
     assert metrics["frechet_distance"]["value"] < 3 * metrics["frechet_floor"]["value"]
@@ -121,101 +123,93 @@ def test_a_model_that_makes_new_images_of_the_same_law_is_not_flagged(played, di
     assert metrics["modes_covered"]["value"] == 10
 
 
-# --- the pictures that belong to the numbers
+# --- the report sections of metrics
 
 
-def test_the_report_puts_the_very_image_under_each_copy(played, digits):
+def section_of(model: OpenedRun, title: str, problem: str = "") -> ReportSection:
+    (found,) = (item for item in evaluation_sections(model, newest(model.run), problem) if item.title == title)
+    return found
+
+
+def test_the_report_has_the_copied_image_below_each_copy(played, digits):
     model = played(torch.cat([digits.validation.head(450).images, digits.train.head(50).images]))
-    model.evaluate(samples=SAMPLES)
+    evaluate(model, samples=SAMPLES)
     evaluation = newest(model.run)
     assert evaluation is not None
-    found = evaluation.pictures["suspects"]
-    images = model.sample(SAMPLES)
+    found = evaluation.artifacts["memorization"]
+    images = torch.cat(list(EvaluationContext(model, evaluation_settings({"samples": SAMPLES}), SILENT).images()))
     for number, row in zip(found["generated"], found["train"], strict=True):
         assert torch.equal(images[number], digits.train[row : row + 1].head(1).images[0])
-    section = sections(model)["Nearest neighbours"]
-    assert len(section.rows) == 2
-    assert "0.00 to 0.00" in section.text[0]
-    for (figure,) in section.rows:
+    assert max(found["ratios"]) == pytest.approx(0, abs=1e-3)
+    shown = section_of(model, "Nearest neighbours")
+    assert len(shown.rows) == 2
+    for (figure,) in shown.rows:
         pixels = np.asarray(figure.image)
         side = (len(pixels) - GAP) // 2
         assert np.array_equal(pixels[:side], pixels[-side:])
 
 
-def test_images_of_a_class_are_those_in_which_the_classifier_sees_it(played, digits):
+def test_images_of_a_class_are_those_that_the_classifier_assigns_to_it(played, digits):
     labels = digits.validation.labels
     assert labels is not None
     model = played(digits.validation[labels == 3].head(10**9).images)
-    model.evaluate(samples=SAMPLES)
-    classes = sections(model)["Images by class"].rows
-    assert [generated.label.split(":")[0] for generated, _ in classes] == list(digits.spec.classes)
-    shares = [float(generated.label.split()[1]) for generated, _ in classes]
-    assert shares.index(max(shares)) == 3
-    assert any(generated.image is None for generated, _ in classes)
-    assert all(real.image is not None for _, real in classes)
+    evaluate(model, samples=SAMPLES)
+    evaluation = newest(model.run)
+    assert evaluation is not None
+    found = evaluation.artifacts["class_histogram"]
+    generated, real = zip(*found["shares"], strict=True)
+    assert found["names"] == list(digits.spec.classes)
+    assert max(range(10), key=generated.__getitem__) == 3
+    assert sum(real) == pytest.approx(1)
+    shown = section_of(model, "Images by class")
+    assert len(shown.rows) == 10
+    assert {len(row) for row in shown.rows} == {1, 2}  # classes without generated images have test images only
 
 
 def test_positions_of_a_class_are_its_first_images_in_order():
-    seen, real = torch.tensor([1, 0, 1, 1]), torch.tensor([0, 0, 1, 0])
-    found = by_class(seen, real, ("a", "b", "c"))
+    predicted, real = torch.tensor([1, 0, 1, 1]), torch.tensor([0, 0, 1, 0])
+    found = images_by_class(predicted, real, ("a", "b", "c"))
     assert found["generated"] == [[1], [0, 2, 3], []]
     assert found["real"] == [[0, 1, 3], [2], []]
     assert found["shares"] == [[0.25, 0.75], [0.75, 0.25], [0.0, 0.0]]
-    assert by_class(seen, real, tuple("abcdefghijklmn"))["of"] == 14
-    assert len(by_class(seen, real, tuple("abcdefghijklmn"))["names"]) == 10
+    assert images_by_class(predicted, real, tuple("abcdefghijklmn"))["of"] == 14
+    assert len(images_by_class(predicted, real, tuple("abcdefghijklmn"))["names"]) == 10
 
 
 @pytest.mark.parametrize(
-    ("prepare", "reason"),
-    [
-        (lambda model: None, "not evaluated yet"),
-        (lambda model: model.evaluate(samples=0, particles=2), "--samples 0 leaves it out"),
-        (lambda model: model.evaluate(samples=50, particles=2), "at least 100 are needed"),
-    ],
+    ("settings", "reason"),
+    [(None, "not evaluated"), ({"samples": 0}, "--samples 0"), ({"samples": 50}, "at least 100"), ({"metrics": "elbo"}, "")],
 )
-def test_pictures_that_are_absent_say_why(trained_vae, digits, tmp_path, prepare, reason):
+def test_sections_without_figures_have_a_reason(trained_vae, digits, tmp_path, settings, reason):
     model = copied(trained_vae, digits, tmp_path)
-    prepare(model)
-    assert reason in sections(model)["Nearest neighbours"].missing
-    page = model.report().read_text()
-    assert page.count("Not available: ") == (1 if "100" in reason else 2)
+    if settings:
+        evaluate(model, particles=2, **settings)
+    found = section_of(model, "Nearest neighbours")
+    assert not found.rows
+    assert found.missing
+    assert reason in found.missing
 
 
-def test_an_evaluation_of_other_weights_is_not_drawn_with_these(played, digits):
+def test_an_evaluation_of_other_weights_or_without_data_has_no_figures(played, digits):
     model = played(digits.train.head(300).images)
-    model.evaluate(samples=SAMPLES)
-    other = simulacra.open(model.run.path, dataset=digits)
-    assert "of an earlier checkpoint" in sections(other)["Nearest neighbours"].missing
-    assert "the disk is gone" in sections(model, "the disk is gone")["Images by class"].missing
+    evaluate(model, samples=SAMPLES)
+    other = open_run(model.run.path, dataset=digits)
+    assert "earlier checkpoint" in section_of(other, "Nearest neighbours").missing
+    assert "the disk is gone" in section_of(model, "Images by class", "the disk is gone").missing
 
 
-def test_the_page_of_an_evaluated_run_shows_warnings_floors_neighbours_and_classes(trained_vae, digits, tmp_path):
-    model = copied(trained_vae, digits, tmp_path)
-    result = model.evaluate(samples=SAMPLES, particles=2)
-    assert result["warnings"]
-    page = model.report().read_text()
-    assert len(page) < 3e6
-    assert page.index('<p class="warning">') < page.index('<section id="metrics">')
-    assert page.count('<p class="warning">') == len(result["warnings"])
-    floor = result["metrics"]["precision"]["protocol"]["real_against_real"]
-    assert f'<td class="soft">{floor:.3g}</td>' in page
-    assert page.count('each above the nearest training image"') == 2
-    assert page.count('alt="Test images of ') == 10
-    assert "Not available" not in page
+# --- cached results
 
 
-# --- results that are kept
-
-
-class Told:
-    """A Progress that remembers what it was told."""
+class Messages:
+    """A Progress that records its messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.task = SILENT.task
 
     def message(self, message: str) -> None:
-        """Remember a line."""
+        """Record a line."""
         self.lines.append(message)
 
 
@@ -226,65 +220,64 @@ def model(trained_vae, digits, tmp_path):
 
 @pytest.fixture
 def taken(monkeypatch):
-    """Return the names of the measures that are taken, as they are."""
+    """Return a list to which the name of each metric is added when it is measured."""
     names: list[str] = []
 
-    def noted(measure):
-        def take(context):
-            names.append(measure.name)
-            return measure.take(context)
+    def recorded(metric):
+        def measure(context):
+            names.append(metric.name)
+            return metric.measure(context)
 
-        return replace(measure, take=take)
+        return replace(metric, measure=measure)
 
-    monkeypatch.setattr(
-        "simulacra.evaluation.evaluate.measures", lambda data: tuple(noted(measure) for measure in measures(data))
-    )
+    monkeypatch.setattr(evaluation, "selected", lambda settings: tuple(recorded(metric) for metric in selected(settings)))
     return names
 
 
 QUICK = {"samples": 150, "particles": 2}
-ALL = ["reconstruction", "latents", "bounds", "fidelity", "likelihood"]
+FIDELITY = ["frechet_distance", "kernel_distance", "precision_recall", "diversity", "class_histogram", "memorization"]
+ALL = ["reconstruction", "active_units", "elbo", "knn_accuracy", "probe_accuracy", *FIDELITY, "nll"]
 
 
-def test_a_second_evaluation_measures_nothing_again_and_says_so(model, taken):
-    progress = Told()
-    first = model.evaluate(**QUICK)
+def test_a_second_evaluation_uses_cached_results(model, taken):
+    progress = Messages()
+    first = evaluate(model, **QUICK)
     assert taken == ALL
     taken.clear()
-    second = model.evaluate(progress, **QUICK)
+    second = evaluate(model, progress, **QUICK)
     assert taken == []
-    assert progress.lines == [f"measured before, and taken from there: {', '.join(ALL)}"]
+    assert progress.lines == [f"cached: {', '.join(ALL)}"]
     assert {**first, "evaluated": ""} == {**second, "evaluated": ""}
 
 
 @pytest.mark.parametrize(
     ("changed", "again"),
     [
-        ({"particles": 3}, ["likelihood"]),
-        ({"samples": 160}, ["fidelity"]),
+        ({"particles": 3}, ["nll"]),
+        ({"samples": 160}, FIDELITY),
         ({"extractor": "none"}, []),
-        ({"seed": 1}, ["bounds", "fidelity", "likelihood"]),
+        ({"seed": 1}, ["elbo", *FIDELITY, "nll"]),
     ],
 )
 def test_a_changed_setting_measures_only_what_depends_on_it(model, taken, changed, again):
-    model.evaluate(**QUICK)
+    evaluate(model, **QUICK)
     taken.clear()
-    progress = Told()
-    model.evaluate(progress, **{**QUICK, **changed})
+    progress = Messages()
+    evaluate(model, progress, **{**QUICK, **changed})
     assert taken == again
     assert len([line for line in progress.lines if line.startswith("to measure: ")]) == bool(again)
 
 
 def test_validation_images_are_measured_like_test_images_and_apart_from_them(model, taken):
-    of_test = model.evaluate(**QUICK)
+    of_test = evaluate(model, **QUICK)
     taken.clear()
-    found = model.evaluate(split="validation", **QUICK)
+    found = evaluate(model, split="validation", **QUICK)
     assert taken == ALL
     held_out = model.dataset.validation
     assert (found["data"]["split"], found["data"]["n"]) == ("validation", len(held_out))
     assert found["metrics"]["mse"]["n"] == len(held_out) != of_test["metrics"]["mse"]["n"]
     images = held_out.batch(np.arange(len(held_out))).images
-    error = (model.reconstruct(images) - images).square().mean().item()
+    error = (model.apply(model.model.reconstruct, images) - images).square().mean().item()
     assert found["metrics"]["mse"]["value"] == pytest.approx(error, rel=1e-5)
     protocol = found["metrics"]["frechet_distance"]["protocol"]
     assert (protocol["reference"], protocol["reference_n"]) == ("validation", len(held_out))
@@ -294,12 +287,12 @@ def test_validation_images_are_measured_like_test_images_and_apart_from_them(mod
 
 
 def test_other_weights_are_measured_anew(model, taken):
-    model.evaluate(**QUICK)
+    evaluate(model, **QUICK)
     taken.clear()
     with torch.no_grad():
         next(model.model.parameters()).add_(1e-3)
-    del model.opened.digest
-    model.evaluate(**QUICK)
+    del model.digest
+    evaluate(model, **QUICK)
     assert taken == ALL
 
 
@@ -313,42 +306,74 @@ def test_other_weights_are_measured_anew(model, taken):
         lambda text: text.replace('"n": 2', '"n": 3'),
     ],
 )
-def test_a_damaged_result_is_measured_anew_and_not_announced_as_there(model, taken, damage):
-    first = model.evaluate(**QUICK)
-    (file,) = (model.run.evaluations / "measures").glob("reconstruction-*.json")
+def test_a_damaged_result_is_measured_again(model, taken, damage):
+    first = evaluate(model, **QUICK)
+    (file,) = (model.run.evaluations / "metrics").glob("reconstruction-*.json")
     assert damage(file.read_text()) != file.read_text()
     file.write_text(damage(file.read_text()))
     taken.clear()
-    progress = Told()
-    assert model.evaluate(progress, **QUICK)["metrics"] == first["metrics"]
+    progress = Messages()
+    assert evaluate(model, progress, **QUICK)["metrics"] == first["metrics"]
     assert taken == ["reconstruction"]
     assert "reconstruction" not in progress.lines[0]
     assert progress.lines[1].startswith("to measure: reconstruction (")
 
 
-def test_too_few_samples_are_refused_number_by_number_and_the_rest_is_measured(capsys, model, monkeypatch):
+def test_too_few_samples_are_an_error_of_each_number_and_the_rest_is_measured(capsys, model, monkeypatch):
     monkeypatch.setattr(OpenedRun, "dataset", model.dataset, raising=False)
     assert main(["evaluate", str(model.run.path), "--samples", "50", "--particles", "2", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     missing = content["not_applicable"]
-    assert "frechet_distance of 50 generated images: at least 129 are needed" in missing["frechet_distance"]
+    assert "129" in missing["frechet_distance"]
     for name in ("kernel_distance", "precision", "nearest_train_ratio", "modes_covered", "class_kl"):
-        assert "at least 100 are needed" in missing[name]
+        assert "100" in missing[name]
     assert "diversity" in content["metrics"]
     assert "nll_nats" in content["metrics"]
     assert not NAMES - {"diversity"} & set(content["metrics"])
 
 
-def test_features_of_one_size_are_not_taken_for_those_of_another(digits):
+def test_features_of_different_image_sizes_are_cached_separately(digits):
     trained = [
-        cast(Any, SimpleNamespace(dataset=data)) for data in (digits, simulacra.load_data("digits", size=12, validation=0.4))
+        cast(Any, SimpleNamespace(dataset=data, model=None))
+        for data in (digits, simulacra.load_data("digits", size=12, validation=0.4))
     ]
-    subjects = [EvaluationContext(item, EvaluateConfig(), SILENT) for item in trained]
-    subjects[1].extractor = subjects[0].extractor = loaded(digits)
-    found = [context.real(context.split) for context in subjects]
+    contexts = [EvaluationContext(item, evaluation_settings({}), SILENT) for item in trained]
+    contexts[1].extractor = contexts[0].extractor = loaded(digits)
+    found = [context.real(context.split) for context in contexts]
     assert all(isinstance(item, Embedding) for item in found)
     assert not torch.equal(found[0].features, found[1].features)
 
 
 def loaded(data):
-    return EvaluationContext(cast(Any, SimpleNamespace(dataset=data, spec=data.spec)), EvaluateConfig(), SILENT).extractor
+    return EvaluationContext(
+        cast(Any, SimpleNamespace(dataset=data, spec=data.spec, model=None)), evaluation_settings({}), SILENT
+    ).extractor
+
+
+# --- settings
+
+
+def test_settings_that_do_not_apply_to_a_model_are_an_error_that_names_the_flag(trained_vae, trained_autoencoder, capsys):
+    for name, value in {"sampler": "ddim", "steps": 3, "guidance_scale": 2.0, "flow_images": 4, "cas": True}.items():
+        with pytest.raises(NotApplicable, match=f"--{name.replace('_', '-')} "):
+            trained_vae.evaluate(**{name: value})
+    assert main(["evaluate", str(trained_autoencoder.run.path), "--particles", "3"]) == 2
+    assert "--particles" in capsys.readouterr().err
+    assert "particles" in settings_for(trained_vae.model)
+    assert not {"sampler", "flow_images"} & {*settings_for(trained_vae.model)}
+    assert settings_for(trained_autoencoder.model) == ("split", "metrics", "seed")
+
+
+def test_a_setting_of_a_comparison_has_to_apply_to_one_of_the_models(trained_vae, trained_autoencoder):
+    models = [trained_vae.model, trained_autoencoder.model]
+    require_applicable_to_one(evaluation_settings({"particles": 3, "samples": 0}), models)
+    with pytest.raises(NotApplicable, match="--sampler "):
+        require_applicable_to_one(evaluation_settings({"sampler": "ddim"}), models)
+
+
+def test_only_the_metrics_that_the_settings_name_are_measured(model, taken):
+    found = evaluate(model, metrics="elbo, reconstruction")
+    assert taken == ["reconstruction", "elbo"]
+    assert found["not_applicable"] == {"ssim": found["not_applicable"]["ssim"]}
+    with pytest.raises(UsageError, match="reconstruction"):
+        evaluate(model, metrics="reconstructoin")

@@ -112,7 +112,7 @@ def test_features_of_an_image_do_not_depend_on_the_others(kind):
     together = extractor.features(images)
     alone = torch.cat([extractor.features(image[None]) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-    assert extractor.network.training  # looking leaves the mode as it was
+    assert extractor.network.training  # the mode is restored
 
 
 def test_others_can_learn_from_features_and_the_extractor_does_not():
@@ -143,7 +143,7 @@ def test_images_of_another_kind_are_refused(images):
 
 
 def test_an_extractor_without_classes_refuses_to_predict(inception):
-    with pytest.raises(UsageError, match="does not tell classes"):
+    with pytest.raises(UsageError, match="no classifier"):
         Extractor("inception", inception, "0", (), {}).predictions(torch.zeros(1, 3, 8, 8))
 
 

@@ -275,7 +275,7 @@ def test_evaluate_gives_every_number_with_its_error_count_and_protocol(capsys, t
 
 def test_evaluating_twice_gives_the_same_numbers(trained_vae):
     first = trained_vae.evaluate(particles=3, samples=0)["metrics"]
-    shutil.rmtree(trained_vae.run.evaluations / "measures")
+    shutil.rmtree(trained_vae.run.evaluations / "metrics")
     assert trained_vae.evaluate(particles=3, samples=0)["metrics"] == first
 
 

@@ -13,6 +13,7 @@ import torch
 
 from simulacra.engine import hardware, machine
 from simulacra.engine import speed as speeds
+from simulacra.engine.compilation import find_compiler
 from simulacra.engine.machine import Machine
 from simulacra.interfaces import doctor
 from simulacra.interfaces.cli import main
@@ -131,13 +132,13 @@ def test_the_number_of_threads_has_a_reason(environment, why):
 
 def test_the_compiler_is_the_one_that_is_named_or_else_the_first_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor.find_compiler({}) is None
+    assert find_compiler({}) is None
     for name in ("c++", "mine"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
-    assert doctor.find_compiler({}) == str(tmp_path / "c++")
-    assert doctor.find_compiler({"CXX": "mine"}) == str(tmp_path / "mine")
-    assert doctor.find_compiler({"CXX": "gone"}) is None
+    assert find_compiler({}) == str(tmp_path / "c++")
+    assert find_compiler({"CXX": "mine"}) == str(tmp_path / "mine")
+    assert find_compiler({"CXX": "gone"}) is None
 
 
 def test_an_acceleration_that_is_off_has_a_reason(monkeypatch):

@@ -1,4 +1,4 @@
-"""Classes of generated images: how many are reached, how evenly, and whether they are those asked for."""
+"""Class histograms of generated images, and label agreement."""
 
 import math
 
@@ -14,17 +14,17 @@ from simulacra.metrics.label_agreement import label_agreement
 
 
 def labels(*counts: int) -> torch.Tensor:
-    """Return labels with so many of each class."""
+    """Return labels with these numbers of each class."""
     return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
 
 
 def test_kl_of_two_coins_is_the_formula() -> None:
     found = class_kl(labels(30, 70), labels(50, 50), 2)
     assert found.value == pytest.approx(0.3 * math.log(0.3 / 0.5) + 0.7 * math.log(0.7 / 0.5))
-    assert found.protocol["same_law"] == pytest.approx(0.5 * (1 / 100 + 1 / 100))
+    assert found.protocol["expected_for_equal_distributions"] == pytest.approx(0.5 * (1 / 100 + 1 / 100))
 
 
-def test_a_class_that_is_never_drawn_costs_a_finite_number_and_a_collapse_the_logarithm_of_the_classes() -> None:
+def test_kl_is_finite_for_a_missing_class_and_the_logarithm_of_the_classes_for_a_collapse() -> None:
     assert class_kl(labels(*[100] * 9, 0), labels(*[100] * 10), 10).value == pytest.approx(math.log(10 / 9))
     assert class_kl(labels(1000, *[0] * 9), labels(*[100] * 10), 10).value == pytest.approx(math.log(10))
 
@@ -47,33 +47,33 @@ def test_a_mode_is_covered_from_a_tenth_of_its_real_share_on() -> None:
 
 
 def test_too_few_images_are_refused_or_flagged_and_classes_without_real_images_named() -> None:
-    with pytest.raises(UsageError, match="class_kl of 99 generated images: at least 100 are needed"):
+    with pytest.raises(UsageError, match=r"99 .* 100"):
         class_kl(torch.zeros(99, dtype=torch.long), labels(*[50] * 10), 10)
-    with pytest.raises(DataError, match="class 1 has no real image"):
+    with pytest.raises(DataError, match="class 1 "):
         class_kl(labels(50, 50, 50), labels(50, 0, 50), 3)
-    with pytest.raises(DataError, match="labels run from 0 to 3, and there are 3 classes"):
+    with pytest.raises(DataError, match="from 0 to 3"):
         class_kl(labels(50, 50, 50, 1), labels(50, 50, 50), 3)
-    assert "too large by about" in class_kl(labels(50, 50), labels(50, 50), 2).protocol["few_samples"]
+    assert "few_samples" in class_kl(labels(50, 50), labels(50, 50), 2).protocol
     assert "few_samples" not in class_kl(labels(500, 500), labels(500, 500), 2).protocol
 
 
 def test_agreement_is_the_share_of_equal_classes_with_an_interval_that_is_never_a_point() -> None:
-    asked = labels(50, 50)
-    seen = asked.clone()
-    seen[:5] = 1
-    found = label_agreement(asked, seen, 2)
+    requested = labels(50, 50)
+    predicted = requested.clone()
+    predicted[:5] = 1
+    found = label_agreement(requested, predicted, 2)
     assert found.value == pytest.approx(0.95)
     assert found.protocol["lowest_class"] == pytest.approx(0.9)
-    perfect = label_agreement(asked.numpy(), asked.numpy().astype(np.int32), 2)
+    perfect = label_agreement(requested.numpy(), requested.numpy().astype(np.int32), 2)
     assert perfect.value == 1
     low, high = perfect.table()["interval"]
     assert (low, high) == (pytest.approx(0.963, abs=1e-3), 1.0)
 
 
-def test_agreement_refuses_what_does_not_fit() -> None:
-    with pytest.raises(UsageError, match="3 classes were asked for and 2 predicted"):
+def test_label_agreement_refuses_invalid_labels() -> None:
+    with pytest.raises(UsageError, match=r"3 .* 2 "):
         label_agreement(torch.zeros(3, dtype=torch.long), torch.zeros(2, dtype=torch.long), 2)
-    with pytest.raises(UsageError, match="0 generated images: at least 1 are needed"):
+    with pytest.raises(UsageError, match="0 generated images"):
         label_agreement(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), 2)
-    with pytest.raises(DataError, match="labels are integers"):
+    with pytest.raises(DataError, match="float"):
         label_agreement(torch.zeros(3), torch.zeros(3), 2)

@@ -118,9 +118,9 @@ def test_few_samples_are_flagged_with_what_they_add_and_too_few_refused(meter: C
     few = frechet_distance(blocked_moments(draws(300, 40)), blocked_moments(draws(300, 40, 1)), meter)
     assert few.protocol["few_samples"].startswith("300 of 400: too large by about")
     for count, dimensions, needed in ((99, 2, 100), (200, 300, 301)):
-        with pytest.raises(UsageError, match=f"{count} generated images: at least {needed} are needed. Take more"):
+        with pytest.raises(UsageError, match=f"{count} .* {needed} "):
             frechet_distance(blocked_moments(draws(count, dimensions)), blocked_moments(draws(500, dimensions)), meter)
-    with pytest.raises(UsageError, match="same extractor"):
+    with pytest.raises(UsageError, match="dimensions"):
         frechet_distance(blocked_moments(draws(200, 3)), blocked_moments(draws(200, 4)), meter)
 
 
@@ -138,5 +138,5 @@ def test_the_floor_takes_as_many_training_images_as_were_generated_and_always_th
     assert first == again
     assert first.value != other.value
     assert first.n == 400
-    with pytest.raises(UsageError, match="3,000 images are asked for, and there are 2,000"):
+    with pytest.raises(UsageError, match=r"3,000 .* 2,000"):
         frechet_floor(train, test, 3000, 0, meter)

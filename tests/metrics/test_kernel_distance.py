@@ -99,7 +99,7 @@ def test_float32_features_and_their_float64_copies_agree(meter: Count) -> None:
 
 
 def test_too_few_images_and_other_features_are_refused(meter: Count) -> None:
-    with pytest.raises(UsageError, match="99 real images: at least 100 are needed"):
+    with pytest.raises(UsageError, match=r"99 .* 100"):
         kernel_distance(draws(500), draws(99), 0, meter)
-    with pytest.raises(UsageError, match="5 dimensions of generated and 6 of real images"):
+    with pytest.raises(UsageError, match=r"5 .* 6 "):
         kernel_distance(draws(500), draws(500, 6), 0, meter)

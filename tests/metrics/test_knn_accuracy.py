@@ -96,11 +96,11 @@ def test_both_give_the_same_number_twice(digits: tuple[Labelled, Labelled]) -> N
 
 def test_what_does_not_fit_is_refused(meter: Count) -> None:
     train, test = clusters(40, 0), clusters(40, 1)
-    with pytest.raises(UsageError, match="3 training images: at least 5"):
+    with pytest.raises(UsageError, match=r"3 .* 5 "):
         knn_accuracy((train[0][:3], train[1][:3]), test, 4, meter)
-    with pytest.raises(UsageError, match="40 latents and 39 classes of test images"):
+    with pytest.raises(UsageError, match=r"40 .* 39 "):
         knn_accuracy(train, (test[0], test[1][:39]), 4, meter)
-    with pytest.raises(DataError, match="have one class"):
+    with pytest.raises(DataError, match="one class"):
         probe_accuracy((train[0], torch.zeros(40, dtype=torch.long)), test, 4)
     assert (
         knn_accuracy(train, (test[0].numpy(), test[1].numpy().astype(np.int64)), 4, meter)

@@ -1,48 +1,51 @@
-"""Numbers of conditional models: whether they draw what they are asked for, and what a classifier learns from them."""
+"""Metrics of conditional models: label agreement and classification accuracy score."""
 
 import pytest
 import torch
 
 from simulacra.core.capabilities import Samples
-from simulacra.metrics import measures
+from simulacra.core.condition import UNCONDITIONAL
+from simulacra.evaluation.settings import evaluation_settings
+from simulacra.metrics import classification_accuracy_score as cas
+from simulacra.metrics import label_agreement
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.settings import EvaluateConfig
 
 
 class Memory(torch.nn.Module, Samples):
-    """Draws a training image of the class asked for, or of the class `shift` further on."""
+    """Returns a training image of the requested class, shifted by `shift` classes."""
 
-    classes = 10
+    label_sizes = (10,)
     noise_shape = (1,)
 
     def __init__(self, split, shift=0):
         super().__init__()
         self.images = split.batch(torch.arange(len(split)).numpy()).images
-        self.rows = [torch.from_numpy((split.labels == label).nonzero()[0]) for label in range(self.classes)]
+        self.rows = [torch.from_numpy((split.labels == label).nonzero()[0]) for label in range(10)]
         self.shift = shift
 
-    def generate(self, noise, labels=None):
+    def generate(self, noise, condition=UNCONDITIONAL):
+        labels = condition.labels
         assert labels is not None
         shares = torch.special.ndtr(noise[:, 0])
-        wanted = [self.rows[(label + self.shift) % self.classes] for label in labels.tolist()]
+        wanted = [self.rows[(label + self.shift) % 10] for label in labels.tolist()]
         return torch.stack([self.images[rows[int(share * len(rows))]] for rows, share in zip(wanted, shares, strict=True)])
 
 
 @pytest.fixture
-def subject_of(trained_vae, monkeypatch):
+def context_of(trained_vae, monkeypatch):
     """Return a function that gives a context whose model is a Memory."""
 
-    def context(shift=0, **settings):
+    def make(shift=0, **settings):
         from simulacra.core.progress import SILENT
 
         monkeypatch.setattr(trained_vae.opened, "model", Memory(trained_vae.dataset.train, shift))
-        return EvaluationContext(trained_vae.opened, EvaluateConfig.of({"samples": 300, **settings}), SILENT)
+        return EvaluationContext(trained_vae.opened, evaluation_settings({"samples": 300, **settings}), SILENT)
 
-    return context
+    return make
 
 
 class Truth:
-    """An extractor that knows every training image by heart."""
+    """A classifier by the nearest training image."""
 
     name, protocol = "truth", {"extractor": "truth"}
 
@@ -56,37 +59,37 @@ class Truth:
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0, 1.0), (3, 0.0)])
-def test_label_agreement_is_the_share_of_images_that_show_what_was_asked(subject_of, shift, expected):
-    context = subject_of(shift)
-    context.extractor = Truth(context.trained.dataset)
-    found = measures._agreement(context).metrics["label_agreement"]
+def test_label_agreement_is_the_share_of_images_of_the_requested_class(context_of, shift, expected):
+    context = context_of(shift)
+    context.extractor = Truth(context.opened.dataset)
+    found = label_agreement.METRIC.measure(context).measurements["label_agreement"]
     assert (found.value, found.n) == (expected, 300)
-    assert found.protocol["asked"] == "all classes equally"
+    assert found.protocol["requested"] == "all classes equally"
 
 
-def test_an_extractor_of_other_classes_is_refused_with_its_name(subject_of):
-    context = subject_of()
-    context.extractor = Truth(context.trained.dataset)
+def test_an_extractor_of_other_classes_gives_no_number(context_of):
+    context = context_of()
+    context.extractor = Truth(context.opened.dataset)
     context.extractor.classes = ("cat", "dog")
-    assert measures._agreement(context).missing == {"label_agreement": "truth tells other classes than those of the data"}
+    assert set(label_agreement.METRIC.measure(context).missing) == {"label_agreement"}
 
 
-def test_image_k_is_asked_for_class_k_modulo_their_number_whatever_is_generated_together(subject_of):
-    labels = torch.cat([labels for _, labels in subject_of(samples=503).labelled_images()])
+def test_image_k_has_class_k_modulo_their_number_in_any_chunk(context_of):
+    labels = torch.cat([labels for _, labels in context_of(samples=503).labelled_images()])
     assert torch.equal(labels, torch.arange(503) % 10)
 
 
-def test_what_does_not_apply_says_why(subject_of, trained_autoencoder):
-    asked, unasked = subject_of(cas=True), subject_of()
-    assert measures._no_cas(asked) == ""
-    assert "add --cas" in measures._no_cas(unasked)
-    asked.trained.model.label_sizes = ()
-    assert "draws no class on request" in measures._no_cas(asked)
-    assert "draws no class on request" in measures._unconditional(asked)
+def test_unconditional_models_and_a_disabled_option_have_reasons(context_of, trained_autoencoder):
+    enabled, disabled = context_of(cas=True), context_of()
+    assert cas.METRIC.not_applicable(enabled) == ""
+    assert "--cas" in cas.METRIC.not_applicable(disabled)
+    enabled.model.label_sizes = ()
+    assert "--conditional" in cas.METRIC.not_applicable(enabled)
+    assert "--conditional" in label_agreement.METRIC.not_applicable(enabled)
 
 
 @pytest.mark.slow
-def test_a_classifier_learns_from_images_of_the_right_classes_and_not_from_wrong_ones(subject_of):
-    right, wrong = (measures._cas(subject_of(shift, cas=True)).metrics["cas_accuracy"] for shift in (0, 3))
+def test_a_classifier_learns_from_images_of_the_right_classes_and_not_from_wrong_ones(context_of):
+    right, wrong = (cas.METRIC.measure(context_of(shift, cas=True)).measurements["cas_accuracy"] for shift in (0, 3))
     assert right.value > 0.8
     assert wrong.value < 0.2

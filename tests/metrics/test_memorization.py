@@ -24,7 +24,7 @@ def test_the_nearest_training_images_are_those_of_brute_force_in_blocks_of_any_s
     distances = torch.cdist(generated.double(), train.double())
     assert (found.positions == distances.argmin(1)).all()
     torch.testing.assert_close(found.distances, distances.min(1).values)
-    assert found.suspects(3).tolist() == distances.min(1).values.argsort()[:3].tolist()
+    assert found.closest(3).tolist() == distances.min(1).values.argsort()[:3].tolist()
     expected = distances.min(1).values.quantile(0.5) / torch.cdist(held_out.double(), train.double()).min(1).values.quantile(0.5)
     assert found.nearest_train_ratio.value == pytest.approx(expected.item())
     for block in (1, 1000):
@@ -48,7 +48,7 @@ def test_a_few_copies_move_no_median_but_are_flagged_one_by_one(meter: Count) ->
     found = memorization(generated, train, draws(500, seed=2), 0, meter)
     assert 0.9 < found.nearest_train_ratio.value < 1.1
     assert found.copies[:20].all()
-    assert set(found.suspects(20).tolist()) == set(range(20))
+    assert set(found.closest(20).tolist()) == set(range(20))
     assert 0.1 <= found.nearest_train_ratio.protocol["copies"] < 0.15
 
 
@@ -85,9 +85,9 @@ def test_the_interval_is_that_of_resampled_distances(meter: Count) -> None:
 
 def test_held_out_images_that_were_trained_on_are_refused_and_few_are_flagged(meter: Count) -> None:
     train = draws(500)
-    with pytest.raises(DataError, match="hold out others"):
+    with pytest.raises(DataError, match="held-out"):
         memorization(draws(200, seed=1), train, train[:200], 0, meter)
-    with pytest.raises(UsageError, match="99 held-out images: at least 100"):
+    with pytest.raises(UsageError, match=r"99 .* 100"):
         memorization(draws(200, seed=1), train, draws(99, seed=2), 0, meter)
     assert "few_samples" in memorization(draws(200, seed=1), train, draws(200, seed=2), 0, meter).nearest_train_ratio.protocol
 
@@ -127,7 +127,7 @@ def test_diversity_is_one_for_real_images_and_scales_with_them(meter: Count) -> 
 
 
 def test_diversity_refuses_constant_features_and_a_handful_of_images(meter: Count) -> None:
-    with pytest.raises(DataError, match="all real images are the same"):
+    with pytest.raises(DataError, match="equal"):
         diversity(draws(20), torch.ones(20, 8), meter)
-    with pytest.raises(UsageError, match="diversity of 9 images: at least 10"):
+    with pytest.raises(UsageError, match=r"9 .* 10"):
         diversity(draws(9), draws(20), meter)

@@ -61,7 +61,7 @@ def test_ssim_is_one_for_equal_images_symmetric_and_negative_for_inverted_ones()
 
 
 def test_ssim_refuses_images_that_are_smaller_than_its_window() -> None:
-    with pytest.raises(UsageError, match="11x11 pixels, and these images have 8x8: use psnr_db or mse"):
+    with pytest.raises(UsageError, match=r"8x8 .* 11x11"):
         ssim(pictures(height=8, width=8), pictures(height=8, width=8))
 
 

@@ -72,7 +72,7 @@ def test_the_extrapolated_frechet_distance_is_right_where_the_number_itself_is_t
     assert values.mean() - exact > Z * error
 
 
-def same_law(seed: int) -> Measurement:
+def equal_distributions(seed: int) -> Measurement:
     generated, reference = draws(2 * seed, 400, 8), draws(2 * seed + 1, 800, 8)
     return frechet_distance(blocked_moments(generated), blocked_moments(reference), Count())
 
@@ -80,7 +80,7 @@ def same_law(seed: int) -> Measurement:
 def test_at_equality_the_frechet_distance_is_what_theory_expects_and_its_error_is_too_large_rather_than_too_small() -> None:
     # the formula is of first order in 1/n: terms of second order are about d / n = 2 % of it, which is granted beside Z errors of
     # the mean. The jackknife's variance may not be below the true one (Efron & Stein 1981): the ratio of errors is about sqrt(2)
-    values, errors, found = repeated(same_law, 120)
+    values, errors, found = repeated(equal_distributions, 120)
     expected = expected_at_equality(torch.eye(8), 400, 800)
     assert abs(values.mean() - expected) < Z * values.std(ddof=1) / math.sqrt(120) + 0.03 * expected
     assert 1 - Z * spread(120) < ratio_of_errors(values, errors) < 2
@@ -140,7 +140,7 @@ def test_the_histogram_divergence_of_equal_laws_is_its_floor_and_a_chi_square() 
     scores = np.array([item.value for item in found]) * 2 / (1 / 5000 + 1 / 20_000)
     assert scipy.stats.kstest(scores, "chi2", args=(9,)).pvalue > 1e-7
     mean = np.mean([item.value for item in found])
-    assert mean == pytest.approx(found[0].protocol["same_law"], rel=Z * math.sqrt(2 / 9 / 500))
+    assert mean == pytest.approx(found[0].protocol["expected_for_equal_distributions"], rel=Z * math.sqrt(2 / 9 / 500))
 
 
 def test_the_error_of_the_histogram_divergence_is_right_away_from_equality() -> None:

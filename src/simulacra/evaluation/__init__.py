@@ -1,1 +1,1 @@
-"""Evaluating and comparing trained models."""
+"""Evaluation and comparison of trained models."""

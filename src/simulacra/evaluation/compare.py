@@ -1,4 +1,4 @@
-"""Several trained models under one evaluation: their numbers, ranked, as JSON, as CSV and as a page."""
+"""Comparison of trained models: their numbers with equal settings, ranked, as JSON and CSV."""
 
 import csv
 import io
@@ -11,7 +11,8 @@ from simulacra.core.errors import UsageError
 from simulacra.core.progress import Progress
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.ranking import Place, Ranking, Result, compare
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.evaluation.settings import require_applicable_to_one
+from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.opened import OpenedRun, open_run
 
 _COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "better", "rank", "ties", "refused")
@@ -19,14 +20,14 @@ _COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "bet
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by a short name each, what `evaluate` says of each, and how their numbers rank."""
+    """Runs by short names, the result of `evaluate` for each, and the rankings of their numbers."""
 
     runs: Mapping[str, OpenedRun]
     results: Mapping[str, Result]
     rankings: tuple[Ranking, ...]
 
     def table(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return the comparison, ready for JSON."""
         return {
             "runs": {name: _facts(result) for name, result in self.results.items()},
             "settings": next(iter(self.results.values()))["settings"],
@@ -34,7 +35,7 @@ class Comparison:
         }
 
     def csv(self) -> str:
-        """Return one line for every metric of every run, under a line of names."""
+        """Return one line for every metric of every run, below a header."""
         text = io.StringIO()
         lines = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         lines.writeheader()
@@ -44,31 +45,33 @@ class Comparison:
 
 def compare_runs(
     runs: Sequence[Path | str | OpenedRun],
-    settings: EvaluateConfig,
+    settings: SharedSettings,
     progress: Progress,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> Comparison:
-    """Evaluate runs, each with the same settings, and rank them. What was measured before is not measured again.
+    """Evaluate runs with equal settings and rank them. Cached results are not measured again.
 
-    Raises UsageError for fewer than two runs, one that is given twice, or a folder that is none; and what `evaluate` raises.
+    Raises UsageError for fewer than two runs, for a run that is given twice, for a folder that is no run, and for settings that
+    apply to none of the models; and the errors of `evaluate`.
     """
     if len(runs) < 2:
         given = f"only {_path(runs[0])}" if runs else "none"
-        raise UsageError(f"a comparison takes two runs or more, and got {given}. 'simulacra evaluate RUN' measures a single one")
+        raise UsageError(f"got {given}, expected two runs or more to compare. 'simulacra evaluate RUN' measures a single one")
     names = labels([_path(run) for run in runs])
     opened = {
         name: run if isinstance(run, OpenedRun) else open_run(run, progress=progress, device=device)
         for name, run in zip(names, runs, strict=True)
     }
+    require_applicable_to_one(settings, [run.model for run in opened.values()])
     results = {}
-    for number, (name, trained) in enumerate(opened.items(), 1):
+    for number, (name, run) in enumerate(opened.items(), 1):
         progress.message(f"{name} ({number} of {len(opened)})")
-        results[name] = evaluate(trained, settings, progress)
+        results[name] = evaluate(run, settings, progress)
     return Comparison(opened, results, compare(results))
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """Return a short name for each folder: its own, with as many above it as tell apart those that are called the same.
+    """Return a short name for each folder: its own, preceded by as many parents as distinguish it from folders of the same name.
 
     Raises UsageError where a folder is given twice.
 
@@ -77,7 +80,7 @@ def labels(paths: Sequence[Path]) -> list[str]:
     """
     whole = [path.resolve() for path in paths]
     if twice := [str(path) for number, path in enumerate(paths) if whole[number] in whole[:number]]:
-        raise UsageError(f"{twice[0]} is given twice: a comparison takes different runs")
+        raise UsageError(f"{twice[0]} is given twice, expected different runs")
     return [_shortest(path, [other for other in whole if other != path]) for path in whole]
 
 
@@ -93,7 +96,7 @@ def _path(run: Path | str | OpenedRun) -> Path:
     return run.run.path if isinstance(run, OpenedRun) else Path(run)
 
 
-# --- as plain facts
+# --- JSON and CSV
 
 
 def _facts(result: Result) -> dict[str, Any]:

@@ -1,170 +1,126 @@
-"""Measure a trained model: every number that its capabilities allow, each measured once for a checkpoint and its settings."""
+"""Evaluation of a trained model: measures all metrics that apply, each once for a checkpoint and its settings."""
 
-import json
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulacra.core.capabilities import supports
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.evaluation.warnings import flags
+from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results
+from simulacra.evaluation.settings import selected
+from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.loading import why_not
 from simulacra.images.files import make_folder
-from simulacra.metrics.context import EvaluationContext
+from simulacra.metrics.context import NO_SAMPLES, EvaluationContext
 from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.measures import Findings, Measure, measures
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.metrics.metric import Metric, MetricResults
+from simulacra.metrics.settings import SharedSettings
+from simulacra.runs.applicable import missing
 from simulacra.runs.provenance import now
 
 if TYPE_CHECKING:
     from simulacra.runs.opened import OpenedRun
 
 _REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
-_VERSION = 2  # raised when a measure changes what it measures, so that no older number is taken for a new one
 
 
-def evaluate(trained: "OpenedRun", settings: EvaluateConfig, progress: Progress) -> dict[str, Any]:
-    """Return and store every number that applies, with what is missing and why, and what should worry the reader."""
-    context = EvaluationContext(trained, settings, progress)
+def evaluate(opened: "OpenedRun", settings: SharedSettings, progress: Progress) -> dict[str, Any]:
+    """Return and store the numbers of all metrics that apply, reasons for missing ones, and warnings.
+
+    Cached results are not measured again. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where
+    there are no images to measure on.
+    """
+    context = EvaluationContext(opened, settings, progress)
     if len(context.split) == 0:
-        raise DataError(f"{trained.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
-    plan, missing = _planned(context)
-    stored = {measure: found for measure, file in plan.items() if (found := _stored(file))}
+        raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
+    plan, reasons = _planned(context)
+    stored = {metric.name: found for metric, file in plan if (found := read_results(file))}
     _announce(plan, stored, context)
     metrics: dict[str, Measurement] = {}
-    pictures: dict[str, Any] = {}
-    for measure, file in plan.items():
-        found = stored.get(measure) or _taken(measure, context, file)
-        metrics |= found.metrics
-        missing |= found.missing
-        pictures |= found.pictures
+    artifacts: dict[str, Any] = {}
+    for metric, file in plan:
+        found = stored.get(metric.name) or _measured(metric, context, file)
+        metrics |= found.measurements
+        reasons |= found.missing
+        artifacts |= {metric.name: found.artifacts} if found.artifacts else {}
     result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
-    result |= {"not_applicable": missing, "warnings": flags(metrics, trained.spec.dimensions), "pictures": pictures}
-    write_json(_file(trained, settings), result)
+    warnings = evaluation_warnings(metrics, opened.spec.dimensions)
+    result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
+    write_json(_file(opened, settings), result)
     return result
 
 
-def _planned(context: EvaluationContext) -> tuple[dict[Measure, Path], dict[str, str]]:
-    """Return the measures that apply with the file of each one's result, and why the others do not apply."""
-    plan: dict[Measure, Path] = {}
-    missing: dict[str, str] = {}
-    for measure in measures(context.trained.dataset):
-        reason = _why_not(measure, context)
-        if reason:
-            missing[measure.name] = reason
+def _planned(context: EvaluationContext) -> tuple[list[tuple[Metric, Path]], dict[str, str]]:
+    """Return the metrics that apply with the files of their results, and by name why the others do not apply."""
+    plan: list[tuple[Metric, Path]] = []
+    reasons: dict[str, str] = {}
+    for metric in selected(context.settings):
+        if reason := _not_applicable(metric, context):
+            reasons[metric.name] = reason
         else:
-            plan[measure] = _cache(measure, context)
-    return plan, missing
+            plan.append((metric, result_file(metric, context)))
+    return plan, reasons
 
 
-def _why_not(measure: Measure, context: EvaluationContext) -> str:
-    if not supports(context.trained.model, measure.needs):
-        return f"needs {measure.needs.phrase}"
-    if reason := measure.refused(context):
+def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
+    for need in metric.needs:
+        if reason := missing(context.model, (need,)):
+            return reason.removeprefix("it ")
+    if reason := metric.not_applicable(context):
         return reason
-    if "samples" in measure.settings and context.settings.samples == 0:
-        return "--samples 0 leaves it out"
-    if "extractor" not in measure.settings:
+    if "samples" in metric.settings and context.settings.samples == 0:
+        return NO_SAMPLES
+    if "extractor" not in metric.settings:
         return ""
     if context.extractor_name == "none":
-        return "--extractor none leaves it out"
-    return why_not(context.extractor_name, context.trained.dataset)
+        return "disabled by --extractor none"
+    return why_not(context.extractor_name, context.opened.dataset)
 
 
-def _announce(plan: Mapping[Measure, Path], stored: Mapping[Measure, Findings], context: EvaluationContext) -> None:
-    """Say what is going to be computed, before it is."""
+def _announce(plan: list[tuple[Metric, Path]], stored: Mapping[str, MetricResults], context: EvaluationContext) -> None:
+    """Report what is cached and what is measured now, with its cost."""
     if stored:
-        context.progress.message(f"measured before, and taken from there: {', '.join(measure.name for measure in stored)}")
-    if ahead := [f"{measure.name} ({measure.cost(context)})" for measure in plan if measure not in stored]:
+        context.progress.message(f"cached: {', '.join(stored)}")
+    if ahead := [f"{metric.name} ({metric.cost(context)})" for metric, _ in plan if metric.name not in stored]:
         context.progress.message(f"to measure: {'; '.join(ahead)}")
 
 
-# --- results that are kept
-
-
-def _cache(measure: Measure, context: EvaluationContext) -> Path:
-    """Return the file of a measure's result: its name is a digest of all that the numbers depend on."""
-    settings = context.settings.table()
-    identity: dict[str, Any] = {
-        "version": _VERSION,
-        "weights": context.trained.digest,
-        "data": context.trained.dataset.digest,
-        f"{context.settings.split}_images": len(context.split),
-        **{name: settings[name] for name in measure.settings},
-    }
-    if "samples" in measure.settings and context.sampling_protocol:
-        identity["plan"] = context.sampling_protocol
-    if "extractor" in measure.settings:
-        identity["extractor"] = _extractor_identity(measure, context)
-    return context.trained.run.evaluations / "measures" / f"{measure.name}-{_digest(identity)[:20]}.json"
-
-
-def _extractor_identity(measure: Measure, context: EvaluationContext) -> str:
-    """Return the digests of the weights of the extractors that a measure sees through, which trains those that never were."""
-    return " ".join(f"{extractor.network.title}:{extractor.digest}" for extractor in measure.extractors(context))
-
-
-def _stored(file: Path) -> Findings | None:
-    """Return a result that was measured before; None where there is none, or none that is as it was written."""
+def _measured(metric: Metric, context: EvaluationContext, file: Path) -> MetricResults:
     try:
-        content = json.loads(file.read_text())
-        if content.pop("sha256") != _digest(content):
-            return None
-        metrics = {name: Measurement.of(item) for name, item in content["metrics"].items()}
-        return Findings(metrics, content["missing"], content["pictures"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _taken(measure: Measure, context: EvaluationContext, file: Path) -> Findings:
-    try:
-        with inference(context.trained.model):
-            found = measure.take(context)
+        with inference(context.model):
+            found = metric.measure(context)
     except NotApplicable as error:
-        return Findings({}, {measure.name: str(error)})
-    make_folder(file.parent)
-    metrics = {name: item.table() for name, item in found.metrics.items()}
-    content = {"measured": now(), "metrics": metrics, "missing": dict(found.missing), "pictures": dict(found.pictures)}
-    write_json(file, {**content, "sha256": _digest(content)})
+        return MetricResults({}, {metric.name: str(error)})
+    write_results(file, found)
     return found
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    """Return the digest of plain facts, whatever their order."""
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-# --- the whole
-
-
 def _facts(context: EvaluationContext) -> dict[str, Any]:
-    """Return which model was measured on what, and what its training took."""
-    trained, split = context.trained, context.settings.split
-    run, data = trained.run, trained.dataset
+    """Return the model, the data that it was measured on, and the cost of its training."""
+    opened, split = context.opened, context.settings.split
+    run, data = opened.run, opened.dataset
     shape = [data.spec.height, data.spec.width, data.spec.channels]
     provenance = run.provenance
     return {
         "run": str(run.path),
         "family": run.config.family,
-        "checkpoint": trained.step,
-        "weights_sha256": trained.digest,
+        "checkpoint": opened.step,
+        "weights_sha256": opened.digest,
         "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": split, "n": len(context.split)},
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,
             "command": provenance.get("command", ""),
             "hardware": provenance.get("hardware", {}),
-            "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+            "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),
         },
     }
 
 
-def _file(trained: "OpenedRun", settings: EvaluateConfig) -> Path:
-    """Return where an evaluation with these settings is stored."""
-    make_folder(trained.run.evaluations)
-    return trained.run.evaluations / f"step_{trained.step:08d}-{_digest(settings.table())[:8]}.json"
+def _file(opened: "OpenedRun", settings: SharedSettings) -> Path:
+    """Return the file of an evaluation with these settings."""
+    make_folder(opened.run.evaluations)
+    return opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json"

@@ -1,21 +1,26 @@
-"""The newest evaluation on test images as a page shows it: numbers with their meanings, errors, and what real images reach."""
+"""The newest evaluation of a run as tables and pages show it: numbers with meaning, error, and the value of real images."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulacra.metrics.catalogue import CATALOGUE, Better, entry
+from simulacra.metrics import conditions, in_table_order, quantity
 from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.metric import Better
 from simulacra.runs.run import Run
 
-_SHARED = ("extractor", "extractor_name", "extractor_seed", "extractor_input", "reference", "generated")  # said once for all
-_SHOWN_APART = ("real_against_real", "same_law", "few_samples", "extractor_sha256")
+_FEATURES = ("extractor", "extractor_name", "extractor_seed", "extractor_input", "reference", "generated")
+"""Facts of the protocol that all numbers in feature space share, which are shown once."""
+_SHOWN_SEPARATELY = ("real_against_real", "expected_for_equal_distributions", "few_samples", "extractor_sha256")
 
 
 @dataclass(frozen=True)
 class Number:
-    """One metric as text. floor: what real images reach in the place of generated ones; few: why it may be off, if so."""
+    """One number as text.
+
+    floor: the value of real images in place of generated ones; few: the consequence of a sample that is too small, if it is.
+    """
 
     name: str
     title: str
@@ -31,7 +36,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` stored. features: how what is measured in features was measured; pictures: as in its JSON."""
+    """A stored evaluation.
+
+    features: the protocol of the numbers in feature space; missing: reasons by the name of a metric or number; artifacts: data of
+    report sections by the name of the metric.
+    """
 
     checkpoint: int
     weights: str
@@ -39,11 +48,12 @@ class Evaluation:
     features: str
     missing: Mapping[str, str]
     warnings: tuple[str, ...]
-    pictures: Mapping[str, Any]
+    artifacts: Mapping[str, Any]
+    measurements: Mapping[str, Measurement]
 
 
 def newest(run: Run) -> Evaluation | None:
-    """Return the newest evaluation of a run on test images that can be read; None if there is none."""
+    """Return the newest readable evaluation of a run on test images; None if there is none."""
     for path in sorted(run.evaluations.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             content = json.loads(path.read_text())
@@ -56,8 +66,7 @@ def newest(run: Run) -> Evaluation | None:
 
 def _evaluation(content: Mapping[str, Any]) -> Evaluation:
     metrics = {name: Measurement.of(item) for name, item in content["metrics"].items()}
-    order = sorted(metrics, key=lambda name: list(CATALOGUE).index(name) if name in CATALOGUE else len(CATALOGUE))
-    shown = [name for name in order if name != "frechet_floor" or "frechet_distance" not in metrics]
+    shown = [name for name in in_table_order(metrics) if name != "frechet_floor" or "frechet_distance" not in metrics]
     return Evaluation(
         checkpoint=content["checkpoint"],
         weights=content["weights_sha256"],
@@ -65,16 +74,17 @@ def _evaluation(content: Mapping[str, Any]) -> Evaluation:
         features=_features(metrics),
         missing=dict(content["not_applicable"]),
         warnings=tuple(content["warnings"]),
-        pictures=dict(content["pictures"]),
+        artifacts=dict(content["artifacts"]),
+        measurements=metrics,
     )
 
 
 def _number(name: str, metrics: Mapping[str, Measurement]) -> Number:
-    item, about = metrics[name], entry(name)
+    item, about = metrics[name], quantity(name)
     value, _, error = item.text.partition(" ")
-    facts = {key: fact for key, fact in item.protocol.items() if key not in _SHOWN_APART}
+    facts = {key: fact for key, fact in item.protocol.items() if key not in _SHOWN_SEPARATELY}
     if "extractor" in facts:
-        facts = {key: fact for key, fact in facts.items() if key not in _SHARED}
+        facts = {key: fact for key, fact in facts.items() if key not in _FEATURES}
     few = str(item.protocol.get("few_samples", ""))
     return Number(
         name, about.title, about.meaning, about.better, value, error, _floor(name, metrics), few, item.n, _in_words(facts)
@@ -82,21 +92,21 @@ def _number(name: str, metrics: Mapping[str, Measurement]) -> Number:
 
 
 def _floor(name: str, metrics: Mapping[str, Measurement]) -> str:
-    """Return what real images reach: measured where it was, else what the metric has by its definition; empty if neither."""
+    """Return the value of real images: measured, else by the definition of the metric; empty if neither is known."""
     protocol = metrics[name].protocol
     if name == "frechet_distance" and "frechet_floor" in metrics:
         return metrics["frechet_floor"].text
-    for key in ("real_against_real", "same_law"):
+    for key in ("real_against_real", "expected_for_equal_distributions"):
         if key in protocol:
             return f"{protocol[key]:.3g}"
-    if "of" in protocol and entry(name).better == "larger":
+    if "of" in protocol and quantity(name).better == "larger":
         return str(protocol["of"])
-    return entry(name).real
+    return quantity(name).real
 
 
 def _features(metrics: Mapping[str, Measurement]) -> str:
     protocol = next((item.protocol for item in metrics.values() if "extractor" in item.protocol), {})
-    return _in_words({key: protocol[key] for key in _SHARED if key in protocol})
+    return _in_words({key: protocol[key] for key in _FEATURES if key in protocol})
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:
@@ -107,3 +117,28 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# --- protocols as lines of text
+
+_OF_FEATURES = ("extractor", "extractor_input", "reference", "generated")
+
+
+def protocol_lines(metrics: Mapping[str, Any], title: Callable[[str], str] = str) -> list[str]:
+    """Return one line per protocol, after the titles of the numbers that share it; that of all numbers in feature space first.
+
+    metrics: numbers by name, as in JSON, each with its `protocol`.
+    """
+    facts = {name: conditions(name, item["protocol"]) for name, item in metrics.items()}
+    common = next((own for own in facts.values() if "extractor" in own), {})
+    shared = {key: common[key] for key in _OF_FEATURES if key in common}
+    lines = [f"features: {_as_list(shared)}"] if shared else []
+    groups: dict[str, list[str]] = {}
+    for name, own in facts.items():
+        rest = {key: value for key, value in own.items() if key not in shared and not key.startswith("extractor")}
+        groups.setdefault(_as_list(rest), []).append(title(name))
+    return lines + [f"{', '.join(names)}: {words}" for words, names in groups.items() if words]
+
+
+def _as_list(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())

@@ -1,4 +1,4 @@
-"""Runs side by side: each metric ranked with its intervals, ties where these say so, and no rank across protocols."""
+"""Ranking of runs: each metric is ranked with its intervals, with ties, and only where the protocols are equal."""
 
 import json
 import math
@@ -6,22 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulacra.metrics.catalogue import CATALOGUE, Better, entry, settings_of
+from simulacra.metrics import conditions, in_table_order, quantity
 from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.metric import Better
 
-Result = Mapping[str, Any]  # what `evaluate` returns
-Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # setting -> value, as shown -> names of the runs that have it
+Result = Mapping[str, Any]  # the result of `evaluate`
+Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it
 
-_DIGITS = 8  # of a digest that are shown
-_SIZE = "height x width x channels"  # which the digest of the data leaves open: it is that of the source
-_OF_EXTRACTORS = ("extractor", "extractor_name", "extractor_seed", "extractor_sha256")  # of these the digest decides
+_DIGITS = 8  # of a digest in messages
+_SIZE = "height x width x channels"  # not part of the digest of the data, which is that of the source
+_OF_EXTRACTORS = ("extractor", "extractor_name", "extractor_seed", "extractor_sha256")  # of these, only the digest is compared
 
 
 @dataclass(frozen=True)
 class Place:
     """One run's number for one metric.
 
-    rank: 1 + the runs that are surely better, None where nothing is ranked; ties: the runs that it cannot be told from.
+    rank: 1 + the number of runs that are significantly better, None where the metric is not ranked; ties: the runs from which it
+    does not differ significantly.
     """
 
     run: str
@@ -32,9 +34,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One metric over all runs that have it, the best first where they are ranked, else in the order given.
+    """One metric of all runs that have it, the best first where they are ranked, else in the order given.
 
-    differs: the settings that forbid a ranking, because the numbers were measured with different ones.
+    differs: the conditions that were not equal, because of which the numbers are not ranked.
     """
 
     metric: str
@@ -43,12 +45,12 @@ class Ranking:
 
     @property
     def better(self) -> Better:
-        """Which way the metric is better."""
-        return entry(self.metric).better
+        """The direction of improvement."""
+        return quantity(self.metric).better
 
     @property
     def refused(self) -> str:
-        """Why the numbers are not ranked, in words; empty where they can be compared."""
+        """The reason why the numbers are not ranked; empty where they are comparable."""
         if not self.differs:
             return ""
         return "measured differently: " + "; ".join(_words(name, values) for name, values in self.differs.items())
@@ -60,30 +62,29 @@ class Ranking:
 
     @property
     def exact(self) -> bool:
-        """Whether the numbers are counts without an error, so that the smallest difference makes a rank."""
+        """Whether the numbers are counts without an error, so that any difference decides the rank."""
         return self.ranked and all(low == high for low, high in (place.measurement.bounds for place in self.places))
 
     def of(self, run: str) -> Place | None:
-        """Return a run's place, None where it lacks the metric."""
+        """Return the place of a run; None where it lacks the metric."""
         return next((place for place in self.places if place.run == run), None)
 
 
 def compare(results: Mapping[str, Result]) -> tuple[Ranking, ...]:
-    """Return a ranking for every metric that at least one of the named results has, in the order of the catalogue.
+    """Return a ranking for every number that at least one of the named results has, in the order of tables.
 
-    Two numbers differ where the 95 % interval of their difference, from both intervals as independent, leaves out zero. To be a
-    tie is not transitive: of three runs in a row, each may tie with the next and the first be surely better than the last.
+    Two numbers differ significantly where the 95 % interval of their difference, for independent errors, excludes zero. Ties are
+    not transitive: of three runs in a row, each may tie with the next while the first is significantly better than the last.
     """
     present = {name for result in results.values() for name in result["metrics"]}
-    known = [name for name in CATALOGUE if name in present]
-    return tuple(_ranking(name, results) for name in (*known, *sorted(present - set(known))))
+    return tuple(_ranking(name, results) for name in in_table_order(present))
 
 
-def surely_better(first: Measurement, second: Measurement, better: Better) -> bool:
-    """Return whether the first number is better by more than both errors together explain (Zou & Donner 2008).
+def significantly_better(first: Measurement, second: Measurement, better: Better) -> bool:
+    """Return whether the first number is better at the 5 % level, by the two intervals (Zou & Donner 2008).
 
-    The distances from either value to the end of its interval that faces the other are added in squares: for normal intervals
-    that is the usual test of a difference at 5 %, and intervals that are not symmetric keep their shape.
+    The margins of both values in the direction of the other are combined as the root of the sum of squares: for normal intervals
+    this is the usual test of a difference of means, and asymmetric intervals keep their shape.
     """
     if better == "neither":
         return False
@@ -93,7 +94,7 @@ def surely_better(first: Measurement, second: Measurement, better: Better) -> bo
 
 
 def refusals(rankings: Sequence[Ranking]) -> dict[str, list[str]]:
-    """Return why numbers are not ranked, each reason with the metrics that it concerns."""
+    """Return the reasons why numbers are not ranked, each with the names of the metrics."""
     found: dict[str, list[str]] = {}
     for ranking in rankings:
         if ranking.refused:
@@ -104,8 +105,8 @@ def refusals(rankings: Sequence[Ranking]) -> dict[str, list[str]]:
 def _ranking(metric: str, results: Mapping[str, Result]) -> Ranking:
     having = {run: result for run, result in results.items() if metric in result["metrics"]}
     measured = {run: Measurement.of(result["metrics"][metric]) for run, result in having.items()}
-    differs = _differences({run: _conditions(result, measured[run]) for run, result in having.items()})
-    better = entry(metric).better
+    differs = _differences({run: _conditions(metric, result, measured[run]) for run, result in having.items()})
+    better = quantity(metric).better
     if differs or better == "neither" or len(having) < 2:
         return Ranking(metric, tuple(Place(run, item) for run, item in measured.items()), differs)
     sign = 1 if better == "smaller" else -1
@@ -115,8 +116,8 @@ def _ranking(metric: str, results: Mapping[str, Result]) -> Ranking:
 
 def _place(run: str, measured: Mapping[str, Measurement], better: Better) -> Place:
     own = measured[run]
-    above = [name for name, item in measured.items() if surely_better(item, own, better)]
-    below = [name for name, item in measured.items() if surely_better(own, item, better)]
+    above = [name for name, item in measured.items() if significantly_better(item, own, better)]
+    below = [name for name, item in measured.items() if significantly_better(own, item, better)]
     ties = tuple(name for name in measured if name not in (run, *above, *below))
     return Place(run, own, 1 + len(above), ties)
 
@@ -126,15 +127,15 @@ def _place(run: str, measured: Mapping[str, Measurement], better: Better) -> Pla
 
 @dataclass(frozen=True)
 class _Condition:
-    """What must be equal between two runs, and how it is shown."""
+    """A value that must be equal between two runs, and its text."""
 
     key: str
     shown: str
 
 
-def _conditions(result: Result, item: Measurement) -> dict[str, _Condition]:
-    """Return all that must be equal between two runs whose numbers are compared. Of data and extractors the digests decide."""
-    data, protocol = result["data"], settings_of(item.protocol)
+def _conditions(metric: str, result: Result, item: Measurement) -> dict[str, _Condition]:
+    """Return all values that must be equal between two runs whose numbers are compared; data and extractors by their digests."""
+    data, protocol = result["data"], conditions(metric, item.protocol)
     found = {"data": _Condition(data["digest"], f"{data['name']} {data['digest'][:_DIGITS]}")}
     if "extractor_sha256" in protocol:
         found["extractor"] = _Condition(protocol["extractor_sha256"], _extractor(protocol))
@@ -149,7 +150,7 @@ def _extractor(protocol: Mapping[str, Any]) -> str:
 
 
 def _differences(facts: Mapping[str, Mapping[str, _Condition]]) -> Differences:
-    """Return the conditions in which runs differ. Where the images do, these alone: the rest follows from them."""
+    """Return the conditions in which runs differ. Where the data differ, these alone, since other differences follow."""
     names = dict.fromkeys(name for own in facts.values() for name in own)
     found = {name: _by_value(name, facts) for name in names if len({own.get(name, _UNSTATED).key for own in facts.values()}) > 1}
     return {name: values for name, values in found.items() if name in ("data", _SIZE)} or found

@@ -1,74 +1,81 @@
-"""What in the numbers of a model should worry its owner, in words."""
+"""Warnings of an evaluation: signs of common failures in the numbers of a model."""
 
 from collections.abc import Mapping
 
-from simulacra.metrics.catalogue import entry
+from simulacra.metrics import quantity
 from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.memorization import COPY_SHARE
 
-_DIVERSE = 0.5  # of the real mean distance, below which images are suspiciously alike
-_COVERED = 0.1  # of what real images cover; blurred images cover little, too, without being alike
-_COPIES = 5 * COPY_SHARE  # share of images as near to a training image as the nearest hundredth of real ones
-_NEAR = 0.5  # of the usual distance to the nearest training image
+_DIVERSITY = 0.5  # of real images, below which generated images are too similar
+_COVERAGE = 0.1  # of real images; blurred images have a low coverage, too, without being similar
+_COPIES = 5 * COPY_SHARE  # share of images at most as far from a training image as the closest 1 % of real ones
+_RATIO = 0.5  # of the median distance to the nearest training image
 _ACTIVE = 0.25  # share of latents in use
 
 
-def flags(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
+def evaluation_warnings(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
     """Return a sentence for each sign of mode collapse, missing modes, memorization, posterior collapse or idle translation.
 
-    dimensions: values in an image, of which no more latents than these can be of use.
+    dimensions: values in an image, an upper bound of the number of latents that can be in use.
     """
-    return [*_collapse(metrics), *_missing(metrics), *_copying(metrics), *_idle(metrics, dimensions), *_untranslated(metrics)]
+    return [
+        *_mode_collapse(metrics),
+        *_missing_modes(metrics),
+        *_memorization(metrics),
+        *_posterior_collapse(metrics, dimensions),
+        *_idle_translation(metrics),
+    ]
 
 
-def _collapse(metrics: Mapping[str, Measurement]) -> list[str]:
+def _mode_collapse(metrics: Mapping[str, Measurement]) -> list[str]:
     signs = []
-    if (spread := metrics.get("diversity")) and spread.bounds[1] < _DIVERSE:
-        signs.append(f"their mean distance is {spread.value:.0%} of that of real ones")
+    if (spread := metrics.get("diversity")) and spread.bounds[1] < _DIVERSITY:
+        signs.append(f"their mean distance is {spread.value:.0%} of that of real images")
     if cover := metrics.get("coverage"):
-        usual = cover.protocol.get("real_against_real", cover.protocol["same_law"])
-        if cover.bounds[1] < _COVERED * usual:
-            signs.append(f"they cover {cover.value:.1%} of the real ones, where training images cover {usual:.1%}")
-    if (modes := metrics.get("modes_covered")) and "law" not in modes.protocol and modes.value < modes.protocol["of"]:
-        signs.append(f"they show {modes.value:.0f} of {modes.protocol['of']} classes")
-    return [f"mode collapse: generated images are too much alike ({'; '.join(signs)})"] if signs else []
+        usual = cover.protocol.get("real_against_real", cover.protocol["expected_for_equal_distributions"])
+        if cover.bounds[1] < _COVERAGE * usual:
+            signs.append(f"their coverage is {cover.value:.1%}, that of training images {usual:.1%}")
+    if (modes := metrics.get("modes_covered")) and "density" not in modes.protocol and modes.value < modes.protocol["of"]:
+        signs.append(f"they cover {modes.value:.0f} of {modes.protocol['of']} classes")
+    return [f"mode collapse: generated images are too similar ({'; '.join(signs)})"] if signs else []
 
 
-def _missing(metrics: Mapping[str, Measurement]) -> list[str]:
-    """Say which share of the modes of a known law is reached, whether the points are too much alike or lie between the modes."""
+def _missing_modes(metrics: Mapping[str, Measurement]) -> list[str]:
+    """Return a warning where modes of a known density are missing: points are too similar, or lie between the modes."""
     modes, near = metrics.get("modes_covered"), metrics.get("high_quality_share")
     if modes is None or near is None or modes.value == modes.protocol["of"]:
         return []
-    where = f"{near.value:.1%} of them lie near one, of the law's own points {near.protocol['same_law']:.1%}"
-    return [f"missing modes: generated points reach {modes.value:.0f} of {modes.protocol['of']} modes ({where})"]
+    where = f"{near.value:.1%} of them are near a mode, of the data {near.protocol['expected_for_equal_distributions']:.1%}"
+    return [f"missing modes: generated points cover {modes.value:.0f} of {modes.protocol['of']} modes ({where})"]
 
 
-def _copying(metrics: Mapping[str, Measurement]) -> list[str]:
+def _memorization(metrics: Mapping[str, Measurement]) -> list[str]:
     ratio = metrics.get("nearest_train_ratio")
     if ratio is None:
         return []
     copies = ratio.protocol["copies"]
-    if ratio.bounds[1] >= _NEAR and copies <= _COPIES:
+    if ratio.bounds[1] >= _RATIO and copies <= _COPIES:
         return []
     return [
-        f"memorization: {copies:.1%} of the generated images are as near to a training image as the nearest {COPY_SHARE:.0%} of "
-        f"unseen real ones, and the median distance is {ratio.value:.2f} of theirs. Look at the nearest neighbours in the report"
+        f"memorization: {copies:.1%} of the generated images are at most as far from a training image as the closest "
+        f"{COPY_SHARE:.0%} of held-out images, and the median distance is {ratio.value:.2f} of that of held-out images. See the "
+        "nearest neighbours in the report"
     ]
 
 
-def _idle(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
+def _posterior_collapse(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
     active = metrics.get("active_units")
     if active is None or active.value >= _ACTIVE * min(active.protocol["of"], dimensions):
         return []
-    return [f"posterior collapse: {active.value:.0f} of {active.protocol['of']} latents carry information. Try a lower --beta"]
+    return [f"posterior collapse: {active.value:.0f} of {active.protocol['of']} latents are active. Try a lower --beta"]
 
 
-def _untranslated(metrics: Mapping[str, Measurement]) -> list[str]:
-    """Say which translations are surely worse than none at all."""
+def _idle_translation(metrics: Mapping[str, Measurement]) -> list[str]:
+    """Return a warning for each translation that is significantly worse than none."""
     found = []
     for name, item in metrics.items():
         plain = metrics.get(f"un{name.replace('translation', 'translated', 1)}")
         if plain is not None and item.bounds[1] < plain.bounds[0]:
-            numbers = f"{entry(name).title}: {item.value:.4g} against {plain.value:.4g}"
-            found.append(f"idle translation: images that nobody translated do better ({numbers})")
+            numbers = f"{quantity(name).title}: {item.value:.4g} against {plain.value:.4g}"
+            found.append(f"idle translation: images without translation are better ({numbers})")
     return found

@@ -1,7 +1,7 @@
-"""OpenedRun extractors in the cache: weights and what is known of them, always whole, whoever else writes at the same time.
+"""Trained extractors in the cache: weights and facts, consistent also where several processes write at the same time.
 
-A folder holds `extractor.json` and the weights that it names, `<start of their sha256>.safetensors`. The weights are written
-first and the JSON, which replaces its predecessor in one step, last; so it always names weights that are there.
+A folder contains `extractor.json` and the weights that it names, `<first digits of their sha256>.safetensors`. The weights are
+written first. The JSON is written last and replaces its predecessor atomically, so it always names existing weights.
 """
 
 import json
@@ -23,11 +23,11 @@ from simulacra.data.dataset import Dataset
 from simulacra.data.locations import cache_folder
 
 FACTS = "extractor.json"
-FORMAT = 1  # raised when networks, their training, or what stands in the facts changes
+FORMAT = 1  # increased when networks, their training, or the facts change
 
 
 class DamagedWeights(DataError):
-    """Weights that are missing, or differ from what was written."""
+    """Weights that are missing or corrupted."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Stored:
 
 
 def place(name: str, data: Dataset, seed: int) -> Path:
-    """Return the folder of an extractor that is trained on these data; it differs for other images, sizes or counts."""
+    """Return the folder of an extractor trained on these data; it depends on the images, their size and number, and the seed."""
     identity = json.dumps([FORMAT, data.digest, data.spec.shape, len(data.train)])
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in data.name)
     return _root() / f"{name}-{plain}-{sha256(identity.encode()).hexdigest()[:12]}-seed{seed}"
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Stored:
-    """Store weights and facts, to which their sha256 is added, durably; other weights in the folder are removed."""
+    """Store weights and facts, to which the sha256 of the weights is added; remove other weights in the folder."""
     plain = {name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     content = serialize_tensors(plain)
     digest = sha256(content).hexdigest()
@@ -64,7 +64,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any])
 
 
 def read(folder: Path) -> Stored | None:
-    """Return what is stored in a folder, or None where nothing is; raises DamagedWeights."""
+    """Return the weights and facts in a folder; None where there are none. Raises DamagedWeights."""
     if not (folder / FACTS).exists():
         return None
     try:
@@ -73,7 +73,9 @@ def read(folder: Path) -> Stored | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedWeights(f"the extractor in {folder} is damaged: {error}") from error
     if digest != facts["sha256"]:
-        raise DamagedWeights(f"the extractor in {folder} is damaged: {facts['weights']} differs from what was written (SHA-256)")
+        raise DamagedWeights(
+            f"the extractor in {folder} is damaged: {facts['weights']} has another SHA-256 than when it was written"
+        )
     return Stored(tensors, facts)
 
 
@@ -84,7 +86,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
-    """Return folder and facts of every extractor in the cache, in alphabetical order; damaged ones are left out."""
+    """Return folder and facts of each extractor in the cache, in alphabetical order, except damaged ones."""
     found = []
     for path in sorted(_root().glob(f"*/{FACTS}")):
         try:
@@ -97,7 +99,7 @@ def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Return the facts in a file; raises OSError, ValueError, KeyError or TypeError where they are not of this format."""
+    """Return the facts in a file; raises OSError, ValueError, KeyError or TypeError for another format."""
     facts: dict[str, Any] = json.loads(path.read_text())
     if facts["format"] != FORMAT:
         raise ValueError(f"its format is {facts['format']}, and this version of Simulacra reads {FORMAT}")

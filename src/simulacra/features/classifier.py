@@ -1,4 +1,4 @@
-"""Training a classifier: a game of one player, on images that are shifted, and mirrored where that keeps their class."""
+"""Training a classifier: a game of one player, with random shifts and, where they keep the class, reflections."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -24,9 +24,8 @@ from simulacra.engine.settings import TrainConfig
 from simulacra.features.extractor import Classifier
 
 _SHIFT = 2  # pixels, in either direction
-_EPOCHS = 40  # at most by default: a small data set is not repeated without end
+_EPOCHS = 40  # at most by default, for small data sets
 _BATCH = 128
-_AT_ONCE = 500  # images per call of the network
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ class NoSettings(Config):
 
 
 class Classification(Family):
-    """A classifier in training. It is not in `families/`, since it is no model of images."""
+    """A classifier in training. It is not in `families/`, since it is not a generative model."""
 
     Config: ClassVar[type[Config]] = NoSettings
-    summary, paper = "tells the classes of images", ""
+    summary, paper = "classifies images", ""
 
     def __init__(self, network: Classifier) -> None:
         super().__init__()
@@ -49,19 +48,19 @@ class Classification(Family):
         return {"classifier": self.network}
 
     def turns(self) -> tuple[Turn, ...]:
-        """One turn: lower the cross-entropy."""
+        """One turn, on the cross-entropy."""
         return (Turn(self._cross_entropy),)
 
     def _cross_entropy(self, batch: Batch) -> dict[str, Loss]:
-        """-log p(label | image) in nats, mean over images; `accuracy` is the share of images that are told right."""
+        """-log p(label | image) in nats, mean over images; `accuracy` is the share of correct predictions."""
         assert batch.labels is not None
         logits = self.network(augment(self.network.adapt(batch.images), self.network.mirrors)).float()
-        right = (logits.argmax(1) == batch.labels).float().mean()
-        return {"classifier": Loss(F.cross_entropy(logits, batch.labels), {"accuracy": right})}
+        accuracy = (logits.argmax(1) == batch.labels).float().mean()
+        return {"classifier": Loss(F.cross_entropy(logits, batch.labels), {"accuracy": accuracy})}
 
 
 def augment(images: Tensor, mirror: bool) -> Tensor:
-    """Return images [b c h w] moved by -2..2 pixels each way, edges repeated, and mirrored or not; drawn for each image."""
+    """Return images [b c h w] shifted by -2..2 pixels along each axis, with edge padding, and reflected at random if `mirror`."""
     count, _, height, width = images.shape
     padded = F.pad(images, (_SHIFT,) * 4, mode="replicate")
     tops, lefts = torch.randint(0, 2 * _SHIFT + 1, (2, count, 1), device=images.device)
@@ -75,16 +74,16 @@ def augment(images: Tensor, mirror: bool) -> Tensor:
 
 
 def recipe(kind: type[Classifier], count: int, overrides: Mapping[str, object]) -> TrainConfig:
-    """Return the settings with which a classifier is trained on `count` images, unless overridden."""
+    """Return the settings of the training of a classifier on `count` images, with overrides."""
     images = min(kind.images, _EPOCHS * count)
     usual = {"duration": f"{images / 1000:g}k", "batch": max(1, min(_BATCH, count)), **kind.defaults}
     return TrainConfig.of({**usual, **overrides}, "the settings of the classifier")
 
 
-def in_training(kind: type[Classifier], images: Split, classes: int, settings: TrainConfig) -> Trainer:
+def classifier_trainer(kind: type[Classifier], images: Split, classes: int, settings: TrainConfig) -> Trainer:
     """Return a trainer of a new classifier on labelled images; weights are drawn from torch's global generator.
 
-    Raises UsageError for a batch of one image, which batch normalization cannot learn from.
+    Raises UsageError for a batch of one image, for which batch normalization is undefined.
     """
     if settings.batch < 2:
         raise UsageError(f"batch is {settings.batch} for {len(images)} images, expected at least 2: use more images")
@@ -93,8 +92,8 @@ def in_training(kind: type[Classifier], images: Split, classes: int, settings: T
     return Trainer(Classification(kind(classes)), Batches(images, settings.batch, settings.seed), settings)
 
 
-def meter_of(trainer: Trainer, label: str, progress: Progress) -> AbstractContextManager[Meter]:
-    """Open the progress bar of a training: over its steps, or over the seconds where it is for a time."""
+def training_meter(trainer: Trainer, label: str, progress: Progress) -> AbstractContextManager[Meter]:
+    """Open the progress bar of a training: over its steps, or over seconds where the duration is a time."""
     if trainer.total is not None:
         return progress.task(label, trainer.total, "steps", trainer.step)
     seconds = round(Duration.parse(trainer.settings.duration).amount)
@@ -102,27 +101,27 @@ def meter_of(trainer: Trainer, label: str, progress: Progress) -> AbstractContex
 
 
 def trained(trainer: Trainer) -> Classifier:
-    """Return the classifier to evaluate: with averaged weights where an average is kept."""
+    """Return the classifier to evaluate: with EMA weights where there are any."""
     family = trainer.evaluated
     assert isinstance(family, Classification)
     return family.network
 
 
-def told_right(network: Classifier, images: Split, meter: Meter) -> Tensor:
-    """Return for each image of a labelled split whether the network tells its class: bool [n]."""
+def correct(network: Classifier, images: Split, meter: Meter) -> Tensor:
+    """Return for each image of a labelled split whether the network predicts its class: bool [n], on the CPU."""
     device = next(network.parameters()).device
-    right = []
+    hits = []
     with inference(network):
-        for batch in images.chunks(_AT_ONCE):
+        for batch in images.chunks(network.images_per_call(device)):
             assert batch.labels is not None
             predictions = network(network.adapt(batch.images.to(device))).argmax(1)
-            right.append(predictions.cpu() == batch.labels)
+            hits.append(predictions.cpu() == batch.labels)
             meter.advance(len(batch))
-    return torch.cat(right)
+    return torch.cat(hits)
 
 
-class Watch:
-    """Moves the progress bar of a training, shows the accuracy on images that are held out, and stores states, if told to."""
+class ClassifierObserver:
+    """Advances the progress bar of a training, shows the accuracy on held-out images, and passes checkpoints to `store`."""
 
     def __init__(
         self, meter: Meter, held_out: Split | None = None, store: Callable[[Trainer, Checkpoint], object] | None = None
@@ -132,7 +131,7 @@ class Watch:
         self._facts: dict[str, str] = {}
 
     def on_step(self, trainer: Trainer) -> None:
-        """Move by a step, or by the seconds that have passed where training is for a time."""
+        """Advance by a step, or by elapsed seconds where the duration is a time."""
         if trainer.total is not None:
             self.meter.advance(1)
         elif int(trainer.seconds) > self._seconds_shown:
@@ -144,13 +143,13 @@ class Watch:
         self._show(loss=f"{record['classifier/loss']:.4g}")
 
     def on_snapshot(self, trainer: Trainer) -> None:
-        """Show the accuracy, once there is something to show."""
+        """Show the accuracy on held-out images, after the first step."""
         if trainer.step and self.held_out is not None and len(self.held_out):
-            right = told_right(trained(trainer), self.held_out, _NoMeter())
-            self._show(validation=f"{100 * right.double().mean().item():.2f} %")
+            hits = correct(trained(trainer), self.held_out, _NoMeter())
+            self._show(validation=f"{100 * hits.double().mean().item():.2f} %")
 
     def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
-        """Store the state."""
+        """Pass the state on."""
         if self.store is not None:
             self.store(trainer, state)
 
@@ -161,4 +160,4 @@ class Watch:
 
 class _NoMeter:
     def advance(self, amount: int = 1, **facts: str) -> None:
-        """Show nothing."""
+        """Do nothing."""

@@ -1,8 +1,8 @@
-"""What turns images into features: a network with fixed weights, known by the digest of these weights.
+"""Feature extractors: networks with fixed weights, identified by the digest of these weights.
 
-A network states the one size and number of channels that it looks at. Whatever else it is given is converted by a fixed rule,
-which is part of the protocol of every number measured with it: grey is repeated into colours, colours become grey by Rec. 601
-(0.299 R + 0.587 G + 0.114 B), and other sizes are resized, without regard to proportions so that nothing is cut off.
+A network has one input size and number of channels. Other images are converted by a fixed rule, which is part of the protocol of
+each number measured with it: grey is repeated along channels, colours become grey by Rec. 601 (0.299 R + 0.587 G + 0.114 B), and
+other sizes are resized without preserving the aspect ratio, so that nothing is cropped.
 """
 
 from abc import ABC, abstractmethod
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simulacra.core.device import images_per_call
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import evaluation
 from simulacra.core.progress import Meter
@@ -24,28 +25,28 @@ _REC_601 = (0.299, 0.587, 0.114)
 
 
 class Network(nn.Module, ABC):
-    """A network whose inner layer serves as features. One network is one file in `extractors/`; the file name is its name."""
+    """A network with a hidden layer of features. One network is one file in `features/networks/`; the file name is its name."""
 
     summary: ClassVar[str]
     paper: ClassVar[str]
     title: ClassVar[str]
-    """What stands in results, with the number of features: LeNet-128."""
+    """Name in results, with the number of features: LeNet-128."""
     dimensions: ClassVar[int]
     """Number of features of an image, d."""
     channels: ClassVar[int]
     side: ClassVar[int]
-    """Height and width, in pixels, of the images that it looks at."""
-    at_once: ClassVar[int] = 500
-    """Images per call, as many as keep the memory modest."""
+    """Height and width of its input, in pixels."""
+    batch_cpu: ClassVar[int] = 500
+    """Images per call on CPUs."""
     antialias: ClassVar[bool] = True
-    """Whether a larger image is smoothed before it is shrunk (bilinear in either case)."""
+    """Whether downsampling uses antialiasing (bilinear in either case)."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """Return features [b d] of images [b channels side side] in [0, 1]."""
 
     def adapt(self, images: Tensor) -> Tensor:
-        """Return images [b c h w] in [0, 1] as [b channels side side], converted by the rule on top of this file."""
+        """Return images [b c h w] in [0, 1] as [b channels side side], converted by the rule in the docstring of this module."""
         if images.shape[1] != self.channels:
             images = _recolour(images, self.channels)
         if images.shape[2:] == (self.side, self.side):
@@ -53,26 +54,30 @@ class Network(nn.Module, ABC):
         size = (self.side, self.side)
         return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=self.antialias)
 
+    def images_per_call(self, device: torch.device) -> int:
+        """Return the number of images per call on a device."""
+        return images_per_call(device, self.channels * self.side**2, self.batch_cpu)
+
     @classmethod
     def rule(cls) -> str:
-        """Return in words how images are converted."""
+        """Return the conversion of images, in words."""
         kind = "grey" if cls.channels == 1 else "colour"
         return f"{cls.side}x{cls.side} {kind}, resized bilinearly {'with' if cls.antialias else 'without'} antialiasing"
 
 
 class Classifier(Network):
-    """A network that is trained to tell the classes of a data set; its features are what its last layer sees."""
+    """A network that is trained to classify a data set; its features are the inputs of the last layer."""
 
     defaults: ClassVar[Mapping[str, object]]
-    """Training settings in which it departs from the engine's defaults."""
+    """Training settings that differ from the engine's defaults."""
     images: ClassVar[int]
-    """Images that its training takes, each counted as often as it is seen."""
+    """Number of training images, with repetition."""
     speed: ClassVar[float]
-    """Training images per second on two CPU cores, for the announcement of how long it will take."""
+    """Training images per second on two CPU cores, for the announced duration."""
     example: ClassVar[str]
-    """A data set with classes that it suits, for where the images at hand have none."""
+    """A suitable data set with classes, named in the error for data without classes."""
     mirrors: ClassVar[bool]
-    """Whether the mirror image of a training image is as good as the image: not so for digits and letters."""
+    """Whether reflected training images keep their class, unlike digits and letters."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -86,7 +91,7 @@ class Classifier(Network):
 
 @dataclass(frozen=True)
 class Embedding:
-    """What an extractor says of images: features float32 [n d], and classes int64 [n] where it tells the classes of the data."""
+    """Features float32 [n d] of images, and predicted classes int64 [n] where the network is a classifier."""
 
     features: Tensor
     predictions: Tensor | None
@@ -94,10 +99,10 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network with weights, ready to be used.
+    """A network with weights.
 
-    name: as `--extractor` takes it; digest: sha256 of the weights, in hex; classes: what its predictions number, empty where
-    it makes none; facts: where the weights come from, ready for JSON.
+    name: as in `--extractor`; digest: sha256 of the weights, in hex; classes: the predicted classes, empty where the network is
+    no classifier; facts: origin of the weights, ready for JSON.
     """
 
     name: str
@@ -108,7 +113,7 @@ class Extractor:
 
     @property
     def label(self) -> str:
-        """What stands beside a number: network, number of features, first digits of the digest."""
+        """Name in protocols: network, number of features, first digits of the digest."""
         return label(self.network.title, self.digest)
 
     @property
@@ -118,40 +123,45 @@ class Extractor:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What must stand beside every number that is measured with this extractor, ready for JSON."""
+        """Facts in the protocol of each number measured with this extractor, ready for JSON."""
         seed = {"extractor_seed": self.facts["seed"]} if "seed" in self.facts else {}
         rule = {"extractor_input": self.network.rule()}
         return {"extractor": self.label, "extractor_name": self.name, **seed, "extractor_sha256": self.digest, **rule}
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the network."""
+        return next(self.network.parameters()).device
+
     def features(self, images: Tensor) -> Tensor:
         """Return features float32 [b d] of images float [b c h w] in [0, 1]; each depends on its image alone."""
-        with self._looking():
+        with self._frozen():
             return self.network.embed(self._adapted(images)).float().cpu()
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return logits float32 [b classes]; raises UsageError where the network tells no classes."""
-        with self._looking():
+        """Return logits float32 [b classes]; raises UsageError where the network is no classifier."""
+        with self._frozen():
             return self._classifier().forward(self._adapted(images)).float().cpu()
 
     def predictions(self, images: Tensor) -> Tensor:
-        """Return the most probable class of each image, int64 [b]; raises UsageError where the network tells no classes."""
+        """Return the most probable class of each image, int64 [b]; raises UsageError where the network is no classifier."""
         return self.logits(images).argmax(1)
 
     def embed(self, images: Split | Tensor, meter: Meter) -> Embedding:
-        """Return features and predictions of a split, or of images float [n c h w] in [0, 1], piece by piece."""
+        """Return features and predictions of a split, or of images float [n c h w] in [0, 1], on the CPU."""
         features, predictions = [], []
-        for piece in pieces(images, self.network.at_once):
-            with self._looking():
-                found = self.network.embed(self._adapted(piece))
+        for chunk in chunks(images, self.network.images_per_call(self.device)):
+            with self._frozen():
+                found = self.network.embed(self._adapted(chunk))
                 if self.classes:
                     predictions.append(self._classifier().head(found).argmax(1).cpu())
             features.append(found.float().cpu())
-            meter.advance(len(piece))
+            meter.advance(len(chunk))
         return Embedding(torch.cat(features), torch.cat(predictions) if self.classes else None)
 
     @contextmanager
-    def _looking(self) -> Iterator[None]:
-        """Compute in evaluation mode and without gradients; not in inference mode, so that others may learn from features."""
+    def _frozen(self) -> Iterator[None]:
+        """Compute in evaluation mode and without gradients; not in inference mode, so that features can be trained on."""
         with evaluation(self.network), torch.no_grad():
             yield
 
@@ -159,17 +169,16 @@ class Extractor:
         if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
             kind = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
             raise UsageError(f"images are {kind}, expected floats [n c h w] in [0, 1] with 1 or 3 channels")
-        device = next(self.network.parameters()).device
-        return self.network.adapt(images.to(device, torch.float32))
+        return self.network.adapt(images.to(self.device, torch.float32))
 
     def _classifier(self) -> Classifier:
         if self.classes and isinstance(self.network, Classifier):
             return self.network
-        raise UsageError(f"{self.name} does not tell classes: use one that is trained on labelled data, such as lenet")
+        raise UsageError(f"{self.name} is no classifier: use an extractor that is trained on labelled data, such as lenet")
 
 
-def pieces(images: Split | Tensor, count: int) -> Iterator[Tensor]:
-    """Yield the images of a split, or images [n c h w], in order and `count` at a time: float [b c h w] in [0, 1]."""
+def chunks(images: Split | Tensor, count: int) -> Iterator[Tensor]:
+    """Yield the images of a split, or images [n c h w], in order in chunks of `count`: float [b c h w] in [0, 1]."""
     if isinstance(images, Tensor):
         yield from images.split(count)
     else:

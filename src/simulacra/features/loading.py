@@ -1,8 +1,9 @@
-"""Feature extractors by name: what an evaluation asks for."""
+"""Feature extractors by name."""
 
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from simulacra.core.batch import DataSpec
@@ -17,15 +18,15 @@ from simulacra.features import networks as extractors
 from simulacra.features.cache import read_tensors, stored_facts
 from simulacra.features.extractor import Classifier, Extractor
 from simulacra.features.networks import inception
-from simulacra.features.training import first_use, unreadable, unsuited
+from simulacra.features.training import trained_extractor, unreadable, unsuited
 
 GREY, COLOUR = "lenet", "resnet18"
-_SMALL = 32  # pixels, the longest side of grey images that suit the first
+_SMALL = 32  # pixels of the longer side of grey images, at most, for the first
 _FILE = "pt_inception-2015-12-05.safetensors"
 
 
 def default_extractor(spec: DataSpec) -> str:
-    """Return the extractor for images of this shape: `lenet` for grey ones of up to 32 pixels, else `resnet18`.
+    """Return the default extractor for images of this shape: `lenet` for grey images of at most 32 pixels, else `resnet18`.
 
     >>> default_extractor(DataSpec(1, 28, 28)), default_extractor(DataSpec(3, 32, 32))
     ('lenet', 'resnet18')
@@ -34,7 +35,7 @@ def default_extractor(spec: DataSpec) -> str:
 
 
 def parse(name: str) -> tuple[str, str]:
-    """Return the kind of an extractor, and what it is trained on or read from, empty if that is not said.
+    """Return the kind of an extractor, and the data set or file after the colon, empty if there is none.
 
     Raises UsageError for an unknown kind.
 
@@ -47,9 +48,9 @@ def parse(name: str) -> tuple[str, str]:
 
 
 def why_not(name: str, data: Dataset) -> str:
-    """Return why an extractor cannot be used with these data, with the remedy, or nothing if it can be.
+    """Return why an extractor cannot be used with these data, and the remedy; empty if it can.
 
-    For the beginning of an evaluation, so that nothing is missing in the middle of it. Raises UsageError for an unknown name.
+    Evaluations check this before they measure anything. Raises UsageError for an unknown name.
     """
     kind, source = parse(name)
     if not _is_trained(kind):
@@ -57,25 +58,30 @@ def why_not(name: str, data: Dataset) -> str:
     return unreadable(kind, data) if source else unsuited(kind, data)
 
 
-def load_extractor(name: str, data: Dataset, seed: int = 0, progress: Progress = SILENT) -> Extractor:
-    """Return the extractor that a name means; one that the toolkit trains is trained now, if it never was.
+def load_extractor(
+    name: str, data: Dataset, seed: int = 0, progress: Progress = SILENT, *, device: torch.device | None = None
+) -> Extractor:
+    """Return the extractor of this name on a device, by default a GPU if there is one; it is trained now if it is not cached.
 
     name: `lenet` or `resnet18` (trained on `data`), `lenet:mnist` (trained on all of another data set), `inception` or
-    `inception:PATH` (weights on disk). seed: of the training. Raises NotApplicable where `why_not` has a reason, DataError for
+    `inception:PATH` (weights on disk). seed: of the training. Raises NotApplicable with the reason of `why_not`, DataError for
     weights or data that cannot be read.
     """
     if reason := why_not(name, data):
         raise NotApplicable(reason)
     kind, source = parse(name)
     if _is_trained(kind):
-        return first_use(kind, load(DataConfig(data=source), progress) if source else data, seed, progress)
-    return _from_file(_weights_file(source))
+        found = trained_extractor(kind, load(DataConfig(data=source), progress) if source else data, seed, progress)
+    else:
+        found = _from_file(_weights_file(source))
+    found.network.to(device or device_of("auto"))
+    return found
 
 
 def facts_of(name: str, seed: int | None = None) -> list[dict[str, Any]]:
-    """Return what is known of the extractors in the cache, or of the weights on disk, that a name and a seed mean.
+    """Return the facts of the extractors in the cache, or of the weights on disk, with this name and seed.
 
-    Several, if it was trained on images of several sizes or from several seeds. Raises UsageError where there is none.
+    There are several if it was trained on images of several sizes or with several seeds. Raises UsageError where there is none.
     """
     kind, source = parse(name)
     if not _is_trained(kind):
@@ -86,7 +92,7 @@ def facts_of(name: str, seed: int | None = None) -> list[dict[str, Any]]:
     found = [facts for facts in found if seed in (None, facts["seed"])]
     if not found:
         raise UsageError(
-            f"no {name}{'' if seed is None else f' with seed {seed}'} is trained yet: see 'simulacra extractor list', or make it "
+            f"no {name}{'' if seed is None else f' with seed {seed}'} is cached: see 'simulacra extractor list', or train it "
             f"with 'simulacra extractor train {kind} --data {source or 'NAME'}'"
         )
     return found
@@ -100,16 +106,16 @@ def _is_trained(kind: str) -> bool:
 
 
 def _weights_file(source: str) -> Path:
-    """Return where the Inception weights are looked for: at the path given, else in the usual places."""
+    """Return the path of the Inception weights: the given one, else the default."""
     return Path(source).expanduser() if source else find_file("inception", _FILE) or Path(put_where("inception"), _FILE)
 
 
 def _absence(source: str) -> str:
-    """Return why the Inception weights cannot be used, or nothing."""
+    """Return why the Inception weights cannot be used; empty if they can."""
     path = _weights_file(source)
     if path.suffix != ".safetensors":
         return (
-            f"{path} is not a .safetensors file, and others can run code when they are opened. Convert it once: python -c "
+            f"{path} is not a .safetensors file, and other formats can execute code when loaded. Convert it once: python -c "
             f'"from torch import load; from safetensors.torch import save_file; '
             f"save_file(load('{path}', weights_only=True), '{path.with_suffix('.safetensors')}')\""
         )
@@ -117,7 +123,7 @@ def _absence(source: str) -> str:
         return ""
     return (
         f"there are no Inception weights at {path}: Simulacra neither contains nor downloads those of the published FID. Put "
-        f"pt_inception-2015-12-05 there, as {_FILE}, or name its place: inception:PATH"
+        f"pt_inception-2015-12-05 there as {_FILE}, or give its path: inception:PATH"
     )
 
 
@@ -126,6 +132,6 @@ def _from_file(path: Path) -> Extractor:
         tensors, digest = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"the Inception weights {path} cannot be read: {error}") from error
-    network = inception.with_weights(tensors, path).to(device_of("auto"))
+    network = inception.with_weights(tensors, path)
     facts = {"name": "inception", "title": network.title, "dimensions": network.dimensions, "input": network.rule()}
     return Extractor("inception", network, digest, (), {**facts, "weights": str(path), "sha256": digest})

@@ -1,6 +1,7 @@
-"""Training a feature extractor: once for each data set and seed, kept in the cache, continued where it was stopped."""
+"""Training a feature extractor: once for each data set and seed, with the result in the cache; interrupted trainings resume."""
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,26 +18,25 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset, Split
 from simulacra.engine import checkpoint
-from simulacra.engine.hardware import channels_last, device_of, keep_memory
+from simulacra.engine.hardware import channels_last, keep_memory
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.features import cache as weights
 from simulacra.features import networks as extractors
-from simulacra.features.classifier import Watch, in_training, meter_of, recipe, told_right, trained
+from simulacra.features.classifier import ClassifierObserver, classifier_trainer, correct, recipe, trained, training_meter
 from simulacra.features.extractor import Classifier, Extractor
-from simulacra.metrics.measurement import mean_of
 from simulacra.runs.lock import in_turn
 from simulacra.runs.provenance import now, provenance
 
 Facts = Mapping[str, Any]
 
-_WATCHED = 1000  # validation images that are looked at while training
-_WAIT = 1.0  # seconds between looks at a lock
-_WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every")  # on which extractor it is
+_VALIDATION = 1000  # validation images whose accuracy is shown during training
+_WAIT = 1.0  # seconds between attempts to acquire a lock
+_WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every")  # on the weights
 
 
-def first_use(kind: str, data: Dataset, seed: int, progress: Progress = SILENT) -> Extractor:
-    """Return the extractor of these data and this seed, however it was trained; if it never was, it is trained now.
+def trained_extractor(kind: str, data: Dataset, seed: int, progress: Progress = SILENT) -> Extractor:
+    """Return the cached extractor of these data and this seed, of any settings; it is trained now if there is none.
 
     Raises NotApplicable for data without classes, UsageError for an extractor that is not trained by the toolkit.
     """
@@ -44,16 +44,16 @@ def first_use(kind: str, data: Dataset, seed: int, progress: Progress = SILENT) 
 
 
 def train_extractor(kind: str, data: Dataset, overrides: Mapping[str, object], progress: Progress = SILENT) -> Extractor:
-    """Return the extractor trained on these data with these settings (those of TrainConfig, by name), trained now if need be.
+    """Return the extractor trained on these data with these settings (those of TrainConfig, by name); train it if not cached.
 
-    It takes the place of one that was trained with other settings from the same seed. Raises as `first_use` does.
+    It replaces an extractor with the same seed and other settings. Raises the errors of `trained_extractor`.
     """
     wanted = _identity(recipe(trainable(kind), len(data.train), overrides).table())
     return _obtain(kind, data, overrides, lambda facts: _identity(facts["settings"]) == wanted, progress)
 
 
 def trainable(kind: str) -> type[Classifier]:
-    """Return the network of an extractor that the toolkit trains; raises UsageError for any other."""
+    """Return the class of an extractor that the toolkit trains; raises UsageError for any other."""
     network = extractors.find(kind)
     if issubclass(network, Classifier):
         return network
@@ -61,29 +61,29 @@ def trainable(kind: str) -> type[Classifier]:
 
 
 def unsuited(kind: str, data: Dataset) -> str:
-    """Return why no classifier can be trained on these data, with the remedy, or nothing if one can be."""
+    """Return why no classifier can be trained on these data, and the remedy; empty if one can."""
     if reason := unreadable(kind, data):
         return reason
     if len(data.spec.classes) > 1:
         return ""
     held = "one class" if data.spec.classes else "no classes"
     return (
-        f"{kind} learns to tell the classes of the data, and {data.name} has {held}: sort the images into one folder for each "
-        f"class, or take an extractor that is trained on other data, such as {kind}:{trainable(kind).example}"
+        f"{kind} is trained to classify the data, and {data.name} has {held}: sort the images into one folder for each class, or "
+        f"use an extractor that is trained on other data, such as {kind}:{trainable(kind).example}"
     )
 
 
 def unreadable(kind: str, data: Dataset) -> str:
-    """Return why an extractor cannot look at these images, with the remedy, or nothing if it can."""
+    """Return why an extractor cannot process these images, and the remedy; empty if it can."""
     if data.spec.channels in (1, 3):
         return ""
-    return f"{kind} looks at grey or colour images, and {data.name} has {data.spec.channels} channels: use --channels 1 or 3"
+    return f"{kind} processes images with 1 or 3 channels, and {data.name} has {data.spec.channels}: use --channels 1 or 3"
 
 
 def _obtain(
     kind: str, data: Dataset, overrides: Mapping[str, object], fits: Callable[[Facts], bool], progress: Progress
 ) -> Extractor:
-    """Return a trained extractor from the cache, if its facts fit, or train it while no other process does."""
+    """Return a trained extractor from the cache, if its facts fit, or train it under a lock."""
     if reason := unsuited(kind, data):
         raise NotApplicable(reason)
     settings = recipe(trainable(kind), len(data.train), overrides)
@@ -104,23 +104,23 @@ def _stored(folder: Path, fits: Callable[[Facts], bool], progress: Progress) -> 
         return None
     if stored is None or fits(stored.facts):
         return stored
-    progress.message(f"{stored.facts['name']} with seed {stored.facts['seed']} was trained with other settings, and is replaced")
+    progress.message(f"{stored.facts['name']} with seed {stored.facts['seed']} was trained with other settings and is replaced")
     return None
 
 
 @contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[None]:
-    """Keep other processes from training the same extractor; wait for one that does."""
+    """Hold the lock of an extractor; wait while another process trains it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
-    told: list[bool] = []
+    announced: list[bool] = []
 
     def wait() -> None:
-        if not told:
+        if not announced:
             progress.message(f"another process is training this extractor, in {folder}: waiting for it")
-            told.append(True)
+            announced.append(True)
         time.sleep(_WAIT)
 
     with in_turn(folder, wait):
@@ -128,18 +128,18 @@ def _alone(folder: Path, progress: Progress) -> Iterator[None]:
 
 
 def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progress: Progress) -> weights.Stored:
-    """Train, measure the accuracy (on the test images once, at the end, so that it decides nothing), and store."""
+    """Train, measure the accuracy, and store; the test images are used once, at the end, so nothing is chosen on them."""
     keep_memory()
     beginning = provenance(data, "")
     beginning.pop("command")
     with stream(settings.seed, "initialize"):
-        trainer = in_training(trainable(kind), data.train, len(data.spec.classes), settings)
+        trainer = classifier_trainer(trainable(kind), data.train, len(data.spec.classes), settings)
         _announce(kind, data, trainer, folder, progress)
         unfinished = folder / f"training-{_key(settings)}"
         _continue(trainer, unfinished, progress)
-        with meter_of(trainer, f"training {kind}", progress) as meter:
-            watch = Watch(meter, data.validation[:_WATCHED], lambda trainer, state: _keep(trainer, state, unfinished))
-            trainer.run(watch)
+        with training_meter(trainer, f"training {kind}", progress) as meter:
+            held_out = data.validation[:_VALIDATION]
+            trainer.run(ClassifierObserver(meter, held_out, lambda trainer, state: _keep(trainer, state, unfinished)))
     network = trained(trainer)
     facts = {
         "name": f"{kind}:{data.name}",
@@ -162,11 +162,11 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
 
 
 def describe(facts: Facts) -> str:
-    """Return in one line what the facts of a trained extractor say: name, seed, time, accuracy."""
-    told = "".join(
-        f"; {100 * item['value']:.2f} % of {item['n']:,} {name} images told right" for name, item in facts["accuracy"].items()
+    """Return a line with name, seed, training time and accuracy of a trained extractor."""
+    accuracy = "".join(
+        f"; accuracy {100 * item['value']:.2f} % on {item['n']:,} {name} images" for name, item in facts["accuracy"].items()
     )
-    return f"{facts['name']}, seed {facts['seed']}, trained for {facts['training_seconds']:,.0f} s{told}"
+    return f"{facts['name']}, seed {facts['seed']}, trained for {facts['training_seconds']:,.0f} s{accuracy}"
 
 
 def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress: Progress) -> None:
@@ -179,7 +179,7 @@ def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress
         length += ", less on this GPU" if trainer.device.type == "cuda" else ""
     progress.message(
         f"training the feature extractor {kind} on {data.name} ({len(data.train):,} images, {len(data.spec.classes)} classes), "
-        f"once: {length}. It is kept in {folder}"
+        f"once: {length}. The result is stored in {folder}"
     )
 
 
@@ -190,14 +190,14 @@ def _words(seconds: float) -> str:
 
 
 def _keep(trainer: Trainer, state: checkpoint.Checkpoint, folder: Path) -> None:
-    """Store the state of a training that is not done, to go on from there."""
+    """Store the state of an unfinished training, to resume from it."""
     if trainer.done < 1:
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.write(folder, trainer.step, state, keep=1)
 
 
 def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
-    """Go on from where a training that was stopped had arrived, which gives the same weights."""
+    """Resume an interrupted training, which gives the same weights."""
     if not checkpoint.paths(folder):
         return
     try:
@@ -205,13 +205,14 @@ def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
     except checkpoint.DamagedCheckpoint:
         return
     trainer.restore(stored)
-    progress.message(f"continuing at step {trainer.step:,}, where it was stopped")
+    progress.message(f"resuming at step {trainer.step:,}")
 
 
 def _accuracy(network: Classifier, images: Split, progress: Progress) -> dict[str, Any]:
     with progress.task(f"accuracy, {images.name}", len(images), "images") as meter:
-        measured = mean_of(told_right(network, images, meter), {})
-    return {"value": measured.value, "standard_error": measured.standard_error, "n": measured.n}
+        hits = correct(network, images, meter).double()
+    error = hits.std().item() / math.sqrt(len(hits)) if len(hits) > 1 else 0.0
+    return {"value": hits.mean().item(), "standard_error": error, "n": len(hits)}
 
 
 def _ready(kind: str, stored: weights.Stored) -> Extractor:
@@ -219,12 +220,12 @@ def _ready(kind: str, stored: weights.Stored) -> Extractor:
     with torch.device("meta"):
         network = trainable(kind)(len(classes))
     network.load_state_dict(dict(stored.tensors), assign=True)
-    channels_last(network.to(device_of("auto")))
+    channels_last(network)
     return Extractor(stored.facts["name"], network, stored.facts["sha256"], classes, stored.facts)
 
 
 def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide which extractor comes of a training."""
+    """Return the settings that determine the weights."""
     return {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
 
 

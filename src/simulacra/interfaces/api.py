@@ -19,11 +19,10 @@ from simulacra.data.domains import combine
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE
-from simulacra.evaluation.applicable_settings import AMOUNTS, SETTING_NEEDS
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
+from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
 from simulacra.interfaces.comparison_files import write_comparison
-from simulacra.metrics.settings import EvaluateConfig
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space
 from simulacra.runs.applicable import require_applicable
@@ -162,9 +161,9 @@ class Model:
         `settings` are those of `simulacra evaluate --help`, by name: split="test", samples=10_000, extractor="lenet", seed=0.
         Results are cached. Raises UsageError, DataError; NotApplicable for a setting that does not apply to the model.
         """
-        needs = {name: need for name, need in SETTING_NEEDS.items() if name not in AMOUNTS}
+        needs = {name: need for name, need in setting_needs().items() if name not in AMOUNTS}
         require_applicable(self.model, settings, needs)
-        return evaluate(self.opened, EvaluateConfig.of(settings), progress)
+        return evaluate(self.opened, evaluation_settings(settings), progress)
 
     def report(self, progress: Progress = SILENT) -> Path:
         """Write `report.html` into the run folder and return its path."""
@@ -223,7 +222,7 @@ def compare(
     html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
     """
     opened = [run.opened if isinstance(run, Model) else run for run in runs]
-    comparison = compare_runs(opened, EvaluateConfig.of(settings), progress, device)
+    comparison = compare_runs(opened, evaluation_settings(settings), progress, device)
     write_comparison(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
     return comparison.table()
 

@@ -1,28 +1,46 @@
-"""How many latent dimensions carry information: the measure of posterior collapse."""
+"""Active units: the number of latent dimensions that carry information, a measure of posterior collapse."""
 
-import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import LatentSpace
-from simulacra.core.progress import Meter
-from simulacra.data.dataset import Split
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, HasPosterior
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.metric import Metric, MetricResults, Quantity
 
-_CHUNK = 500
 THRESHOLD = 0.01
 
 
-def active_units(model: LatentSpace, split: Split, meter: Meter) -> Measurement:
-    """Measure active_units: dimensions whose code varies over a split by more than 0.01 (Burda et al. 2015, section 5.2)."""
-    codes = []
-    for batch in split.chunks(_CHUNK):
-        codes.append(model.encode(batch.images))
-        meter.advance(len(batch))
-    latents = torch.cat(codes)
+def active_units(latents: Tensor) -> Measurement:
+    """Return active_units: the number of dimensions of posterior means [n d] whose variance over images exceeds 0.01.
+
+    (Burda et al. 2015, section 5.2.) A count, without a standard error.
+    """
     protocol = {"threshold": THRESHOLD, "of": latents.shape[1], "quantity": "variance over images of the posterior mean"}
     return Measurement(count_active(latents), None, len(latents), protocol)
 
 
 def count_active(latents: Tensor) -> int:
-    """Return how many of the dimensions of latents [n d] have a variance above the threshold."""
+    """Return the number of dimensions of latents [n d] whose variance exceeds the threshold."""
     return int((latents.double().var(0, correction=0) > THRESHOLD).sum().item())
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    return MetricResults({"active_units": active_units(context.latents(context.split))})
+
+
+METRIC = Metric(
+    name="active_units",
+    quantities=(
+        Quantity(
+            "active_units",
+            "active latent units",
+            "neither",
+            "Latent dimensions whose posterior mean varies over images; few of many indicate posterior collapse.",
+        ),
+    ),
+    needs=(AMORTIZED_LATENT_SPACE, HasPosterior),
+    order=20,
+    cost=lambda context: f"{len(context.split):,} encodings",
+    measure=_measure,
+    details=frozenset({"of"}),
+)

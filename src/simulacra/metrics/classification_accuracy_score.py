@@ -1,18 +1,34 @@
-"""Classification accuracy score: how well a classifier that has seen generated images only tells real ones."""
+"""Classification accuracy score (CAS): accuracy on real images of a classifier trained on generated images only."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from simulacra.core.capabilities import Samples
+from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.engine.hardware import keep_memory
-from simulacra.features.classifier import Watch, in_training, meter_of, recipe, told_right, trained
+from simulacra.features.classifier import ClassifierObserver, classifier_trainer, correct, recipe, trained, training_meter
+from simulacra.features.loading import default_extractor
 from simulacra.features.training import trainable
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, mean_of
+from simulacra.metrics.metric import Metric, MetricResults, Quantity
+from simulacra.metrics.statistics.requested_classes import unconditional
+
+
+@dataclass(frozen=True)
+class CASOptions(Config):
+    """Options of the classification accuracy score."""
+
+    cas: bool = option(
+        False, "conditional models: measure the classification accuracy score, which trains a classifier for some minutes"
+    )
 
 
 def classifier_accuracy(
@@ -24,43 +40,78 @@ def classifier_accuracy(
     overrides: Mapping[str, object] | None = None,
     progress: Progress = SILENT,
 ) -> Measurement:
-    """Measure cas_accuracy: the share of real images, in [0, 1], that a classifier trained on generated ones tells right.
+    """Return cas_accuracy: the accuracy on real images, in [0, 1], of a classifier trained on generated images only.
 
-    (Ravuri & Vinyals 2019.) Larger is better; the same measured with real training images is its ceiling. The classifier is a
-    new one of the architecture `kind`, with its last averaged weights: nothing is chosen on the real images.
+    (Ravuri & Vinyals 2019.) An upper bound is the accuracy of the same classifier trained on real images. The classifier is a new
+    one of the architecture `kind`, with the EMA weights of its last step: nothing is chosen on the real images.
 
-    images: generated, float [n c h w] in [0, 1], rounded to 256 levels as real ones are; labels: int64 [n], the classes that
-    were asked for; test: real, labelled images; overrides: of the training (`duration`, `seed`), by the names of TrainConfig.
-    Raises UsageError for images and labels that do not fit together.
+    images: generated, float [n c h w] in [0, 1], rounded to 256 levels like real images; labels: int64 [n], their requested
+    classes; test: real, labelled images; overrides: settings of the training (`duration`, `seed`), by the names of TrainConfig.
+    Raises UsageError for images and labels of different numbers or wrong types.
     """
     generated, classes = _split(images, labels, test)
     settings = recipe(trainable(kind), len(generated), overrides or {})
     keep_memory()
     with stream(settings.seed, "initialize"):
-        trainer = in_training(trainable(kind), generated, classes, settings)
-        with meter_of(trainer, "training on generated images", progress) as meter:
-            trainer.run(Watch(meter))
-    with progress.task("telling real images", len(test), "images") as meter:
-        right = told_right(trained(trainer), test, meter)
+        trainer = classifier_trainer(trainable(kind), generated, classes, settings)
+        with training_meter(trainer, "training on generated images", progress) as meter:
+            trainer.run(ClassifierObserver(meter))
+    with progress.task("classifying real images", len(test), "images") as meter:
+        hits = correct(trained(trainer), test, meter)
     protocol = {
         "classifier": trained(trainer).title,
         "trained_on": f"{len(generated):,} generated images",
-        "training": f"{trainer.images:,} images seen, batch {settings.batch}, the recipe of the extractor",
+        "training": f"{trainer.images:,} training images with repetition, batch {settings.batch}, the recipe of the extractor",
         "seed": settings.seed,
         "split": test.name,
     }
-    return mean_of(right, protocol)
+    return mean_of(hits, protocol)
 
 
 def _split(images: Tensor, labels: Tensor, test: Split) -> tuple[Split, int]:
-    """Return generated images as a labelled split of uint8, checked, and the number of classes of both sides together."""
+    """Return generated images as a labelled split of uint8 after checks, and the number of classes of both sets together."""
     if test.labels is None or len(test) == 0:
-        raise UsageError("the real images have no labels, or there are none: the accuracy of a classifier needs both")
+        raise UsageError("the accuracy of a classifier needs real images with labels, and there are none")
     if images.ndim != 4 or labels.shape != (len(images),) or len(images) == 0 or labels.is_floating_point():
         got = f"images {list(images.shape)} and labels {list(labels.shape)}"
-        raise UsageError(f"{got} do not fit together: expected floats [n c h w] and whole numbers [n]")
+        raise UsageError(f"got {got}, expected floats [n c h w] and integers [n]")
     if not bool(((images >= 0) & (images <= 1)).all()) or int(labels.min()) < 0:
         raise UsageError("generated images must be in [0, 1], and their labels at least 0")
     levels = (images.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     classes = 1 + max(int(labels.max()), int(test.labels.max()))
     return Split("train", levels.cpu().contiguous().numpy(), labels.to("cpu", torch.int64).numpy()), classes
+
+
+def _not_applicable(context: EvaluationContext) -> str:
+    enabled = context.options(CASOptions).cas
+    return unconditional(context) or ("" if enabled else "add --cas: it trains a classifier, which takes minutes")
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    generated = list(context.labelled_images())
+    images, labels = (torch.cat([pair[side] for pair in generated]) for side in (0, 1))
+    kind, seed = default_extractor(context.opened.spec), context.settings.seed
+    with torch.inference_mode(False):
+        measured = classifier_accuracy(images, labels, context.split, kind, overrides={"seed": seed}, progress=context.progress)
+    facts = {"requested": "all classes equally", **context.sampling_protocol}
+    return MetricResults({"cas_accuracy": measured.under(facts)})
+
+
+METRIC = Metric(
+    name="classification_accuracy_score",
+    quantities=(
+        Quantity(
+            "cas_accuracy",
+            "classification accuracy score",
+            "larger",
+            "Accuracy on real images of a classifier trained on generated images only (CAS).",
+        ),
+    ),
+    needs=(Samples, "labels"),
+    order=300,
+    cost=lambda context: f"training a {default_extractor(context.opened.spec)} on {context.settings.samples:,} generated images",
+    measure=_measure,
+    settings=("samples", "seed", "cas"),
+    options=CASOptions,
+    not_applicable=_not_applicable,
+)

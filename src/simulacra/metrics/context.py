@@ -1,11 +1,12 @@
-"""What is measured: a trained model, its data, and the features of real and generated images, each computed once."""
+"""What metrics measure: an opened run, its data, and what several metrics share, each computed once."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -13,8 +14,10 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
-from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan, require
+from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.config import Config, options
+from simulacra.core.device import images_per_call
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference
 from simulacra.core.files import write_bytes
@@ -22,112 +25,194 @@ from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
 from simulacra.data.locations import cache_folder
+from simulacra.data.synthetic.known_densities import known_density_of
 from simulacra.features.extractor import Embedding, Extractor
 from simulacra.features.loading import default_extractor, load_extractor
-from simulacra.metrics.settings import EvaluateConfig
+from simulacra.metrics.settings import SharedSettings
+from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
 from simulacra.runs.generation import plan_facts, sample_in_batches
 
 if TYPE_CHECKING:
+    from simulacra.core.family import Family
     from simulacra.runs.opened import OpenedRun
 
-_AT_ONCE = 250  # images that are generated together
+Options = TypeVar("Options", bound=Config)
+
+_GENERATED_CHUNK = 250  # images generated per call of the model on CPUs
+_ENCODED_CHUNK = 500  # images encoded per call of the model
 
 
 @dataclass
 class EvaluationContext:
-    """A trained model under evaluation."""
+    """An opened run under evaluation. Images and features that several metrics use are computed once and kept."""
 
-    trained: "OpenedRun"
-    settings: EvaluateConfig
+    opened: "OpenedRun"
+    settings: SharedSettings
     progress: Progress
     _real: dict[str, Embedding] = field(default_factory=dict)
+    _latents: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+
+    def options(self, kind: type[Options]) -> Options:
+        """Return the options of one metric, of the class that the metric declares."""
+        values = vars(self.settings)
+        return kind.of({item.name: values[item.name] for item in options(kind) if item.name in values})
+
+    @property
+    def model(self) -> "Family":
+        """The model under evaluation."""
+        return self.opened.model
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of the model. Images are moved there; results and features are on the CPU."""
+        return device_of(self.model)
+
+    # --- real images
 
     @property
     def split(self) -> Split:
-        """The images that everything is measured on: the whole of the split that the settings name."""
-        return self.held_out(self.trained.dataset)
+        """The real images that all metrics use: the whole split that the settings name."""
+        return self.held_out(self.opened.dataset)
 
     def held_out(self, data: Dataset) -> Split:
-        """Return the images of a data set that are measured on."""
+        """Return the split of a data set that the settings name."""
         return data.validation if self.settings.split == "validation" else data.test
+
+    @property
+    def density_is_known(self) -> bool:
+        """Whether the data are drawn from a known density, so that features are not used."""
+        return known_density_of(self.opened.dataset) is not None
+
+    # --- features
 
     @cached_property
     def extractor_name(self) -> str:
-        """The extractor that the settings mean."""
+        """The name of the extractor: that of the settings, or the default for images of this shape."""
         chosen = self.settings.extractor
-        return default_extractor(self.trained.spec) if chosen == "auto" else chosen
+        return default_extractor(self.opened.spec) if chosen == "auto" else chosen
 
     @cached_property
     def extractor(self) -> Extractor:
-        """The extractor, trained now if it never was; raises NotApplicable where there can be none."""
+        """The extractor, trained now if it is not cached; raises NotApplicable where there is none."""
         if self.extractor_name == "none":
-            raise NotApplicable("--extractor none leaves out what is measured in features")
-        return load_extractor(self.extractor_name, self.trained.dataset, self.settings.extractor_seed, self.progress)
+            raise NotApplicable("disabled by --extractor none")
+        return self.load_extractor(self.extractor_name, self.opened.dataset)
+
+    def load_extractor(self, name: str, data: Dataset) -> Extractor:
+        """Return an extractor for a data set on the model's device, trained with the seed of the settings."""
+        return load_extractor(name, data, self.settings.extractor_seed, self.progress, device=self.device)
+
+    @property
+    def feature_protocol(self) -> dict[str, Any]:
+        """Facts in the protocol of every number that compares generated and real images in feature space."""
+        return {
+            **self.extractor.protocol,
+            "reference": self.settings.split,
+            "generated": "rounded to 256 levels",
+            "seed": self.settings.seed,
+            **self.sampling_protocol,
+        }
 
     @cached_property
     def generated(self) -> Embedding:
-        """Features and classes of `settings.samples` generated images; images and features never all stand in memory twice."""
+        """Features and predicted classes of `settings.samples` generated images; the images themselves are not kept."""
+        if self.settings.samples == 0:
+            raise NotApplicable(NO_SAMPLES)
         extractor = self.extractor
         with self.progress.task("generating", self.settings.samples, "images") as meter:
             return _joined([extractor.embed(images, meter) for images in self.images()])
 
+    def real(self, split: Split) -> Embedding:
+        """Return features and predicted classes of a split; they are stored in the cache."""
+        if split.name not in self._real:
+            self._real[split.name] = self._embedded(split)
+        return self._real[split.name]
+
+    @property
+    def held_out_features(self) -> Embedding:
+        """Features of the held-out images, the reference of generated images."""
+        return self.real(self.split)
+
+    @property
+    def train_features(self) -> Embedding:
+        """Features of all training images."""
+        return self.real(self.opened.dataset.train)
+
+    # --- generated images
+
     @cached_property
     def plan(self) -> SamplingPlan | None:
-        """How a model that refines noise does so here; None for others. Raises UsageError for what it cannot do."""
-        model, settings = self.trained.model, self.settings
+        """The sampling plan of a diffusion or flow model; None for others. Raises UsageError for an invalid plan."""
+        model, settings = self.model, self.settings
         if not isinstance(model, SamplesIteratively):
             return None
         guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
-        plan = self.trained.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
+        plan = self.opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
         model.check(plan)
         return plan
 
     @property
     def sampling_protocol(self) -> dict[str, Any]:
-        """What the protocol of generated images says of how they were made."""
+        """Facts of the sampling plan, for protocols; empty for models without one."""
         return {} if self.plan is None else plan_facts(self.plan)
 
     @property
     def classes(self) -> int:
-        """Number of classes that the model draws on request; 0 if it draws none."""
-        model = self.trained.model
+        """Number of classes that the model generates on request; 0 if it is unconditional."""
+        model = self.model
         return model.label_sizes[0] if isinstance(model, Samples) and len(model.label_sizes) == 1 else 0
 
     def images(self) -> Iterator[Tensor]:
-        """Yield `settings.samples` generated images, some at once, in 256 levels."""
-        for drawn, _ in self._noises():
+        """Yield `settings.samples` generated images in chunks, rounded to 256 levels."""
+        for drawn, _ in self._noise():
             yield self._generated(drawn, UNCONDITIONAL)
 
     def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield as many images of a conditional model with the classes asked for: class k mod K for image k."""
-        for drawn, first in self._noises():
+        """Yield as many images of a conditional model with their requested classes: class k mod K for image k."""
+        for drawn, first in self._noise():
             labels = torch.arange(first, first + len(drawn)) % self.classes
             yield self._generated(drawn, Condition(labels)), labels
 
-    def _noises(self) -> Iterator[tuple[Tensor, int]]:
-        """Yield noise of all images, some at once, with the number of the first of them."""
-        model = require(self.trained.model, Samples, "fidelity")
+    def _noise(self) -> Iterator[tuple[Tensor, int]]:
+        """Yield the noise of all images in chunks, drawn on the CPU, with the number of the first image of each."""
+        model = require(self.model, Samples, "fidelity")
         count, seed = self.settings.samples, self.settings.seed
-        for start in range(0, count, _AT_ONCE):
-            yield noise(seed, start, min(_AT_ONCE, count - start), model.noise_shape), start
+        size = images_per_call(self.device, math.prod(model.noise_shape), _GENERATED_CHUNK)
+        for start in range(0, count, size):
+            yield noise(seed, start, min(size, count - start), model.noise_shape), start
 
     def _generated(self, drawn: Tensor, condition: Condition) -> Tensor:
-        model = require(self.trained.model, Samples, "fidelity")
-        with inference(self.trained.model):
+        model = require(self.model, Samples, "fidelity")
+        moved, given = drawn.to(self.device), condition.to(self.device)
+        with inference(self.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(sample_in_batches(model, drawn, condition, self.plan))
-            return levels(model.generate(drawn, condition))
+                return levels(sample_in_batches(model, moved, given, self.plan)).cpu()
+            return levels(model.generate(moved, given)).cpu()
 
-    def real(self, split: Split) -> Embedding:
-        """Return features and classes of a split; they are kept in the cache."""
-        if split.name not in self._real:
-            self._real[split.name] = self._embedded(split)
-        return self._real[split.name]
+    # --- latents
+
+    def latents(self, split: Split) -> Tensor:
+        """Return the latents of a split: float32 [n d] on the CPU."""
+        key = (split.name, len(split))
+        if key not in self._latents:
+            self._latents[key] = self._encoded(split)
+        return self._latents[key]
+
+    def _encoded(self, split: Split) -> Tensor:
+        model = cast(LatentSpace, self.model)
+        latents = []
+        with inference(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
+            for batch in on_device(split.chunks(_ENCODED_CHUNK), self.device):
+                latents.append(model.encode(batch.images, likelihood_condition(model, batch)).float().cpu())
+                meter.advance(len(batch))
+        return torch.cat(latents)
+
+    # --- the cache of features
 
     def _embedded(self, split: Split) -> Embedding:
-        data, seen = self.trained.dataset, self.extractor
-        facts = (seen.digest, seen.network.rule(), data.digest, data.spec.shape, split.name, len(split))  # sizes share a digest
-        identity = json.dumps(facts)
+        data, extractor = self.opened.dataset, self.extractor
+        # images of several sizes share the digest of their source
+        identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
         path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
         try:
             tensors = parse_tensors(path.read_bytes())
@@ -135,10 +220,13 @@ class EvaluationContext:
         except (OSError, SafetensorError, KeyError):
             pass
         with self.progress.task(f"features of {split.name} images", len(split), "images") as meter:
-            found = self.extractor.embed(split, meter)
+            found = extractor.embed(split, meter)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, serialize_tensors(_named(found)))
         return found
+
+
+NO_SAMPLES = "disabled by --samples 0"
 
 
 def _joined(found: list[Embedding]) -> Embedding:

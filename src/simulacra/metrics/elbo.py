@@ -1,4 +1,6 @@
-"""Negative ELBO in nats per image, with its two terms, and bits per dimension where they have a meaning."""
+"""Negative ELBO in nats per image, with its two terms, and bits per dimension for models of discrete pixel values."""
+
+from typing import cast
 
 import torch
 
@@ -6,22 +8,25 @@ from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, mean_of
+from simulacra.metrics.metric import Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.likelihood_targets import observations
 from simulacra.objectives.likelihood import bits_per_dimension
 
 
 def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[str, Measurement]:
-    """Measure negative_elbo_nats = rate_nats + distortion_nats on every image of a split, one latent sample each.
+    """Return negative_elbo_nats = rate_nats + distortion_nats of a split, with one latent sample per image.
 
-    Smaller is better. Sums over pixels and latent dimensions, mean over images.
+    Sums over pixels and latent dimensions, means over images. Also returns bits_per_dim where the model's likelihood can be
+    converted to one of 256 grey levels.
     """
     rates, distortions = [], []
-    for number, observed in observations(model, split, seed):
+    for number, observed, condition in observations(model, split, seed):
         with stream(seed, "evidence", number):
-            terms = model.elbo(observed)
-        rates.append(terms.rate)
-        distortions.append(terms.distortion)
+            terms = model.elbo(observed, condition)
+        rates.append(terms.rate.cpu())
+        distortions.append(terms.distortion.cpu())
         meter.advance(len(observed))
     rate, distortion = torch.cat(rates), torch.cat(distortions)
     protocol = {"target": model.target, "latent_samples": 1, "seed": seed}
@@ -36,3 +41,42 @@ def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[st
         kind = {"bound": "negative ELBO", "dequantization": "none" if model.nats_to_discrete == 0 else "uniform"}
         results["bits_per_dim"] = mean_of(torch.as_tensor(bits), {**protocol, **kind})
     return results
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    with context.progress.task("negative ELBO", len(context.split), "images") as meter:
+        return MetricResults(elbo(cast(HasLikelihood, context.model), context.split, context.settings.seed, meter))
+
+
+BITS_PER_DIM = Quantity(
+    "bits_per_dim",
+    "bits per dimension",
+    "smaller",
+    "Upper bound of the negative log-likelihood per pixel value, in bits; comparable across image sizes. Uncompressed pixels "
+    "have 8.",
+)
+
+METRIC = Metric(
+    name="elbo",
+    quantities=(
+        Quantity(
+            "negative_elbo_nats",
+            "negative ELBO, nats per image",
+            "smaller",
+            "Upper bound of the negative log-likelihood: rate + distortion.",
+        ),
+        Quantity("rate_nats", "rate, nats per image", "neither", "KL divergence of the posterior from the prior."),
+        Quantity(
+            "distortion_nats",
+            "distortion, nats per image",
+            "neither",
+            "Negative expected log-likelihood of an image given its latents: the reconstruction term of the ELBO.",
+        ),
+        BITS_PER_DIM,
+    ),
+    needs=(HasLikelihood,),
+    order=30,
+    cost=lambda context: f"{len(context.split):,} encodings and decodings",
+    measure=_measure,
+    settings=("seed",),
+)

@@ -1,4 +1,7 @@
-"""Fréchet distance of features: how far two sets of images are apart, as two normal distributions (Heusel et al. 2017)."""
+"""Fréchet distance (FD) between generated and real images in feature space, as in the FID (Heusel et al. 2017).
+
+It is not the published FID, which is defined by the features of an Inception network; here the extractor is part of the protocol.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,33 +11,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.statistics.feature_matrix import Features, some
+from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
+from simulacra.metrics.statistics import feature_space
+from simulacra.metrics.statistics.feature_matrix import Features, random_rows
 from simulacra.metrics.statistics.moments import BLOCKS, BlockedMoments, Moments, blocked_moments
 from simulacra.metrics.statistics.sample_size import flagged, require
 
-REPLICATES = 2 * BLOCKS  # what the meter of frechet_distance counts
+REPLICATES = 2 * BLOCKS  # replicates of the jackknife, which the meter of frechet_distance counts
 _LEAST = 100
-_ROWS_A_DIMENSION = 10  # below, the bias is a good part of the number
+_ROWS_PER_DIMENSION = 10  # below this ratio, the bias is a large part of the distance
 
 
 def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter: Meter) -> Measurement:
-    """Measure frechet_distance: the squared distance of two normal distributions (Dowson & Landau 1982). Smaller is better.
+    """Return frechet_distance: the squared Fréchet distance of two normal distributions (Dowson & Landau 1982).
 
-    The standard error is the jackknife's, over 20 blocks left out in turn from either set (Tukey 1958; for two sets, Arvesen
-    1969). It covers both draws of images at these counts, and its square is too large rather than too small on average, also
-    where both sets follow one law and the distance is no longer linear in them (Efron & Stein 1981). It does not cover the bias:
-    the number is too large by about a constant over n. The jackknife's estimate of that (Quenouille 1956) stands in the protocol
-    as `bias`, and the number without it as `extrapolated`: the limit n -> infinity, under the model that FID-infinity has
-    (Chong & Forsyth 2020). Raises UsageError where there are not more images than dimensions, or fewer than 100.
+    The standard error is that of the jackknife over 20 blocks left out in turn from either set (Tukey 1958; for two sets,
+    Arvesen 1969). It covers both samples of images at these sizes. Its square is conservative on average, also where both sets
+    have equal distributions and the distance is not linear in them (Efron & Stein 1981). It does not cover the bias, which is
+    positive and proportional to 1/n. The protocol contains the jackknife's estimate of the bias (Quenouille 1956) as `bias`, and
+    the distance without it as `extrapolated`: the limit n -> infinity, under the model of FID-infinity (Chong & Forsyth 2020).
+    Raises UsageError for fewer than 100 images, or unless there are more images than dimensions.
     """
     dimensions = reference.dimensions
     if generated.dimensions != dimensions:
-        raise UsageError(f"features of {generated.dimensions} and of {dimensions} dimensions: take both from the same extractor")
+        raise UsageError(
+            f"features have {generated.dimensions} and {dimensions} dimensions, expected equal numbers: use one extractor"
+        )
     for what, side in (("generated images", generated), ("real images", reference)):
-        remedy = f"take more, or features of fewer dimensions: the covariance of {dimensions} is singular below that"
+        remedy = (
+            f"use more, or features of fewer dimensions: with fewer images, the covariance of {dimensions} dimensions is singular"
+        )
         require("frechet_distance", what, side.count, max(_LEAST, dimensions + 1), remedy)
     first, second = _Normal(generated.total()), _Normal(reference.total())
     value = _distance(first, second)
@@ -51,31 +62,32 @@ def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter
     }
     expected = expected_at_equality(second.moments.covariance, generated.count, reference.count)
     fewest = min(generated.count, reference.count)
-    protocol |= flagged(fewest, _ROWS_A_DIMENSION * dimensions, f"too large by about {max(bias, expected):.3g}")
+    protocol |= flagged(fewest, _ROWS_PER_DIMENSION * dimensions, f"too large by about {max(bias, expected):.3g}")
     return Measurement(max(value, 0.0), variance**0.5, generated.count, protocol)
 
 
 def frechet_floor(train: Features, reference: BlockedMoments, count: int, seed: int, meter: Meter) -> Measurement:
-    """Measure frechet_floor: real training images against the reference, as many as were generated. What a perfect model reaches.
+    """Return frechet_floor: the distance of training images to the reference, with as many images as were generated.
 
-    The training images are drawn without replacement, from the seed. Raises UsageError where there are fewer than `count`.
+    It is the distance of a model whose distribution equals that of the data. The training images are drawn without replacement,
+    depending on the seed. Raises UsageError where there are fewer than `count`.
     """
-    drawn = blocked_moments(some(train, count, seed, "frechet_floor"))
+    drawn = blocked_moments(random_rows(train, count, seed, "frechet_floor"))
     measured = frechet_distance(drawn, reference, meter)
     return replace(measured, protocol={"of": "training images", "seed": seed, **measured.protocol})
 
 
 def frechet(first: Moments, second: Moments) -> float:
-    """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2), 0 or more, of any moments, singular ones too."""
+    """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2), 0 at least 0, also for singular covariances."""
     return max(_distance(_Normal(first), _Normal(second)), 0.0)
 
 
 def expected_at_equality(covariance: Tensor, first: int, second: int) -> float:
-    """Return what two sets of n1 and n2 normal draws with one covariance [d d] measure on average, to first order in 1/n.
+    """Return the expected distance of two samples of sizes n1 and n2 from one normal distribution, to first order in 1/n.
 
-    (1/n1 + 1/n2) (sum_i l_i + sum_ij (1 + d_ij) l_i l_j / (2 (l_i + l_j))) with the eigenvalues l: the sampling variance of the
-    mean, and that of the covariance in the quadratic approximation of the distance at equality, 1/2 sum_ij D_ij^2 / (l_i + l_j).
-    For the identity it is (1/n1 + 1/n2) (d + d(d + 1)/4).
+    (1/n1 + 1/n2) (sum_i l_i + sum_ij (1 + d_ij) l_i l_j / (2 (l_i + l_j))) with the eigenvalues l of the covariance [d d]: the
+    sampling variance of the mean, and that of the covariance in the quadratic approximation of the distance at equality,
+    1/2 sum_ij D_ij^2 / (l_i + l_j). For the identity it is (1/n1 + 1/n2) (d + d(d + 1)/4).
     """
     values = torch.linalg.eigvalsh(covariance.double()).clamp_min(0)
     sums = values[:, None] + values
@@ -85,7 +97,7 @@ def expected_at_equality(covariance: Tensor, first: int, second: int) -> float:
 
 @dataclass(frozen=True)
 class _Normal:
-    """A normal distribution; the root of its covariance is computed once, where it is needed."""
+    """A normal distribution; the square root of its covariance is computed once, when it is first used."""
 
     moments: Moments
 
@@ -104,7 +116,7 @@ def _distance(first: _Normal, second: _Normal) -> float:
 
 
 def _replicates(side: BlockedMoments, whole: _Normal, meter: Meter) -> Iterator[Moments]:
-    """Yield the moments of a set without each of its blocks."""
+    """Yield the moments of a set with each of its blocks left out in turn."""
     for block in side.blocks:
         yield whole.moments.without(block)
         meter.advance()
@@ -117,3 +129,61 @@ def _variance(replicates: list[float]) -> float:
 
 def _bias(replicates: list[float], value: float) -> float:
     return (len(replicates) - 1) * (sum(replicates) / len(replicates) - value)
+
+
+def frechet_ratio(distance: Measurement, floor: Measurement) -> Measurement:
+    """Return a Fréchet distance divided by its floor, with the standard error of the distance alone."""
+    error = None if distance.standard_error is None else distance.standard_error / floor.value
+    facts = {name: distance.protocol[name] for name in ("dimensions", "reference_n")}
+    return Measurement(distance.value / floor.value, error, distance.n, {**facts, "error": "of the distance, floor given"})
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    fakes, train = context.generated.features, context.train_features.features
+    count = min(len(fakes), len(train))
+    with context.progress.task("Fréchet distance", 2 * REPLICATES, "steps") as meter:
+        reference = blocked_moments(context.held_out_features.features)
+        found = attempt(
+            {
+                "frechet_distance": lambda: frechet_distance(blocked_moments(fakes), reference, meter),
+                "frechet_floor": lambda: frechet_floor(train, reference, count, context.settings.seed, meter),
+            }
+        )
+    measured = dict(found.measurements)
+    if len(measured) == 2:
+        measured["frechet_ratio"] = frechet_ratio(measured["frechet_distance"], measured["frechet_floor"])
+    return MetricResults(measured, found.missing).under(context.feature_protocol)
+
+
+METRIC = Metric(
+    name="frechet_distance",
+    quantities=(
+        Quantity(
+            "frechet_distance",
+            "Fréchet distance (FD)",
+            "smaller",
+            "Fréchet distance between generated and real images in feature space. FID is the same distance in features of an "
+            "Inception network; values of different extractors cannot be compared.",
+        ),
+        Quantity(
+            "frechet_floor",
+            "Fréchet floor",
+            "neither",
+            "Fréchet distance of as many real training images: the value of a model whose distribution equals that of the data.",
+        ),
+        Quantity(
+            "frechet_ratio",
+            "Fréchet distance / floor",
+            "smaller",
+            "Fréchet distance divided by the floor; 1 means as close to the test images as training images are.",
+            "1",
+        ),
+    ),
+    needs=(Samples,),
+    order=100,
+    cost=feature_space.cost,
+    measure=_measure,
+    settings=feature_space.SETTINGS,
+    not_applicable=feature_space.known_density,
+    details=frozenset({"bias", "extrapolated"}),
+)

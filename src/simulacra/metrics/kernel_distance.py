@@ -1,12 +1,16 @@
-"""Kernel distance of features: an unbiased relative of the Fréchet distance (Binkowski et al. 2018)."""
+"""Kernel distance between generated and real images in feature space, as in the KID (Binkowski et al. 2018)."""
 
 import torch
 from torch import Tensor
 
+from simulacra.core.capabilities import Samples
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import permutation
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.statistics.feature_matrix import Features, alike
+from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
+from simulacra.metrics.statistics import feature_space
+from simulacra.metrics.statistics.feature_matrix import Features, same_dimensions
 from simulacra.metrics.statistics.sample_size import flagged, require
 
 SUBSETS = 100
@@ -15,18 +19,18 @@ _LEAST = 100
 
 
 def kernel_distance(generated: Features, reference: Features, seed: int, meter: Meter) -> Measurement:
-    """Measure kernel_distance: squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, mean over subsets of 1,000.
+    """Return kernel_distance: the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, mean over subsets of 1,000.
 
-    Smaller is better; unbiased, hence below zero at times. Both sets are shuffled and cut into as many disjoint subsets as they
-    hold, again and again until there are 100 (the meter counts them). Subsets of different rounds overlap, so that their spread
-    over the root of their number would be no standard error. Within a round they are independent: the variance of a round's mean
-    is estimated without bias from its subsets and averaged over rounds. The mean over rounds varies as much or less, so the
-    standard error is right or too large. It covers both draws of images. Below 2,000 images the subsets are half of them, which
-    costs precision but adds no bias. Raises UsageError below 100 images on either side.
+    Unbiased, hence sometimes negative. In each round, both sets are shuffled and divided into disjoint subsets, as many as
+    possible; rounds are added until there are 100 subsets, which the meter counts. Subsets of different rounds overlap, so their
+    standard deviation divided by the root of their number is not a standard error. Within a round they are independent: the
+    variance of the mean of a round is estimated without bias from its subsets and averaged over rounds. The mean over rounds
+    varies at most as much, so the standard error is right or too large. It covers both samples of images. Below 2,000 images a
+    subset is half of them, which reduces precision but adds no bias. Raises UsageError below 100 images in either set.
     """
-    first, second = alike(generated, reference)
+    first, second = same_dimensions(generated, reference)
     for what, rows in (("generated images", first), ("real images", second)):
-        require("kernel_distance", what, len(rows), _LEAST, "take more")
+        require("kernel_distance", what, len(rows), _LEAST, "use more")
     fewest = min(len(first), len(second))
     size = min(_SUBSET, fewest // 2)
     width = fewest // size
@@ -44,9 +48,9 @@ def kernel_distance(generated: Features, reference: Features, seed: int, meter: 
         "subset_size": size,
         "reference_n": len(second),
         "seed": seed,
-        "error": f"{width} disjoint subsets a round",
+        "error": f"{width} disjoint subsets per round",
     }
-    return Measurement(values.mean().item(), error, len(first), protocol | flagged(fewest, 2 * _SUBSET, "noisy, not biased"))
+    return Measurement(values.mean().item(), error, len(first), protocol | flagged(fewest, 2 * _SUBSET, "high variance, no bias"))
 
 
 def discrepancy(first: Tensor, second: Tensor) -> float:
@@ -58,7 +62,7 @@ def discrepancy(first: Tensor, second: Tensor) -> float:
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     base = (x @ y.T).div_(x.shape[1]).add_(1)
-    return (base * base).mul_(base)  # many times as fast as a power
+    return (base * base).mul_(base)  # much faster than a power
 
 
 def _off_diagonal_mean(kernel: Tensor) -> float:
@@ -67,7 +71,35 @@ def _off_diagonal_mean(kernel: Tensor) -> float:
 
 
 def _subsets(rows: Tensor, shape: tuple[int, int], seed: int, side: str, number: int) -> list[Tensor]:
-    """Return disjoint random subsets, as many and as large as the shape says; each side has a stream of its own."""
+    """Return disjoint random subsets of rows; shape: (number of subsets, rows of each). Each side has its own random stream."""
     width, size = shape
     order = torch.from_numpy(permutation(len(rows), seed, "kernel_distance", side, number)[: width * size])
     return [rows[chosen] for chosen in order.to(rows.device).split(size)]
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    fakes, reals = context.generated.features, context.held_out_features.features
+    with context.progress.task("kernel distance", SUBSETS, "subsets") as meter:
+        found = attempt({"kernel_distance": lambda: kernel_distance(fakes, reals, context.settings.seed, meter)})
+    return found.under(context.feature_protocol)
+
+
+METRIC = Metric(
+    name="kernel_distance",
+    quantities=(
+        Quantity(
+            "kernel_distance",
+            "kernel distance",
+            "smaller",
+            "Squared maximum mean discrepancy between generated and real images in feature space, unbiased for any number of "
+            "images. KID is the same distance in features of an Inception network.",
+            "0",
+        ),
+    ),
+    needs=(Samples,),
+    order=110,
+    cost=feature_space.cost,
+    measure=_measure,
+    settings=feature_space.SETTINGS,
+    not_applicable=feature_space.known_density,
+)

@@ -1,67 +1,129 @@
-"""Generated points against the law of the data, where it is known: which modes they reach, and how probable they are."""
+"""Generated points compared with the known density of the data: modes covered, quality, cross-entropy."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from simulacra.data.synthetic.known_densities import KnownDensity, Points, cells
-from simulacra.metrics.class_histogram import class_kl
+from simulacra.core.capabilities import Samples
+from simulacra.data.synthetic.known_densities import KnownDensity, Points, cells, known_density_of, points_of
+from simulacra.metrics.class_histogram import CLASS_KL, MODES_COVERED, class_kl
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, fraction_of, mean_of
+from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.sample_size import flagged, require
 
 _NEAR = 3.0  # standard deviations from the nearest centre (Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 4.1)
-_SHARE = 0.1  # of a mode's share that counts as reached
-_LEAST, _ENOUGH = 10, 100  # points a mode
+_SHARE = 0.1  # of the share of a mode, above which it counts as covered
+_LEAST, _ENOUGH = 10, 100  # points per mode
 
 
-def known_law(points: Points, real: Points, law: KnownDensity) -> dict[str, Measurement]:
-    """Measure all of it for generated points [n 2], given real ones for the shares of the modes. Raises UsageError for few."""
-    count = len(law.shares)
+def compare_with_density(points: Points, real: Points, density: KnownDensity) -> dict[str, Measurement]:
+    """Return all numbers of generated points [n 2], with real points for the shares of the modes.
+
+    Raises UsageError below 10 points per mode.
+    """
+    count = len(density.shares)
     found = {
-        "modes_covered": modes_covered(points, law),
-        "high_quality_share": high_quality_share(points, law),
-        "class_kl": class_kl(torch.from_numpy(law.nearest(points)[0]), torch.from_numpy(law.nearest(real)[0]), count),
-        "cross_entropy_nats": cross_entropy(points, law),
+        "modes_covered": modes_covered(points, density),
+        "high_quality_share": high_quality_share(points, density),
+        "class_kl": class_kl(torch.from_numpy(density.nearest(points)[0]), torch.from_numpy(density.nearest(real)[0]), count),
+        "cross_entropy_nats": cross_entropy(points, density),
     }
     found = {name: item.under({"generated": "rounded to 256 levels"}) for name, item in found.items()}
-    found["entropy_nats"] = Measurement(law.entropy_nats, None, len(cells()), {"sum": "over all cells"})
-    return {name: item.under({"law": law.name}) for name, item in found.items()}
+    found["entropy_nats"] = Measurement(density.entropy_nats, None, len(cells()), {"sum": "over all cells"})
+    return {name: item.under({"density": density.name}) for name, item in found.items()}
 
 
-def modes_covered(points: Points, law: KnownDensity) -> Measurement:
-    """Measure modes_covered: modes with at least a tenth of their share of the points near them. Larger is better.
+def modes_covered(points: Points, density: KnownDensity) -> Measurement:
+    """Return modes_covered: the number of modes whose share of nearby points is at least a tenth of their probability.
 
-    Near is within 3 standard deviations of the nearest centre. A tenth of the share, because points spread evenly over the
-    square put some near every mode; how many have any point at all, which is what Lin et al. (2018) count, stands in the protocol
-    as `with_any`. A count, without a standard error. Raises UsageError below 10 points a mode.
+    Nearby means within 3 standard deviations of the nearest centre. The threshold is a tenth because uniformly distributed points
+    put some near each mode; the number of modes with at least one point, the count of Lin et al. (2018), is `with_any` in the
+    protocol. A count, without a standard error. Raises UsageError below 10 points per mode.
     """
-    count = len(law.shares)
-    require("modes_covered", "generated points", len(points), _LEAST * count, f"take {_LEAST} for each of the {count} modes")
-    modes, distances = law.nearest(points)
+    count = len(density.shares)
+    require(
+        "modes_covered", "generated points", len(points), _LEAST * count, f"use at least {_LEAST} for each of the {count} modes"
+    )
+    modes, distances = density.nearest(points)
     shares = np.bincount(modes[distances <= _NEAR], minlength=count) / len(points)
-    protocol: dict[str, Any] = {"of": count, "near": f"{_NEAR:g} sigma", "reached": f"{_SHARE:.0%} of its share"}
+    protocol: dict[str, Any] = {"of": count, "near": f"{_NEAR:g} sigma", "covered": f"at least {_SHARE:.0%} of its share"}
     few = flagged(len(points), _ENOUGH * count, "a mode can be missed by chance")
-    value = int((shares >= _SHARE * law.shares).sum())
+    value = int((shares >= _SHARE * density.shares).sum())
     return Measurement(value, None, len(points), {**protocol, "with_any": int((shares > 0).sum()), **few})
 
 
-def high_quality_share(points: Points, law: KnownDensity) -> Measurement:
-    """Measure high_quality_share: the share of points within 3 standard deviations of the nearest centre. Larger is better.
+def high_quality_share(points: Points, density: KnownDensity) -> Measurement:
+    """Return high_quality_share: the share of points within 3 standard deviations of the nearest centre.
 
-    `same_law` in the protocol is the share of the law itself, summed over cells: more than that is too narrow.
+    `expected_for_equal_distributions` in the protocol is that of the density itself, summed over cells; a larger share means a
+    distribution that is too narrow.
     """
-    _, distances = law.nearest(points)
+    _, distances = density.nearest(points)
     every = cells()
-    usual = float(law.probabilities.ravel()[law.nearest(every)[1] <= _NEAR].sum())
-    return fraction_of(torch.from_numpy(distances <= _NEAR), {"near": f"{_NEAR:g} sigma", "same_law": usual})
+    expected = float(density.probabilities.ravel()[density.nearest(every)[1] <= _NEAR].sum())
+    protocol = {"near": f"{_NEAR:g} sigma", "expected_for_equal_distributions": expected}
+    return fraction_of(torch.from_numpy(distances <= _NEAR), protocol)
 
 
-def cross_entropy(points: Points, law: KnownDensity) -> Measurement:
-    """Measure cross_entropy_nats: the mean of -log p of generated points under the law of the data.
+def cross_entropy(points: Points, density: KnownDensity) -> Measurement:
+    """Return cross_entropy_nats: the mean of -log p of generated points under the density of the data.
 
-    `same_law` in the protocol is the entropy, which points of that law have on average. More means points in improbable places;
-    less, points crowded where the law is densest. A few far points can dominate: -log p grows with the distance squared.
+    `expected_for_equal_distributions` in the protocol is the entropy. A larger value means points in improbable places; a smaller
+    one, points concentrated where the density is highest. A few distant points can dominate the mean, since -log p grows with the
+    squared distance.
     """
-    scores = torch.from_numpy(-law.log_probability(points))
-    return mean_of(scores, {"target": "256 grey levels, exact", "same_law": law.entropy_nats})
+    scores = torch.from_numpy(-density.log_probability(points))
+    return mean_of(scores, {"target": "256 grey levels, exact", "expected_for_equal_distributions": density.entropy_nats})
+
+
+def _not_applicable(context: EvaluationContext) -> str:
+    return "" if context.density_is_known else "needs data with a known density"
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    density = known_density_of(context.opened.dataset)
+    assert density is not None
+    with context.progress.task("generating", context.settings.samples, "points") as meter:
+        generated = []
+        for images in context.images():
+            generated.append(points_of(images))
+            meter.advance(len(images))
+    real = context.split.images.reshape(-1, 2)
+    return attempt({"modes_covered": lambda: compare_with_density(np.concatenate(generated), real, density)})
+
+
+METRIC = Metric(
+    name="known_density",
+    quantities=(
+        MODES_COVERED,
+        Quantity(
+            "high_quality_share",
+            "high-quality share",
+            "larger",
+            "Share of generated points within 3 standard deviations of a mode of the known density.",
+        ),
+        CLASS_KL,
+        Quantity(
+            "cross_entropy_nats",
+            "cross-entropy, nats per point",
+            "neither",
+            "Mean of -log p of generated points under the known density. Above the entropy: points in improbable places; below: "
+            "a distribution that is too narrow.",
+        ),
+        Quantity(
+            "entropy_nats",
+            "entropy of the data, nats per point",
+            "neither",
+            "Entropy of the known density: the lower bound of the negative log-likelihood of any model.",
+        ),
+    ),
+    needs=(Samples,),
+    order=160,
+    cost=lambda context: f"{context.settings.samples:,} generated points",
+    measure=_measure,
+    settings=("samples", "seed"),
+    not_applicable=_not_applicable,
+    details=frozenset({"of", "with_any", "expected_for_equal_distributions"}),
+)

@@ -1,4 +1,4 @@
-"""Whether a conditional generator draws what it was asked for."""
+"""Label agreement: whether a conditional model generates images of the requested classes."""
 
 from typing import Any
 
@@ -6,25 +6,72 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, fraction_of
+from simulacra.metrics.metric import Metric, MetricResults, Quantity
+from simulacra.metrics.statistics import feature_space
 from simulacra.metrics.statistics.feature_matrix import classes
+from simulacra.metrics.statistics.requested_classes import unconditional
 from simulacra.metrics.statistics.sample_size import flagged, require
 
 _ENOUGH = 1000
 
 
-def label_agreement(asked: Tensor | NDArray[Any], predicted: Tensor | NDArray[Any], count: int) -> Measurement:
-    """Measure label_agreement: share of generated images in which a classifier sees the class asked for. Larger is better.
+def label_agreement(requested: Tensor | NDArray[Any], predicted: Tensor | NDArray[Any], count: int) -> Measurement:
+    """Return label_agreement: the share of generated images that a classifier assigns to the requested class.
 
-    Both are classes [n] in 0..count-1. The classifier's own errors count as the generator's: a perfect generator reaches its
-    accuracy on real images. The interval covers the images drawn. Raises UsageError without images, or where the lengths differ.
+    Both are classes [n] in 0..count-1. Errors of the classifier count as errors of the model: a perfect model reaches the
+    accuracy of the classifier on real images. The interval covers the generated images. Raises UsageError without images, or
+    where the lengths differ.
     """
-    wanted, seen = classes(asked, "asked for", count), classes(predicted, "predicted", count)
-    if len(wanted) != len(seen):
-        raise UsageError(f"{len(wanted):,} classes were asked for and {len(seen):,} predicted: give one of each per image")
-    require("label_agreement", "generated images", len(wanted), 1, "draw some")
-    hits = wanted.to(seen.device) == seen
+    wanted, found = classes(requested, "requested", count), classes(predicted, "predicted", count)
+    if len(wanted) != len(found):
+        raise UsageError(f"there are {len(wanted):,} requested and {len(found):,} predicted classes, expected equal numbers")
+    require("label_agreement", "generated images", len(wanted), 1, "generate some")
+    hits = wanted.to(found.device) == found
     lowest = min(hits[wanted == label].double().mean().item() for label in torch.unique(wanted).tolist())
     few = flagged(len(hits), _ENOUGH, "a wide interval")
     return fraction_of(hits, {"classes": count, "lowest_class": lowest, **few})
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    """Measure with equally many images of each class."""
+    extractor = context.extractor
+    if extractor.classes != context.opened.spec.classes:
+        return MetricResults({}, {"label_agreement": f"{extractor.name} predicts other classes than those of the data"})
+    requested, predicted = [], []
+    with context.progress.task("generating by class", context.settings.samples, "images") as meter:
+        for images, labels in context.labelled_images():
+            requested.append(labels)
+            predicted.append(extractor.predictions(images))
+            meter.advance(len(images))
+    measured = label_agreement(torch.cat(requested), torch.cat(predicted), context.classes)
+    facts = {
+        **extractor.protocol,
+        "generated": "rounded to 256 levels",
+        "requested": "all classes equally",
+        "seed": context.settings.seed,
+    }
+    return MetricResults({"label_agreement": measured.under(facts | context.sampling_protocol)})
+
+
+METRIC = Metric(
+    name="label_agreement",
+    quantities=(
+        Quantity(
+            "label_agreement",
+            "label agreement",
+            "larger",
+            "Share of generated images that the classifier assigns to the requested class.",
+        ),
+    ),
+    needs=(Samples, "labels"),
+    order=170,
+    cost=feature_space.cost,
+    measure=_measure,
+    settings=feature_space.SETTINGS,
+    not_applicable=unconditional,
+    details=frozenset({"lowest_class"}),
+)

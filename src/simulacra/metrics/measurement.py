@@ -1,4 +1,4 @@
-"""A measured number, never without its error, its sample count and its protocol."""
+"""Measurements: numbers with their error, sample size and protocol."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
 
 @dataclass(frozen=True)
 class Measurement:
-    """One metric's value with its standard error or its 95 % interval; neither where the value is a count rather than a mean."""
+    """A number with its standard error or its 95 % interval; neither where it is a count rather than a mean."""
 
     value: float
     standard_error: float | None
@@ -21,26 +21,26 @@ class Measurement:
     interval: tuple[float, float] | None = None
 
     def table(self) -> dict[str, Any]:
-        """Return the object that stands in JSON: `interval` [low, high] replaces `standard_error` where there is one."""
+        """Return the JSON object: `interval` [low, high] replaces `standard_error` where there is one."""
         error = {"standard_error": self.standard_error} if self.interval is None else {"interval": list(self.interval)}
         return {"value": self.value, **error, "n": self.n, "protocol": self.protocol}
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> "Measurement":
-        """Return the measurement that `table` gave."""
+        """Return the measurement of a JSON object, the inverse of `table`."""
         low_high = table.get("interval")
         interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
         return cls(table["value"], table.get("standard_error"), table["n"], dict(table["protocol"]), interval)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The 95 % interval, from the standard error where that is what there is; the value itself twice for a count."""
+        """The 95 % interval, by the standard error where there is no other; the value twice for a count."""
         reach = _QUANTILE * (self.standard_error or 0.0)
         return self.interval or (self.value - reach, self.value + reach)
 
     @property
     def text(self) -> str:
-        """The value with its error or interval, with the digits that these leave it.
+        """The value with its error or interval, rounded to two digits of the error.
 
         >>> Measurement(98.43217, 0.2412, 9).text, Measurement(16, None, 9).text
         ('98.43 ± 0.24', '16')
@@ -57,26 +57,26 @@ class Measurement:
         return f"{self.value:,.6g}"
 
     def under(self, facts: Mapping[str, Any]) -> "Measurement":
-        """Return the same number with more facts in its protocol, such as the extractor and the split."""
+        """Return the same number with more facts in its protocol, such as the extractor; existing facts are kept."""
         return replace(self, protocol={**facts, **self.protocol})
 
 
 def _decimals(error: float) -> int:
-    """Return how many decimals show two digits of an error."""
+    """Return the number of decimals for two digits of an error."""
     return next((digits for digits in range(9) if round(error, digits) * 10**digits >= 10), 9)
 
 
 def mean_of(values: Tensor, protocol: dict[str, Any]) -> Measurement:
-    """Return the mean over images of values [n], with its standard error, computed in float64."""
+    """Return the mean of values [n] over images with its standard error, computed in float64."""
     exact = values.double()
     error = exact.std().item() / math.sqrt(len(exact)) if len(exact) > 1 else 0.0
     return Measurement(exact.mean().item(), error, len(exact), protocol)
 
 
 def fraction_of(hits: Tensor, protocol: dict[str, Any]) -> Measurement:
-    """Return the share of images that are hits (bool [n]), with its 95 % interval (Wilson 1927).
+    """Return the share of True in hits, bool [n], with its 95 % interval (Wilson 1927).
 
-    Unlike value +- two standard errors it stays within [0, 1], and is no point where all or none are hits.
+    Unlike value +- two standard errors, the interval is within [0, 1] and not empty where all or none are True.
     """
     share = hits.double().mean().item()
     return Measurement(share, None, len(hits), protocol, wilson(share, len(hits)))

@@ -1,62 +1,74 @@
-"""Memorization: whether generated images are nearer to the training images than unseen real ones are."""
+"""Memorization: whether generated images are closer to training images than held-out real images are."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from simulacra.core.capabilities import Samples
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import derive
+from simulacra.images.section import ReportSection, columns_for
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
+from simulacra.metrics.statistics import feature_space
 from simulacra.metrics.statistics.distances import BLOCK, cloud, middle, nearest
-from simulacra.metrics.statistics.feature_matrix import Features, alike
+from simulacra.metrics.statistics.feature_matrix import Features, same_dimensions
+from simulacra.metrics.statistics.report_figures import figure, generated_images, real_images, unavailable
 from simulacra.metrics.statistics.sample_size import flagged, require
+
+if TYPE_CHECKING:
+    from simulacra.runs.opened import OpenedRun
 
 COPY_SHARE = 0.01
 _LEAST, _ENOUGH = 100, 1000
 _RESAMPLES = 10_000
+_LISTED = 24  # generated images closest to a training image, whose positions are stored
+_PER_ROW = 12  # of them in a row of the report, which has two
 
 
 @dataclass(frozen=True)
 class Memorization:
-    """The ratio, and for every generated image its nearest training image: all that a picture of suspects needs."""
+    """The ratio, and the nearest training image of each generated image."""
 
     nearest_train_ratio: Measurement
     distances: Tensor  # float64 [n], of generated images to their nearest training image
     positions: Tensor  # int64 [n], which training image that is
     held_out_distances: Tensor  # float64 [m], of held-out real images
-    copies: Tensor  # bool [n], as near as the nearest hundredth of held-out images
+    copies: Tensor  # bool [n], at most as far as the closest 1 % of held-out images
 
-    def suspects(self, count: int) -> Tensor:
-        """Return the positions of the generated images that are nearest to a training image, nearest first: int64 [count]."""
+    def closest(self, count: int) -> Tensor:
+        """Return the positions of the generated images that are closest to a training image, ascending: int64 [count]."""
         return self.distances.argsort(stable=True)[:count]
 
 
 def memorization(
     generated: Features, train: Features, held_out: Features, seed: int, meter: Meter, *, block: int = BLOCK
 ) -> Memorization:
-    """Measure nearest_train_ratio: median distance to the nearest training image, of generated over held-out real images.
+    """Return nearest_train_ratio: the median distance to the nearest training image, of generated relative to held-out images.
 
-    About 1 where the model is as far from its training images as new real images are; far below 1 where it copies; above 1 where
-    its images are unlike any real one. Few copies among many images do not move a median: the protocol gives `copies`, the
-    share of generated images as near as the nearest 1 % of held-out ones (0.01 is expected of real images), and `nearer`, the
-    probability that a generated image is nearer than a held-out one (0.5 is expected; the statistic of Meehan et al. 2020
-    without its cells). The interval is the percentile bootstrap's (Efron 1979) over generated and held-out images,
-    with the training images as they are; 10,000 resamples of distances, seeded. The meter counts generated and held-out images.
-    Raises UsageError below 100 generated or held-out images, DataError where held-out images are training images.
+    About 1 where generated images are as far from the training images as held-out real images are; far below 1 for copies; above
+    1 for images unlike any real image. A few copies among many images do not change the median, so the protocol also contains
+    `copies`, the share of generated images that are at most as far from a training image as the closest 1 % of held-out images
+    (expected: 0.01), and `nearer`, the probability that a generated image is closer than a held-out one (expected: 0.5; the
+    statistic of Meehan et al. 2020 without its cells). The interval is that of the percentile bootstrap (Efron 1979) over
+    generated and held-out images with the training images fixed: 10,000 seeded resamples. The meter counts generated and held-out
+    images. Raises UsageError below 100 generated or held-out images, DataError where held-out images are training images.
     """
-    fakes, known = alike(generated, train, ("generated", "training"))
-    unseen, _ = alike(held_out, train, ("held-out", "training"))
+    fakes, known = same_dimensions(generated, train, ("generated", "training"))
+    unseen, _ = same_dimensions(held_out, train, ("held-out", "training"))
     for what, rows in (("generated images", fakes), ("held-out images", unseen)):
-        require("nearest_train_ratio", what, len(rows), _LEAST, "take more")
+        require("nearest_train_ratio", what, len(rows), _LEAST, "use more")
     centre = middle(known)
     training = cloud(known, centre)
     distances, positions = (found[:, 0] for found in nearest(cloud(fakes, centre), training, 1, meter, block=block))
     usual = nearest(cloud(unseen, centre), training, 1, meter, block=block)[0][:, 0]
     if usual.quantile(0.25) == 0:
-        raise DataError("a quarter of the held-out images have the features of a training image: hold out others")
+        raise DataError("a quarter of the held-out images have the features of a training image: use other held-out images")
     copies = distances <= usual.quantile(COPY_SHARE)
     protocol = {
         "train_n": len(known),
@@ -67,14 +79,14 @@ def memorization(
         "nearer": _nearer(distances, usual),
         "seed": seed,
     }
-    few = flagged(min(len(fakes), len(unseen)), _ENOUGH, "the threshold of copies rests on few held-out images")
+    few = flagged(min(len(fakes), len(unseen)), _ENOUGH, "few held-out images determine the threshold of copies")
     ratio = float(np.median(distances.cpu().numpy()) / np.median(usual.cpu().numpy()))
     measured = Measurement(ratio, None, len(fakes), protocol | few, _interval(distances, usual, seed))
     return Memorization(measured, distances, positions, usual, copies)
 
 
 def _nearer(distances: Tensor, usual: Tensor) -> float:
-    """Return the probability that a distance is below a usual one, ties counted half (Mann & Whitney 1947)."""
+    """Return the probability that a distance is below a held-out one, ties counted half (Mann & Whitney 1947)."""
     ordered = usual.sort().values
     above = len(usual) - torch.searchsorted(ordered, distances, right=True)
     level = torch.searchsorted(ordered, distances, right=True) - torch.searchsorted(ordered, distances)
@@ -89,8 +101,82 @@ def _interval(distances: Tensor, usual: Tensor, seed: int) -> tuple[float, float
 
 
 def _resampled_medians(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return the (lower) medians of resamples, without drawing these: the rank that one falls on is n times a beta variable."""
+    """Return the (lower) medians of resamples without drawing them: the rank of such a median is n times a beta variable."""
     count = len(values)
     middle = (count + 1) // 2
     ranks = np.floor(count * random.beta(middle, count - middle + 1, _RESAMPLES)).astype(np.int64)
     return np.sort(values)[ranks]
+
+
+# --- the metric
+
+
+def closest_pairs(found: Memorization) -> dict[str, Any]:
+    """Return the generated images that are closest to a training image, each with that image, ascending.
+
+    generated, train: positions; ratios: distances divided by the median distance of held-out images to the training images.
+    """
+    chosen = found.closest(_LISTED)
+    ratios = found.distances[chosen] / found.held_out_distances.median()
+    return {"generated": chosen.tolist(), "train": found.positions[chosen].tolist(), "ratios": ratios.tolist()}
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    fakes, reals = context.generated.features, context.held_out_features.features
+    train, seed = context.train_features.features, context.settings.seed
+    artifacts: dict[str, Any] = {}
+
+    with context.progress.task("nearest training images", len(fakes) + len(reals), "images") as meter:
+
+        def measured() -> Measurement:
+            found = memorization(fakes, train, reals, seed, meter)
+            artifacts.update(seed=seed, **closest_pairs(found))
+            return found.nearest_train_ratio
+
+        results = attempt({"nearest_train_ratio": measured}).under(context.feature_protocol)
+    return MetricResults(results.measurements, results.missing, artifacts)
+
+
+def _section(opened: "OpenedRun", results: MetricResults) -> ReportSection:
+    title, order, found = "Nearest neighbours", 50, results.artifacts
+    if not found:
+        return unavailable(title, order, results)
+    columns = columns_for(opened.spec.shape, _PER_ROW)
+    count = min(2 * columns, len(found["generated"]) // columns * columns) or len(found["generated"])
+    generated = generated_images(opened, found["seed"], found["generated"][:count])
+    train = real_images(opened.dataset.train, found["train"][:count])
+    alt = "Generated images, each above the training image that is nearest to it"
+    pairs = zip(generated.split(columns), train.split(columns), strict=True)
+    rows = tuple((figure(torch.cat(pair), len(pair[0]), alt),) for pair in pairs)
+    ratios = found["ratios"][:count]
+    text = (
+        "In each pair of rows: generated images above, and below each of them the training image that is nearest to it in "
+        "feature space. Of all generated images, these are the closest to a training image: their distances are "
+        f"{min(ratios):.2f} to {max(ratios):.2f} times the median distance of held-out real images.",
+        "Check whether the images of a pair are identical: a model that memorizes its training images shows them here. Pairs "
+        "that are merely similar are expected of a good model.",
+    )
+    return ReportSection(title, order, text, rows)
+
+
+METRIC = Metric(
+    name="memorization",
+    quantities=(
+        Quantity(
+            "nearest_train_ratio",
+            "nearest training image, ratio",
+            "neither",
+            "Median distance of generated images to the nearest training image, divided by that of held-out real images. About 1 "
+            "is expected; far below 1 indicates memorization.",
+            "1",
+        ),
+    ),
+    needs=(Samples,),
+    order=150,
+    cost=feature_space.cost,
+    measure=_measure,
+    settings=feature_space.SETTINGS,
+    not_applicable=feature_space.known_density,
+    details=frozenset({"copies", "nearer"}),
+    section=_section,
+)

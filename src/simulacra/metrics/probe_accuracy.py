@@ -1,4 +1,4 @@
-"""How well a linear classifier tells the class of an image from its latents."""
+"""Linear probe accuracy: how well a linear classifier predicts the class of an image from its latents."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
 from simulacra.core.errors import DataError
-from simulacra.metrics.knn_accuracy import Labelled, labelled
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, fraction_of
+from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
+from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, no_classes, train_images
 from simulacra.metrics.statistics.sample_size import flagged
 
 if TYPE_CHECKING:
@@ -20,15 +23,16 @@ _ENOUGH = 1000
 
 
 def probe_accuracy(train: Labelled, test: Labelled, count: int) -> Measurement:
-    """Measure probe_accuracy: share of test latents that a multinomial logistic regression puts in their class. Larger is better.
+    """Return probe_accuracy: the share of test latents that a multinomial logistic regression assigns to their class.
 
-    Both are (latents [n d], classes [n] in 0..count-1). Latents are standardized by the training latents' mean and deviation; the
-    regression has an L2 penalty with C = 1 and is fitted by L-BFGS, which draws nothing. Nothing is chosen on test images. The
-    interval covers the test images, not the training images. Raises UsageError without images, DataError with a single class.
+    Both sets are (latents [n d], classes [n] in 0..count-1). Latents are standardized by the mean and standard deviation of the
+    training latents; the regression has an L2 penalty with C = 1 and is fitted by L-BFGS, which draws no random numbers. Nothing
+    is chosen on test images. The interval covers the test images, not the training images.
+    Raises UsageError for an empty set, DataError where all training images have one class.
     """
     known, labels, unseen, truth = labelled(train, test, count, "probe_accuracy")
     if len(labels.unique()) < 2:
-        raise DataError("probe_accuracy: all training images have one class, and a classifier needs two")
+        raise DataError("probe_accuracy: all training images have one class, expected at least two classes")
     mean, deviation = known.double().mean(0), known.double().std(0, correction=0)
     scale = torch.where(deviation > 0, deviation, 1)
     probe, converged = _fit((known - mean) / scale, labels)
@@ -44,7 +48,7 @@ def probe_accuracy(train: Labelled, test: Labelled, count: int) -> Measurement:
 
 
 def _fit(latents: Tensor, labels: Tensor) -> "tuple[LogisticRegression, bool]":
-    """Return the regression, and whether it converged: the protocol says so, in the place of a warning."""
+    """Return the regression, and whether it converged; the protocol records this instead of a warning."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -52,3 +56,27 @@ def _fit(latents: Tensor, labels: Tensor) -> "tuple[LogisticRegression, bool]":
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe = LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS).fit(latents.cpu().numpy(), labels.cpu().numpy())
     return probe, bool(probe.n_iter_.max() < _ITERATIONS)
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    train, test, classes = labelled_splits(context)
+    return attempt({"probe_accuracy": lambda: probe_accuracy(train, test, classes)})
+
+
+METRIC = Metric(
+    name="probe_accuracy",
+    quantities=(
+        Quantity(
+            "probe_accuracy",
+            "linear probe accuracy",
+            "larger",
+            "Accuracy of a logistic regression on the latents of the training images.",
+        ),
+    ),
+    needs=(AMORTIZED_LATENT_SPACE,),
+    order=50,
+    cost=lambda context: f"a logistic regression on {len(train_images(context)):,} latents",
+    measure=_measure,
+    not_applicable=no_classes,
+    details=frozenset({"converged"}),
+)

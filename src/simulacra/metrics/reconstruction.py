@@ -1,33 +1,65 @@
-"""How near reconstructions come to their originals: squared error, signal-to-noise ratio, structural similarity."""
+"""Reconstruction error: mean squared error, peak signal-to-noise ratio, structural similarity."""
+
+from typing import cast
 
 import torch
 
 from simulacra.core.capabilities import Reconstructs
+from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
+from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.measurement import Measurement, mean_of
+from simulacra.metrics.metric import Metric, MetricResults, Quantity
 from simulacra.metrics.psnr import psnr, psnr_db
 from simulacra.metrics.ssim import WINDOW, ssim, ssim_mean
+from simulacra.metrics.statistics.placement import device_of, on_device
 
-_CHUNK = 500
+_CHUNK = 500  # images
 
 
 def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str, Measurement]:
-    """Measure mse, psnr_db and, from 11x11 pixels up, ssim of deterministic reconstructions of every image of a split.
+    """Return mse, psnr_db and, for images of 11x11 pixels or more, ssim of deterministic reconstructions of a split.
 
-    mse: squared difference of pixels in [0, 1], mean over the pixels of an image, then over the split.
+    mse: squared difference of pixels in [0, 1], mean over the pixels of an image, then over images.
     """
     errors, ratios, similarities = [], [], []
     large = min(split.images.shape[1:3]) >= WINDOW
-    for batch in split.chunks(_CHUNK):
-        restored = model.reconstruct(batch.images)
-        errors.append(((restored - batch.images) ** 2).flatten(1).mean(1))
-        ratios.append(psnr(restored, batch.images))
+    for batch in on_device(split.chunks(_CHUNK), device_of(model)):
+        reconstructed = model.reconstruct(batch.images, model_condition(model, batch))
+        errors.append(((reconstructed - batch.images) ** 2).flatten(1).mean(1).cpu())
+        ratios.append(psnr(reconstructed, batch.images).cpu())
         if large:
-            similarities.append(ssim(restored, batch.images))
+            similarities.append(ssim(reconstructed, batch.images).cpu())
         meter.advance(len(batch))
     kind = {"reconstruction": "deterministic"}
     found = {"mse": mean_of(torch.cat(errors), {"pixels": "in [0, 1]"}), "psnr_db": psnr_db(torch.cat(ratios))}
     if large:
         found["ssim"] = ssim_mean(torch.cat(similarities))
     return {name: item.under(kind) for name, item in found.items()}
+
+
+def _measure(context: EvaluationContext) -> MetricResults:
+    with context.progress.task("reconstruction", len(context.split), "images") as meter:
+        found = reconstruction(cast(Reconstructs, context.model), context.split, meter)
+    small = f"images are smaller than the window of {WINDOW}x{WINDOW} pixels"
+    return MetricResults(found, {} if "ssim" in found else {"ssim": small})
+
+
+METRIC = Metric(
+    name="reconstruction",
+    quantities=(
+        Quantity("mse", "mean squared error", "smaller", "Squared error of reconstructions, for pixels in [0, 1]."),
+        Quantity(
+            "psnr_db",
+            "peak signal-to-noise ratio, dB",
+            "larger",
+            "Peak signal-to-noise ratio (PSNR) of reconstructions, mean over images.",
+        ),
+        Quantity("ssim", "structural similarity", "larger", "Structural similarity (SSIM) of reconstructions; 1 means equal."),
+    ),
+    needs=(Reconstructs,),
+    order=10,
+    cost=lambda context: f"{len(context.split):,} reconstructions",
+    measure=_measure,
+)

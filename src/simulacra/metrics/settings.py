@@ -1,4 +1,4 @@
-"""Settings of an evaluation."""
+"""Settings that several metrics share. Those of a single metric are declared in the metric's own file."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,22 +7,27 @@ from simulacra.core.config import Config, option
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(Config):
-    """What is measured, from how many images, and what is drawn for it."""
+class SharedSettings(Config):
+    """Images, feature extractor and sampling plan of an evaluation."""
 
-    split: Literal["test", "validation"] = option("test", "images to measure on; choose settings on validation images")
-    samples: int = option(10_000, "images to generate for fidelity and diversity; 0 leaves these out", low=0)
-    particles: int = option(50, "importance samples per image for the likelihood", low=1)
+    split: Literal["test", "validation"] = option("test", "images to measure on; use the validation images to choose settings")
+    metrics: str = option("", "names of the metrics to measure, separated by commas; empty: all that apply")
+    samples: int = option(10_000, "number of images to generate; 0 disables the metrics of generated images", low=0)
     extractor: str = option(
-        "auto", "features for fidelity: lenet, resnet18, lenet:mnist (trained on other data), inception:PATH; auto; none"
+        "auto",
+        "feature extractor: lenet, resnet18, lenet:mnist (trained on other data), inception:PATH, auto, "
+        "none (disables the metrics in feature space)",
     )
-    extractor_seed: int = option(0, "seed of the extractor's training", low=0)
-    cas: bool = option(False, "conditional models: train a classifier on generated images only, which takes minutes")
-    sampler: str = option("", "models that refine noise: the sampler, in place of their own")
-    steps: int = option(0, "models that refine noise: in how many steps; 0 takes their own number", low=0)
-    guidance_scale: float = option(-1.0, "conditional ones of these: how decidedly; -1 takes their own", low=-1)
+    extractor_seed: int = option(0, "seed of the training of the feature extractor", low=0)
+    sampler: str = option("", "diffusion and flow models: the sampler; empty: that of the model's settings")
+    steps: int = option(0, "diffusion and flow models: number of sampling steps; 0: that of the model's settings", low=0)
+    guidance_scale: float = option(
+        -1.0,
+        "conditional diffusion and flow models: classifier-free guidance scale; 1 disables guidance; -1: that of the model's "
+        "settings",
+        low=-1,
+    )
     precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto", "models that refine noise: arithmetic of the network; auto takes that of the training"
+        "auto", "diffusion and flow models: arithmetic of the network while sampling; auto: that of the training"
     )
-    flow_images: int = option(0, "models that refine noise: real images to score by their flow, slowly; 0 leaves it out", low=0)
-    seed: int = option(0, "seed of what the evaluation draws", low=0)
+    seed: int = option(0, "seed of the evaluation's random numbers", low=0)

@@ -1,4 +1,4 @@
-"""Structural similarity of reconstructions (Wang et al. 2004)."""
+"""Structural similarity, SSIM (Wang et al. 2004)."""
 
 import torch
 from torch import Tensor
@@ -11,22 +11,23 @@ _C1, _C2 = 0.01**2, 0.03**2  # (K L)^2 with a range L of 1
 
 
 def ssim_mean(values: Tensor) -> Measurement:
-    """Measure ssim: the mean over images of the similarities [n] of `ssim`. Larger is better, 1 is equal."""
+    """Return ssim: the mean over images of the similarities [n] that `ssim` returns; 1 means equal."""
     return mean_of(
         values, {"window": f"gaussian {WINDOW}x{WINDOW}, sigma {SIGMA}", "range": 1.0, "borders": "windows within the image"}
     )
 
 
 def ssim(images: Tensor, references: Tensor) -> Tensor:
-    """Return the mean structural similarity of every image [n c h w] in [0, 1] (Wang et al. 2004, eq. 13 and 17): float64 [n].
+    """Return the mean structural similarity of each image [n c h w] in [0, 1] (Wang et al. 2004, eq. 13 and 17): float64 [n].
 
-    Statistics are weighted by a gaussian window of 11x11 with sigma 1.5 that stays within the image, as in the authors' program;
-    constants (0.01)^2 and (0.03)^2; mean over windows, then over channels. Raises UsageError for images smaller than a window.
+    Statistics are weighted by a gaussian window of 11x11 with sigma 1.5 at all positions inside the image, as in the authors'
+    implementation; constants (0.01)^2 and (0.03)^2; mean over windows, then over channels. Raises UsageError for images smaller
+    than a window.
     """
     height, width = images.shape[-2:]
     if min(height, width) < WINDOW:
         raise UsageError(
-            f"ssim has a window of {WINDOW}x{WINDOW} pixels, and these images have {height}x{width}: use psnr_db or mse"
+            f"images are {height}x{width} pixels, expected at least {WINDOW}x{WINDOW}, the window of ssim: use psnr_db or mse"
         )
     x, y = images.double(), references.double()
     mean_x, mean_y = _smooth(x), _smooth(y)
@@ -38,13 +39,13 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
 
 
 def _smooth(images: Tensor) -> Tensor:
-    """Return the weighted mean of every window: float64 [n c h-10 w-10], rows and columns one after the other."""
+    """Return the weighted mean of each window: float64 [n c h-10 w-10], by a separable filter."""
     rows, columns = (_windows(size).to(images.device) for size in images.shape[-2:])
     return rows @ images @ columns.T
 
 
 def _windows(size: int) -> Tensor:
-    """Return the weights of all windows along one side: float64 [size-10 size]."""
+    """Return the weights of all windows along one axis: float64 [size-10 size]."""
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     bands = torch.zeros(size - WINDOW + 1, size, dtype=torch.float64)

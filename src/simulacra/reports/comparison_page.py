@@ -18,7 +18,7 @@ from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import columns_for
-from simulacra.metrics.catalogue import entry
+from simulacra.metrics import quantity
 from simulacra.reports.embedded import EmbeddedImage, embed
 from simulacra.reports.page import page
 from simulacra.reports.run_page import duration
@@ -105,7 +105,7 @@ def _head(name: str, number: int, comparison: Comparison) -> dict[str, Any]:
 
 def _row(ranking: Ranking, runs: Sequence[str]) -> dict[str, Any]:
     """Return one metric over all runs."""
-    about = entry(ranking.metric)
+    about = quantity(ranking.metric)
     spans = _spans(ranking)
     return {
         "metric": ranking.metric,

@@ -15,11 +15,11 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.metric_table import newest
+from simulacra.evaluation.sections import evaluation_sections
 from simulacra.images.animation import write_animation
 from simulacra.images.section import ReportSection
 from simulacra.reports.curves import plots
 from simulacra.reports.embedded import EmbeddedSection, embed_section
-from simulacra.reports.evaluation_images import evaluation_sections
 from simulacra.reports.page import page
 from simulacra.reports.snapshots import snapshots
 from simulacra.runs.opened import OpenedRun

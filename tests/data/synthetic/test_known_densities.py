@@ -10,7 +10,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.data.dataset import Dataset, Split
 from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES, KnownDensity, cells, known_density_of, points_of
-from simulacra.metrics.known_density import cross_entropy, high_quality_share, known_law, modes_covered
+from simulacra.metrics.known_density import compare_with_density, cross_entropy, high_quality_share, modes_covered
 
 CORNER = KnownDensity(
     "corner", np.array([[0.0, 254.0], [3.3, 128.0]]), 6.0, np.arange(2)
@@ -117,19 +117,21 @@ def test_modes_keep_away_from_each_other_and_from_the_border(density):
 
 @by_toy
 def test_points_of_the_density_reach_every_mode_and_are_as_good_as_they_can_be(density):
-    found = known_law(density.sample(10_000, 5)[0], density.sample(10_000, 6)[0], density)
+    found = compare_with_density(density.sample(10_000, 5)[0], density.sample(10_000, 6)[0], density)
     assert found["modes_covered"].value == found["modes_covered"].protocol["of"] == len(density.shares)
     share = found["high_quality_share"]
     low, high = share.bounds
     reach = 2.5 * (high - low) / 2  # 5 standard errors
-    assert abs(share.value - share.protocol["same_law"]) < reach
+    assert abs(share.value - share.protocol["expected_for_equal_distributions"]) < reach
     assert found["entropy_nats"].value == density.entropy_nats
-    assert found["class_kl"].value < 5 * found["class_kl"].protocol["same_law"]
+    assert found["class_kl"].value < 5 * found["class_kl"].protocol["expected_for_equal_distributions"]
 
 
 def test_the_share_near_a_round_mode_is_that_of_the_plane():
     # 1 - exp(-9/2) within 3 standard deviations of a continuous density; cells make it a step
-    assert high_quality_share(cells(), KNOWN_DENSITIES["ring"]).protocol["same_law"] == pytest.approx(1 - np.exp(-4.5), abs=2e-3)
+    assert high_quality_share(cells(), KNOWN_DENSITIES["ring"]).protocol["expected_for_equal_distributions"] == pytest.approx(
+        1 - np.exp(-4.5), abs=2e-3
+    )
 
 
 @by_toy
@@ -159,9 +161,9 @@ def test_noise_reaches_no_mode_and_is_improbable(density):
 def test_a_collapse_to_the_centre_of_one_mode_changes_all_metrics():
     density = KNOWN_DENSITIES["grid"]
     points = np.tile(np.rint(density.centres[7]).astype(np.uint8), (1000, 1))
-    found = known_law(points, density.sample(10_000, 6)[0], density)
+    found = compare_with_density(points, density.sample(10_000, 6)[0], density)
     assert found["modes_covered"].value == 1
-    assert found["high_quality_share"].value == 1 > found["high_quality_share"].protocol["same_law"]
+    assert found["high_quality_share"].value == 1 > found["high_quality_share"].protocol["expected_for_equal_distributions"]
     assert found["cross_entropy_nats"].value < density.entropy_nats - 0.5
     assert found["class_kl"].value > 2
 

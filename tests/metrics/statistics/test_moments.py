@@ -84,11 +84,11 @@ def test_a_mean_a_million_times_the_spread_costs_no_digits() -> None:
 def test_features_that_are_no_finite_matrix_are_refused_by_row() -> None:
     broken = features(10)
     broken[7, 1] = torch.nan
-    with pytest.raises(DataError, match="image 7 are not finite"):
+    with pytest.raises(DataError, match="image 7 "):
         blocked_moments(broken)
-    with pytest.raises(DataError, match=r"float matrix \[n d\], not torch.float32 \[3\]"):
+    with pytest.raises(DataError, match=r"float32 \[3\]"):
         BlockedMoments(3).add(torch.zeros(3))
-    with pytest.raises(DataError, match="4 dimensions cannot take features with 5"):
+    with pytest.raises(DataError, match=r"5 .* 4"):
         BlockedMoments(4).add(torch.zeros(2, 5))
-    with pytest.raises(DataError, match="no features at all"):
+    with pytest.raises(DataError, match="no features"):
         blocked_moments([])

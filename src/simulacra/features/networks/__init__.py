@@ -1,4 +1,4 @@
-"""Feature extractors: every module of this folder is one, found by its file name."""
+"""Networks of feature extractors: each module of this folder is one, named by its file."""
 
 import inspect
 import pkgutil

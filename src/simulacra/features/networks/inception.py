@@ -1,8 +1,8 @@
 """The Inception network of the published FID: Inception-v3 (Szegedy et al. 2016) as released with TensorFlow in December 2015.
 
-Published Fréchet inception distances (Heusel et al. 2017) come from these very weights, which PyTorch tools distribute as
-`pt_inception-2015-12-05`. The layers below bear the names that they have in that file. In two points the network departs from
-the Inception-v3 that is usual in PyTorch: average pooling leaves the padding out, and the last block pools by maximum.
+Published Fréchet inception distances (Heusel et al. 2017) use these weights, which PyTorch tools distribute as
+`pt_inception-2015-12-05`. The layers have the names of that file. The network differs from the Inception-v3 of torchvision in
+two points: average pooling excludes the padding, and the last block uses maximum pooling.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from simulacra.core.errors import DataError
 from simulacra.features.extractor import Network
 
 _CLASSES = 1008
-_COUNTERS = "num_batches_tracked"  # of batch normalization; some files have them, and evaluation needs none
-_SHOWN = 3  # wrong names that an error lists
+_COUNTERS = "num_batches_tracked"  # of batch normalization, which some files contain and evaluation does not use
+_LISTED = 3  # wrong names in an error message
 
 Kernel = tuple[int, int]
 Step = tuple[str, int, Kernel]  # name, output maps, kernel (height, width)
@@ -26,9 +26,9 @@ _ONE, _THREE, _FIVE, _ROW, _COLUMN = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
 
 
 class Inception(Network):
-    """Inception-v3 up to the mean over positions: 2048 features. The layer of 1008 classes after it is read and not used.
+    """Inception-v3 up to global average pooling: 2048 features. The last layer, of 1008 classes, is loaded and not used.
 
-    Images are resized to 299x299 bilinearly without antialiasing and stretched to [-1, 1], as they are for published numbers.
+    Images are resized to 299x299 bilinearly without antialiasing and scaled to [-1, 1], as for published numbers.
     """
 
     summary = "the network of the published FID; its weights must be on disk"
@@ -37,7 +37,7 @@ class Inception(Network):
     dimensions = 2048
     channels = 3
     side = 299
-    at_once = 32
+    batch_cpu = 32
     antialias = False
 
     def __init__(self) -> None:
@@ -72,14 +72,14 @@ class Inception(Network):
 
 def with_weights(tensors: Mapping[str, Tensor], where: Path) -> Inception:
     """Return the network with the tensors of a file, by the file's names; raises DataError where it is another network's."""
-    with torch.device("meta"):  # drawing weights that are overwritten at once would take a second
+    with torch.device("meta"):  # initialization of weights that are replaced would take a second
         network = Inception()
     expected = {name: tensor.shape for name, tensor in network.state_dict().items() if not name.endswith(_COUNTERS)}
     found = {name: tensor.shape for name, tensor in tensors.items() if not name.endswith(_COUNTERS)}
     if problems := [*_problems(expected, found)]:
-        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        more = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
         raise DataError(
-            f"{where} does not hold the Inception network of the published FID: {'; '.join(problems[:_SHOWN])}{more}. "
+            f"{where} does not contain the Inception network of the published FID: {'; '.join(problems[:_LISTED])}{more}. "
             "It must be pt_inception-2015-12-05, with 1008 classes and without the auxiliary classifier"
         )
     network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
@@ -98,7 +98,7 @@ def _problems(expected: Mapping[str, torch.Size], found: Mapping[str, torch.Size
 
 
 class _Convolution(nn.Module):
-    """Convolution without bias, batch normalization, rectifier. padded: as much as keeps the size at stride 1."""
+    """Convolution without bias, batch normalization, ReLU. padded: so that stride 1 keeps the size."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Kernel, stride: int = 1, padded: bool = True) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Convolution(nn.Module):
         self.bn = nn.BatchNorm2d(outputs, eps=1e-3)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Convolve, normalize, rectify."""
+        """Return normalized and rectified maps."""
         return F.relu(self.bn(self.conv(maps)))
 
 

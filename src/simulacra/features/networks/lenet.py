@@ -1,4 +1,4 @@
-"""LeNet for small grey images: two convolutions and two dense layers (LeCun et al. 1998), in today's dress."""
+"""LeNet for small grey images: two convolutions and two dense layers (LeCun et al. 1998), modernized."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -9,10 +9,10 @@ from simulacra.features.extractor import Classifier
 
 
 class LeNet(Classifier):
-    """Convolutions 5x5 with 32 and 64 maps, each halved by max pooling, then 128 features and one output for each class.
+    """Convolutions 5x5 with 32 and 64 maps, each followed by 2x2 max pooling, then 128 features and one output per class.
 
-    Other than in 1998: more maps, batch normalization, rectifiers and max pooling. The features are what the last layer sees,
-    after the rectifier, so they are 0 or larger. No label smoothing, which would shrink each class towards a point.
+    It differs from the paper by more maps, batch normalization, ReLU and max pooling. The features are the inputs of the last
+    layer, after ReLU, so they are not negative. No label smoothing, which concentrates the features of each class.
     """
 
     summary = "small grey images, such as digits; trained on the classes of the data in minutes"

@@ -1,4 +1,4 @@
-"""ResNet-18 for small colour images (He et al. 2016), with the stem that 32x32 pixels need."""
+"""ResNet-18 for small colour images (He et al. 2016), with a stem for 32x32 pixels."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -12,10 +12,10 @@ _WIDTHS = (64, 128, 256, 512)
 
 
 class ResNet18(Classifier):
-    """A 3x3 convolution, eight residual blocks in four stages of 64, 128, 256 and 512 maps, and the mean over positions.
+    """A 3x3 convolution, eight residual blocks in four stages of 64, 128, 256 and 512 maps, and global average pooling.
 
-    Other than for photographs (He et al. 2016, table 1), the first convolution is 3x3 with stride 1 and is not followed by max
-    pooling, so that 32x32 pixels end as 4x4 positions. Where a shortcut changes its shape it is a 1x1 convolution (option B).
+    Unlike the network for ImageNet (He et al. 2016, table 1), the first convolution is 3x3 with stride 1 without max pooling, so
+    that the last maps of 32x32 pixels have 4x4 positions. Where a shortcut changes its shape it is a 1x1 convolution (option B).
     """
 
     summary = "small colour images; trained on the classes of the data, hours on a CPU"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
-from simulacra.metrics.settings import EvaluateConfig
 
 if TYPE_CHECKING:
     from simulacra.evaluation.compare import Comparison
@@ -37,16 +36,19 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page with the metrics, and samples of all runs side by side"
     )
-    add_settings(parser, "evaluation", EvaluateConfig)
+    from simulacra.evaluation.settings import evaluate_config
+
+    add_settings(parser, "evaluation", evaluate_config())
     add_settings(parser, "machine", MachineConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
     from simulacra.evaluation.compare import compare_runs
+    from simulacra.evaluation.settings import evaluate_config, evaluation_settings
     from simulacra.interfaces.comparison_files import write_comparison
 
-    settings = EvaluateConfig.of(given(parsed, EvaluateConfig), "the flags")
+    settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
     comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)
     written = write_comparison(comparison, parsed.csv, parsed.html, console)
     console.result(comparison.table(), lambda: "\n".join([_text(comparison), *(f"written: {path}" for path in written)]))
@@ -131,7 +133,10 @@ def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     for name, letter in letters.items():
         for fact in comparison.results[name]["not_applicable"].items():
             missing.setdefault(fact, []).append(letter)
-    lines += [f"not measured in {', '.join(runs)}: {metric}: {reason}" for (metric, reason), runs in missing.items()]
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), runs in missing.items():
+        grouped.setdefault((", ".join(runs), reason), []).append(metric)
+    lines += [f"not measured in {runs}: {', '.join(metrics)}: {reason}" for (runs, reason), metrics in grouped.items()]
     for name, letter in letters.items():
         lines += [f"warning, {letter}: {sentence}" for sentence in comparison.results[name]["warnings"]]
     return lines

@@ -2,7 +2,8 @@
 
 The metrics depend on the capabilities of the model. Every value has its error over images, its sample count and its protocol.
 Fidelity compares generated with real images in the features of a network that the toolkit trains itself, once for each data
-set ('simulacra extractor --help'). Results are stored in RUN/evaluation and cached.
+set ('simulacra extractor --help'): the Fréchet distance (FD) and the kernel distance are those of FID and KID in other features.
+Results are stored in RUN/evaluation and cached.
 """
 
 import argparse
@@ -13,7 +14,6 @@ from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, 
 from simulacra.interfaces.command import add_run, inapplicable_flags
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
-from simulacra.metrics.settings import EvaluateConfig
 
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
@@ -29,38 +29,39 @@ POSITION = ("measure", 1)
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags; in the help of a given run only those that apply to its model."""
     add_run(parser)
-    hidden: frozenset[str] = frozenset()
-    if {"-h", "--help"} & set(words):
-        from simulacra.evaluation.applicable_settings import SETTING_NEEDS
+    from simulacra.evaluation.settings import evaluate_config, setting_needs
 
-        hidden = inapplicable_flags(words, SETTING_NEEDS)
-    add_settings(parser, "evaluation", EvaluateConfig, without=hidden)
+    hidden = inapplicable_flags(words, setting_needs())
+    add_settings(parser, "evaluation", evaluate_config(), without=hidden)
     add_settings(parser, "machine", MachineConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Evaluate."""
-    from simulacra.evaluation.applicable_settings import SETTING_NEEDS
     from simulacra.evaluation.evaluate import evaluate
+    from simulacra.evaluation.settings import evaluate_config, evaluation_settings, setting_needs
     from simulacra.runs.applicable import require_applicable
     from simulacra.runs.opened import open_run
 
-    flags = given(parsed, EvaluateConfig)
-    settings = EvaluateConfig.of(flags, "the flags")
+    flags = given(parsed, evaluate_config())
+    settings = evaluation_settings(flags, "the flags")
     opened = open_run(parsed.run, progress=console, device=machine(parsed).device)
-    require_applicable(opened.model, flags, SETTING_NEEDS)
+    require_applicable(opened.model, flags, setting_needs())
     result = evaluate(opened, settings, console)
     console.result(result, lambda: _text(result))
     return 0
 
 
 def _text(result: dict[str, Any]) -> str:
-    from simulacra.evaluation.protocols import protocols
+    from simulacra.evaluation.metric_table import protocol_lines
 
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
     rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
-    missing = [f"not measured: {name}: {reason}" for name, reason in result["not_applicable"].items()]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result["not_applicable"].items():
+        reasons.setdefault(reason, []).append(name)
+    missing = [f"not measured: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
     return "\n".join(
         [
@@ -68,7 +69,7 @@ def _text(result: dict[str, Any]) -> str:
             "",
             table(("metric", "value", "n", ""), rows),
             "",
-            *protocols(result["metrics"]),
+            *protocol_lines(result["metrics"]),
             *_few(result["metrics"]),
             *missing,
             *warnings,
@@ -89,8 +90,8 @@ def _note(item: Mapping[str, Any]) -> str:
     notes = ["few samples, see below"] if "few_samples" in protocol else []
     if "real_against_real" in protocol:
         notes.append(f"real images reach {protocol['real_against_real']:.4g}")
-    elif "same_law" in protocol:
-        notes.append(f"a perfect model reaches {protocol['same_law']:.4g}")
+    elif "expected_for_equal_distributions" in protocol:
+        notes.append(f"expected for equal distributions: {protocol['expected_for_equal_distributions']:.4g}")
     return "; ".join(notes)
 
 

@@ -1,4 +1,4 @@
-"""Euclidean distances between many points, block by block: products in float32, and float64 wherever that could matter."""
+"""Euclidean distances between many points in blocks: products in float32, and float64 where rounding could change a result."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 from simulacra.core.progress import Meter
-from simulacra.metrics.statistics.feature_matrix import pieces
+from simulacra.metrics.statistics.feature_matrix import chunks
 
-BLOCK = 2**22  # elements of a block of distances: 16 MiB, which the allocator keeps
-_SPARE = 3  # candidates beyond the neighbours wanted, for those that float32 puts in the wrong order
+BLOCK = 2**22  # elements of a block of distances, 16 MiB
+_SPARE = 3  # additional candidates, since float32 can change the order of close neighbours
 _ROUNDING = 2.0**-24
-_PAIRS = 2**22  # elements of the differences that are taken at once
+_PAIRS = 2**22  # elements of a block of differences
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points [n d] as they are, and moved to a common centre in float32, with their squared norms [n] there.
+    """Points [n d], the same centred in float32, and the squared norms [n] of the centred points.
 
-    Distances do not depend on the centre, but |x - y|^2 = |x|^2 + |y|^2 - 2 x.y loses what x and y have in common; moving both
-    removes most of that.
+    Distances do not depend on the centre, but |x - y|^2 = |x|^2 + |y|^2 - 2 x.y cancels where x and y have a large common part,
+    most of which the centring removes.
     """
 
     points: Tensor
@@ -31,7 +31,7 @@ class Cloud:
         return len(self.points)
 
     def rows(self, start: int, stop: int) -> "Cloud":
-        """Return some of the points."""
+        """Return a slice of the points."""
         return Cloud(self.points[start:stop], self.moved[start:stop], self.norms[start:stop])
 
 
@@ -48,36 +48,36 @@ def clouds(first: Tensor, second: Tensor) -> tuple[Cloud, Cloud]:
 
 
 def middle(points: Tensor) -> Tensor:
-    """Return the mean [d] of points in float64, without a copy of them all in float64."""
+    """Return the mean [d] of points in float64, without a float64 copy of all points."""
     sums = points.new_zeros(points.shape[1], dtype=torch.float64)
-    for _, chunk in pieces(points):
+    for _, chunk in chunks(points):
         sums += chunk.sum(0, dtype=torch.float64)
     return sums / len(points)
 
 
 def squares(queries: Cloud, references: Cloud) -> Tensor:
-    """Return squared distances, float32 [m n], 0 or more, each off by `rounding` at most, but for rare chances."""
+    """Return squared distances, float32 [m n], at least 0, with an error of at most `rounding` with high probability."""
     result = torch.addmm(references.norms, queries.moved, references.moved.T, alpha=-2)
     return result.add_(queries.norms[:, None]).clamp_(min=0)
 
 
 def rounding(queries: Cloud, references: Cloud) -> Tensor:
-    """Return a bound [n] of the error of `squares` for every query of this block: u (sqrt(d) + 8) (|x|^2 + |y|^2).
+    """Return a bound [n] of the error of `squares` for all queries of a block: u (sqrt(d) + 8) (|x|^2 + |y|^2).
 
-    With the unit roundoff u. The error of a product of length d grows like the root of d (Higham & Mary 2019, section 3); the
-    rest is for moving the points and for the sum.
+    u is the unit roundoff. The error of a product of length d grows like the root of d (Higham & Mary 2019, section 3); the
+    constant 8 covers centring and sum.
     """
     dimensions = queries.points.shape[1]
     return _ROUNDING * (dimensions**0.5 + 8) * (queries.norms.max() + references.norms)
 
 
 def exact(first: Tensor, second: Tensor) -> Tensor:
-    """Return distances of pairs of points, float64 [...] of float [... d]: from differences, so 0 for equal points."""
+    """Return distances of pairs of points, float64 [...] of float [... d]: by differences, so 0 for equal points."""
     return (first.double() - second.double()).square().sum(-1).sqrt()
 
 
 def blocks(queries: Cloud, width: int, block: int = BLOCK) -> Iterator[tuple[int, Cloud]]:
-    """Yield (position, points) in pieces whose distances to `width` references fill about one block."""
+    """Yield (position, points) in blocks of about `block` distances to `width` references."""
     size = max(block // max(width, 1), 1)
     for start in range(0, len(queries), size):
         yield start, queries.rows(start, start + size)
@@ -88,10 +88,10 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Return distances (float64) and positions (int64) of the `count` references nearest to each query, both [m count].
 
-    With `same`, queries are the references, and no point is a neighbour of itself. Distances are exact for the neighbours named;
-    these are the nearest up to the rounding of `squares`. The meter counts queries.
+    With `same`, queries are the references, and no point is a neighbour of itself. Distances are computed in float64; which
+    points are nearest is correct up to the rounding of `squares`. The meter counts queries.
     """
-    # results are allocated before the blocks: kept pieces between freed blocks would leave the allocator with holes
+    # results are allocated before the blocks, which avoids fragmentation of the memory
     distances = torch.empty(len(queries), count, dtype=torch.float64, device=queries.moved.device)
     positions = torch.empty(len(queries), count, dtype=torch.int64, device=queries.moved.device)
     for start, part in blocks(queries, len(references), block):
@@ -102,9 +102,9 @@ def nearest(
 
 
 def within(queries: Cloud, references: Cloud, found: Tensor, limits: Tensor) -> Tensor:
-    """Return which pairs [m n] are at most `limits` apart (float64 [m 1] or [n]), given their `squares`.
+    """Return which pairs [m n] have a distance of at most `limits` (float64 [m 1] or [n]), given their `squares`.
 
-    Those that float32 cannot tell are decided in float64.
+    Pairs within the rounding error of float32 are computed again in float64.
     """
     margins = limits.square().float() - found
     inside = margins > 0

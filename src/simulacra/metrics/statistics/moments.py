@@ -1,4 +1,4 @@
-"""Mean and covariance of features, gathered chunk by chunk in float64, in blocks that can be left out again."""
+"""Mean and covariance of features in float64, accumulated over chunks, in blocks that can be removed for the jackknife."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import derive
-from simulacra.metrics.statistics.feature_matrix import Features, matrix, pieces
+from simulacra.metrics.statistics.feature_matrix import Features, chunks, matrix
 
 BLOCKS = 20
-_PAGE = 1000 * BLOCKS  # positions whose blocks are drawn together
+_PAGE = 1000 * BLOCKS  # positions whose blocks are drawn by one generator
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        """The unbiased covariance [d d], of n - 1; zero for a single row."""
+        """The unbiased covariance [d d], divided by n - 1; zero for a single row."""
         return self.scatter / max(self.count - 1, 1)
 
     def merged(self, other: "Moments") -> "Moments":
-        """Return the moments of both sets together (Chan, Golub & LeVeque 1983, for vectors)."""
+        """Return the moments of the union of both sets (Chan, Golub & LeVeque 1983, for vectors)."""
         if self.count == 0:
             return other
         count = self.count + other.count
@@ -40,7 +40,7 @@ class Moments:
         return Moments(count, mean, self.scatter + other.scatter + between)
 
     def without(self, part: "Moments") -> "Moments":
-        """Return the moments of what is left when a part, which must be one of these rows' own, is taken away."""
+        """Return the moments without a part, which must be a subset of these rows."""
         count = self.count - part.count
         difference = part.mean - self.mean
         mean = self.mean - difference * (part.count / count)
@@ -57,10 +57,10 @@ def moments(features: Tensor) -> Moments:
 
 
 class BlockedMoments:
-    """Moments of a stream of features, kept apart in 20 random blocks of equal size.
+    """Moments of a stream of features, in 20 random blocks of equal size.
 
-    Which block a row joins depends on its position alone, so chunks of any size give the same blocks. Blocks are random and not
-    consecutive because images often come sorted, by class for instance.
+    The block of a row is a function of its position, so chunks of any size give the same blocks. Blocks are random and not
+    consecutive because data are often sorted, for instance by class.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -69,19 +69,19 @@ class BlockedMoments:
 
     @property
     def count(self) -> int:
-        """Rows so far."""
+        """Number of rows."""
         return sum(block.count for block in self.blocks)
 
     @property
     def dimensions(self) -> int:
-        """Dimensions of a row."""
+        """Number of dimensions."""
         return len(self.blocks[0].mean)
 
     def add(self, features: Features) -> None:
-        """Add the next rows [n d]; raises DataError where they are no finite matrix of the right width."""
+        """Add the next rows [n d]; raises DataError unless they are a finite matrix with `dimensions` columns."""
         rows = matrix(features, "moments")
         if rows.shape[1] != self.dimensions:
-            raise DataError(f"moments of {self.dimensions} dimensions cannot take features with {rows.shape[1]}")
+            raise DataError(f"features have {rows.shape[1]} dimensions, expected {self.dimensions}")
         joined = torch.from_numpy(_blocks(self.count, len(rows))).to(rows.device)
         for number, block in enumerate(self.blocks):
             chosen = rows[joined == number]
@@ -96,21 +96,21 @@ class BlockedMoments:
         return total
 
 
-def blocked_moments(chunks: Iterable[Features] | Features) -> BlockedMoments:
-    """Return the moments of features that come as one matrix [n d] or in chunks; raises DataError where there are none."""
-    if isinstance(chunks, Tensor | np.ndarray):
-        chunks = (rows for _, rows in pieces(torch.as_tensor(chunks)))
-    gathered: BlockedMoments | None = None
-    for chunk in chunks:
-        gathered = gathered or BlockedMoments(chunk.shape[-1])
-        gathered.add(chunk)
-    if gathered is None:
-        raise DataError("moments of no features at all: give at least one image")
-    return gathered
+def blocked_moments(features: Iterable[Features] | Features) -> BlockedMoments:
+    """Return the moments of features, one matrix [n d] or chunks of it; raises DataError where there are none."""
+    if isinstance(features, Tensor | np.ndarray):
+        features = (rows for _, rows in chunks(torch.as_tensor(features)))
+    accumulated: BlockedMoments | None = None
+    for chunk in features:
+        accumulated = accumulated or BlockedMoments(chunk.shape[-1])
+        accumulated.add(chunk)
+    if accumulated is None:
+        raise DataError("there are no features, expected at least one image")
+    return accumulated
 
 
 def _blocks(start: int, count: int) -> NDArray[np.int64]:
-    """Return the blocks that rows start .. start+count join: of 20 successive rows, one each."""
+    """Return the blocks of the rows start .. start+count; 20 successive rows have 20 different blocks."""
     first, last = start // _PAGE, (start + max(count, 1) - 1) // _PAGE
     pages = [
         np.random.default_rng(derive(0, "block", page)).permuted(_PATTERN, axis=1).ravel() for page in range(first, last + 1)

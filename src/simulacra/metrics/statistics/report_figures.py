@@ -1,0 +1,46 @@
+"""Figures of the report sections of metrics: images by their positions, in grids."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulacra.core.capabilities import Samples
+from simulacra.core.eval_mode import inference
+from simulacra.core.randomness import noise
+from simulacra.data.dataset import Split
+from simulacra.images.grid import image_grid
+from simulacra.images.section import Figure, ReportSection
+from simulacra.metrics.metric import MetricResults
+from simulacra.metrics.statistics.placement import device_of
+
+if TYPE_CHECKING:
+    from simulacra.runs.opened import OpenedRun
+
+
+def unavailable(title: str, order: int, results: MetricResults) -> ReportSection:
+    """Return a section without figures, with the reason."""
+    reason = next(iter(results.missing.values()), "the evaluation has no images of it")
+    return ReportSection(title, order, missing=f"Not available: {reason}.")
+
+
+def figure(images: Tensor, columns: int, alt: str, label: str = "") -> Figure:
+    """Return images [n c h w] in [0, 1] as a figure, in a grid with this number of columns."""
+    return Figure(image_grid(images, columns), alt, label)
+
+
+def generated_images(opened: "OpenedRun", seed: int, positions: Sequence[int]) -> Tensor:
+    """Return the generated images with these numbers under a seed: float [n c h w] on the CPU."""
+    model = cast(Samples, opened.model)
+    if not positions:
+        return torch.empty(0, *opened.spec.shape)
+    drawn = torch.cat([noise(seed, position, 1, model.noise_shape) for position in positions])
+    with inference(opened.model):
+        return model.generate(drawn.to(device_of(model))).cpu()
+
+
+def real_images(split: Split, positions: Sequence[int]) -> Tensor:
+    """Return the images of a split at these positions: float [n c h w]."""
+    return split.batch(np.asarray(positions, dtype=np.int64)).images
