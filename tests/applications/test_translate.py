@@ -16,6 +16,7 @@ from simulacra.core.errors import UsageError
 from simulacra.data.domains import combine
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig, DomainsConfig
+from simulacra.data.training_batches import training_batches
 from simulacra.engine import checkpoint
 from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run
@@ -62,7 +63,7 @@ def model(tmp_path_factory, cache):
 
 def test_the_same_images_come_in_another_order_from_each_domain(own_cache):
     digits = load(DataConfig())
-    batch = combine({"a": digits, "b": digits}).batch_source(8, seed=0).batch(0)
+    batch = training_batches(combine({"a": digits, "b": digits}), 8, seed=0).batch(0)
     assert torch.equal(batch.images, batch["a"].images)
     assert not torch.equal(batch["a"].images, batch["b"].images)
 

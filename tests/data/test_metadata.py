@@ -19,6 +19,7 @@ from simulacra.data.formats.metadata import parse
 from simulacra.data.formats.pixels import decode
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
+from simulacra.data.training_batches import training_batches
 from simulacra.interfaces.cli import main
 from simulacra.runs import provenance, run
 
@@ -99,7 +100,7 @@ def test_several_columns_become_attributes(kind, make_folder, make_archive, figu
     assert data.train.labels.shape == (len(data.train), 2)
     assert_right(data, files, rows, "hue", 0)
     assert_right(data, files, rows, "shape", 1)
-    batch = data.batch_source(4, seed=0).batch(0)
+    batch = training_batches(data, 4, seed=0).batch(0)
     assert batch.condition.labels.shape == (4, 2)
     assert batch.labels.tolist() == batch.condition.labels[:, 0].tolist()
     assert np.array_equal(data.train.class_labels, data.train.labels[:, 0])

@@ -27,6 +27,7 @@ from simulacra.data.shards.pack import pack
 from simulacra.data.shards.reading import webdataset
 from simulacra.data.shards.streamed import Streamed, parts_of
 from simulacra.data.sources import names
+from simulacra.data.training_batches import training_batches
 
 webdataset("tariterators")  # the tests need the extra "shards"
 
@@ -83,7 +84,7 @@ def test_packed_images_are_those_of_the_source_bit_for_bit_in_all_three_splits(t
     source = load(config)
     pack(config, tmp_path / "shards", 100)
     data = opened(tmp_path / "shards")
-    batch_source = data.batch_source(25, seed=0)
+    batch_source = training_batches(data, 25, seed=0)
     pixels = [np.rint(batch_source.batch(i).images.numpy() * 255).astype(np.uint8) for i in range(batch_source.per_epoch)]
     labels = [np.asarray(batch_source.batch(i).labels) for i in range(batch_source.per_epoch)]
     streamed = {(image.tobytes(), int(n)) for image, n in zip(np.concatenate(pixels), np.concatenate(labels), strict=True)}
@@ -196,14 +197,14 @@ def test_a_batch_depends_on_nothing_that_was_asked_before(shards, part):
 
 def test_epochs_and_seeds_have_orders_of_their_own(shards):
     data = opened(shards)
-    orders = {tuple(epoch(data.batch_source(10, seed), number)) for seed in (0, 1) for number in range(3)}
+    orders = {tuple(epoch(training_batches(data, 10, seed), number)) for seed in (0, 1) for number in range(3)}
     assert len(orders) == 6
     assert len({tuple(sorted(order)) for order in orders}) == 1
 
 
 def test_images_belong_to_their_labels_and_flips_are_those_of_batches(shards):
     data = opened(shards)
-    plain, mirrored = data.batch_source(20, 5).batch(4), data.batch_source(20, 5, flip=True).batch(4)
+    plain, mirrored = training_batches(data, 20, 5).batch(4), training_batches(data, 20, 5, flip=True).batch(4)
     for image, number in zip(plain.images, numbers(plain), strict=True):
         assert np.array_equal(np.rint(image[0].numpy() * 255), np.asarray(Image.open(io.BytesIO(png(number)))))
     flipped = flips(5, 4, 20)
@@ -214,7 +215,7 @@ def test_images_belong_to_their_labels_and_flips_are_those_of_batches(shards):
 
 def test_the_flips_of_a_part_are_its_slice_of_those_of_the_batch(shards):
     data = opened(shards)
-    plain, mirrored = (data.batch_source(20, 5, flip, (1, 2)).batch(2) for flip in (False, True))
+    plain, mirrored = (training_batches(data, 20, 5, flip, (1, 2)).batch(2) for flip in (False, True))
     changed = [not np.array_equal(one, other) for one, other in zip(plain.images, mirrored.images, strict=True)]
     assert changed == flips(5, 2, 20)[10:].tolist()
 
@@ -222,9 +223,9 @@ def test_the_flips_of_a_part_are_its_slice_of_those_of_the_batch(shards):
 def test_batches_larger_than_the_data_or_not_to_be_shared_are_refused(shards):
     data = opened(shards)
     with pytest.raises(UsageError, match="train has 60 images, fewer than one batch of 61: use --batch 60 or less"):
-        data.batch_source(61, 0)
+        training_batches(data, 61, 0)
     with pytest.raises(UsageError, match=r"--batch is 10, .* 4 processes"):
-        data.batch_source(10, 0, part=(0, 4))
+        training_batches(data, 10, 0, part=(0, 4))
 
 
 def test_two_groups_are_alive_at_most_and_others_are_never_read(shards, monkeypatch):
@@ -251,7 +252,7 @@ def test_two_groups_are_alive_at_most_and_others_are_never_read(shards, monkeypa
 
 def test_data_that_are_held_are_served_as_batches():
     data = load(DataConfig())
-    batch_source = data.batch_source(10, 0, part=(1, 2))
+    batch_source = training_batches(data, 10, 0, part=(1, 2))
     assert isinstance(batch_source, Batches)
     assert batch_source.fixed_order
     assert len(batch_source.batch(0)) == 5
@@ -319,7 +320,7 @@ def test_classes_come_from_json_too_and_other_members_are_never_read(make_tar, t
         make_tar({**files, **extra}, f"animals/{at:05d}.tar")
     data = opened(tmp_path / "animals")
     assert data.spec.classes == ("cat", "dog")
-    assert sorted(numbers(data.batch_source(2, 0).batch(0))) == [0, 1] or data.training_images == 4
+    assert sorted(numbers(training_batches(data, 2, 0).batch(0))) == [0, 1] or data.training_images == 4
     assert not (tmp_path / "sprung").exists()
 
 
@@ -328,7 +329,7 @@ def test_images_without_classes_are_unlabelled_and_a_note_counts_a_few(make_tar,
         make_tar({f"{at}-{n}.webp": png(n + 10 * at) for n in range(3)}, f"bare/{at:04d}.tar")
         make_tar({"a.png": png(at), "a.cls": b"1", "b.png": png(at + 9)}, f"some/{at:04d}.tar")
     bare, some = opened(tmp_path / "bare"), opened(tmp_path / "some")
-    assert bare.batch_source(2, 0).batch(0).labels is None
+    assert training_batches(bare, 2, 0).batch(0).labels is None
     assert bare.spec.classes == some.spec.classes == ()
     assert any("4 of 8 images have no class" in note for note in some.notes)
 
@@ -361,7 +362,12 @@ def test_a_single_shard_is_decoded_whole(make_shards):
 def test_grey_images_among_colours_become_colours(make_shards):
     make_shards(10, 10)
     make_shards(4, split="val", start=20)
-    assert opened(make_shards(4, split="test", start=24, mode="RGB")).batch_source(5, 0).batch(0).images.shape == (5, 3, 3, 4)
+    assert training_batches(opened(make_shards(4, split="test", start=24, mode="RGB")), 5, 0).batch(0).images.shape == (
+        5,
+        3,
+        3,
+        4,
+    )
 
 
 def test_mixed_sizes_need_a_size(make_shards):
@@ -369,7 +375,7 @@ def test_mixed_sizes_need_a_size(make_shards):
     folder = make_shards(4, split="test", start=30, size=(6, 6))
     with pytest.raises(DataError, match=r"shards has images of mixed sizes, 2 sizes .* most often 4x3 .*: add --size 3"):
         opened(folder)
-    assert opened(folder, size=3).batch_source(5, 0).batch(0).images.shape == (5, 1, 3, 3)
+    assert training_batches(opened(folder, size=3), 5, 0).batch(0).images.shape == (5, 1, 3, 3)
 
 
 # --- Damaged shards -----------------------------------------------------------------------------------------------------
@@ -381,7 +387,7 @@ def test_an_undecodable_image_is_replaced_by_the_next_one_and_reported_once(make
     make_tar({**damaged, "2.png": png(2)[:45]}, "shards/train-000000.tar")
     make_shards(4, split="val", start=15)
     data = opened(make_shards(4, split="test", start=20), recorded)
-    batch_source = data.batch_source(15, 0)
+    batch_source = training_batches(data, 15, 0)
     assert batch_source.per_epoch == 1
     for number in range(3):
         found = numbers(batch_source.batch(number))
@@ -401,7 +407,7 @@ def test_a_group_of_undecodable_images_only_is_an_error(make_tar, make_shards):
         damaged = {f"{n}.{suffix}": content for n in range(3) for suffix, content in (("png", png(n)[:45]), ("cls", b"%d" % n))}
         make_tar(damaged, f"shards/train-{at:06d}.tar")
     with pytest.raises(DataError, match=r"000001.tar/\d.png: truncated or damaged image, and so are all 6 images"):
-        data.batch_source(6, 0).batch(0)
+        training_batches(data, 6, 0).batch(0)
     with pytest.raises(DataError, match="skipped 6 x truncated"):
         opened(folder, size=2)
 
@@ -418,7 +424,7 @@ def test_a_shard_that_breaks_while_training_is_named(shards, harm, make_tar):
     else:
         path.write_bytes(content[:3000] if harm == "truncated" else content[:2048] + b"x" * 512 + content[2560:])
     with pytest.raises(DataError, match=r"train-000002.tar"):
-        epoch(data.batch_source(10, 0))
+        epoch(training_batches(data, 10, 0))
 
 
 def test_an_index_that_does_not_fit_its_shards_is_refused(tmp_path):

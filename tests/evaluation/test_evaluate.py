@@ -234,7 +234,7 @@ def taken(monkeypatch):
     return names
 
 
-QUICK = {"samples": 150, "particles": 2}
+QUICK: dict[str, Any] = {"samples": 150, "particles": 2}
 FIDELITY = ["frechet_distance", "kernel_distance", "precision_recall", "diversity", "class_histogram", "memorization"]
 ALL = ["reconstruction", "active_units", "elbo", "knn_accuracy", "probe_accuracy", *FIDELITY, "nll"]
 

@@ -17,7 +17,7 @@ from simulacra.data.prepared import Skipped
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item, Note, Reading, Skip
 from simulacra.data.sources import locate
-from simulacra.data.synthetic.toys import SHAPE
+from simulacra.data.synthetic.known_densities import SHAPE
 
 FEW = 500  # training images below which a generative model mostly memorizes
 UNEVEN = 10  # accepted ratio of the largest class to the smallest

@@ -17,9 +17,7 @@ from simulacra.data.prepared import Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
-    from simulacra.core.batch_source import UnpairedBatches
-    from simulacra.data.batches import Batches
-    from simulacra.data.shards.streamed import Stream, Streamed
+    from simulacra.data.shards.streamed import Stream
 
 
 @dataclass(frozen=True)
@@ -98,23 +96,6 @@ class Dataset:
     def training_images(self) -> int:
         """Number of training images."""
         return len(self.train) if self.stream is None else len(self.stream)
-
-    def batch_source(
-        self, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
-    ) -> "Batches | Streamed | UnpairedBatches":
-        """Return the training batches of `batch` images; of each, the slice of `part` = (rank, count) is returned.
-
-        Raises UsageError for a batch that is larger than the data or cannot be shared equally.
-        """
-        from simulacra.data import domains  # imported here, since all of these import Split
-        from simulacra.data.batches import Batches
-        from simulacra.data.shards.streamed import Streamed
-
-        if self.domains:
-            return domains.batch_source(self.domains, batch, seed, flip, part)
-        if self.stream is not None:
-            return Streamed(self.stream, batch, seed, flip, part)
-        return Batches(self.train, batch, seed, flip, part)
 
     @property
     def splits(self) -> tuple[Split, Split, Split]:

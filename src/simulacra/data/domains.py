@@ -5,9 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from simulacra.core.batch import DataSpec
-from simulacra.core.batch_source import UnpairedBatches
 from simulacra.core.errors import UsageError
-from simulacra.core.randomness import derive
 from simulacra.data.dataset import Dataset, Split
 
 
@@ -43,13 +41,6 @@ def disjoint(domains: Mapping[str, Dataset]) -> dict[str, Dataset]:
 
 def _part(split: Split, at: int, count: int) -> Split:
     return split[slice(at * len(split) // count, (at + 1) * len(split) // count)]
-
-
-def batch_source(domains: Mapping[str, Dataset], batch: int, seed: int, flip: bool, part: tuple[int, int]) -> UnpairedBatches:
-    """Return batches of all domains, each in its own random order, even if two domains have the same images."""
-    return UnpairedBatches(
-        {name: dataset.batch_source(batch, derive(seed, "domain", name), flip, part) for name, dataset in domains.items()}
-    )
 
 
 def _spec(domains: Mapping[str, DataSpec]) -> DataSpec:

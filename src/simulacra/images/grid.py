@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from simulacra.data.synthetic.known_densities import points_of
-from simulacra.data.synthetic.toys import SHAPE
+from simulacra.data.synthetic.known_densities import SHAPE, points_of
 
 GAP = 2  # pixels between images
 _GREY = 128  # grey level of the gaps

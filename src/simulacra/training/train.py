@@ -21,6 +21,7 @@ from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.sources import located
+from simulacra.data.training_batches import training_batches
 from simulacra.engine import checkpoint, trackers
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import device_of, keep_memory, precision_of
@@ -154,7 +155,7 @@ def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
         raise UsageError(
             f"{config.family} needs images with the domains {' and '.join(wanted) or 'none'}, and {available}: {remedy}"
         )
-    batch_source = data.batch_source(config.train.batch, config.train.seed, config.data.flip, processes.part)
+    batch_source = training_batches(data, config.train.batch, config.train.seed, config.data.flip, processes.part)
     return Trainer(config.new_family(data.spec), batch_source, config.train, processes)
 
 

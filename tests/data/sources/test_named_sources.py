@@ -18,8 +18,7 @@ from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item
 from simulacra.data.sources import cifar10, digits, fashion_mnist, mnist
-from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES
-from simulacra.data.synthetic.toys import SHAPE
+from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES, SHAPE
 
 
 @pytest.fixture

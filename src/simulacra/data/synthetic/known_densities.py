@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.randomness import derive
-from simulacra.data.synthetic.toys import SHAPE
 
 if TYPE_CHECKING:
     from simulacra.data.dataset import Dataset
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 Points = NDArray[np.uint8]
 """Points [n 2]: x and y, each in 0..255. A point denotes the cell of side 1 centred on it."""
 
+SHAPE = (1, 1, 2)  # [c h w] of a point as an image: x and y, each with 256 levels
 _LEVELS = 256
 _CENTRE = (_LEVELS - 1) / 2
 _CHUNK = 2**14  # points per call, which bounds memory

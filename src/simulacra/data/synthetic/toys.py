@@ -7,7 +7,6 @@ from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Side, array_material
 
 _COUNTS: tuple[tuple[Side, int], ...] = (("train", 50_000), ("test", 10_000))
-SHAPE = (1, 1, 2)  # [c h w] of a point: x and y, each with 256 levels
 _VERSION = 1  # raise when the sampled points change
 
 
@@ -33,9 +32,7 @@ class Toy:
         return array_material(self.name, f"{self.name}-{_VERSION}", self._blocks, tuple(map(str, range(self.modes))))
 
     def _blocks(self) -> list[Block]:
-        from simulacra.data.synthetic.known_densities import (
-            KNOWN_DENSITIES,
-        )  # imported here, since it needs torch and listing sources must not
+        from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES  # imports torch, which listing sources must not
 
         density, blocks = KNOWN_DENSITIES[self.name], []
         for side, count in _COUNTS:
