@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from simulacra import families
 from simulacra.core.batch_source import BatchSource, UnpairedBatches
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family
 from simulacra.core.progress import SILENT
 from simulacra.core.randomness import derive, noise, reseed, stream
@@ -127,7 +127,7 @@ def validation_loss(family: Family, data: Dataset) -> float:
     """Return the first logged part of the loss, a mean over all validation images, in float32."""
     (turn,) = family.turns()
     total = 0.0
-    with stream(0, "quality"), inference(family):
+    with stream(0, "quality"), inference_mode(family):
         for batch in data.validation.chunks(250):
             (loss,) = turn.losses(batch).values()
             total += next(iter(loss.parts.values())).item() * len(batch)
@@ -139,7 +139,7 @@ def distance(family: Family, data: Dataset) -> float:
     extractor = load_extractor(default_extractor(data.spec), data, 0, SILENT)
     with SILENT.task("", None, "") as meter:
         real = extractor.embed(data.validation, meter).features
-        with inference(family):
+        with inference_mode(family):
             made = [levels(family.generate(noise(0, at, 250, family.noise_shape))) for at in range(0, GENERATED, 250)]
         features = torch.cat([extractor.embed(images, meter).features for images in made])
         return frechet_distance(blocked_moments(features), blocked_moments(real), meter).value
@@ -151,7 +151,7 @@ def translation_error(family: Family, data: Dataset) -> float:
     if not transform_between(a, b):
         sys.exit("the domains are not a source and a look of it: nothing is known of the right translations")
     errors = []
-    with inference(family):
+    with inference_mode(family):
         for pairs in zip(a.validation.chunks(250), b.validation.chunks(250), strict=True):
             for start, answer, to in zip(pairs, reversed(pairs), ("b", "a"), strict=True):
                 errors.append((levels(family.translate(start.images, to)) - answer.images).square().mean((1, 2, 3)))

@@ -24,7 +24,7 @@ from peers.stopwatch import memory_mib
 from stock import stock_layers
 from table import Rounds, ratios, span
 
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
@@ -90,7 +90,7 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
         hardware.channels_last(model)
     precision = variants.precision_of(case) if parsed.variant == OURS else torch.float32
     plan = changed(model.plan, "dpmpp-2m", STEPS, precision=precision)
-    with inference(model):
+    with inference_mode(model):
         sampled(model, Order(8, 0, None, changed(plan, steps=3)), SILENT)
         began = time.perf_counter()
         sampled(model, Order(parsed.images, 0, None, plan), SILENT)

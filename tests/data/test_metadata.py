@@ -101,8 +101,11 @@ def test_several_columns_become_attributes(kind, make_folder, make_archive, figu
     assert_right(data, files, rows, "hue", 0)
     assert_right(data, files, rows, "shape", 1)
     batch = training_batches(data, 4, seed=0).batch(0)
-    assert batch.condition.labels.shape == (4, 2)
-    assert batch.labels.tolist() == batch.condition.labels[:, 0].tolist()
+    labels = batch.condition.labels
+    assert labels is not None
+    assert batch.labels is not None
+    assert labels.shape == (4, 2)
+    assert batch.labels.tolist() == labels[:, 0].tolist()
     assert np.array_equal(data.train.class_labels, data.train.labels[:, 0])
 
 

@@ -28,12 +28,12 @@ def test_trap_1_training_and_validation_use_the_same_weights_of_the_loss(tmp_pat
 
 
 def test_trap_16_looking_at_a_model_in_training_changes_nothing():
-    from simulacra.core.eval_mode import inference
+    from simulacra.core.eval_mode import inference_mode
 
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5))
     model[1].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with inference(model):
+    with inference_mode(model):
         one, two = model(torch.ones(4, 1, 2, 2)), model(torch.ones(4, 1, 2, 2))
     assert torch.equal(one, two)
     assert model.training

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import simulacra
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import stream
 from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES
 from simulacra.images.grid import image_grid, scatter_plot
@@ -47,7 +47,7 @@ def test_the_bound_of_a_discrete_likelihood_lies_above_the_entropy(vae, numbers)
     # E(-log p(x) of the model) >= entropy, and its estimates are upper bounds: the difference of the scores of the same
     # points estimates a KL divergence; 5 standard errors: 3e-7; detects a bound that is too small by 0.2 nats
     points = vae.dataset.test.images.reshape(-1, 2)
-    with stream(0, "test"), inference(vae.model):
+    with stream(0, "test"), inference_mode(vae.model):
         scores = -vae.model.log_likelihood(vae.dataset.test.head(len(points)).images, 20).nats.double().numpy()
     excess = scores + RING.log_probability(points)
     assert excess.mean() > -5 * excess.std() / len(points) ** 0.5

@@ -13,7 +13,7 @@ import simulacra
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates
 from simulacra.core.condition import UNCONDITIONAL
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT
 from simulacra.data.dataset import Dataset, to_floats
 from simulacra.data.domains import combine
@@ -68,7 +68,7 @@ def context_of(data: tuple[Dataset, ...], *, disjoint=False, **settings) -> Eval
 def taken(context: EvaluationContext) -> tuple[dict[str, Measurement], dict[str, str]]:
     metrics: dict[str, Measurement] = {}
     missing: dict[str, str] = {}
-    with inference(context.model):
+    with inference_mode(context.model):
         for metric in registered():
             if metric.needs == (Translates,):
                 found = metric.measure(context)

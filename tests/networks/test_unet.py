@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.networks.unet import UNet, UNetConfig, timestep_embedding
 
 TINY = UNetConfig((8, 16), 1, (), 0.0, "pool", "blocks")
@@ -57,7 +57,7 @@ def test_an_untrained_network_returns_zeros() -> None:
 def test_the_output_depends_on_time_and_label_and_no_label_is_a_label_of_its_own() -> None:
     network = randomized(UNet(DataSpec(1, 8, 8), 1, TINY, label_sizes=(3,))).eval()
     noisy = images(1, 1, 8, 8)
-    with inference(network):
+    with inference_mode(network):
         early, late = (network(noisy, torch.tensor(time)) for time in (0.2, 0.8))
         of_class = [network(noisy, torch.tensor(0.2), torch.tensor([label])) for label in range(4)]
     assert not torch.allclose(early, late)
@@ -69,7 +69,7 @@ def test_the_output_depends_on_time_and_label_and_no_label_is_a_label_of_its_own
 def test_an_output_does_not_depend_on_other_images_of_the_batch() -> None:
     network = randomized(UNet(DataSpec(1, 8, 8), 1, TINY)).eval()
     noisy, times = images(3, 1, 8, 8), torch.tensor([0.1, 0.5, 0.9])
-    with inference(network):
+    with inference_mode(network):
         torch.testing.assert_close(network(noisy, times)[1:2], network(noisy[1:2], times[1:2]), rtol=1e-5, atol=1e-5)
 
 
@@ -96,7 +96,7 @@ def test_empty_features_raise_usage_error() -> None:
 def test_the_small_preset_has_under_a_million_parameters_and_250_million_flops() -> None:
     small = UNetConfig((32, 64, 64), 1, (), 0.0, "pool", "blocks")
     network = UNet(DataSpec(1, 28, 28), 1, small, label_sizes=(10,)).eval()
-    with inference(network), FlopCounterMode(display=False) as counter:
+    with inference_mode(network), FlopCounterMode(display=False) as counter:
         network(images(1, 1, 28, 28), torch.tensor(0.5))
     assert sum(parameter.numel() for parameter in network.parameters()) < 1_000_000
     assert counter.get_total_flops() < 250e6, counter.get_total_flops()

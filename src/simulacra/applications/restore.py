@@ -19,7 +19,7 @@ from simulacra.core.capabilities import Restores, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError, unknown
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.images.files import check_png, save_png
@@ -101,7 +101,7 @@ def restore(opened: OpenedRun, images: Tensor, known: Tensor, seed: int = 0, con
     drawn = noise(seed, 0, len(images), model.noise_shape)
     parts = zip(images.split(_BATCH), drawn.split(_BATCH), condition.split(_BATCH, len(images)), strict=True)
     device = opened.device
-    with inference(opened.model):
+    with inference_mode(opened.model):
         return torch.cat(
             [
                 model.restore(some.to(device), known.to(device), start.to(device), given.to(device)).cpu()

@@ -17,7 +17,7 @@ from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPla
 from simulacra.core.condition import UNCONDITIONAL
 from simulacra.core.config import Config, option
 from simulacra.core.errors import SimulacraError, UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
 from simulacra.images.files import check_images_path, save_images
@@ -71,7 +71,7 @@ def sample(
     condition = UNCONDITIONAL if label is None else opened.label_condition(label, count)
     if plan is None and isinstance(model, SamplesIteratively):
         plan = opened.plan()
-    with inference(opened.model):
+    with inference_mode(opened.model):
         return sample_images(model, SampleRequest(count, seed, condition, plan), progress, opened.device)
 
 
@@ -145,7 +145,7 @@ def _process(opened: OpenedRun, model: SamplesIteratively, images: Tensor) -> li
     """Return the forward process of one image and the reverse process of several, one row each."""
     states = columns_for(opened.spec.shape, _STATES)
     drawn = noise(0, 0, _ROWS, model.noise_shape).to(opened.device)
-    with inference(opened.model):
+    with inference_mode(opened.model):
         forward = model.forward_process(images.to(opened.device), drawn[:1], states).transpose(0, 1).flatten(0, 1)
         reverse = model.reverse_process(drawn, states).transpose(0, 1).flatten(0, 1)
     return [

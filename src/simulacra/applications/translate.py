@@ -18,7 +18,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.folder_layout import parts
@@ -68,7 +68,7 @@ def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
     """
     model = require(opened.model, Translates, "translation")
     check_images(images, opened.spec.domain(source_of(opened, to)))
-    with inference(opened.model):
+    with inference_mode(opened.model):
         return translate_images(model, images.to(opened.device), to).cpu()
 
 

@@ -24,6 +24,3 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
-
-
-inference, evaluation = inference_mode, eval_mode  # old names, until all callers are renamed

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.errors import DataError, NotApplicable
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results
@@ -90,7 +90,7 @@ def _announce(plan: list[tuple[Metric, Path]], stored: Mapping[str, MetricResult
 
 def _measured(metric: Metric, context: EvaluationContext, file: Path) -> MetricResults:
     try:
-        with inference(context.model):
+        with inference_mode(context.model):
             found = metric.measure(context)
     except NotApplicable as error:
         return MetricResults({}, {metric.name: str(error)})

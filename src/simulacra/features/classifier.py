@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch
 from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.batches import Batches
@@ -111,7 +111,7 @@ def correct(network: Classifier, images: Split, meter: Meter) -> Tensor:
     """Return for each image of a labelled split whether the network predicts its class: bool [n], on the CPU."""
     device = next(network.parameters()).device
     hits = []
-    with inference(network):
+    with inference_mode(network):
         for batch in images.chunks(network.images_per_call(device)):
             assert batch.labels is not None
             predictions = network(network.adapt(batch.images.to(device))).argmax(1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import evaluation
+from simulacra.core.eval_mode import eval_mode
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 
@@ -162,7 +162,7 @@ class Extractor:
     @contextmanager
     def _frozen(self) -> Iterator[None]:
         """Compute in evaluation mode and without gradients; not in inference mode, so that features can be trained on."""
-        with evaluation(self.network), torch.no_grad():
+        with eval_mode(self.network), torch.no_grad():
             yield
 
     def _adapted(self, images: Tensor) -> Tensor:

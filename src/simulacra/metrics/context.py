@@ -19,7 +19,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, options
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import NotApplicable
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.files import write_bytes
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
@@ -184,7 +184,7 @@ class EvaluationContext:
     def _generated(self, drawn: Tensor, condition: Condition) -> Tensor:
         model = require(self.model, Samples, "fidelity")
         moved, given = drawn.to(self.device), condition.to(self.device)
-        with inference(self.model):
+        with inference_mode(self.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
                 return levels(sample_in_batches(model, moved, given, self.plan)).cpu()
             return levels(model.generate(moved, given)).cpu()
@@ -201,7 +201,7 @@ class EvaluationContext:
     def _encoded(self, split: Split) -> Tensor:
         model = cast(LatentSpace, self.model)
         latents = []
-        with inference(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
+        with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
             for batch in on_device(split.chunks(_ENCODED_CHUNK), self.device):
                 latents.append(model.encode(batch.images, likelihood_condition(model, batch)).float().cpu())
                 meter.advance(len(batch))

@@ -13,7 +13,7 @@ from simulacra.core.batch import Attribute, DataSpec
 from simulacra.core.capabilities import SamplesIteratively, SamplingPlan, of, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError, unknown
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
@@ -70,7 +70,7 @@ class OpenedRun:
     ) -> Tensor:
         """Return function(inputs [n ...], condition), a method of the model, in batches on the model's device; on the CPU."""
         parts = zip(inputs.split(_BATCH), condition.split(_BATCH, len(inputs)), strict=True)
-        with inference(self.model):
+        with inference_mode(self.model):
             return torch.cat([function(part.to(self.device), given.to(self.device)).cpu() for part, given in parts])
 
     def plan(

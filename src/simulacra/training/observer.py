@@ -12,7 +12,7 @@ from torch import Tensor
 from simulacra.core.batch import Batch
 from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
 from simulacra.core.device import model_device
-from simulacra.core.eval_mode import evaluation, inference
+from simulacra.core.eval_mode import eval_mode, inference_mode
 from simulacra.core.family import Family, model_condition, named
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise, stream
@@ -86,11 +86,11 @@ class RunObserver:
         """Save images, validate, and measure diversity."""
         family = trainer.evaluated
         with self.run.saving(), stream(trainer.settings.seed, "observe"):
-            with inference(family):
+            with inference_mode(family):
                 self._save_images(family, trainer)
-            with evaluation(family):
+            with eval_mode(family):
                 record = self._validate(family, trainer)
-            with inference(family):
+            with inference_mode(family):
                 record |= self._sample_diversity(family, trainer)
             self._report("validation", {"step": trainer.step, **record})
         self._warn(trainer)

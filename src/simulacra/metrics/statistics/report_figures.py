@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Samples
-from simulacra.core.eval_mode import inference
+from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
 from simulacra.images.grid import image_grid
@@ -37,7 +37,7 @@ def generated_images(opened: "OpenedRun", seed: int, positions: Sequence[int]) -
     if not positions:
         return torch.empty(0, *opened.spec.shape)
     drawn = torch.cat([noise(seed, position, 1, model.noise_shape) for position in positions])
-    with inference(opened.model):
+    with inference_mode(opened.model):
         return model.generate(drawn.to(device_of(model))).cpu()
 
 
