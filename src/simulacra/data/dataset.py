@@ -12,8 +12,7 @@ from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
-from simulacra.data.captions import Captions
-from simulacra.data.prepared import Skipped
+from simulacra.data.preparation.prepared import Captions, Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
@@ -37,11 +36,6 @@ class Split:
     def captions(self) -> tuple[str, ...] | None:
         """The caption of each image, empty where it has none; None if the images have no captions. Read on first use."""
         return None if self.stored_captions is None else self.stored_captions.read()
-
-    @property
-    def class_labels(self) -> NDArray[np.int64] | None:
-        """The class of each image, int64 [n]: the first attribute where there are several; None without labels."""
-        return self.labels if self.labels is None or self.labels.ndim == 1 else self.labels[:, 0]
 
     def __len__(self) -> int:
         """Return the number of images."""

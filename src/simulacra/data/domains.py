@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.data.dataset import Dataset, Split
+from simulacra.data.dataset import Dataset
 
 
 def combine(domains: Mapping[str, Dataset]) -> Dataset:
@@ -25,7 +24,7 @@ def combine(domains: Mapping[str, Dataset]) -> Dataset:
         first,
         name=" and ".join(dataset.name for dataset in domains.values()),
         digest=sha256("|".join(f"{name}:{dataset.digest}" for name, dataset in domains.items()).encode()).hexdigest(),
-        spec=_spec({name: dataset.spec for name, dataset in domains.items()}),
+        spec=replace(first.spec, domains={name: dataset.spec for name, dataset in domains.items()}),
         notes=tuple(f"{name}: {note}" for name, dataset in domains.items() for note in dataset.notes),
         domains=dict(domains),
     )
@@ -36,12 +35,8 @@ def disjoint(domains: Mapping[str, Dataset]) -> dict[str, Dataset]:
 
     Transforms of one source have the same order, so that no image is used in two domains. Other splits are unchanged.
     """
-    return {name: replace(data, train=_part(data.train, at, len(domains))) for at, (name, data) in enumerate(domains.items())}
-
-
-def _part(split: Split, at: int, count: int) -> Split:
-    return split[slice(at * len(split) // count, (at + 1) * len(split) // count)]
-
-
-def _spec(domains: Mapping[str, DataSpec]) -> DataSpec:
-    return replace(next(iter(domains.values())), domains=dict(domains))
+    parts = {}
+    for at, (name, data) in enumerate(domains.items()):
+        first, stop = (edge * len(data.train) // len(domains) for edge in (at, at + 1))
+        parts[name] = replace(data, train=data.train[first:stop])
+    return parts

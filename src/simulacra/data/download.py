@@ -11,7 +11,7 @@ from pathlib import Path
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.locations import CACHE_VARIABLE
+from simulacra.data.locations import CACHE_VARIABLE, cache_folder, put_where
 
 ROUNDS = 3  # over all mirrors
 FIRST_PAUSE = 1.0  # seconds, doubled after every round
@@ -20,7 +20,7 @@ _CHUNK = 1 << 16
 _FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError and timeouts are OSErrors
 
 
-def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], None], progress: Progress) -> None:
+def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], object], progress: Progress) -> None:
     """Download a file from the first mirror that works to `target`, which appears complete and verified or not at all.
 
     verify: raises DataError for wrong contents. Raises DataError with the last failure if every mirror failed in every round.
@@ -39,7 +39,22 @@ def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], None], pro
         temporary.unlink(missing_ok=True)
 
 
-def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], None], progress: Progress) -> None:
+def fetch_source(
+    name: str, file: str, wanted: str, *, urls: Sequence[str], verify: Callable[[Path], object], progress: Progress
+) -> Path:
+    """Download a file of the data set `name` into the cache and return its path; the error names what to put where instead."""
+    target = cache_folder() / name / file
+    try:
+        fetch(urls, target, verify, progress)
+    except DataError as error:
+        raise DataError(
+            f"{name} is not on this machine and cannot be downloaded ({error}): put {wanted} into {put_where(name)}, or use "
+            "--data digits, which needs no download"
+        ) from error
+    return target
+
+
+def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], object], progress: Progress) -> None:
     failure: Exception = DataError("no mirror is known")
     for attempt in range(ROUNDS):
         for url in urls:

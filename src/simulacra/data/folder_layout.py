@@ -1,7 +1,7 @@
 """Interpretation of file names: which files are images, their class, and whether they are for training or testing."""
 
 from collections.abc import Mapping, Sequence
-from posixpath import splitext
+from posixpath import commonprefix, splitext
 
 from simulacra.data.formats.pixels import SUFFIXES
 from simulacra.data.source import Side
@@ -90,9 +90,4 @@ def ordered(classes: set[str]) -> tuple[str, ...]:
 
 def _shared(paths: Sequence[Parts]) -> Parts:
     """Return the folders with which all paths begin."""
-    folders = [path[:-1] for path in paths]
-    if not folders:
-        return ()
-    low, high = min(folders), max(folders)
-    depth = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), min(len(low), len(high)))
-    return low[:depth]
+    return tuple(commonprefix([path[:-1] for path in paths]))

@@ -16,11 +16,11 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset, Split, split, to_floats
 from simulacra.data.domains import combine, disjoint
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
-from simulacra.data.formats.pixels import SUFFIXES, Refused, fit
-from simulacra.data.prepare import arrange, prepare
+from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
+from simulacra.data.preparation.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
-from simulacra.data.source import Item, Pixels, Reading, Skip
+from simulacra.data.source import Pixels, Reading
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
 
@@ -75,22 +75,23 @@ def from_array(
     if test_images is not None:
         held_out, held_out_numbers = _checked(test_images, test_labels, f"{name} (test)", len(named))
         if held_out.shape[1:] != pixels.shape[1:] or (numbers is None) != (held_out_numbers is None):
-            raise DataError(
-                f"{name}: test images {held_out.shape} do not fit images {pixels.shape}: same shape and labels for both"
-            )
+            seen = f"test images {held_out.shape} do not fit images {pixels.shape}"
+            raise DataError(f"{name}: {seen}: same shape and labels for both")
         keys += [("test", f"{at:09d}") for at in range(len(held_out))]
         pixels = np.concatenate([pixels, held_out])
         numbers = None if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
-    digest = _digest(pixels, numbers)
+    digest = sha256(f"{pixels.shape}|{numbers is not None}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
     found: tuple[Attribute, ...] = ()
     if numbers is not None:
+        digest.update(numbers.tobytes())
         numbers, found = name_labels(numbers, named, name)
     order, train = arrange(keys)
     parts = split(Split("train", pixels[order], None if numbers is None else numbers[order]), train, validation)
     values = found[0].values if found else ()
     several = found if len(found) > 1 else ()
     spec = DataSpec(pixels.shape[3], pixels.shape[1], pixels.shape[2], values, attributes=several)
-    return Dataset(name, digest, spec, parts[0], parts[1], parts[2])
+    return Dataset(name, digest.hexdigest(), spec, *parts)
 
 
 def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
@@ -98,12 +99,11 @@ def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
 
     float32 [n c h w] in [0, 1], n at most `count`; raises DataError if there is none.
     """
-    taken: list[Pixels] = []
-    reasons: list[str] = []
+    taken, reasons = list[Pixels](), list[str]()
     with reading(path) as found:
         for item in found.items:
             try:
-                taken.append(fitted(item, spec))
+                taken.append(fitted(item, (spec.height, spec.width), spec.channels).pixels)
             except Refused as refusal:
                 reasons.append(f"{item.name}: {refusal}")
             if len(taken) == count:
@@ -129,13 +129,6 @@ def reading(path: Path) -> Iterator[Reading]:
         yield found
 
 
-def fitted(item: Item | Skip, spec: DataSpec) -> Pixels:
-    """Return the pixels of an image in the shape of `spec`, uint8 [h w c]; raises Refused if it cannot be converted."""
-    if isinstance(item, Skip):
-        raise Refused(item.reason)
-    return fit(item.pixels, (spec.height, spec.width), spec.channels)
-
-
 def _checked(images: Images, labels: Images | None, where: str, columns: int) -> tuple[Pixels, np.ndarray | None]:
     """Return pixels uint8 [n h w c] and label numbers int64 [n k] of k = `columns` properties."""
     prefer: Layout = "channels first" if isinstance(images, Tensor) else "channels last"
@@ -148,11 +141,3 @@ def _numpy(values: Images) -> np.ndarray:
         return np.asarray(values)
     held = values.detach().cpu()
     return np.asarray((held.float() if held.dtype is torch.bfloat16 else held).numpy())
-
-
-def _digest(pixels: Pixels, labels: np.ndarray | None) -> str:
-    digest = sha256(f"{pixels.shape}|{labels is not None}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    if labels is not None:
-        digest.update(labels.tobytes())
-    return digest.hexdigest()

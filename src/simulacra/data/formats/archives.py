@@ -45,16 +45,18 @@ def tar(path: Path) -> Iterator["Tar"]:
     """Open an uncompressed tar archive for one pass; raises DataError if it is missing or not a tar archive."""
     with ExitStack() as stack:
         with _readable(path):
-            handle = cast("IO[bytes]", _Bounded(stack.enter_context(path.open("rb"))))
-            archive = Tar(path, handle, stack.enter_context(tarfile.open(fileobj=handle, mode="r:")))
+            archive = _tar(path, path.open("rb"), stack)
         yield archive
+
+
+def _tar(path: Path, handle: IO[bytes], stack: ExitStack) -> "Tar":
+    bounded = cast("IO[bytes]", _Bounded(stack.enter_context(handle)))
+    return Tar(path, bounded, stack.enter_context(tarfile.open(fileobj=bounded, mode="r:")))
 
 
 def _archive(path: Path, stack: ExitStack) -> Container:
     try:
-        handle = stack.enter_context(_decompressed(path))
-        bounded = cast("IO[bytes]", _Bounded(handle))
-        return Tar(path, bounded, stack.enter_context(tarfile.open(fileobj=bounded, mode="r:")))
+        return _tar(path, _decompressed(path), stack)
     except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
         if zipfile.is_zipfile(path):
             return Zip(path, stack.enter_context(zipfile.ZipFile(path)))
@@ -184,10 +186,8 @@ def budget(archive: Path) -> int:
 
 
 def _bomb(path: Path) -> DataError:
-    return DataError(
-        f"{path} would expand to more than {RATIO_LIMIT} times its size: a decompression bomb is refused; "
-        "unpack it yourself if you trust it, and give the folder",
-    )
+    seen = f"{path} would expand to more than {RATIO_LIMIT} times its size"
+    return DataError(f"{seen}: a decompression bomb is refused; unpack it yourself if you trust it, and give the folder")
 
 
 @contextmanager

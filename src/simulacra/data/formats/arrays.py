@@ -90,11 +90,8 @@ def _check(images: np.ndarray, where: str, low: float, high: float, advice: str)
         good = (block >= low) & (block <= high)  # NaN is neither
         if not good.all():
             bad = int(np.argmin(good.reshape(len(block), -1).all(axis=1)))
-            held, advice = _describe(block[bad], advice)
+            image = block[bad]
+            held = f"values from {image.min():g} to {image.max():g}"
+            if np.isnan(image).any():
+                held, advice = "NaN", "remove or correct it"
             raise DataError(f"{where}: image {start + bad} has {held}, expected {images.dtype} in [{low:g}, {high:g}]: {advice}")
-
-
-def _describe(image: np.ndarray, advice: str) -> tuple[str, str]:
-    if np.isnan(image).any():
-        return "NaN", "remove or correct it"
-    return f"values from {image.min():g} to {image.max():g}", advice

@@ -14,10 +14,15 @@ FILE_LIMIT = 300 * 2**20  # bytes, enough for an uncompressed image of the large
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a container: its name with forward slashes, and the reason why it is not read, empty if it is."""
+    """One file of a container: its name with forward slashes, and the reason why it is not read, empty if it is.
+
+    Of a file below a directory also its size in bytes, and when it was changed, in ns.
+    """
 
     name: str
     refusal: str = ""
+    size: int = 0
+    changed: int = 0
 
 
 class Container(ABC):
@@ -32,16 +37,6 @@ class Container(ABC):
         """Return the contents of one file; raises Refused with the reason if it cannot be read."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """One file below a directory. refusal: why it is not read, empty if it is; size: bytes; changed: modification time, ns."""
-
-    name: str
-    refusal: str
-    size: int = 0
-    changed: int = 0
-
-
 class Folder(Container):
     """A directory; symbolic links are followed."""
 
@@ -50,7 +45,7 @@ class Folder(Container):
 
     def entries(self) -> list[Entry]:
         """Return all files below the directory, sorted by name."""
-        return [Entry(file.name, file.refusal) for file in walk(self._path)]
+        return walk(self._path)
 
     def read(self, name: str) -> bytes:
         """Return the contents of one file."""
@@ -60,9 +55,9 @@ class Folder(Container):
             raise Refused(f"cannot be read: {error.strerror}") from error
 
 
-def walk(root: Path) -> list[Found]:
+def walk(root: Path) -> list[Entry]:
     """Return every file below a directory, sorted by name; each directory is visited once, even if several links lead to it."""
-    found: list[Found] = []
+    found: list[Entry] = []
     try:
         _visit(root, "", found, set())
     except OSError as error:
@@ -70,7 +65,7 @@ def walk(root: Path) -> list[Found]:
     return sorted(found, key=lambda file: file.name)
 
 
-def _visit(folder: Path, prefix: str, found: list[Found], visited: set[tuple[int, int]]) -> None:
+def _visit(folder: Path, prefix: str, found: list[Entry], visited: set[tuple[int, int]]) -> None:
     facts = folder.stat()
     if (facts.st_dev, facts.st_ino) in visited:
         return
@@ -84,9 +79,9 @@ def _visit(folder: Path, prefix: str, found: list[Found], visited: set[tuple[int
                     _visit(folder / entry.name, f"{name}/", found, visited)
                 else:
                     refusal = too_large(facts.st_size) if stat.S_ISREG(facts.st_mode) else "device, pipe or socket"
-                    found.append(Found(name, refusal, facts.st_size, facts.st_mtime_ns))
+                    found.append(Entry(name, refusal, facts.st_size, facts.st_mtime_ns))
             except OSError as error:
-                found.append(Found(name, f"cannot be read: {error.strerror}"))
+                found.append(Entry(name, f"cannot be read: {error.strerror}"))
 
 
 def too_large(size: int) -> str:

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.download import fetch
-from simulacra.data.locations import cache_folder, find_file, put_where
+from simulacra.data.download import fetch_source
+from simulacra.data.locations import find_file, put_where
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Pixels, Side, array_material, file_key
 
@@ -38,33 +39,25 @@ class IdxSource:
 
     def place(self) -> str | None:
         """Return the folder that contains all four files, or None."""
-        found = [self._find(file) for file in self.digests]
-        return str(found[0].parent) if found[0] and all(found) else None
+        found = self._paths()
+        return str(found[next(iter(self.digests))].parent) if len(found) == len(self.digests) else None
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
         """Return the four files as a material; downloads those that are missing into the cache folder."""
-        missing = [file for file in self.digests if not self._find(file)]
+        found = self._paths()
+        missing = [file for file in self.digests if file not in found]
+        wanted = f"{', '.join(missing)} (plain or .gz)"
         for file in missing:
-            self._fetch(file, missing, progress)
-        paths = {file: path for file in self.digests if (path := self._find(file))}
-        key = "|".join([self.name, *(file_key(path) for path in paths.values())])
+            urls = [f"{mirror}/{file}.gz" for mirror in self.mirrors]
+            verify = partial(self._read, file=file, shown=f"the download of {self.name}")
+            fetch_source(self.name, f"{file}.gz", wanted, urls=urls, verify=verify, progress=progress)
+        paths = self._paths()
+        key = "|".join([self.name, *map(file_key, paths.values())])
         return array_material(self.name, key, lambda: [self._block(side, paths) for side in SIDES], self.classes)
 
-    def _find(self, file: str) -> Path | None:
-        return find_file(self.name, file, f"{file}.gz")
-
-    def _fetch(self, file: str, missing: list[str], progress: Progress) -> None:
-        def verify(path: Path) -> None:
-            self._read(path, file, f"the download of {self.name}")
-
-        urls = [f"{mirror}/{file}.gz" for mirror in self.mirrors]
-        try:
-            fetch(urls, cache_folder() / self.name / f"{file}.gz", verify, progress)
-        except DataError as error:
-            raise DataError(
-                f"{self.name} is not on this machine and cannot be downloaded ({error}): put {', '.join(missing)} (plain or .gz) "
-                f"into {put_where(self.name)}, or use --data digits, which needs no download",
-            ) from error
+    def _paths(self) -> dict[str, Path]:
+        """Return the path of each file that is found."""
+        return {file: path for file in self.digests if (path := find_file(self.name, file, f"{file}.gz"))}
 
     def _read(self, path: Path, file: str, shown: object) -> np.ndarray:
         content = _content(path)
@@ -72,7 +65,7 @@ class IdxSource:
         if digest != self.digests[file]:
             raise DataError(
                 f"{shown}: {file} has sha256 {digest} (decompressed), expected {self.digests[file]}: it is damaged or of another "
-                f"data set; delete it, and put the correct file into {put_where(self.name)} or let it be downloaded",
+                f"data set; delete it, and put the correct file into {put_where(self.name)} or let it be downloaded"
             )
         return parse(content, str(shown))
 

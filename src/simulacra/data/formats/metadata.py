@@ -70,14 +70,10 @@ def _json_rows(text: str, title: str) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             raise DataError(f"{title}, line {line}: malformed JSON ({error}): write one JSON object on each line") from error
         if not isinstance(values, dict):
-            raise DataError(
-                f"{title}, line {line}: {type(values).__name__}, expected a JSON object such as {{{FILE_NAME!r}: ...}}"
-            )
-        yield Row(line, {name: None if _is_nan(value) else value for name, value in values.items()})
-
-
-def _is_nan(value: Cell) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+            expected = f"expected a JSON object such as {{{FILE_NAME!r}: ...}}"
+            raise DataError(f"{title}, line {line}: {type(values).__name__}, {expected}")
+        nan = {name: None for name, value in values.items() if isinstance(value, float) and math.isnan(value)}
+        yield Row(line, {**values, **nan})
 
 
 def _csv_rows(text: str, title: str) -> Iterator[Row]:
@@ -92,9 +88,8 @@ def _csv_rows(text: str, title: str) -> Iterator[Row]:
             if not cells:
                 continue  # an empty line
             if len(cells) != len(header):
-                raise DataError(
-                    f"{title}, line {reader.line_num}: {len(cells)} values for {len(header)} columns: correct the row"
-                )
+                seen = f"{len(cells)} values for {len(header)} columns"
+                raise DataError(f"{title}, line {reader.line_num}: {seen}: correct the row")
             yield Row(reader.line_num, {name: cell.strip() or None for name, cell in zip(header, cells, strict=True)})
     except csv.Error as error:
         raise DataError(f"{title}, line {reader.line_num}: malformed CSV ({error}): correct the line") from error

@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulacra.data.source import Pixels
+from simulacra.data.source import Item, Pixels, Skip
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,10 +49,15 @@ def decode(content: bytes, enough: int = 0) -> Pixels:
 
 def decode_in_thread(content: bytes, enough: int = 0) -> Pixels:
     """Decode as `decode` does, but without changing the filters of warnings, which all threads share."""
+    from PIL import ImageOps
+
     with _opened(content) as image:
         if enough:
             image.draft(None, (_GAP * enough, _GAP * enough))
-        return to_pixels(_upright(image))
+        image.load()
+        with suppress(Exception):  # unreadable EXIF data do not affect the pixels
+            ImageOps.exif_transpose(image, in_place=True)
+        return to_pixels(image)
 
 
 def measure(content: bytes) -> tuple[int, int, int]:
@@ -101,6 +107,13 @@ def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:
     return np.concatenate([_resize(plane, shape) for plane in np.split(pixels, pixels.shape[2], axis=2)], axis=2)
 
 
+def fitted(item: Item | Skip, shape: tuple[int, int] | None, channels: int) -> Item:
+    """Return an item with its pixels in a shape, as `fit`; raises Refused if they cannot be read or converted."""
+    if isinstance(item, Skip):
+        raise Refused(item.reason)
+    return replace(item, pixels=fit(item.pixels, shape, channels))
+
+
 def _require_modest(image: "Image") -> None:
     if image.width * image.height > PIXEL_LIMIT:
         raise Refused(_BOMB)
@@ -112,17 +125,6 @@ def _formats() -> tuple[str, ...]:
 
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
-def _upright(image: "Image") -> "Image":
-    from PIL import ImageOps
-
-    image.load()
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # unreadable EXIF data do not affect the pixels
-        return image
-    return image
 
 
 def to_pixels(image: "Image") -> Pixels:
@@ -138,16 +140,22 @@ def to_pixels(image: "Image") -> Pixels:
     if mode == "LAB":
         return np.asarray(_lab_to_rgb(image))
     if mode == "I" or mode.startswith("I;16"):
-        return _from_16_bits(np.asarray(image), mode)
+        wide = np.asarray(image).astype(np.int64)[:, :, None]
+        if wide.size and (wide.min() < 0 or wide.max() > 65535):
+            raise Refused(f"mode {mode} with values outside 0..65535")
+        return np.asarray((wide + 128) // 257, dtype=np.uint8)
     if mode == "F":
-        return _from_floats(np.asarray(image))
+        values = np.asarray(image)[:, :, None]
+        if not ((values >= 0) & (values <= 1)).all():
+            raise Refused("mode F with values outside [0, 1]")
+        return np.asarray(np.rint(values * 255), dtype=np.uint8)
     raise Refused(f"mode {mode} is not supported: convert the file to 8-bit RGB")
 
 
 def _colours(image: "Image", *, grey: bool, palette: bool) -> Pixels:
-    pixels = np.asarray(image.convert("L") if grey else image.convert("RGB"))
     if grey:
-        return pixels[:, :, None]
+        return np.asarray(image.convert("L"))[:, :, None]
+    pixels = np.asarray(image.convert("RGB"))
     return pixels[:, :, :1] if palette and is_grey(pixels) else pixels
 
 
@@ -159,9 +167,7 @@ def is_grey(pixels: Pixels) -> bool:
 def _over_white(image: "Image") -> "Image":
     from PIL import Image
 
-    if image.mode == "La":
-        image = image.convert("LA")
-    layer = image.convert("RGBA")
+    layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
 
 
@@ -176,19 +182,6 @@ def _lab_to_rgb(image: "Image") -> "Image":
     if converted is None:
         raise Refused("mode LAB could not be converted")
     return converted
-
-
-def _from_16_bits(values: np.ndarray, mode: str) -> Pixels:
-    wide = values.astype(np.int64)[:, :, None]
-    if wide.size and (wide.min() < 0 or wide.max() > 65535):
-        raise Refused(f"mode {mode} with values outside 0..65535")
-    return np.asarray((wide + 128) // 257, dtype=np.uint8)
-
-
-def _from_floats(values: np.ndarray) -> Pixels:
-    if not ((values >= 0) & (values <= 1)).all():
-        raise Refused("mode F with values outside [0, 1]")
-    return np.asarray(np.rint(values[:, :, None] * 255), dtype=np.uint8)
 
 
 def _recolour(pixels: Pixels, channels: int) -> Pixels:

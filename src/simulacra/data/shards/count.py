@@ -1,7 +1,8 @@
 """Counting of images, sizes and classes in shards without an index, without decoding the images."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,78 +23,41 @@ class Shard:
     size: int
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Result of one pass over shards.
+def count(name: str, paths: Sequence[Path], progress: Progress) -> dict[str, Any]:
+    """Count the images in the shards at `paths` in one pass; raises DataError for one that is damaged or truncated.
 
-    digests: of the names and sizes of the files in each shard; sizes: images by (height, width); channels: 1 if all images are
-    grey, else 3; labels: texts of the classes in order, empty unless every image has one; notes: problems.
+    Returns a table for JSON. shards: fields of each `Shard`; digests: of the names and sizes of the files in each shard; sizes:
+    height, width and number of images, the most frequent first; channels: 1 if all images are grey, else 3; labels: texts of the
+    classes in order, empty unless every image has one; notes: problems.
     """
-
-    shards: tuple[Shard, ...]
-    digests: tuple[str, ...]
-    sizes: Mapping[tuple[int, int], int]
-    channels: int
-    labels: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    def table(self) -> dict[str, Any]:
-        """Return the result as a table for JSON."""
-        return {**asdict(self), "sizes": [[*size, number] for size, number in self.sizes.items()]}
-
-    @staticmethod
-    def of(table: Mapping[str, Any]) -> "Counted":
-        """Return the result of a table made by `table`; raises ValueError, TypeError or KeyError for any other."""
-        sizes = {(int(height), int(width)): int(number) for height, width, number in table["sizes"]}
-        shards = tuple(Shard(**row) for row in table["shards"])
-        digests, labels, notes = (tuple(table[name]) for name in ("digests", "labels", "notes"))
-        return Counted(shards, digests, sizes, int(table["channels"]), labels, notes)
-
-
-def count(name: str, paths: Sequence[Path], progress: Progress) -> Counted:
-    """Count the images in the shards at `paths`; raises DataError for one that is damaged or truncated."""
-    tally = _Tally()
+    labels, shapes, counted = Counter[str | None](), Counter[tuple[int, int, int]](), list[tuple[Shard, str]]()
     with progress.task(f"counting {name}", len(paths), "shards") as meter:
-        counted = []
         for path in paths:
-            counted.append(_one(path, tally))
+            counted.append(_one(path, labels, shapes))
             meter.advance()
-    shards, digests = zip(*counted, strict=True)
-    labels = ordered(set(tally.labels)) if not tally.unlabelled else ()
-    return Counted(shards, digests, dict(tally.sizes.most_common()), tally.channels, labels, tally.notes())
+    sizes = Counter[tuple[int, int]]()
+    for (height, width, _), number in shapes.items():
+        sizes[height, width] += number
+    classes, notes = ordered({label for label in labels if label is not None}), list[str]()
+    if classes and labels[None]:
+        notes = [f"{labels[None]} of {labels.total()} images have no class, neither .cls nor .json: no image has a class"]
+    return {
+        "shards": [asdict(shard) for shard, _ in counted],
+        "digests": [digest for _, digest in counted],
+        "sizes": [[*size, number] for size, number in sizes.most_common()],
+        "channels": max((channels for _, _, channels in shapes), default=1),
+        "labels": [] if labels[None] else [*classes],
+        "notes": notes,
+    }
 
 
-class _Tally:
-    """Counts over all shards."""
-
-    def __init__(self) -> None:
-        self.sizes: Counter[tuple[int, int]] = Counter()
-        self.labels: Counter[str] = Counter()
-        self.unlabelled, self.channels = 0, 1
-
-    def take(self, content: bytes, label: str | None) -> None:
-        """Add one image, by its header."""
-        self.labels.update([label] if label is not None else [])
-        self.unlabelled += label is None
-        try:
-            height, width, channels = measure(content)
-        except Refused:
-            return  # reported when it is decoded
-        self.sizes[height, width] += 1
-        self.channels = max(self.channels, channels)
-
-    def notes(self) -> tuple[str, ...]:
-        """Return remarks for the user."""
-        if not self.labels or not self.unlabelled:
-            return ()
-        total = self.labels.total() + self.unlabelled
-        return (f"{self.unlabelled} of {total} images have no class, neither .cls nor .json: no image has a class",)
-
-
-def _one(path: Path, tally: _Tally) -> tuple[Shard, str]:
+def _one(path: Path, labels: Counter[str | None], shapes: Counter[tuple[int, int, int]]) -> tuple[Shard, str]:
+    """Count the images of one shard by label and, as their headers declare, by (height, width, channels)."""
     listing, images = sha256(), 0
     for sample in samples(path):
-        tally.take(sample.content, sample.label)
+        labels[sample.label] += 1
+        with suppress(Refused):  # reported when it is decoded
+            shapes[measure(sample.content)] += 1
         listing.update(f"{sample.name}|{len(sample.content)}|{sample.label}\n".encode())
         images += 1
     return Shard(path.name, images, path.stat().st_size), f"{path.name}|{listing.hexdigest()}"

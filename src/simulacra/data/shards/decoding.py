@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
 from simulacra.data.formats.pixels import Refused, decode, decode_in_thread, fit
-from simulacra.data.prepare import SPLIT_SEED, mixed
+from simulacra.data.preparation.prepare import SPLIT_SEED, mixed
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.count import Shard
 from simulacra.data.shards.index import Index
@@ -68,15 +68,6 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Undecodable:
-    """An image that cannot be decoded: its position in the row, its name with that of its shard, and the reason."""
-
-    at: int
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Row:
     """Arrays for decoded images: images uint8 [n h w c], labels int64 [n]; stopped: returns True if decoding is cancelled."""
 
@@ -85,13 +76,12 @@ class Row:
     stopped: Callable[[], bool]
 
 
-def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Undecodable]:
-    """Decode one part into its positions of a row; return the images that could not be decoded.
+def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[tuple[int, Skip]]:
+    """Decode one part into its positions of a row; return positions of the images that could not be decoded, and the reasons.
 
     Raises DataError, naming the shard, if it is missing, damaged, or has another number of images than in the index.
     """
-    failed: list[Undecodable] = []
-    path, at = folder / part.shard.file, part.at
+    failed, path, at = list[tuple[int, Skip]](), folder / part.shard.file, part.at
     for sample in samples(path, range(part.start, part.stop), part.stop - 1):
         if row.stopped():
             return failed
@@ -99,26 +89,12 @@ def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Undecoda
         try:
             row.images[at] = form.pixels(sample, path)
         except Refused as refusal:
-            failed.append(Undecodable(at, f"{part.shard.file}/{sample.name}", str(refusal)))
+            failed.append((at, Skip(f"{part.shard.file}/{sample.name}", str(refusal))))
         at += 1
     if at - part.at != part.stop - part.start:
-        raise DataError(
-            f"{path} ends before image {part.stop} of {part.shard.images}, the number in the index: restore the original shard"
-        )
+        seen = f"ends before image {part.stop} of {part.shard.images}, the number in the index"
+        raise DataError(f"{path} {seen}: restore the original shard")
     return failed
-
-
-def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tuple[Pixels, int] | Skip]:
-    """Yield every image of some shards, in order, with the number of its class, or the reason why it is skipped."""
-    for shard in shards:
-        path = folder / shard.file
-        for sample in samples(path):
-            try:
-                found = form.pixels(sample, path), form.number(sample, path)
-            except Refused as refusal:
-                yield Skip(f"{shard.file}/{sample.name}", str(refusal))
-            else:
-                yield found
 
 
 def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:

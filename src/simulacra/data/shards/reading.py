@@ -40,10 +40,12 @@ def samples(path: Path, rows: Container[int] = range(2**62), last: int = 2**62) 
     Raises DataError for a shard that is missing, damaged or truncated.
     """
     with tar(path) as archive:
-        found = (group for group in _groups(path, archive) if _image_member(group))
-        for number, group in enumerate(found):
+        named = (
+            (next((group[kind] for kind in _IMAGE_SUFFIXES if kind in group), ""), group) for group in _groups(path, archive)
+        )
+        for number, (name, group) in enumerate((name, group) for name, group in named if name):
             if number in rows:
-                yield _sample(path, archive, group)
+                yield _sample(path, archive, name, group)
             if number >= last:
                 return
 
@@ -58,12 +60,7 @@ def _groups(path: Path, archive: Tar) -> Iterator[Mapping[str, str]]:
         raise DataError(f"{path} contains two files of one name ({error.args[0]}): create the shard again") from error
 
 
-def _image_member(group: Mapping[str, str]) -> str | None:
-    return next((group[suffix] for suffix in _IMAGE_SUFFIXES if suffix in group), None)
-
-
-def _sample(path: Path, archive: Tar, group: Mapping[str, str]) -> Sample:
-    name = _image_member(group) or ""
+def _sample(path: Path, archive: Tar, name: str, group: Mapping[str, str]) -> Sample:
     try:
         content = archive.read(name)
         label = _label({suffix: archive.read(group[suffix]) for suffix in ("cls", "json") if suffix in group})

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.locations import cache_folder, data_folder, exists
-from simulacra.data.prepared import prepared_names
+from simulacra.data.preparation.prepared import prepared_names
 from simulacra.data.settings import WITH_METADATA, WITH_PATH, DataConfig, DomainsConfig, split_transform, without_transforms
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
@@ -45,25 +45,14 @@ def names() -> tuple[Listing, ...]:
     Reads no images.
     """
     ready = prepared_names()
-    rows = [
-        Listing(name, source.summary, source.size, source.place() or "not here", name in ready)
-        for name, source in sources().items()
-    ]
-    rows += [_own(path, ready) for path in _own_folders()]
-    rows += [
-        Listing(
-            f"NAME-{name}", row.summary, "as NAME", "made from NAME", any(split_transform(title)[1] == name for title in ready)
-        )
-        for name, row in TRANSFORMS.items()
-    ]
+    rows = [Listing(name, one.summary, one.size, one.place() or "not here", name in ready) for name, one in sources().items()]
+    for path in _own_folders():
+        shards = holds_shards(path)
+        title = split_title(path.name, "test") if shards else path.name
+        rows.append(Listing(path.name, f"a folder of {'tar shards' if shards else 'images'}", "", str(path), title in ready))
+    made = {split_transform(title)[1] for title in ready}
+    rows += [Listing(f"NAME-{name}", row.summary, "as NAME", "made from NAME", name in made) for name, row in TRANSFORMS.items()]
     return tuple(rows)
-
-
-def _own(path: Path, ready: set[str]) -> Listing:
-    """Return the listing of a folder in $SIMULACRA_DATA."""
-    if holds_shards(path):
-        return Listing(path.name, "a folder of tar shards", "", str(path), split_title(path.name, "test") in ready)
-    return Listing(path.name, "a folder of images", "", str(path), path.name in ready)
 
 
 def locate(config: DataConfig, progress: Progress = SILENT) -> Material:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.data.formats.pixels import Refused, fit
+from simulacra.data.formats.pixels import Refused, fitted
 from simulacra.data.settings import DataConfig, split_transform
 from simulacra.data.source import Item, Material, Pixels, Reading, Skip
 
@@ -145,15 +145,13 @@ def _items(items: Iterable[Item | Skip], transform: str, config: DataConfig) -> 
     """Yield transformed items, whose digests differ from those of the source."""
     shape = (config.size, config.size) if config.size else None
     for item in items:
-        if isinstance(item, Skip):
-            yield item
-            continue
         try:
-            pixels = TRANSFORMS[transform].apply(fit(item.pixels, shape, config.channels)[None])[0]
+            taken = fitted(item, shape, config.channels)
+            pixels = TRANSFORMS[transform].apply(taken.pixels[None])[0]
         except Refused as refusal:
             yield Skip(item.name, str(refusal))
-            continue
-        yield replace(item, pixels=pixels, digest=sha256(f"{transform}-{_VERSION}|{item.digest}".encode()).hexdigest())
+        else:
+            yield replace(taken, pixels=pixels, digest=sha256(f"{transform}-{_VERSION}|{taken.digest}".encode()).hexdigest())
 
 
 def _grey(images: Pixels) -> Pixels:

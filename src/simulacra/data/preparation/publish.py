@@ -10,7 +10,7 @@ from pathlib import Path
 from simulacra.core.errors import DataError
 from simulacra.core.files import sync_folder
 from simulacra.data.locations import CACHE_VARIABLE
-from simulacra.data.prepared import read
+from simulacra.data.preparation.prepared import read
 
 _ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
 _STALE = 24 * 3600  # seconds after which a temporary folder is taken for that of a killed process
@@ -22,30 +22,25 @@ def temporary_beside(folder: Path, what: str = "prepared images", advice: str = 
 
     Raises DataError if it cannot be written, with `what` it was for and `advice`.
     """
+    temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for old in folder.parent.glob(".making-*"):
             if time.time() - old.stat().st_mtime > _STALE:
                 shutil.rmtree(old, ignore_errors=True)
         temporary = _fresh(folder.parent)
-    except OSError as error:
-        raise _unwritable(folder, what, advice, error) from error
-    try:
         yield temporary
     except OSError as error:
-        raise _unwritable(folder, what, advice, error) from error
+        raise DataError(f"cannot write {what} to {folder.parent}: {error.strerror or error}: {advice}") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _fresh(parent: Path) -> Path:
     folder = parent / f".making-{uuid.uuid4().hex}"
     folder.mkdir()  # with the user's usual permissions: a cache may be shared
     return folder
-
-
-def _unwritable(folder: Path, what: str, advice: str, error: OSError) -> DataError:
-    return DataError(f"cannot write {what} to {folder.parent}: {error.strerror or error}: {advice}")
 
 
 def publish(temporary: Path, folder: Path) -> None:

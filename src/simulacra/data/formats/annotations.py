@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from posixpath import normpath
 
 from simulacra.core.attribute import Attribute
-from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.core.errors import DataError, unknown
 from simulacra.data.formats.metadata import CAPTION, FILE_NAME, FILES, Cell, Row, Table
-from simulacra.data.source import Note
+from simulacra.data.source import Finding
 
 MOST_FLOATS = 1000  # distinct values above which a column of fractions is not categorical
 _MANY = 20  # distinct values above which a column is compared with the number of images
@@ -54,7 +54,7 @@ class Annotations:
             for name in columns:
                 if name not in table.columns:
                     raise unknown(f"column of {table.title}", name, table.columns)
-        if missing := [path for key in images if key not in self.rows for path in (key[1],)]:
+        if missing := [key[1] for key in images if key not in self.rows]:
             files = ", ".join(table.title for _, table in self.tables)
             raise DataError(
                 f"{len(missing)} of {len(images)} images have no row in {files} (such as {min(missing)}): add rows with their "
@@ -69,18 +69,18 @@ class Annotations:
         held = (self.rows[key][1].values.get(CAPTION) if key in self.rows else None for key in images)
         return [caption if isinstance(caption, str) else "" for caption in held]
 
-    def notes(self, images: Sequence[Key]) -> list[Note]:
+    def notes(self, images: Sequence[Key]) -> list[Finding]:
         """Return notes on rows without an image and images without a caption."""
-        notes, known = list[Note](), set(images)
+        notes, known = list[Finding](), set(images)
         if lost := [key for key in self.rows if key not in known]:
             table, row = self.rows[lost[0]]
             count = "1 row of the metadata has" if len(lost) == 1 else f"{len(lost)} rows of the metadata have"
             where = f"{table.title}, line {row.line}: {row.values[FILE_NAME]}"
-            notes.append(Note("rows_without_image", f"{count} no image ({where})", "remove the rows, or add the images"))
+            notes.append(Finding("rows_without_image", f"{count} no image ({where})", "remove the rows, or add the images"))
         captions = self.captions(images) or ()
         if empty := sum(not caption for caption in captions):
             text = f"{empty} of {len(captions)} images have no caption (column {CAPTION!r})"
-            notes.append(Note("no_caption", text, f"fill in the column {CAPTION!r}"))
+            notes.append(Finding("no_caption", text, f"fill in the column {CAPTION!r}"))
         return notes
 
 
@@ -105,7 +105,7 @@ def attributes_of(labels: Sequence[tuple[str, ...]], columns: Sequence[str], tit
     attributes = tuple(Attribute(name, ordered_values({row[at] for row in labels})) for at, name in enumerate(columns))
     for attribute in attributes:
         values = attribute.values
-        if len(values) > MOST_FLOATS and _are_fractions(values):
+        if len(values) > MOST_FLOATS and all(map(_NUMBER.fullmatch, values)) and not all(map(_INTEGER.fullmatch, values)):
             raise DataError(
                 f"column {attribute.name!r} of {title} has {len(values):,} distinct fractions (such as {values[0]}), which are "
                 f"not classes: choose a categorical column, or round the values to at most {MOST_FLOATS:,} distinct ones"
@@ -113,17 +113,11 @@ def attributes_of(labels: Sequence[tuple[str, ...]], columns: Sequence[str], tit
     return attributes
 
 
-def many_values(attributes: Iterable[Attribute], images: int) -> list[Note]:
+def many_values(attributes: Iterable[Attribute], images: int) -> list[Finding]:
     """Return a note on each attribute that has more values than half of the images."""
-    return [
-        Note(
-            "many_values",
-            f"column {attribute.name!r} has {len(attribute.values):,} values for {images:,} images",
-            "check that the column is categorical",
-        )
-        for attribute in attributes
-        if len(attribute.values) > max(_MANY, images / 2)
-    ]
+    many = [attribute for attribute in attributes if len(attribute.values) > max(_MANY, images / 2)]
+    texts = [f"column {attribute.name!r} has {len(attribute.values):,} values for {images:,} images" for attribute in many]
+    return [Finding("many_values", text, "check that the column is categorical") for text in texts]
 
 
 def ordered_values(values: set[str]) -> tuple[str, ...]:
@@ -135,10 +129,6 @@ def ordered_values(values: set[str]) -> tuple[str, ...]:
     if all(_NUMBER.fullmatch(value) for value in values):
         return tuple(sorted(values, key=lambda value: (Decimal(value), value)))
     return tuple(sorted(values))
-
-
-def _are_fractions(values: Sequence[str]) -> bool:
-    return all(map(_NUMBER.fullmatch, values)) and not all(map(_INTEGER.fullmatch, values))
 
 
 def _text(table: Table, row: Row, column: str) -> str:
@@ -153,19 +143,9 @@ def _text(table: Table, row: Row, column: str) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def no_metadata(title: str) -> UsageError:
-    """Return the error of --label-column for images without a metadata file."""
-    files = " or ".join(FILES)
-    return UsageError(f"--label-column needs {files}, and {title} holds neither: add one beside the images, or leave it out")
-
-
-def unused(annotations: Annotations) -> list[Note]:
+def unused(annotations: Annotations) -> list[Finding]:
     """Return a note on each metadata file that is not used for labels."""
-    return [
-        Note(
-            "metadata",
-            f"{table.title} has the columns {', '.join(table.columns) or 'none'}: folders are the classes without --label-column",
-            "add --label-column to use one or several columns as labels, or none",
-        )
-        for _, table in annotations.tables
-    ]
+    remedy = "add --label-column to use one or several columns as labels, or none"
+    held = [(table.title, ", ".join(table.columns) or "none") for _, table in annotations.tables]
+    texts = [f"{title} has the columns {columns}: folders are the classes without --label-column" for title, columns in held]
+    return [Finding("metadata", text, remedy) for text in texts]

@@ -1,8 +1,9 @@
 """Prepared images on disk: pixels, labels, captions and a description in one folder of the cache, complete or absent."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulacra.core.attribute import Attribute
-from simulacra.data.captions import Captions, count_captions
 from simulacra.data.locations import cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
@@ -40,10 +40,35 @@ class Skipped:
     @staticmethod
     def of(files: Mapping[str, list[str]]) -> "Skipped":
         """Return the report of file names by reason."""
-        return Skipped(
-            {reason: len(names) for reason, names in files.items()},
-            {reason: tuple(names[:_EXAMPLES]) for reason, names in files.items()},
-        )
+        examples = {reason: tuple(names[:_EXAMPLES]) for reason, names in files.items()}
+        return Skipped({reason: len(names) for reason, names in files.items()}, examples)
+
+
+@dataclass(frozen=True, eq=False)
+class Captions:
+    """Some lines of a JSON-lines file of captions, read when they are first used. rows: int64 [n], the line of each image."""
+
+    path: Path
+    rows: NDArray[np.int64]
+
+    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "Captions":
+        """Return the captions of some of the images."""
+        return Captions(self.path, self.rows[indices])
+
+    def read(self) -> tuple[str, ...]:
+        """Return the captions, one for each image; empty where an image has none."""
+        lines = _lines(self.path)
+        return tuple(json.loads(lines[row]) for row in self.rows)
+
+
+@lru_cache(maxsize=2)
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().split(b"\n")
+
+
+def write_captions(path: Path, captions: Iterable[str]) -> None:
+    """Write captions as JSON lines, of which each is one text."""
+    path.write_text("".join(f"{json.dumps(caption)}\n" for caption in captions))
 
 
 @dataclass(frozen=True)
@@ -66,10 +91,6 @@ class Facts:
     attributes: tuple[Attribute, ...] = ()
     captions: bool = False
     format: int = FORMAT
-
-    def json(self) -> str:
-        """Return the facts as JSON."""
-        return json.dumps(asdict(self), indent=1)
 
     @staticmethod
     def of(text: str) -> "Facts":
@@ -105,7 +126,7 @@ def read(folder: Path) -> Prepared | None:
         facts = Facts.of((folder / FACTS).read_text())
         images = np.asarray(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False))
         labels = np.load(folder / LABELS, allow_pickle=False) if facts.labelled else None
-        captioned = not facts.captions or count_captions(folder / CAPTIONS) == len(images)
+        captioned = not facts.captions or (folder / CAPTIONS).read_bytes().count(b"\n") == len(images)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError):
         return None
     complete = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8 and facts.train <= len(images)
