@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from simulacra.core.batch import Attribute
 from simulacra.core.errors import DataError, UsageError
 from simulacra.data.check import check
-from simulacra.data.formats.annotations import MOST_FLOATS, attributes_of, ordered_values
-from simulacra.data.formats.metadata import parse
+from simulacra.data.formats.metadata import MOST_FLOATS, attributes_of, ordered_values, parse
 from simulacra.data.formats.pixels import decode
-from simulacra.data.load import from_array, load
+from simulacra.data.load import from_array, load, training_batches
 from simulacra.data.settings import DataConfig
-from simulacra.data.training_batches import training_batches
 from simulacra.interfaces.cli import main
 from simulacra.runs import provenance, run
 

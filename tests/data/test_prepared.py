@@ -14,7 +14,7 @@ import pytest
 from simulacra.core.errors import DataError
 from simulacra.data.load import load
 from simulacra.data.preparation import prepare as module
-from simulacra.data.preparation import publish as publishing
+from simulacra.data.preparation import prepared as publishing
 from simulacra.data.settings import DataConfig
 
 
@@ -27,13 +27,13 @@ def folder(make_folder, make_picture):
 def decoded(monkeypatch):
     """The names of all images that are decoded, in order."""
     seen = []
-    real = module._take
+    real = module.fitted
 
     def take(item, *rest):
         seen.append(item.name)
         return real(item, *rest)
 
-    monkeypatch.setattr(module, "_take", take)
+    monkeypatch.setattr(module, "fitted", take)
     return seen
 
 
@@ -127,13 +127,13 @@ import os, signal
 from simulacra.data.preparation import prepare
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
-real, seen = prepare._take, []
+real, seen = prepare.fitted, []
 def take(*arguments):
     seen.append(1)
     if len(seen) == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*arguments)
-prepare._take = take
+prepare.fitted = take
 load(DataConfig(data={str(folder)!r}))
 """
     killed = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)

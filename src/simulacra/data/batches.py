@@ -1,7 +1,4 @@
-"""Training batches from memory: batch i is a function of (seed, i), without state and without workers.
-
-A split that fits is kept on the GPU as bytes, else each batch goes through pinned memory.
-"""
+"""Training batches from memory: batch i is a function of (seed, i), without state. A split that fits is kept on the GPU."""
 
 from functools import cache, lru_cache
 
@@ -53,7 +50,7 @@ def mirror(pixels: Pixels, mirrored: NDArray[np.bool_]) -> None:
 
 
 def sent(values: NDArray[np.generic], device: torch.device) -> Tensor:
-    """Return an array as a tensor on a device; the copy to a GPU is asynchronous."""
+    """Return an array as a tensor on a device; the copy to a GPU is asynchronous, through pinned memory."""
     tensor = torch.from_numpy(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 

@@ -93,8 +93,7 @@ def _facts(item: Item) -> _Image:
     pixels = item.pixels
     height, width, channels = pixels.shape
     content = blake2b(pixels.tobytes(), digest_size=16, salt=repr(pixels.shape).encode()[:16]).digest()
-    grey = channels == 3 and is_grey(pixels)
-    low, high = int(pixels.min()), int(pixels.max())
+    low, high, grey = int(pixels.min()), int(pixels.max()), channels == 3 and is_grey(pixels)
     return _Image((item.side, item.name), item.labels, content, (height, width), channels, low, high, grey)
 
 

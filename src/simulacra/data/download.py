@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 from simulacra.core.errors import DataError
@@ -32,11 +33,24 @@ def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], object], p
     except OSError as error:
         remedy = f"set {CACHE_VARIABLE} to a folder you can write to"
         raise DataError(f"cannot write to {target.parent}: {error.strerror}: {remedy}") from error
+    failure: Exception = DataError("no mirror is known")
     try:
-        _from_any(urls, temporary, verify, progress)
-        temporary.replace(target)
+        for attempt, url in product(range(ROUNDS), urls):
+            if attempt and url == urls[0]:
+                time.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
+            try:
+                _download(url, temporary, progress)
+                verify(temporary)
+            except (*_FAILURES, DataError) as error:
+                failure = error
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()  # closes the connection
+            else:
+                temporary.replace(target)
+                return
     finally:
         temporary.unlink(missing_ok=True)
+    raise DataError(f"{urls[-1] if urls else 'download'} failed {ROUNDS} times: {failure}") from failure
 
 
 def fetch_source(
@@ -47,29 +61,9 @@ def fetch_source(
     try:
         fetch(urls, target, verify, progress)
     except DataError as error:
-        raise DataError(
-            f"{name} is not on this machine and cannot be downloaded ({error}): put {wanted} into {put_where(name)}, or use "
-            "--data digits, which needs no download"
-        ) from error
+        advice = f"put {wanted} into {put_where(name)}, or use --data digits, which needs no download"
+        raise DataError(f"{name} is not on this machine and cannot be downloaded ({error}): {advice}") from error
     return target
-
-
-def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], object], progress: Progress) -> None:
-    failure: Exception = DataError("no mirror is known")
-    for attempt in range(ROUNDS):
-        for url in urls:
-            try:
-                _download(url, temporary, progress)
-                verify(temporary)
-            except (*_FAILURES, DataError) as error:
-                failure = error
-                if isinstance(error, urllib.error.HTTPError):
-                    error.close()  # closes the connection
-            else:
-                return
-        if attempt + 1 < ROUNDS:
-            time.sleep(FIRST_PAUSE * 2**attempt)
-    raise DataError(f"{urls[-1] if urls else 'download'} failed {ROUNDS} times: {failure}") from failure
 
 
 def _download(url: str, temporary: Path, progress: Progress) -> None:

@@ -51,12 +51,11 @@ def sides(names: Sequence[str]) -> list[tuple[Side | None, str]]:
         known.update(dict.fromkeys(tops.intersection(_HELD_OUT), "test"))
     if set(known.values()) != {"train", "test"}:
         return [("train", name) for name in names]
-    return [_side(path[depth:], known) for path in paths]
-
-
-def _side(path: Parts, known: Mapping[str, Side]) -> tuple[Side | None, str]:
-    side = known.get(path[0].lower()) if len(path) > 1 else None
-    return side, "/".join(path[1:] if side else path)
+    found: list[tuple[Side | None, str]] = []
+    for path in (path[depth:] for path in paths):
+        side = known.get(path[0].lower()) if len(path) > 1 else None
+        found.append((side, "/".join(path[1:] if side else path)))
+    return found
 
 
 def strip_wrappers(groups: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -1,7 +1,7 @@
-"""Loading of data sets from settings or from arrays, and of single images for use with a model."""
+"""Loading of data sets from settings or from arrays, their training batches, and single images for use with a model."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,15 +11,18 @@ from torch import Tensor
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
+from simulacra.core.batch_source import UnpairedBatches
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.dataset import Dataset, Split, split, to_floats
-from simulacra.data.domains import combine, disjoint
+from simulacra.core.randomness import derive
+from simulacra.data.batches import Batches
+from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_floats
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
 from simulacra.data.preparation.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
+from simulacra.data.shards.streamed import Streamed
 from simulacra.data.source import Pixels, Reading
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
@@ -46,6 +49,23 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     _, height, width, channels = facts.shape
     spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes)
     return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
+
+
+def training_batches(
+    data: Dataset, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
+) -> Batches | Streamed | UnpairedBatches:
+    """Return the training batches of `batch` images; of each, the slice of `part` = (rank, count) is returned.
+
+    Several domains are drawn independently, each in its own random order, even if two of them have the same images. Raises
+    UsageError for a batch that is larger than the data or cannot be shared equally.
+    """
+    if data.domains:
+        return UnpairedBatches(
+            {name: training_batches(own, batch, derive(seed, "domain", name), flip, part) for name, own in data.domains.items()}
+        )
+    if data.stream is not None:
+        return Streamed(data.stream, batch, seed, flip, part)
+    return Batches(data.train, batch, seed, flip, part)
 
 
 def from_array(
@@ -88,9 +108,9 @@ def from_array(
         numbers, found = name_labels(numbers, named, name)
     order, train = arrange(keys)
     parts = split(Split("train", pixels[order], None if numbers is None else numbers[order]), train, validation)
-    values = found[0].values if found else ()
-    several = found if len(found) > 1 else ()
-    spec = DataSpec(pixels.shape[3], pixels.shape[1], pixels.shape[2], values, attributes=several)
+    _, height, width, channels = pixels.shape
+    classes, several = found[0].values if found else (), found if len(found) > 1 else ()
+    spec = DataSpec(channels, height, width, classes, attributes=several)
     return Dataset(name, digest.hexdigest(), spec, *parts)
 
 
@@ -119,14 +139,9 @@ def is_picture(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[Reading]:
+def reading(path: Path) -> AbstractContextManager[Reading]:
     """Open an image file, folder, archive or array file for reading image by image; raises DataError if it cannot be read."""
-    if is_picture(path):
-        yield Reading(1, [read_picture(path)])
-        return
-    with at_path(path).open() as found:
-        yield found
+    return nullcontext(Reading(1, [read_picture(path)])) if is_picture(path) else at_path(path).open()
 
 
 def _checked(images: Images, labels: Images | None, where: str, columns: int) -> tuple[Pixels, np.ndarray | None]:

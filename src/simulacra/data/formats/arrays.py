@@ -35,10 +35,7 @@ def to_uint8(images: np.ndarray, where: str, prefer: Layout = "channels last") -
 
 
 def to_labels(labels: np.ndarray, count: int, where: str, columns: int = 1) -> np.ndarray:
-    """Return label numbers of `count` images: int64 [n] for one column, [n k] for k columns.
-
-    Raises DataError for another shape, fractions or negative numbers.
-    """
+    """Return `count` labels: int64 [n], or [n k] for k columns; raises DataError for another shape, fractions or negatives."""
     given = np.asarray(labels)
     expected = ((count,), (count, 1)) if columns == 1 else ((count, columns),)
     if given.shape not in expected:

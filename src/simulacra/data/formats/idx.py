@@ -19,7 +19,6 @@ from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Pixels, Side, array_material, file_key
 
 _LIMIT = 2**30  # bytes of one decompressed file, several times more than any such data set
-_UNSIGNED_BYTE = 0x08
 SIDES: Mapping[Side, str] = {"train": "train", "test": "t10k"}
 
 
@@ -63,19 +62,17 @@ class IdxSource:
         content = _content(path)
         digest = sha256(content).hexdigest()
         if digest != self.digests[file]:
-            raise DataError(
-                f"{shown}: {file} has sha256 {digest} (decompressed), expected {self.digests[file]}: it is damaged or of another "
-                f"data set; delete it, and put the correct file into {put_where(self.name)} or let it be downloaded"
-            )
+            seen = f"{file} has sha256 {digest} (decompressed), expected {self.digests[file]}"
+            advice = f"delete it, and put the correct file into {put_where(self.name)} or let it be downloaded"
+            raise DataError(f"{shown}: {seen}: it is damaged or of another data set; {advice}")
         return parse(content, str(shown))
 
     def _block(self, side: Side, paths: Mapping[str, Path]) -> Block:
         images, labels = f"{SIDES[side]}-images-idx3-ubyte", f"{SIDES[side]}-labels-idx1-ubyte"
         pixels, numbers = (self._read(paths[file], file, paths[file]) for file in (images, labels))
         if pixels.ndim != 3 or numbers.shape != pixels.shape[:1] or (numbers >= len(self.classes)).any():
-            raise DataError(
-                f"{paths[images]}: images {pixels.shape} and labels {numbers.shape} have different lengths or unknown classes"
-            )
+            seen = f"images {pixels.shape} and labels {numbers.shape} have different lengths or unknown classes"
+            raise DataError(f"{paths[images]}: {seen}")
         return Block(side, pixels[..., None], numbers.astype(np.int64))
 
 
@@ -85,7 +82,7 @@ def parse(content: bytes, shown: str) -> Pixels:
     >>> parse(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), "labels")
     array([7, 9], dtype=uint8)
     """
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or len(content) < 4 + 4 * content[3]:
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise DataError(f"{shown} is not an IDX file of unsigned bytes: it begins with {content[:4].hex()}")
     shape = struct.unpack_from(f">{content[3]}I", content, 4)
     start = 4 + 4 * content[3]

@@ -15,12 +15,8 @@ from simulacra.data.source import Item, Pixels, Skip
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = frozenset(
-    (
-        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-        *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".avif"),
-    )
-)
+_SUFFIXES = "png jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm pbm pnm tga jp2 j2k avif"
+SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only decoders of raster images: others, such as EPS, start programs or read further files.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 PIXEL_LIMIT = 89_478_485  # Pillow's limit for a warning; here an error
@@ -42,8 +38,7 @@ def decode(content: bytes, enough: int = 0) -> Pixels:
     many pixels as this; 0 for the full size.
     Raises Refused with the reason: damaged, too large, or of a mode that has no 8-bit meaning.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return decode_in_thread(content, enough)
 
 
@@ -65,13 +60,11 @@ def measure(content: bytes) -> tuple[int, int, int]:
 
     A palette counts as colour. Raises Refused as `decode` does, except for damage after the header.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with _opened(content) as image:
-            turned = image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) > 4
-            height, width = (image.width, image.height) if turned else (image.height, image.width)
-            kind = _ALPHA.get(image.mode) or _PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
-            return height, width, 1 if kind == "L" else 3
+    with warnings.catch_warnings(action="ignore"), _opened(content) as image:
+        turned = image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) > 4
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        kind = _ALPHA.get(image.mode) or _PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
+        return height, width, 1 if kind == "L" else 3
 
 
 @contextmanager
@@ -98,8 +91,15 @@ def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:
 
     None and 0 leave it unchanged. The aspect ratio is kept. Raises Refused if the channels cannot be converted.
     """
-    if channels not in (0, pixels.shape[2]):
-        pixels = _recolour(pixels, channels)
+    held = pixels.shape[2]
+    if held == 3 and channels == 1:
+        from PIL import Image
+
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
+    elif held == 1 and channels > 1:
+        pixels = np.repeat(pixels, channels, axis=2)
+    elif channels not in (0, held):
+        raise Refused(f"{held} channels cannot become {channels}")
     if shape is None or pixels.shape[:2] == shape:
         return pixels
     if pixels.shape[2] in (1, 3):
@@ -133,10 +133,12 @@ def to_pixels(image: "Image") -> Pixels:
     Raises Refused for a mode, or values in a mode, that have no 8-bit meaning.
     """
     mode = image.mode
-    if mode in _ALPHA or (mode in _PLAIN and "transparency" in image.info):
-        return _colours(_over_white(image), grey=_ALPHA.get(mode, _PLAIN.get(mode)) == "L", palette=mode in ("P", "PA"))
-    if mode in _PLAIN:
-        return _colours(image.convert(_PLAIN[mode]), grey=_PLAIN[mode] == "L", palette=mode == "P")
+    if kind := _ALPHA.get(mode) or _PLAIN.get(mode):
+        opaque = _over_white(image) if mode in _ALPHA or "transparency" in image.info else image
+        pixels = np.asarray(opaque.convert(kind))
+        if kind == "L":
+            return pixels[:, :, None]
+        return pixels[:, :, :1] if mode in ("P", "PA") and is_grey(pixels) else pixels
     if mode == "LAB":
         return np.asarray(_lab_to_rgb(image))
     if mode == "I" or mode.startswith("I;16"):
@@ -150,13 +152,6 @@ def to_pixels(image: "Image") -> Pixels:
             raise Refused("mode F with values outside [0, 1]")
         return np.asarray(np.rint(values * 255), dtype=np.uint8)
     raise Refused(f"mode {mode} is not supported: convert the file to 8-bit RGB")
-
-
-def _colours(image: "Image", *, grey: bool, palette: bool) -> Pixels:
-    if grey:
-        return np.asarray(image.convert("L"))[:, :, None]
-    pixels = np.asarray(image.convert("RGB"))
-    return pixels[:, :, :1] if palette and is_grey(pixels) else pixels
 
 
 def is_grey(pixels: Pixels) -> bool:
@@ -182,17 +177,6 @@ def _lab_to_rgb(image: "Image") -> "Image":
     if converted is None:
         raise Refused("mode LAB could not be converted")
     return converted
-
-
-def _recolour(pixels: Pixels, channels: int) -> Pixels:
-    from PIL import Image
-
-    held = pixels.shape[2]
-    if held == 1:
-        return np.repeat(pixels, channels, axis=2)
-    if held == 3 and channels == 1:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
-    raise Refused(f"{held} channels cannot become {channels}")
 
 
 def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:

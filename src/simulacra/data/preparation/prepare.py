@@ -28,12 +28,12 @@ from simulacra.data.preparation.prepared import (
     Prepared,
     Skipped,
     place,
+    publish,
     read,
-    write_captions,
+    temporary_beside,
 )
-from simulacra.data.preparation.publish import publish, temporary_beside
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Item, Material, Reading, Skip
+from simulacra.data.source import Material, Reading
 
 TEST_SHARE = 0.1  # held out from a source without test images
 SPLIT_SEED = 0  # not the run's seed: all runs have the same splits
@@ -95,60 +95,56 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
     with material.open() as reading, (folder / _DECODED).open("wb") as file:
         images, skipped = _decode(material.name, reading, config, file, progress)
         notes, attributes = tuple(note.what for note in reading.notes), reading.attributes
-    _require_images(material.name, images, skipped)
+    if not any(image.key[0] == "train" for image in images):
+        seen = f"; skipped {skipped.line()}" if skipped.total else ", and is empty"
+        advice = "give a folder or archive of images such as .png or .jpg"
+        raise DataError(f"{material.name} contains no images for training{seen}: {advice}")
     order, train = arrange([image.key for image in images])
     shape = _store(folder, order, [image.shape for image in images])
     labels = [images[at].labels for at in order]
-    values = _values(labels, attributes, material.classes) if all(labels) else ()
-    if values:
-        np.save(folder / LABELS, _numbers(labels, values), allow_pickle=False)
+    values: list[tuple[str, ...]] = []
+    if all(labels):
+        values, numbers = _numbered(labels, attributes, material.classes)
+        np.save(folder / LABELS, numbers, allow_pickle=False)
         sync_folder(folder / LABELS)
     if captioned := all(image.caption is not None for image in images):
-        write_captions(folder / CAPTIONS, (images[at].caption or "" for at in order))
+        (folder / CAPTIONS).write_text("".join(f"{json.dumps(images[at].caption)}\n" for at in order))
         sync_folder(folder / CAPTIONS)
-    facts = Facts(
-        name=material.name,
-        digest=sha256("\n".join(sorted(image.line() for image in images)).encode()).hexdigest(),
-        shape=(len(order), *shape),
-        train=train,
-        labelled=bool(values),
-        classes=values[0] if values else (),
-        skipped=skipped,
-        notes=notes,
-        attributes=tuple(map(Attribute, (attribute.name for attribute in attributes), values)) if len(values) > 1 else (),
-        captions=captioned,
-    )
+    digest = sha256("\n".join(sorted(image.line() for image in images)).encode()).hexdigest()
+    classes, whole = values[0] if values else (), (len(order), *shape)
+    pairs = zip(attributes, values, strict=True) if len(values) > 1 else ()
+    named = tuple(Attribute(attribute.name, held) for attribute, held in pairs)
+    facts = Facts(material.name, digest, whole, train, bool(values), classes, skipped, notes, named, captioned)
     (folder / FACTS).write_text(json.dumps(asdict(facts), indent=1))
     for path in (folder / FACTS, folder):
         sync_folder(path)
     return facts
 
 
-def _values(
+def _numbered(
     labels: Sequence[tuple[str, ...]], attributes: Sequence[Attribute], classes: tuple[str, ...]
-) -> tuple[tuple[str, ...], ...]:
-    """Return the names of the values of each labelled property, in order; of attributes those that occur."""
-    occurring = [set(column) for column in zip(*labels, strict=True)]
-    if attributes:
-        pairs = zip(attributes, occurring, strict=True)
-        return tuple(tuple(value for value in attribute.values if value in held) for attribute, held in pairs)
-    return (classes or ordered(occurring[0]),)
+) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+    """Return the names of the values of each labelled property in order, and the numbers of labels among them.
 
-
-def _numbers(labels: Sequence[tuple[str, ...]], values: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
-    """Return the numbers of labels among the values of each property: int64 [n] for one property, [n k] for k."""
+    Of attributes only the values that occur. Numbers: int64 [n] for one property, [n k] for k.
+    """
+    columns = list(zip(*labels, strict=True))
+    pairs = zip(attributes, map(set, columns), strict=True) if attributes else ()
+    values = [tuple(value for value in attribute.values if value in held) for attribute, held in pairs]
+    values = values or [classes or ordered(set(columns[0]))]
     tables = [{name: number for number, name in enumerate(names)} for names in values]
-    numbers = np.array([[table[value] for table, value in zip(tables, row, strict=True)] for row in labels], dtype=np.int64)
-    return np.ascontiguousarray(numbers[:, 0]) if len(values) == 1 else numbers
+    numbers = [np.array([table[label] for label in column], np.int64) for table, column in zip(tables, columns, strict=True)]
+    return values, numbers[0] if len(numbers) == 1 else np.stack(numbers, axis=1)
 
 
 def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> tuple[list[_Image], Skipped]:
     """Write the pixels of all images to a file, one after another; raises DataError if they have several sizes."""
     images, skipped, sizes = list[_Image](), dict[str, list[str]](), Counter[tuple[int, int]]()
+    wanted = (config.size, config.size) if config.size else None
     with progress.task(f"preparing {name}", reading.count, "images") as meter:
         for item in reading.items:
             try:
-                taken = _take(item, config)
+                taken = fitted(item, wanted, config.channels)
             except Refused as refusal:
                 skipped.setdefault(str(refusal), []).append(item.name)
             else:
@@ -165,11 +161,6 @@ def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, pro
     return images, Skipped.of(skipped)
 
 
-def _take(item: Item | Skip, config: DataConfig) -> Item:
-    """Return an image, resized and converted; raises Refused if it cannot be used."""
-    return fitted(item, (config.size, config.size) if config.size else None, config.channels)
-
-
 def _store(folder: Path, order: np.ndarray, shapes: list[tuple[int, ...]]) -> tuple[int, int, int]:
     """Write the images in order as one array, return their shape; grey among colour images is repeated in all channels."""
     height, width, channels = *shapes[0][:2], max(shape[2] for shape in shapes)
@@ -183,12 +174,6 @@ def _store(folder: Path, order: np.ndarray, shapes: list[tuple[int, ...]]) -> tu
     sync_folder(folder / IMAGES)
     (folder / _DECODED).unlink()
     return height, width, channels
-
-
-def _require_images(name: str, images: Sequence[_Image], skipped: Skipped) -> None:
-    if not any(image.key[0] == "train" for image in images):
-        seen = f"; skipped {skipped.line()}" if skipped.total else ", and is empty"
-        raise DataError(f"{name} contains no images for training{seen}: give a folder or archive of images such as .png or .jpg")
 
 
 def mixed(name: str, sizes: Mapping[tuple[int, int], int]) -> DataError:

@@ -1,7 +1,11 @@
 """Prepared images on disk: pixels, labels, captions and a description in one folder of the cache, complete or absent."""
 
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -11,13 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulacra.core.attribute import Attribute
-from simulacra.data.locations import cache_folder
+from simulacra.core.errors import DataError
+from simulacra.core.files import sync_folder
+from simulacra.data.locations import CACHE_VARIABLE, cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
 
 FORMAT = 2  # raise when what is stored would differ for the same source and settings
 IMAGES, LABELS, CAPTIONS, FACTS = "images.npy", "labels.npy", "captions.jsonl", "facts.json"
 _EXAMPLES = 5
+_DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError)  # errors of reading what is not complete
+_ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
+_STALE = 24 * 3600  # seconds after which a temporary folder is taken for that of a killed process
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class Captions:
-    """Some lines of a JSON-lines file of captions, read when they are first used. rows: int64 [n], the line of each image."""
+    """Some lines of a file of captions, each a JSON text, read on first use. rows: int64 [n], the line of each image."""
 
     path: Path
     rows: NDArray[np.int64]
@@ -64,11 +73,6 @@ class Captions:
 @lru_cache(maxsize=2)
 def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")
-
-
-def write_captions(path: Path, captions: Iterable[str]) -> None:
-    """Write captions as JSON lines, of which each is one text."""
-    path.write_text("".join(f"{json.dumps(caption)}\n" for caption in captions))
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def read(folder: Path) -> Prepared | None:
         images = np.asarray(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False))
         labels = np.load(folder / LABELS, allow_pickle=False) if facts.labelled else None
         captioned = not facts.captions or (folder / CAPTIONS).read_bytes().count(b"\n") == len(images)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError):
+    except _DAMAGED:
         return None
     complete = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8 and facts.train <= len(images)
     if not (complete and captioned and _are_valid(labels, facts)):
@@ -149,8 +153,48 @@ def prepared_names() -> set[str]:
     """Return the names of the data sets that are prepared in the cache, with any settings."""
     found = set()
     for path in (cache_folder() / "prepared").glob(f"[!.]*/{FACTS}"):
-        try:
+        with suppress(*_DAMAGED):
             found.add(Facts.of(path.read_text()).name)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            continue
     return found
+
+
+@contextmanager
+def temporary_beside(folder: Path, what: str = "prepared images", advice: str = _ADVICE) -> Iterator[Path]:
+    """Provide a temporary folder beside the final one, which is removed at the end; also removes those of killed processes.
+
+    Raises DataError if it cannot be written, with `what` it was for and `advice`.
+    """
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for old in folder.parent.glob(".making-*"):
+            if time.time() - old.stat().st_mtime > _STALE:
+                shutil.rmtree(old, ignore_errors=True)
+        temporary = _fresh(folder.parent)
+        yield temporary
+    except OSError as error:
+        raise DataError(f"cannot write {what} to {folder.parent}: {error.strerror or error}: {advice}") from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fresh(parent: Path) -> Path:
+    folder = parent / f".making-{uuid.uuid4().hex}"
+    folder.mkdir()  # with the user's usual permissions: a cache may be shared
+    return folder
+
+
+def publish(temporary: Path, folder: Path) -> None:
+    """Rename a finished folder to its final name; replaces a damaged folder, keeps a complete one of another process."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if read(folder):
+            return
+        aside = _fresh(folder.parent) / "damaged"
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        shutil.rmtree(aside.parent, ignore_errors=True)
+        temporary.rename(folder)
+    sync_folder(folder.parent)

@@ -14,17 +14,14 @@ from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.data.formats.pixels import SUFFIXES
 from simulacra.data.locations import cache_folder
-from simulacra.data.shards.count import Shard, count
+from simulacra.data.shards.reading import Shard, count
 from simulacra.data.source import SplitName
 
 FORMAT = 1  # raise when shards.json or the counts would differ for the same shards
 INDEX = "shards.json"
 NAMES: tuple[SplitName, SplitName, SplitName] = ("train", "validation", "test")
 _NUMBERED = re.compile(r"^[^.].*\d\.tar$|^\d\.tar$")
-_WORDS: Mapping[str, SplitName] = {
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+_WORDS = {"val": NAMES[1], "valid": NAMES[1], "validation": NAMES[1], "test": NAMES[2], "testing": NAMES[2]}
 _TEST_SHARE = 0.1  # of shards without test images, as for other sources
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
 

@@ -45,23 +45,17 @@ def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset
     form = Form.of(index, config)
     height, width, channels = form.shape
     fitted = replace(config, channels=channels)
-    known = {name: _choose(index, name, config.limit) for name in NAMES}
+    known = {name: choose(index.splits[name], HELD) for name in NAMES[1:]}
+    known["train"] = choose(index.splits["train"], config.limit or HELD, 0 if config.limit else _SAMPLED)
     splits = {name: _split(index, name, known[name], fitted, progress) for name in NAMES}
     train, validation, test = (splits[name][0] for name in NAMES)
-    skipped = _merge([splits[name][1] for name in NAMES])
-    stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.message)
+    parts = [splits[name][1] for name in NAMES]
+    counts = sum((Counter(part.counts) for part in parts), Counter[str]())
+    examples = {reason: tuple(chain(*(part.examples.get(reason, ()) for part in parts))) for reason in counts}
+    stream = None if config.limit else Stream(index.splits["train"], form, progress.message)
     notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
     spec = DataSpec(channels, height, width, index.classes)
-    return Dataset(index.name, index.digest, spec, train, validation, test, skipped, notes, stream)
-
-
-def _choose(index: Index, name: SplitName, limit: int) -> NDArray[np.int64]:
-    shards = index.splits[name]
-    if not shards:
-        return np.empty(0, dtype=np.int64)
-    if name == "train" and not limit:
-        return choose(shards, HELD, _SAMPLED)
-    return choose(shards, limit if name == "train" else HELD)
+    return Dataset(index.name, index.digest, spec, train, validation, test, Skipped(counts, examples), notes, stream)
 
 
 def _split(
@@ -80,15 +74,6 @@ def _split(
     sample = Material(split_title(index.name, name), key, lambda: nullcontext(reading()), index.classes)
     prepared = prepare(sample, config, progress)
     return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
-
-
-def _merge(parts: list[Skipped]) -> Skipped:
-    counts, examples = Counter[str](), dict[str, tuple[str, ...]]()
-    for part in parts:
-        counts.update(part.counts)
-        for reason, names in part.examples.items():
-            examples[reason] = (*examples.get(reason, ()), *names)
-    return Skipped(dict(counts), examples)
 
 
 def _notes(index: Index, name: SplitName, held: int, limit: int) -> Iterator[str]:

@@ -6,30 +6,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from simulacra.core.errors import UsageError
 from simulacra.core.files import sync_folder
 from simulacra.core.progress import SILENT, Meter, Progress
-from simulacra.data.dataset import Dataset, Split
+from simulacra.data.dataset import Split
 from simulacra.data.formats.pixels import Refused
 from simulacra.data.load import load
-from simulacra.data.preparation.prepared import Skipped
-from simulacra.data.preparation.publish import temporary_beside
+from simulacra.data.preparation.prepared import Skipped, temporary_beside
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
-from simulacra.data.shards.count import Shard
 from simulacra.data.shards.decoding import Form
 from simulacra.data.shards.index import FORMAT, INDEX, NAMES, Index
-from simulacra.data.shards.reading import samples, webdataset
+from simulacra.data.shards.reading import Shard, samples, webdataset
 from simulacra.data.source import Pixels, SplitName
 from simulacra.data.sources import locate
-
-if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
 
 _Labelled = tuple[Pixels, int | None]
 
@@ -77,7 +72,15 @@ def _contents(config: DataConfig, progress: Progress) -> _Contents:
         raise UsageError(f"shards hold one label for each image, and {data.name} has several ({names}): give one --label-column")
     if data.train.stored_captions is not None:
         progress.message(f"{data.name}: captions are not packed")
-    return _of_splits(data)
+    splits: dict[SplitName, Split] = {split.name: split for split in data.splits}
+
+    def read(name: SplitName) -> Iterator[_Labelled]:
+        labels = splits[name].labels
+        return zip(splits[name].images, repeat(None) if labels is None else labels.tolist(), strict=False)
+
+    channels, height, width = data.spec.shape
+    counts = {name: len(split) for name, split in splits.items()}
+    return _Contents(data.name, (height, width, channels), data.spec.classes, counts, read)
 
 
 def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Contents:
@@ -99,19 +102,6 @@ def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Content
     return _Contents(index.name, form.shape, index.classes, {name: index.images(name) for name in NAMES}, read)
 
 
-def _of_splits(data: Dataset) -> _Contents:
-    splits: dict[SplitName, Split] = {split.name: split for split in data.splits}
-
-    def read(name: SplitName) -> Iterator[_Labelled]:
-        split = splits[name]
-        for row, pixels in enumerate(split.images):
-            yield pixels, None if split.labels is None else int(split.labels[row])
-
-    channels, height, width = data.spec.shape
-    counts = {name: len(split) for name, split in splits.items()}
-    return _Contents(data.name, (height, width, channels), data.spec.classes, counts, read)
-
-
 def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progress) -> dict[str, Any]:
     """Write all shards, then the index that names them."""
     digest = sha256(json.dumps([contents.shape, contents.classes]).encode())
@@ -121,7 +111,7 @@ def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progr
             images = contents.read(name)
             while some := list(islice(images, 1)):
                 path = folder / f"{name}-{len(written):06d}.tar"
-                written.append(asdict(_write_shard(path, chain(some, islice(images, shard_images - 1)), digest, meter)))
+                written.append(asdict(_write_shard(path, chain(some, islice(images, shard_images - 1)), digest.update, meter)))
     facts = {"format": FORMAT, "name": contents.name, "shape": [*contents.shape], "classes": [*contents.classes]}
     table = {**facts, "digest": digest.hexdigest(), "shards": shards}
     (folder / INDEX).write_text(json.dumps(table, indent=1) + "\n")
@@ -130,15 +120,15 @@ def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progr
     return table
 
 
-def _write_shard(path: Path, images: Iterable[_Labelled], digest: "Hash", meter: Meter) -> Shard:
-    """Write one shard and add its images to the digest of all; equal images give equal bytes."""
+def _write_shard(path: Path, images: Iterable[_Labelled], update: Callable[[bytes], None], meter: Meter) -> Shard:
+    """Write one shard and update the digest of all images; equal images give equal bytes."""
     count, title = 0, path.stem
     with path.open("wb") as file:
         with webdataset("writer").TarWriter(file, encoder=False, mtime=0, user="", group="") as writer:
             for count, (pixels, label) in enumerate(images, 1):
                 held = {} if label is None else {"cls": str(label).encode()}
                 writer.write({"__key__": f"{title}-{count - 1:06d}", "png": _png(pixels), **held})
-                digest.update(f"{title}|{count}|{label}|{sha256(pixels.tobytes()).hexdigest()}\n".encode())
+                update(f"{title}|{count}|{label}|{sha256(pixels.tobytes()).hexdigest()}\n".encode())
                 meter.advance()
         file.flush()
         os.fsync(file.fileno())

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
 from simulacra.data.batches import flips, mirror, require_batch, slice_of
 from simulacra.data.dataset import to_floats
-from simulacra.data.shards.count import Shard
-from simulacra.data.shards.decoding import Form, Part, Row, decode_part
+from simulacra.data.shards.decoding import Form, Part, decode_part
+from simulacra.data.shards.reading import Shard
 from simulacra.data.source import Pixels, Skip
 
 GROUP_IMAGES = 8192  # decoded and shuffled together, fewer if they exceed GROUP_BYTES
@@ -30,15 +29,13 @@ _MOST_THREADS = 8
 
 @dataclass(frozen=True)
 class Stream:
-    """The training images of a folder of shards, and how they are decoded. message: reports a line to the user."""
+    """The training images of shards, and how they are decoded. message: reports a line to the user."""
 
-    folder: Path
     shards: tuple[Shard, ...]
     form: Form
     message: Callable[[str], None] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return sum(shard.images for shard in self.shards)
 
 
@@ -126,16 +123,12 @@ class Streamed:
 def parts_of(shards: Sequence[Shard], order: NDArray[np.int64], start: int, count: int) -> list[Part]:
     """Return the parts of shards that hold images `start` to `start + count` of the row of all images in this order of shards."""
     stops = np.cumsum([shards[at].images for at in order])
-    parts, reached = [], start
-    for place in range(int(np.searchsorted(stops, start, side="right")), len(order)):
-        shard = shards[order[place]]
-        offset = int(stops[place]) - shard.images
-        stop = min(int(stops[place]), start + count)
-        if stop > reached:
-            parts.append(Part(shard, reached - offset, stop - offset, reached - start))
-            reached = stop
-        if reached == start + count:
-            break
+    parts = []
+    for at, end in zip(order, stops.tolist(), strict=True):
+        offset = end - shards[at].images
+        first, last = max(start, offset), min(start + count, end)
+        if first < last:
+            parts.append(Part(shards[at], first - offset, last - offset, first - start))
     return parts
 
 
@@ -147,7 +140,6 @@ class _Threads:
         self.pool = ThreadPoolExecutor(min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // 2)), "decode")
 
     def stop(self) -> None:
-        """Cancel all tasks."""
         self.stopped.set()
         self.pool.shutdown(wait=False, cancel_futures=True)
 
@@ -160,8 +152,8 @@ class _Group:
         self.labels: NDArray[np.int64] = np.empty(len(order), dtype=np.int64)
         self.order = order
         self._cancelled = cancelled = threading.Event()
-        row = Row(self.images, self.labels, lambda: threads.stopped.is_set() or cancelled.is_set())
-        self._work = [threads.pool.submit(decode_part, stream.folder, stream.form, part, row) for part in parts]
+        row = self.images, self.labels, lambda: threads.stopped.is_set() or cancelled.is_set()
+        self._work = [threads.pool.submit(decode_part, stream.form, part, *row) for part in parts]
 
     def finish(self) -> list[tuple[int, Skip]]:
         """Wait until all images are decoded; return those that could not be, and replace them; raises errors of decoding.

@@ -45,9 +45,8 @@ def _block(arrays: Mapping[str, np.ndarray], side: Side, named: Side, path: Path
     """Return the block of one side from the arrays named for the side `named`."""
     images, labels = (_pick(arrays, names) for names in _NAMES[named])
     if images is None:
-        raise DataError(
-            f"{path} contains {', '.join(arrays) or 'nothing'}, expected an array named {_NAMES[named][0][0]}: rename it"
-        )
+        held = ", ".join(arrays) or "nothing"
+        raise DataError(f"{path} contains {held}, expected an array named {_NAMES[named][0][0]}: rename it")
     pixels = to_uint8(images, str(path))
     return Block(side, pixels, None if labels is None else to_labels(labels, len(pixels), str(path)))
 

@@ -10,8 +10,7 @@ import numpy as np
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
 from simulacra.data.download import fetch_source
-from simulacra.data.formats.archives import opened
-from simulacra.data.formats.containers import Container
+from simulacra.data.formats.archives import Container, opened
 from simulacra.data.formats.pixels import Refused
 from simulacra.data.locations import find_file
 from simulacra.data.settings import DataConfig

@@ -20,11 +20,6 @@ def _blocks() -> list[Block]:
 
 
 _DIGITS = array_material("digits", "digits", _blocks, tuple("0123456789"))
-
-SOURCE = LocalSource(
-    "digits",
-    "handwritten digits included in scikit-learn: no download",
-    "1,500 + 297 images, 8x8 grey, 10 classes",
-    "embedded",
-    lambda config, progress: _DIGITS,
-)
+_SUMMARY = "handwritten digits included in scikit-learn: no download"
+_SIZE = "1,500 + 297 images, 8x8 grey, 10 classes"
+SOURCE = LocalSource("digits", _SUMMARY, _SIZE, "embedded", lambda config, progress: _DIGITS)

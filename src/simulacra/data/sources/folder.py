@@ -11,12 +11,19 @@ from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
 from simulacra.data.folder_layout import classes_of, not_an_image, sides, strip_wrappers
-from simulacra.data.formats import annotations
-from simulacra.data.formats.annotations import Annotations, Key, image_key, is_metadata
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
-from simulacra.data.formats.archives import opened
-from simulacra.data.formats.containers import Container, Entry, Folder, walk
-from simulacra.data.formats.metadata import FILES, parse
+from simulacra.data.formats.archives import Container, Entry, Folder, opened, walk
+from simulacra.data.formats.metadata import (
+    FILES,
+    Annotations,
+    Key,
+    attributes_of,
+    image_key,
+    is_metadata,
+    many_values,
+    parse,
+    unused,
+)
 from simulacra.data.formats.pixels import SUFFIXES, Refused, decode
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Finding, Item, LocalSource, Material, Reading, Side, Skip, file_key
@@ -46,10 +53,8 @@ def stem(path: Path) -> str:
     ('Cats', 'v1.5')
     """
     name = path.resolve().name
-    for suffix in sorted((*ARCHIVES, ".npy", ".npz"), key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+    suffixes = sorted((*ARCHIVES, ".npy", ".npz"), key=len, reverse=True)
+    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
 
 
 def _existing(text: str) -> Path:
@@ -103,7 +108,6 @@ class _Plan:
 
     @property
     def keys(self) -> list[Key]:
-        """The keys of the images."""
         return [file.key for file in self.images]
 
 
@@ -112,10 +116,12 @@ def _reading(roots: tuple[Path, ...], size: int, columns: tuple[str, ...]) -> It
     with ExitStack() as stack:
         plan = _plan([stack.enter_context(opened(root)) for root in roots])
         images, attributes, notes = _from_columns(plan, roots, columns) if columns else _from_folders(plan, roots)
-        yield Reading(len(images) + len(plan.skipped), _read(images, plan.skipped, size), tuple(notes), attributes)
+        items = chain(plan.skipped, (_item(file, size) for file in images))
+        yield Reading(len(images) + len(plan.skipped), items, tuple(notes), attributes)
 
 
 def _plan(containers: list[Container]) -> _Plan:
+    """Sort the files of containers; training images come first, with names without the folders that wrap all of a side."""
     plan = _Plan()
     for at, container in enumerate(containers):
         stored = []
@@ -133,19 +139,14 @@ def _plan(containers: list[Container]) -> _Plan:
                 plan.images.append(_File(container, path, image_key(at, "", path), side, name))
             else:
                 plan.skipped.append(Skip(path, "outside the folders train and test"))
-    plan.images = _without_wrappers(plan.images)
+    groups = [[file for file in plan.images if file.side == side] for side in ("train", "test")]
+    stripped = strip_wrappers([[file.name for file in group] for group in groups])
+    plan.images = [replace(file, name=name) for file, name in zip(chain(*groups), chain(*stripped), strict=True)]
     return plan
 
 
 def _slashes(name: str) -> str:
     return name.replace("\\", "/")
-
-
-def _without_wrappers(files: list[_File]) -> list[_File]:
-    """Strip the folders that wrap all images of each side from their names; training images come first."""
-    groups = [[file for file in files if file.side == side] for side in ("train", "test")]
-    stripped = strip_wrappers([[file.name for file in group] for group in groups])
-    return [replace(file, name=name) for file, name in zip(chain(*groups), chain(*stripped), strict=True)]
 
 
 _Labelled = tuple[list[_File], tuple[Attribute, ...], list[Finding]]
@@ -159,16 +160,21 @@ def _from_columns(plan: _Plan, roots: tuple[Path, ...], columns: tuple[str, ...]
         raise UsageError(f"--label-column needs {' or '.join(FILES)}, and {title} holds neither: {advice}")
     held = _annotations(plan, roots)
     labels = held.labels(plan.keys, columns)
-    attributes = annotations.attributes_of(labels, columns, title)
+    attributes = attributes_of(labels, columns, title)
     images = [replace(file, labels=row) for file, row in zip(_captioned(plan, held), labels, strict=True)]
-    return images, attributes, [*held.notes(plan.keys), *annotations.many_values(attributes, len(images))]
+    return images, attributes, [*held.notes(plan.keys), *many_values(attributes, len(images))]
 
 
 def _from_folders(plan: _Plan, roots: tuple[Path, ...]) -> _Labelled:
     """Return the images with the names of their folders as labels, and notes on metadata files."""
     classes = classes_of([file.name for file in plan.images])
-    notes = _notes(plan.images, classes)
-    if "" not in classes and len(set(classes)) > 1:
+    loose = [file.stored for file, label in zip(plan.images, classes, strict=True) if not label]
+    notes = []
+    if 0 < len(loose) < len(classes):
+        count = f"{len(loose)} of {len(classes)} images lie outside class folders (such as {loose[0]})"
+        text = f"{count}: all images have no class; move them into class folders if you want classes"
+        notes = [Finding("unlabelled", text, "move all images into class folders, or none", "warning")]
+    elif not loose and len(set(classes)) > 1:
         plan.images = [replace(file, labels=(label,)) for file, label in zip(plan.images, classes, strict=True)]
     if not plan.metadata:
         return plan.images, (), notes
@@ -176,7 +182,7 @@ def _from_folders(plan: _Plan, roots: tuple[Path, ...]) -> _Labelled:
         held = _annotations(plan, roots)
     except DataError as error:
         return plan.images, (), [*notes, Finding("metadata", f"a metadata file is not used: {error}")]
-    return _captioned(plan, held), (), [*notes, *annotations.unused(held), *held.notes(plan.keys)]
+    return _captioned(plan, held), (), [*notes, *unused(held), *held.notes(plan.keys)]
 
 
 def _annotations(plan: _Plan, roots: tuple[Path, ...]) -> Annotations:
@@ -185,37 +191,17 @@ def _annotations(plan: _Plan, roots: tuple[Path, ...]) -> Annotations:
     for container, key, entry in plan.metadata:
         title = f"{roots[key[0]]}/{key[1]}"
         try:
-            tables.append((key, parse(_content(container, entry), title)))
+            content, reason = b"" if entry.refusal else container.read(entry.name), entry.refusal
         except Refused as refusal:
-            raise DataError(f"{title} cannot be read ({refusal}): replace or remove it") from refusal
+            content, reason = b"", str(refusal)
+        if reason:
+            raise DataError(f"{title} cannot be read ({reason}): replace or remove it")
+        tables.append((key, parse(content, title)))
     return Annotations.of(tables)
 
 
-def _content(container: Container, entry: Entry) -> bytes:
-    if entry.refusal:
-        raise Refused(entry.refusal)
-    return container.read(entry.name)
-
-
 def _captioned(plan: _Plan, held: Annotations) -> list[_File]:
-    captions = held.captions(plan.keys)
-    if captions is None:
-        return plan.images
-    return [replace(file, caption=caption) for file, caption in zip(plan.images, captions, strict=True)]
-
-
-def _notes(files: list[_File], classes: list[str]) -> list[Finding]:
-    loose = [file for file, label in zip(files, classes, strict=True) if not label]
-    if not loose or len(loose) == len(files):
-        return []
-    count = f"{len(loose)} of {len(files)} images lie outside class folders (such as {loose[0].stored})"
-    text = f"{count}: all images have no class; move them into class folders if you want classes"
-    return [Finding("unlabelled", text, "move all images into class folders, or none", "warning")]
-
-
-def _read(images: list[_File], skipped: list[Skip], size: int) -> Iterator[Item | Skip]:
-    yield from skipped
-    yield from (_item(file, size) for file in images)
+    return [replace(file, caption=caption) for file, caption in zip(plan.images, held.captions(plan.keys), strict=True)]
 
 
 def _item(file: _File, size: int = 0) -> Item | Skip:

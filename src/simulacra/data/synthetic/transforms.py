@@ -100,23 +100,18 @@ TRANSFORMS: Mapping[str, Transform] = {
 
 
 def apply_transform(images: Pixels, transform: str) -> Pixels:
-    """Return images uint8 [n h w c] with a transform applied: the correct output of a translation model.
-
-    Raises UsageError for images of another type.
-    """
+    """Return uint8 images [n h w c] with a transform applied: the correct translation; raises UsageError for another type."""
     if images.dtype != np.uint8 or images.ndim != 4:
         raise UsageError(f"images are {images.dtype} {list(images.shape)}, expected uint8 [n h w c]")
     return TRANSFORMS[transform].apply(images)
 
 
 def transform_between(source: "Dataset", other: "Dataset") -> str:
-    """Return the transform that maps every test image of `source` to that of `other`; empty if there is none.
-
-    A folder may have any name, so the images are compared.
-    """
+    """Return the transform that maps every test image of `source` to that of `other`; empty if there is none."""
     name, transform = split_transform(other.name)
     if not transform or name != source.name or len(source.test) != len(other.test):
         return ""
+    # A folder may have any name, so the images are compared.
     return transform if np.array_equal(apply_transform(source.test.images, transform), other.test.images) else ""
 
 
@@ -129,9 +124,8 @@ def transformed(material: Material, transform: str, config: DataConfig) -> Mater
     if channels and config.channels not in (0, channels):
         raise UsageError(f"{transform} images have {channels} channels, and --channels is {config.channels}: leave it out")
     if material.shards is not None:
-        raise DataError(
-            f"{material.name} is a folder of tar shards, which are read as they are: leave -{transform} out of its name"
-        )
+        advice = f"leave -{transform} out of its name"
+        raise DataError(f"{material.name} is a folder of tar shards, which are read as they are: {advice}")
 
     @contextmanager
     def opened() -> Iterator[Reading]:
