@@ -13,10 +13,9 @@ from PIL import Image
 import simulacra
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.data.domains import combine
-from simulacra.data.load import from_array, load
+from simulacra.data.dataset import combine
+from simulacra.data.load import from_array, load, training_batches
 from simulacra.data.settings import DataConfig, DomainsConfig
-from simulacra.data.training_batches import training_batches
 from simulacra.engine import checkpoint
 from simulacra.interfaces.cli import main
 from simulacra.runs.run import Run

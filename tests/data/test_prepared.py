@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from simulacra.core.errors import DataError
-from simulacra.data import prepare as module
-from simulacra.data import publish as publishing
 from simulacra.data.load import load
+from simulacra.data.preparation import prepare as module
+from simulacra.data.preparation import prepared as publishing
 from simulacra.data.settings import DataConfig
 
 
@@ -27,13 +27,13 @@ def folder(make_folder, make_picture):
 def decoded(monkeypatch):
     """The names of all images that are decoded, in order."""
     seen = []
-    real = module._take
+    real = module.fitted
 
     def take(item, *rest):
         seen.append(item.name)
         return real(item, *rest)
 
-    monkeypatch.setattr(module, "_take", take)
+    monkeypatch.setattr(module, "fitted", take)
     return seen
 
 
@@ -124,16 +124,16 @@ def test_damaged_prepared_images_are_rebuilt(folder, cache, decoded, damage):
 def test_a_preparation_killed_halfway_is_ignored_and_done_again(folder, cache):
     script = f"""
 import os, signal
-from simulacra.data import prepare
+from simulacra.data.preparation import prepare
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
-real, seen = prepare._take, []
+real, seen = prepare.fitted, []
 def take(*arguments):
     seen.append(1)
     if len(seen) == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*arguments)
-prepare._take = take
+prepare.fitted = take
 load(DataConfig(data={str(folder)!r}))
 """
     killed = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
@@ -171,7 +171,7 @@ def test_preparers_at_the_same_time_do_not_harm_each_other(folder, cache, monkey
         except Exception as error:
             failed.append(error)
 
-    monkeypatch.setattr("simulacra.data.prepare.publish", publish)
+    monkeypatch.setattr("simulacra.data.preparation.prepare.publish", publish)
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -17,17 +17,15 @@ from PIL import Image
 from simulacra.core.errors import DataError, UsageError
 from simulacra.data.batches import Batches, flips
 from simulacra.data.check import check
-from simulacra.data.load import load
+from simulacra.data.load import load, training_batches
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards import streamed
-from simulacra.data.shards.count import Shard
 from simulacra.data.shards.index import holds_shards
 from simulacra.data.shards.opening import HELD
 from simulacra.data.shards.pack import pack
-from simulacra.data.shards.reading import webdataset
+from simulacra.data.shards.reading import Shard, webdataset
 from simulacra.data.shards.streamed import Streamed, parts_of
 from simulacra.data.sources import names
-from simulacra.data.training_batches import training_batches
 
 webdataset("tariterators")  # the tests need the extra "shards"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Split, split
 from simulacra.data.load import from_array, load
-from simulacra.data.prepare import arrange
+from simulacra.data.preparation.prepare import arrange
 from simulacra.data.settings import DataConfig
 
 

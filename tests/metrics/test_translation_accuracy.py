@@ -15,8 +15,7 @@ from simulacra.core.capabilities import Translates
 from simulacra.core.condition import UNCONDITIONAL
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT
-from simulacra.data.dataset import Dataset, to_floats
-from simulacra.data.domains import combine
+from simulacra.data.dataset import Dataset, combine, to_floats
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.evaluation.settings import evaluation_settings

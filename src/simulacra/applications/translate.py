@@ -22,8 +22,8 @@ from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.folder_layout import parts
-from simulacra.data.formats.pixels import Refused
-from simulacra.data.load import fitted, is_picture, reading
+from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.load import is_picture, reading
 from simulacra.data.source import Item, Pixels, Reading, Skip
 from simulacra.images.files import check_new_folder, check_png, save_image, save_png
 from simulacra.images.grid import grid_of_rows
@@ -154,7 +154,7 @@ def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter
 
 
 def _named(item: Item | Skip, spec: DataSpec) -> tuple[str, Pixels]:
-    return item.name, fitted(item, spec)
+    return item.name, fitted(item, (spec.height, spec.width), spec.channels).pixels
 
 
 def _run(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> ApplicationResult:

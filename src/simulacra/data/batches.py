@@ -1,4 +1,4 @@
-"""Training batches from memory: batch i is a function of (seed, i), without state and without workers."""
+"""Training batches from memory: batch i is a function of (seed, i), without state. A split that fits is kept on the GPU."""
 
 from functools import cache, lru_cache
 
@@ -12,8 +12,9 @@ from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import derive, permutation
 from simulacra.data.dataset import Split, to_floats
-from simulacra.data.device_transfer import Resident, fits, sent
 from simulacra.data.source import Pixels
+
+_SHARE = 0.25  # fraction of the free memory of the GPU that a split may occupy
 
 
 def slice_of(size: int, part: tuple[int, int]) -> slice:
@@ -48,6 +49,12 @@ def mirror(pixels: Pixels, mirrored: NDArray[np.bool_]) -> None:
     whole[mirrored] = whole[mirrored, :, ::-1]
 
 
+def sent(values: NDArray[np.generic], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device; the copy to a GPU is asynchronous, through pinned memory."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 class Batches:
     """An endless sequence of training batches; every epoch is a permutation of the split without its last partial batch.
 
@@ -76,8 +83,8 @@ class Batches:
             raise ValueError(f"the {split.name} split is never flipped")
         self.size, self.per_epoch = size, len(split) // size
         self._split, self._seed = split, seed
-        self._flip, self._channels_last = flip, channels_last
-        self._resident = cache(lambda device: self._kept(device, resident))
+        self._flip, self._channels_last, self._resident = flip, channels_last, resident
+        self._kept = cache(self._copy)
         # Two epochs, since prefetching crosses the boundary between epochs.
         self._order = lru_cache(maxsize=2)(lambda epoch: permutation(len(split), seed, "epoch", epoch))
 
@@ -90,19 +97,28 @@ class Batches:
         """Return this part of batch i on a device: images float32 [b c h w] in [0, 1]."""
         rows = self.rows(i)[self._slice]
         mirrored = flips(self._seed, i, self.size)[self._slice] if self._flip else None
-        device = torch.device(device)
-        resident = self._resident(device)
-        pixels, labels = resident.take(rows, mirrored) if resident else self._gathered(rows, mirrored, device)
+        pixels, labels = self._taken(rows, mirrored, torch.device(device))
         return Batch(to_floats(pixels, channels_last=self._channels_last), Condition(labels))
 
-    def _gathered(
+    def _taken(
         self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None, device: torch.device
     ) -> tuple[Tensor, Tensor | None]:
-        pixels = self._split.images.take(rows, axis=0)
+        """Return pixels and labels of some rows on a device; images where `mirrored` is true are flipped left to right."""
+        if kept := self._kept(device):
+            where = sent(rows, device)
+            pixels = kept[0][where]
+            if mirrored is not None:
+                pixels = torch.where(sent(mirrored, device)[:, None, None, None], pixels.flip(2), pixels)
+            return pixels, None if kept[1] is None else kept[1][where]
+        gathered = self._split.images.take(rows, axis=0)
         if mirrored is not None:
-            mirror(pixels, mirrored)
-        return sent(pixels, device), None if self._split.labels is None else sent(self._split.labels[rows], device)
+            mirror(gathered, mirrored)
+        return sent(gathered, device), None if self._split.labels is None else sent(self._split.labels[rows], device)
 
-    def _kept(self, device: torch.device, wanted: bool | None) -> Resident | None:
-        keep = fits(self._split, device) if wanted is None else wanted
-        return Resident.of(self._split, device) if keep else None
+    def _copy(self, device: torch.device) -> tuple[Tensor, Tensor | None] | None:
+        """Return the images and labels of the split on a device if they are to be kept there."""
+        fits = device.type == "cuda" and self._split.images.nbytes <= _SHARE * torch.cuda.mem_get_info(device)[0]
+        if not (fits if self._resident is None else self._resident):
+            return None
+        labels = None if self._split.labels is None else torch.from_numpy(np.array(self._split.labels)).to(device)
+        return torch.from_numpy(np.array(self._split.images)).to(device), labels

@@ -1,8 +1,9 @@
-"""Data sets: three splits of uint8 images with labels and captions."""
+"""Data sets: three splits of uint8 images with labels and captions, of one source or of several unpaired domains."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
-from simulacra.data.captions import Captions
-from simulacra.data.prepared import Skipped
+from simulacra.core.errors import UsageError
+from simulacra.data.preparation.prepared import Captions, Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
@@ -38,13 +39,7 @@ class Split:
         """The caption of each image, empty where it has none; None if the images have no captions. Read on first use."""
         return None if self.stored_captions is None else self.stored_captions.read()
 
-    @property
-    def class_labels(self) -> NDArray[np.int64] | None:
-        """The class of each image, int64 [n]: the first attribute where there are several; None without labels."""
-        return self.labels if self.labels is None or self.labels.ndim == 1 else self.labels[:, 0]
-
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, indices: NDArray[np.int64] | slice) -> "Split":
@@ -89,7 +84,6 @@ class Dataset:
     domains: "Mapping[str, Dataset]" = field(default_factory=dict)
 
     def __getitem__(self, domain: str) -> "Dataset":
-        """Return the data set of one domain."""
         return self.domains[domain]
 
     @property
@@ -126,8 +120,34 @@ def split(images: Split, train: int, validation: float, limit: int = 0) -> tuple
         held_out = max(held_out, 1)
     start = train - held_out
     stop = min(limit, start) if limit else start
+    held, test = replace(images[start:train], name="validation"), replace(images[train:], name="test")
+    return replace(images[:stop], name="train"), held, test
 
-    def part(name: SplitName, rows: slice) -> Split:
-        return replace(images[rows], name=name)
 
-    return part("train", slice(0, stop)), part("validation", slice(start, train)), part("test", slice(train, None))
+def combine(domains: Mapping[str, Dataset]) -> Dataset:
+    """Return one data set of several domains, with the splits of the first and a digest of all; raises UsageError for streams."""
+    for name, dataset in domains.items():
+        if dataset.stream is not None:
+            advice = f"add --limit {len(dataset.train)} to train on a random sample of that size"
+            raise UsageError(f"domain {name} is {dataset.name}, which is streamed, and domains cannot be streamed: {advice}")
+    first = next(iter(domains.values()))
+    return replace(
+        first,
+        name=" and ".join(dataset.name for dataset in domains.values()),
+        digest=sha256("|".join(f"{name}:{dataset.digest}" for name, dataset in domains.items()).encode()).hexdigest(),
+        spec=replace(first.spec, domains={name: dataset.spec for name, dataset in domains.items()}),
+        notes=tuple(f"{name}: {note}" for name, dataset in domains.items() for note in dataset.notes),
+        domains=dict(domains),
+    )
+
+
+def disjoint(domains: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Return the data sets with disjoint training images: domain i of k keeps part i of k of its own.
+
+    Transforms of one source have the same order, so that no image is used in two domains. Other splits are unchanged.
+    """
+    parts = {}
+    for at, (name, data) in enumerate(domains.items()):
+        first, stop = (edge * len(data.train) // len(domains) for edge in (at, at + 1))
+        parts[name] = replace(data, train=data.train[first:stop])
+    return parts

@@ -7,11 +7,12 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.locations import CACHE_VARIABLE
+from simulacra.data.locations import CACHE_VARIABLE, cache_folder, put_where
 
 ROUNDS = 3  # over all mirrors
 FIRST_PAUSE = 1.0  # seconds, doubled after every round
@@ -20,7 +21,7 @@ _CHUNK = 1 << 16
 _FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError and timeouts are OSErrors
 
 
-def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], None], progress: Progress) -> None:
+def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], object], progress: Progress) -> None:
     """Download a file from the first mirror that works to `target`, which appears complete and verified or not at all.
 
     verify: raises DataError for wrong contents. Raises DataError with the last failure if every mirror failed in every round.
@@ -32,17 +33,11 @@ def fetch(urls: Sequence[str], target: Path, verify: Callable[[Path], None], pro
     except OSError as error:
         remedy = f"set {CACHE_VARIABLE} to a folder you can write to"
         raise DataError(f"cannot write to {target.parent}: {error.strerror}: {remedy}") from error
-    try:
-        _from_any(urls, temporary, verify, progress)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], None], progress: Progress) -> None:
     failure: Exception = DataError("no mirror is known")
-    for attempt in range(ROUNDS):
-        for url in urls:
+    try:
+        for attempt, url in product(range(ROUNDS), urls):
+            if attempt and url == urls[0]:
+                time.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
             try:
                 _download(url, temporary, progress)
                 verify(temporary)
@@ -51,10 +46,24 @@ def _from_any(urls: Sequence[str], temporary: Path, verify: Callable[[Path], Non
                 if isinstance(error, urllib.error.HTTPError):
                     error.close()  # closes the connection
             else:
+                temporary.replace(target)
                 return
-        if attempt + 1 < ROUNDS:
-            time.sleep(FIRST_PAUSE * 2**attempt)
+    finally:
+        temporary.unlink(missing_ok=True)
     raise DataError(f"{urls[-1] if urls else 'download'} failed {ROUNDS} times: {failure}") from failure
+
+
+def fetch_source(
+    name: str, file: str, wanted: str, *, urls: Sequence[str], verify: Callable[[Path], object], progress: Progress
+) -> Path:
+    """Download a file of the data set `name` into the cache and return its path; the error names what to put where instead."""
+    target = cache_folder() / name / file
+    try:
+        fetch(urls, target, verify, progress)
+    except DataError as error:
+        advice = f"put {wanted} into {put_where(name)}, or use --data digits, which needs no download"
+        raise DataError(f"{name} is not on this machine and cannot be downloaded ({error}): {advice}") from error
+    return target
 
 
 def _download(url: str, temporary: Path, progress: Progress) -> None:

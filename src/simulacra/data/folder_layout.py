@@ -1,7 +1,7 @@
 """Interpretation of file names: which files are images, their class, and whether they are for training or testing."""
 
 from collections.abc import Mapping, Sequence
-from posixpath import splitext
+from posixpath import commonprefix, splitext
 
 from simulacra.data.formats.pixels import SUFFIXES
 from simulacra.data.source import Side
@@ -51,12 +51,11 @@ def sides(names: Sequence[str]) -> list[tuple[Side | None, str]]:
         known.update(dict.fromkeys(tops.intersection(_HELD_OUT), "test"))
     if set(known.values()) != {"train", "test"}:
         return [("train", name) for name in names]
-    return [_side(path[depth:], known) for path in paths]
-
-
-def _side(path: Parts, known: Mapping[str, Side]) -> tuple[Side | None, str]:
-    side = known.get(path[0].lower()) if len(path) > 1 else None
-    return side, "/".join(path[1:] if side else path)
+    found: list[tuple[Side | None, str]] = []
+    for path in (path[depth:] for path in paths):
+        side = known.get(path[0].lower()) if len(path) > 1 else None
+        found.append((side, "/".join(path[1:] if side else path)))
+    return found
 
 
 def strip_wrappers(groups: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -90,9 +89,4 @@ def ordered(classes: set[str]) -> tuple[str, ...]:
 
 def _shared(paths: Sequence[Parts]) -> Parts:
     """Return the folders with which all paths begin."""
-    folders = [path[:-1] for path in paths]
-    if not folders:
-        return ()
-    low, high = min(folders), max(folders)
-    depth = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), min(len(low), len(high)))
-    return low[:depth]
+    return tuple(commonprefix([path[:-1] for path in paths]))

@@ -1,7 +1,7 @@
-"""Loading of data sets from settings or from arrays, and of single images for use with a model."""
+"""Loading of data sets from settings or from arrays, their training batches, and single images for use with a model."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,16 +11,19 @@ from torch import Tensor
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
+from simulacra.core.batch_source import UnpairedBatches
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.dataset import Dataset, Split, split, to_floats
-from simulacra.data.domains import combine, disjoint
+from simulacra.core.randomness import derive
+from simulacra.data.batches import Batches
+from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_floats
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
-from simulacra.data.formats.pixels import SUFFIXES, Refused, fit
-from simulacra.data.prepare import arrange, prepare
+from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
+from simulacra.data.preparation.prepare import arrange, prepare
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
-from simulacra.data.source import Item, Pixels, Reading, Skip
+from simulacra.data.shards.streamed import Streamed
+from simulacra.data.source import Pixels, Reading
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
 
@@ -46,6 +49,23 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     _, height, width, channels = facts.shape
     spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes)
     return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
+
+
+def training_batches(
+    data: Dataset, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
+) -> Batches | Streamed | UnpairedBatches:
+    """Return the training batches of `batch` images; of each, the slice of `part` = (rank, count) is returned.
+
+    Several domains are drawn independently, each in its own random order, even if two of them have the same images. Raises
+    UsageError for a batch that is larger than the data or cannot be shared equally.
+    """
+    if data.domains:
+        return UnpairedBatches(
+            {name: training_batches(own, batch, derive(seed, "domain", name), flip, part) for name, own in data.domains.items()}
+        )
+    if data.stream is not None:
+        return Streamed(data.stream, batch, seed, flip, part)
+    return Batches(data.train, batch, seed, flip, part)
 
 
 def from_array(
@@ -75,22 +95,23 @@ def from_array(
     if test_images is not None:
         held_out, held_out_numbers = _checked(test_images, test_labels, f"{name} (test)", len(named))
         if held_out.shape[1:] != pixels.shape[1:] or (numbers is None) != (held_out_numbers is None):
-            raise DataError(
-                f"{name}: test images {held_out.shape} do not fit images {pixels.shape}: same shape and labels for both"
-            )
+            seen = f"test images {held_out.shape} do not fit images {pixels.shape}"
+            raise DataError(f"{name}: {seen}: same shape and labels for both")
         keys += [("test", f"{at:09d}") for at in range(len(held_out))]
         pixels = np.concatenate([pixels, held_out])
         numbers = None if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
-    digest = _digest(pixels, numbers)
+    digest = sha256(f"{pixels.shape}|{numbers is not None}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
     found: tuple[Attribute, ...] = ()
     if numbers is not None:
+        digest.update(numbers.tobytes())
         numbers, found = name_labels(numbers, named, name)
     order, train = arrange(keys)
     parts = split(Split("train", pixels[order], None if numbers is None else numbers[order]), train, validation)
-    values = found[0].values if found else ()
-    several = found if len(found) > 1 else ()
-    spec = DataSpec(pixels.shape[3], pixels.shape[1], pixels.shape[2], values, attributes=several)
-    return Dataset(name, digest, spec, parts[0], parts[1], parts[2])
+    _, height, width, channels = pixels.shape
+    classes, several = found[0].values if found else (), found if len(found) > 1 else ()
+    spec = DataSpec(channels, height, width, classes, attributes=several)
+    return Dataset(name, digest.hexdigest(), spec, *parts)
 
 
 def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
@@ -98,12 +119,11 @@ def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
 
     float32 [n c h w] in [0, 1], n at most `count`; raises DataError if there is none.
     """
-    taken: list[Pixels] = []
-    reasons: list[str] = []
+    taken, reasons = list[Pixels](), list[str]()
     with reading(path) as found:
         for item in found.items:
             try:
-                taken.append(fitted(item, spec))
+                taken.append(fitted(item, (spec.height, spec.width), spec.channels).pixels)
             except Refused as refusal:
                 reasons.append(f"{item.name}: {refusal}")
             if len(taken) == count:
@@ -119,21 +139,9 @@ def is_picture(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[Reading]:
+def reading(path: Path) -> AbstractContextManager[Reading]:
     """Open an image file, folder, archive or array file for reading image by image; raises DataError if it cannot be read."""
-    if is_picture(path):
-        yield Reading(1, [read_picture(path)])
-        return
-    with at_path(path).open() as found:
-        yield found
-
-
-def fitted(item: Item | Skip, spec: DataSpec) -> Pixels:
-    """Return the pixels of an image in the shape of `spec`, uint8 [h w c]; raises Refused if it cannot be converted."""
-    if isinstance(item, Skip):
-        raise Refused(item.reason)
-    return fit(item.pixels, (spec.height, spec.width), spec.channels)
+    return nullcontext(Reading(1, [read_picture(path)])) if is_picture(path) else at_path(path).open()
 
 
 def _checked(images: Images, labels: Images | None, where: str, columns: int) -> tuple[Pixels, np.ndarray | None]:
@@ -148,11 +156,3 @@ def _numpy(values: Images) -> np.ndarray:
         return np.asarray(values)
     held = values.detach().cpu()
     return np.asarray((held.float() if held.dtype is torch.bfloat16 else held).numpy())
-
-
-def _digest(pixels: Pixels, labels: np.ndarray | None) -> str:
-    digest = sha256(f"{pixels.shape}|{labels is not None}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    if labels is not None:
-        digest.update(labels.tobytes())
-    return digest.hexdigest()

@@ -22,15 +22,11 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "simulacra"
 
 
-def search_folders(name: str) -> tuple[Path, ...]:
-    """Return the folders that are searched for the files of the data set `name`, in order."""
-    own = data_folder()
-    return (*((own / name, own) if own else ()), cache_folder() / name)
-
-
 def find_file(name: str, *files: str) -> Path | None:
     """Return the first of the alternatives `files` (files or folders) found for the data set `name`, or None."""
-    places = (folder / file for folder in search_folders(name) for file in files)
+    own = data_folder()
+    folders = (*((own / name, own) if own else ()), cache_folder() / name)
+    places = (folder / file for folder in folders for file in files)
     return next((place for place in places if exists(place)), None)
 
 

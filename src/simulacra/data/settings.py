@@ -1,8 +1,9 @@
 """Settings of the data: source, labels, size and splits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
@@ -90,9 +91,8 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
         if len(set(self.label_columns)) < len(self.label_columns):
             raise UsageError(f"--label-column {self.label_column} names a column twice: name each column once")
         if with_path and not self.path:
-            raise UsageError(
-                f"--data {self.data} needs --path: the location of the images; a folder of that name is ./{self.data}"
-            )
+            place = f"the location of the images; a folder of that name is ./{self.data}"
+            raise UsageError(f"--data {self.data} needs --path: {place}")
 
     @property
     def label_columns(self) -> tuple[str, ...]:
@@ -130,17 +130,10 @@ class DomainsConfig(_Treatment, _Sources):
     def domain(self, name: str) -> DataConfig:
         """Return the settings of one domain; raises UsageError if its source is not given."""
         if not (source := self.named[name]):
-            raise UsageError(
-                f"domain {name} has no source: give its images with --data.{name}; both --data.a and --data.b are needed"
-            )
-        return DataConfig(
-            data=source,
-            size=self.size,
-            channels=self.channels,
-            validation=self.validation,
-            flip=self.flip,
-            limit=self.limit,
-        )
+            advice = f"give its images with --data.{name}; both --data.a and --data.b are needed"
+            raise UsageError(f"domain {name} has no source: {advice}")
+        shared: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(_Treatment)}
+        return DataConfig(data=source, **shared)
 
 
 def settings_of(domains: tuple[str, ...]) -> type[DataConfig] | type[DomainsConfig]:

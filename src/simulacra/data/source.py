@@ -1,7 +1,7 @@
 """Interface of sources of images: a source finds its material, which is read image by image."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -49,13 +49,19 @@ class Skip:
 
 
 @dataclass(frozen=True)
-class Note:
-    """A remark on the images of a source as a whole. kind: its stable name; text: one sentence; remedy: what to do, or empty."""
+class Finding:
+    """A remark on the images of a source.
+
+    kind: its stable name; what: one sentence; remedy: what to do, or empty; severity: an "error" stops training, a "warning"
+    harms results, a "note" is information; count: number of images, files or classes concerned; examples: the first few.
+    """
 
     kind: str
-    text: str
+    what: str
     remedy: str = ""
-    severity: Literal["warning", "note"] = "note"
+    severity: Literal["error", "warning", "note"] = "note"
+    count: int = 1
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Reading:
 
     count: int
     items: Iterable[Item | Skip]
-    notes: tuple[Note, ...] = ()
+    notes: tuple[Finding, ...] = ()
     attributes: tuple[Attribute, ...] = ()
 
 
@@ -106,8 +112,23 @@ class Source(Protocol):
     def place(self) -> str | None:
         """Return its location on this machine, or None if it must be downloaded."""
 
-    def find(self, config: DataConfig, progress: Progress) -> Material:
+    def find(self, config: DataConfig, progress: Progress, /) -> Material:
         """Return the material; downloads it if necessary. Raises DataError if it cannot be found or downloaded."""
+
+
+@dataclass(frozen=True)
+class LocalSource:
+    """A source that never downloads. where: its location, in words; find: as `Source.find`."""
+
+    name: str
+    summary: str
+    size: str
+    where: str
+    find: Callable[[DataConfig, Progress], Material]
+
+    def place(self) -> str:
+        """Return the location."""
+        return self.where
 
 
 @dataclass(frozen=True)
@@ -122,12 +143,11 @@ class Block:
 def array_material(name: str, key: str, blocks: Callable[[], Sequence[Block]], classes: tuple[str, ...] = ()) -> Material:
     """Return the material of a source of arrays, which `blocks` reads; without `classes` the class names are the numbers."""
 
-    @contextmanager
-    def opened() -> Iterator[Reading]:
+    def reading() -> Reading:
         held = blocks()
-        yield Reading(sum(len(block.images) for block in held), _items(held, classes))
+        return Reading(sum(len(block.images) for block in held), _items(held, classes))
 
-    return Material(name, key, opened, classes)
+    return Material(name, key, lambda: nullcontext(reading()), classes)
 
 
 def _items(blocks: Sequence[Block], classes: tuple[str, ...]) -> Iterator[Item]:

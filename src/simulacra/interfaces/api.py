@@ -14,8 +14,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.family import Family
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.dataset import Dataset
-from simulacra.data.domains import combine
+from simulacra.data.dataset import Dataset, combine
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import OF_THE_MACHINE

@@ -19,9 +19,8 @@ from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
-from simulacra.data.load import load
+from simulacra.data.load import load, training_batches
 from simulacra.data.sources import located
-from simulacra.data.training_batches import training_batches
 from simulacra.engine import checkpoint, trackers
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import device_of, keep_memory, precision_of

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.data.formats import archives, containers
+from simulacra.data.formats import archives
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 
@@ -339,7 +339,7 @@ def test_an_archive_that_grows_too_much_is_refused(make_archive, name, monkeypat
 
 @pytest.mark.parametrize("name", ["big.tar", "big.zip"])
 def test_a_member_that_is_too_large_is_skipped(make_archive, cats_and_dogs, name, monkeypatch):
-    monkeypatch.setattr(containers, "FILE_LIMIT", 2**20)
+    monkeypatch.setattr(archives, "FILE_LIMIT", 2**20)
     path = make_archive(name)({**cats_and_dogs, "cats/big.png": bytes(2**20 + 1)}, name)
     assert read(path).skipped.counts == {"file of more than 1 MiB": 1}
 

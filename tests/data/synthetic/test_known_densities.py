@@ -40,7 +40,6 @@ def test_probabilities_are_those_of_the_normal_distribution_and_add_up_to_one(de
 @by_density
 def test_the_entropy_is_that_of_all_cells(density):
     assert density.entropy_nats == pytest.approx(scipy.stats.entropy(masses(density).ravel()), rel=1e-9)
-    assert density.entropy_bits_per_dim == pytest.approx(density.entropy_nats / np.log(4))
 
 
 def test_the_entropy_of_separate_modes_is_that_of_one_and_of_the_choice():

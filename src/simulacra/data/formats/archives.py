@@ -1,42 +1,112 @@
-"""Tar and zip archives, read file by file without unpacking; decompression bombs are refused."""
+"""Folders, tar and zip archives, read file by file without unpacking; decompression bombs are refused."""
 
 import bz2
 import gzip
 import lzma
+import os
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 from simulacra.core.errors import DataError
-from simulacra.data.formats.containers import FILE_LIMIT, Container, Entry, Folder, too_large
 from simulacra.data.formats.pixels import Refused
 
 SUFFIXES = (".tar", ".zip", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+FILE_LIMIT = 300 * 2**20  # bytes, enough for an uncompressed image of the largest accepted size
 RATIO_LIMIT = 200  # size of the contents relative to the archive; images hardly compress
 RATIO_FREE = 2**30  # bytes of contents below which the ratio is not checked
 
 # Errors of the standard library for damaged archives; zipfile raises RuntimeError for unsupported features.
-_DAMAGED = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, ValueError, RuntimeError),
-)
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+_DAMAGED = (*_BROKEN, EOFError, OSError, ValueError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file. name: with forward slashes; refusal: why it is not read, or empty; size (bytes) and changed (ns): in folders."""
+
+    name: str
+    refusal: str = ""
+    size: int = 0
+    changed: int = 0
+
+
+class Container(ABC):
+    """Files by name."""
+
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """Return all files, in the order in which reading is fastest; raises DataError if they cannot be listed."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file; raises Refused with the reason if it cannot be read."""
+
+
+class Folder(Container):
+    """A directory; symbolic links are followed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> list[Entry]:
+        """Return all files below the directory, sorted by name."""
+        return walk(self._path)
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file."""
+        try:
+            return (self._path / name).read_bytes()
+        except OSError as error:
+            raise Refused(f"cannot be read: {error.strerror}") from error
+
+
+def walk(root: Path) -> list[Entry]:
+    """Return every file below a directory, sorted by name; each directory is visited once, even if several links lead to it."""
+    try:
+        return sorted(_visit(root, "", set()), key=lambda file: file.name)
+    except OSError as error:
+        raise DataError(f"{root} cannot be read: {error.strerror}: check its permissions") from error
+
+
+def _visit(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> Iterator[Entry]:
+    facts = folder.stat()
+    if (facts.st_dev, facts.st_ino) in visited:
+        return
+    visited.add((facts.st_dev, facts.st_ino))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            try:
+                facts = entry.stat()
+                if stat.S_ISDIR(facts.st_mode):
+                    yield from _visit(folder / entry.name, f"{name}/", visited)
+                else:
+                    refusal = too_large(facts.st_size) if stat.S_ISREG(facts.st_mode) else "device, pipe or socket"
+                    yield Entry(name, refusal, facts.st_size, facts.st_mtime_ns)
+            except OSError as error:
+                yield Entry(name, f"cannot be read: {error.strerror}")
+
+
+def too_large(size: int) -> str:
+    """Return the reason why a file of `size` bytes is not read; empty if it is."""
+    return f"file of more than {FILE_LIMIT // 2**20} MiB" if size > FILE_LIMIT else ""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Container]:
     """Open a folder or archive for reading; raises DataError for anything else."""
-    if path.is_dir():
-        yield Folder(path)
-        return
     with ExitStack() as stack:
         with _readable(path):
-            container = _archive(path, stack)
+            container = Folder(path) if path.is_dir() else _archive(path, stack)
         yield container
 
 
@@ -45,16 +115,18 @@ def tar(path: Path) -> Iterator["Tar"]:
     """Open an uncompressed tar archive for one pass; raises DataError if it is missing or not a tar archive."""
     with ExitStack() as stack:
         with _readable(path):
-            handle = cast("IO[bytes]", _Bounded(stack.enter_context(path.open("rb"))))
-            archive = Tar(path, handle, stack.enter_context(tarfile.open(fileobj=handle, mode="r:")))
+            archive = _tar(path, path.open("rb"), stack)
         yield archive
+
+
+def _tar(path: Path, handle: IO[bytes], stack: ExitStack) -> "Tar":
+    bounded = cast("IO[bytes]", _Bounded(stack.enter_context(handle)))
+    return Tar(path, bounded, stack.enter_context(tarfile.open(fileobj=bounded, mode="r:")))
 
 
 def _archive(path: Path, stack: ExitStack) -> Container:
     try:
-        handle = stack.enter_context(_decompressed(path))
-        bounded = cast("IO[bytes]", _Bounded(handle))
-        return Tar(path, bounded, stack.enter_context(tarfile.open(fileobj=bounded, mode="r:")))
+        return _tar(path, _decompressed(path), stack)
     except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
         if zipfile.is_zipfile(path):
             return Zip(path, stack.enter_context(zipfile.ZipFile(path)))
@@ -79,7 +151,6 @@ class _Bounded:
         self.seek, self.tell = handle.seek, handle.tell
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes."""
         if not 0 <= size <= FILE_LIMIT + 1024:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return self._handle.read(size)
@@ -148,10 +219,8 @@ class Zip(Container):
 
 
 def _tar_refusal(member: tarfile.TarInfo) -> str:
-    if member.islnk() or member.issym():
-        return "link inside an archive"
     if not member.isfile():
-        return "device or pipe inside an archive"
+        return f"{'link' if member.islnk() or member.issym() else 'device or pipe'} inside an archive"
     return _unsafe(member.name) or too_large(member.size)
 
 
@@ -184,10 +253,8 @@ def budget(archive: Path) -> int:
 
 
 def _bomb(path: Path) -> DataError:
-    return DataError(
-        f"{path} would expand to more than {RATIO_LIMIT} times its size: a decompression bomb is refused; "
-        "unpack it yourself if you trust it, and give the folder",
-    )
+    seen = f"{path} would expand to more than {RATIO_LIMIT} times its size"
+    return DataError(f"{seen}: a decompression bomb is refused; unpack it yourself if you trust it, and give the folder")
 
 
 @contextmanager

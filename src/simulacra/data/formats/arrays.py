@@ -35,10 +35,7 @@ def to_uint8(images: np.ndarray, where: str, prefer: Layout = "channels last") -
 
 
 def to_labels(labels: np.ndarray, count: int, where: str, columns: int = 1) -> np.ndarray:
-    """Return label numbers of `count` images: int64 [n] for one column, [n k] for k columns.
-
-    Raises DataError for another shape, fractions or negative numbers.
-    """
+    """Return `count` labels: int64 [n], or [n k] for k columns; raises DataError for another shape, fractions or negatives."""
     given = np.asarray(labels)
     expected = ((count,), (count, 1)) if columns == 1 else ((count, columns),)
     if given.shape not in expected:
@@ -90,11 +87,8 @@ def _check(images: np.ndarray, where: str, low: float, high: float, advice: str)
         good = (block >= low) & (block <= high)  # NaN is neither
         if not good.all():
             bad = int(np.argmin(good.reshape(len(block), -1).all(axis=1)))
-            held, advice = _describe(block[bad], advice)
+            image = block[bad]
+            held = f"values from {image.min():g} to {image.max():g}"
+            if np.isnan(image).any():
+                held, advice = "NaN", "remove or correct it"
             raise DataError(f"{where}: image {start + bad} has {held}, expected {images.dtype} in [{low:g}, {high:g}]: {advice}")
-
-
-def _describe(image: np.ndarray, advice: str) -> tuple[str, str]:
-    if np.isnan(image).any():
-        return "NaN", "remove or correct it"
-    return f"values from {image.min():g} to {image.max():g}", advice

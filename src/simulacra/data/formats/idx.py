@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,13 +13,12 @@ import numpy as np
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.download import fetch
-from simulacra.data.locations import cache_folder, find_file, put_where
+from simulacra.data.download import fetch_source
+from simulacra.data.locations import find_file, put_where
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Pixels, Side, array_material, file_key
 
 _LIMIT = 2**30  # bytes of one decompressed file, several times more than any such data set
-_UNSIGNED_BYTE = 0x08
 SIDES: Mapping[Side, str] = {"train": "train", "test": "t10k"}
 
 
@@ -38,51 +38,41 @@ class IdxSource:
 
     def place(self) -> str | None:
         """Return the folder that contains all four files, or None."""
-        found = [self._find(file) for file in self.digests]
-        return str(found[0].parent) if found[0] and all(found) else None
+        found = self._paths()
+        return str(found[next(iter(self.digests))].parent) if len(found) == len(self.digests) else None
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
         """Return the four files as a material; downloads those that are missing into the cache folder."""
-        missing = [file for file in self.digests if not self._find(file)]
+        found = self._paths()
+        missing = [file for file in self.digests if file not in found]
+        wanted = f"{', '.join(missing)} (plain or .gz)"
         for file in missing:
-            self._fetch(file, missing, progress)
-        paths = {file: path for file in self.digests if (path := self._find(file))}
-        key = "|".join([self.name, *(file_key(path) for path in paths.values())])
+            urls = [f"{mirror}/{file}.gz" for mirror in self.mirrors]
+            verify = partial(self._read, file=file, shown=f"the download of {self.name}")
+            fetch_source(self.name, f"{file}.gz", wanted, urls=urls, verify=verify, progress=progress)
+        paths = self._paths()
+        key = "|".join([self.name, *map(file_key, paths.values())])
         return array_material(self.name, key, lambda: [self._block(side, paths) for side in SIDES], self.classes)
 
-    def _find(self, file: str) -> Path | None:
-        return find_file(self.name, file, f"{file}.gz")
-
-    def _fetch(self, file: str, missing: list[str], progress: Progress) -> None:
-        def verify(path: Path) -> None:
-            self._read(path, file, f"the download of {self.name}")
-
-        urls = [f"{mirror}/{file}.gz" for mirror in self.mirrors]
-        try:
-            fetch(urls, cache_folder() / self.name / f"{file}.gz", verify, progress)
-        except DataError as error:
-            raise DataError(
-                f"{self.name} is not on this machine and cannot be downloaded ({error}): put {', '.join(missing)} (plain or .gz) "
-                f"into {put_where(self.name)}, or use --data digits, which needs no download",
-            ) from error
+    def _paths(self) -> dict[str, Path]:
+        """Return the path of each file that is found."""
+        return {file: path for file in self.digests if (path := find_file(self.name, file, f"{file}.gz"))}
 
     def _read(self, path: Path, file: str, shown: object) -> np.ndarray:
         content = _content(path)
         digest = sha256(content).hexdigest()
         if digest != self.digests[file]:
-            raise DataError(
-                f"{shown}: {file} has sha256 {digest} (decompressed), expected {self.digests[file]}: it is damaged or of another "
-                f"data set; delete it, and put the correct file into {put_where(self.name)} or let it be downloaded",
-            )
+            seen = f"{file} has sha256 {digest} (decompressed), expected {self.digests[file]}"
+            advice = f"delete it, and put the correct file into {put_where(self.name)} or let it be downloaded"
+            raise DataError(f"{shown}: {seen}: it is damaged or of another data set; {advice}")
         return parse(content, str(shown))
 
     def _block(self, side: Side, paths: Mapping[str, Path]) -> Block:
         images, labels = f"{SIDES[side]}-images-idx3-ubyte", f"{SIDES[side]}-labels-idx1-ubyte"
         pixels, numbers = (self._read(paths[file], file, paths[file]) for file in (images, labels))
         if pixels.ndim != 3 or numbers.shape != pixels.shape[:1] or (numbers >= len(self.classes)).any():
-            raise DataError(
-                f"{paths[images]}: images {pixels.shape} and labels {numbers.shape} have different lengths or unknown classes"
-            )
+            seen = f"images {pixels.shape} and labels {numbers.shape} have different lengths or unknown classes"
+            raise DataError(f"{paths[images]}: {seen}")
         return Block(side, pixels[..., None], numbers.astype(np.int64))
 
 
@@ -92,7 +82,7 @@ def parse(content: bytes, shown: str) -> Pixels:
     >>> parse(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), "labels")
     array([7, 9], dtype=uint8)
     """
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or len(content) < 4 + 4 * content[3]:
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise DataError(f"{shown} is not an IDX file of unsigned bytes: it begins with {content[:4].hex()}")
     shape = struct.unpack_from(f">{content[3]}I", content, 4)
     start = 4 + 4 * content[3]

@@ -2,24 +2,21 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulacra.data.source import Pixels
+from simulacra.data.source import Item, Pixels, Skip
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = frozenset(
-    (
-        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-        *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".avif"),
-    )
-)
+_SUFFIXES = "png jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm pbm pnm tga jp2 j2k avif"
+SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only decoders of raster images: others, such as EPS, start programs or read further files.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 PIXEL_LIMIT = 89_478_485  # Pillow's limit for a warning; here an error
@@ -41,17 +38,21 @@ def decode(content: bytes, enough: int = 0) -> Pixels:
     many pixels as this; 0 for the full size.
     Raises Refused with the reason: damaged, too large, or of a mode that has no 8-bit meaning.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return decode_in_thread(content, enough)
 
 
 def decode_in_thread(content: bytes, enough: int = 0) -> Pixels:
     """Decode as `decode` does, but without changing the filters of warnings, which all threads share."""
+    from PIL import ImageOps
+
     with _opened(content) as image:
         if enough:
             image.draft(None, (_GAP * enough, _GAP * enough))
-        return to_pixels(_upright(image))
+        image.load()
+        with suppress(Exception):  # unreadable EXIF data do not affect the pixels
+            ImageOps.exif_transpose(image, in_place=True)
+        return to_pixels(image)
 
 
 def measure(content: bytes) -> tuple[int, int, int]:
@@ -59,13 +60,11 @@ def measure(content: bytes) -> tuple[int, int, int]:
 
     A palette counts as colour. Raises Refused as `decode` does, except for damage after the header.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with _opened(content) as image:
-            turned = image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) > 4
-            height, width = (image.width, image.height) if turned else (image.height, image.width)
-            kind = _ALPHA.get(image.mode) or _PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
-            return height, width, 1 if kind == "L" else 3
+    with warnings.catch_warnings(action="ignore"), _opened(content) as image:
+        turned = image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) > 4
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        kind = _ALPHA.get(image.mode) or _PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
+        return height, width, 1 if kind == "L" else 3
 
 
 @contextmanager
@@ -92,13 +91,27 @@ def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:
 
     None and 0 leave it unchanged. The aspect ratio is kept. Raises Refused if the channels cannot be converted.
     """
-    if channels not in (0, pixels.shape[2]):
-        pixels = _recolour(pixels, channels)
+    held = pixels.shape[2]
+    if held == 3 and channels == 1:
+        from PIL import Image
+
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
+    elif held == 1 and channels > 1:
+        pixels = np.repeat(pixels, channels, axis=2)
+    elif channels not in (0, held):
+        raise Refused(f"{held} channels cannot become {channels}")
     if shape is None or pixels.shape[:2] == shape:
         return pixels
     if pixels.shape[2] in (1, 3):
         return _resize(pixels, shape)
     return np.concatenate([_resize(plane, shape) for plane in np.split(pixels, pixels.shape[2], axis=2)], axis=2)
+
+
+def fitted(item: Item | Skip, shape: tuple[int, int] | None, channels: int) -> Item:
+    """Return an item with its pixels in a shape, as `fit`; raises Refused if they cannot be read or converted."""
+    if isinstance(item, Skip):
+        raise Refused(item.reason)
+    return replace(item, pixels=fit(item.pixels, shape, channels))
 
 
 def _require_modest(image: "Image") -> None:
@@ -114,41 +127,31 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _upright(image: "Image") -> "Image":
-    from PIL import ImageOps
-
-    image.load()
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # unreadable EXIF data do not affect the pixels
-        return image
-    return image
-
-
 def to_pixels(image: "Image") -> Pixels:
     """Return a Pillow image of any mode as uint8 [h w 1] or [h w 3]: alpha on white, 16 bits scaled by 1/257.
 
     Raises Refused for a mode, or values in a mode, that have no 8-bit meaning.
     """
     mode = image.mode
-    if mode in _ALPHA or (mode in _PLAIN and "transparency" in image.info):
-        return _colours(_over_white(image), grey=_ALPHA.get(mode, _PLAIN.get(mode)) == "L", palette=mode in ("P", "PA"))
-    if mode in _PLAIN:
-        return _colours(image.convert(_PLAIN[mode]), grey=_PLAIN[mode] == "L", palette=mode == "P")
+    if kind := _ALPHA.get(mode) or _PLAIN.get(mode):
+        opaque = _over_white(image) if mode in _ALPHA or "transparency" in image.info else image
+        pixels = np.asarray(opaque.convert(kind))
+        if kind == "L":
+            return pixels[:, :, None]
+        return pixels[:, :, :1] if mode in ("P", "PA") and is_grey(pixels) else pixels
     if mode == "LAB":
         return np.asarray(_lab_to_rgb(image))
     if mode == "I" or mode.startswith("I;16"):
-        return _from_16_bits(np.asarray(image), mode)
+        wide = np.asarray(image).astype(np.int64)[:, :, None]
+        if wide.size and (wide.min() < 0 or wide.max() > 65535):
+            raise Refused(f"mode {mode} with values outside 0..65535")
+        return np.asarray((wide + 128) // 257, dtype=np.uint8)
     if mode == "F":
-        return _from_floats(np.asarray(image))
+        values = np.asarray(image)[:, :, None]
+        if not ((values >= 0) & (values <= 1)).all():
+            raise Refused("mode F with values outside [0, 1]")
+        return np.asarray(np.rint(values * 255), dtype=np.uint8)
     raise Refused(f"mode {mode} is not supported: convert the file to 8-bit RGB")
-
-
-def _colours(image: "Image", *, grey: bool, palette: bool) -> Pixels:
-    pixels = np.asarray(image.convert("L") if grey else image.convert("RGB"))
-    if grey:
-        return pixels[:, :, None]
-    return pixels[:, :, :1] if palette and is_grey(pixels) else pixels
 
 
 def is_grey(pixels: Pixels) -> bool:
@@ -159,9 +162,7 @@ def is_grey(pixels: Pixels) -> bool:
 def _over_white(image: "Image") -> "Image":
     from PIL import Image
 
-    if image.mode == "La":
-        image = image.convert("LA")
-    layer = image.convert("RGBA")
+    layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
 
 
@@ -176,30 +177,6 @@ def _lab_to_rgb(image: "Image") -> "Image":
     if converted is None:
         raise Refused("mode LAB could not be converted")
     return converted
-
-
-def _from_16_bits(values: np.ndarray, mode: str) -> Pixels:
-    wide = values.astype(np.int64)[:, :, None]
-    if wide.size and (wide.min() < 0 or wide.max() > 65535):
-        raise Refused(f"mode {mode} with values outside 0..65535")
-    return np.asarray((wide + 128) // 257, dtype=np.uint8)
-
-
-def _from_floats(values: np.ndarray) -> Pixels:
-    if not ((values >= 0) & (values <= 1)).all():
-        raise Refused("mode F with values outside [0, 1]")
-    return np.asarray(np.rint(values[:, :, None] * 255), dtype=np.uint8)
-
-
-def _recolour(pixels: Pixels, channels: int) -> Pixels:
-    from PIL import Image
-
-    held = pixels.shape[2]
-    if held == 1:
-        return np.repeat(pixels, channels, axis=2)
-    if held == 3 and channels == 1:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
-    raise Refused(f"{held} channels cannot become {channels}")
 
 
 def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
 from simulacra.data.formats.pixels import Refused, decode, decode_in_thread, fit
-from simulacra.data.prepare import SPLIT_SEED, mixed
+from simulacra.data.preparation.prepare import SPLIT_SEED, mixed
 from simulacra.data.settings import DataConfig
-from simulacra.data.shards.count import Shard
 from simulacra.data.shards.index import Index
-from simulacra.data.shards.reading import Sample, samples
+from simulacra.data.shards.reading import Sample, Shard, samples
 from simulacra.data.source import Item, Pixels, Side, Skip, SplitName
 
 
 @dataclass(frozen=True)
 class Form:
-    """How images of shards are decoded. shape: (h, w, c) of each image; size: as --size; numbers: class number by text."""
+    """How the images of a folder of shards are decoded. shape: (h, w, c); size: as --size; numbers: class number by text."""
 
+    folder: Path
     shape: tuple[int, int, int]
     size: int
     numbers: dict[str, int]
@@ -36,13 +36,10 @@ class Form:
             raise mixed(index.name, index.sizes)
         height, width = (config.size, config.size) if config.size else next(iter(index.sizes))
         numbers = {text: number for number, text in enumerate(index.labels)}
-        return Form((height, width, config.channels or index.channels), config.size, numbers)
+        return Form(index.folder, (height, width, config.channels or index.channels), config.size, numbers)
 
     def pixels(self, sample: Sample, path: Path) -> Pixels:
-        """Return one image [h w c] in this shape. Thread-safe.
-
-        Raises Refused for an image that cannot be decoded, DataError for one of another size.
-        """
+        """Return one image [h w c]; thread-safe. Raises Refused if it cannot be decoded, DataError if it has another size."""
         height, width, channels = self.shape
         found = fit(decode_in_thread(sample.content, self.size), (height, width) if self.size else None, channels)
         if found.shape != self.shape:
@@ -67,58 +64,28 @@ class Part:
     at: int
 
 
-@dataclass(frozen=True)
-class Undecodable:
-    """An image that cannot be decoded: its position in the row, its name with that of its shard, and the reason."""
+def decode_part(
+    form: Form, part: Part, images: Pixels, labels: NDArray[np.int64], stopped: Callable[[], bool]
+) -> list[tuple[int, Skip]]:
+    """Decode one part into its positions of a row; return positions of the images that could not be decoded, and the reasons.
 
-    at: int
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """Arrays for decoded images: images uint8 [n h w c], labels int64 [n]; stopped: returns True if decoding is cancelled."""
-
-    images: Pixels
-    labels: NDArray[np.int64]
-    stopped: Callable[[], bool]
-
-
-def decode_part(folder: Path, form: Form, part: Part, row: Row) -> list[Undecodable]:
-    """Decode one part into its positions of a row; return the images that could not be decoded.
-
+    images: uint8 [n h w c] of the row; labels: int64 [n]; stopped: returns True if decoding is cancelled.
     Raises DataError, naming the shard, if it is missing, damaged, or has another number of images than in the index.
     """
-    failed: list[Undecodable] = []
-    path, at = folder / part.shard.file, part.at
+    failed, path, at = list[tuple[int, Skip]](), form.folder / part.shard.file, part.at
     for sample in samples(path, range(part.start, part.stop), part.stop - 1):
-        if row.stopped():
+        if stopped():
             return failed
-        row.labels[at] = form.number(sample, path)
+        labels[at] = form.number(sample, path)
         try:
-            row.images[at] = form.pixels(sample, path)
+            images[at] = form.pixels(sample, path)
         except Refused as refusal:
-            failed.append(Undecodable(at, f"{part.shard.file}/{sample.name}", str(refusal)))
+            failed.append((at, Skip(f"{part.shard.file}/{sample.name}", str(refusal))))
         at += 1
     if at - part.at != part.stop - part.start:
-        raise DataError(
-            f"{path} ends before image {part.stop} of {part.shard.images}, the number in the index: restore the original shard"
-        )
+        seen = f"ends before image {part.stop} of {part.shard.images}, the number in the index"
+        raise DataError(f"{path} {seen}: restore the original shard")
     return failed
-
-
-def decoded(folder: Path, form: Form, shards: tuple[Shard, ...]) -> Iterator[tuple[Pixels, int] | Skip]:
-    """Yield every image of some shards, in order, with the number of its class, or the reason why it is skipped."""
-    for shard in shards:
-        path = folder / shard.file
-        for sample in samples(path):
-            try:
-                found = form.pixels(sample, path), form.number(sample, path)
-            except Refused as refusal:
-                yield Skip(f"{shard.file}/{sample.name}", str(refusal))
-            else:
-                yield found
 
 
 def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:
@@ -158,5 +125,5 @@ def choose(shards: tuple[Shard, ...], count: int, few: int = 0) -> NDArray[np.in
     counts = np.array([shard.images for shard in shards], dtype=np.int64)
     starts = np.cumsum(counts) - counts
     kept = np.sort(permutation(len(shards), SPLIT_SEED, "shards")[: few or None])
-    numbers = np.concatenate([np.arange(starts[at], starts[at] + counts[at]) for at in kept])
+    numbers = np.concatenate([np.empty(0, np.int64), *(np.arange(starts[at], starts[at] + counts[at]) for at in kept)])
     return np.sort(numbers[permutation(len(numbers), SPLIT_SEED, "chosen")[:count]])

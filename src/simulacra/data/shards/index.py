@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,17 +14,14 @@ from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.data.formats.pixels import SUFFIXES
 from simulacra.data.locations import cache_folder
-from simulacra.data.shards.count import Counted, Shard, count
+from simulacra.data.shards.reading import Shard, count
 from simulacra.data.source import SplitName
 
 FORMAT = 1  # raise when shards.json or the counts would differ for the same shards
 INDEX = "shards.json"
 NAMES: tuple[SplitName, SplitName, SplitName] = ("train", "validation", "test")
 _NUMBERED = re.compile(r"^[^.].*\d\.tar$|^\d\.tar$")
-_WORDS: Mapping[str, SplitName] = {
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+_WORDS = {"val": NAMES[1], "valid": NAMES[1], "validation": NAMES[1], "test": NAMES[2], "testing": NAMES[2]}
 _TEST_SHARE = 0.1  # of shards without test images, as for other sources
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
 
@@ -99,9 +97,10 @@ def _packed(folder: Path) -> Index:
         raise DataError(f"{path} is damaged ({error}): pack the shards again, or remove it to have them counted") from error
     if not known:
         raise DataError(f"{path} has format {table['format']}, expected {FORMAT}: pack the shards again, or remove it")
-    for shard in (shard for name in NAMES for shard in shards[name]):
+    every = [shard for name in NAMES for shard in shards[name]]
+    for shard in every:
         _require(folder, shard)
-    total = sum(shard.images for name in NAMES for shard in shards[name])
+    total = sum(shard.images for shard in every)
     labels = tuple(map(str, range(len(classes))))
     return Index(folder, str(table["digest"]), shards, {(height, width): total}, channels, labels, classes)
 
@@ -129,35 +128,27 @@ def _counted(folder: Path, progress: Progress) -> Index:
     listing = [f"{path.name}|{fact.st_size}|{fact.st_mtime_ns}" for path, fact in zip(paths, facts, strict=True)]
     key = sha256("\n".join([str(FORMAT), str(folder.resolve()), *listing]).encode()).hexdigest()[:16]
     kept = cache_folder() / "shards" / f"{folder.resolve().name}-{key}.json"
-    counted = _read_counts(kept) or _store_counts(kept, count(folder.resolve().name, paths, progress))
-    return _named(folder, counted)
-
-
-def _read_counts(path: Path) -> Counted | None:
+    with suppress(OSError, *_DAMAGED):
+        return _named(folder, json.loads(kept.read_text()))
+    table = count(folder.resolve().name, paths, progress)
     try:
-        return Counted.of(json.loads(path.read_text()))
-    except (OSError, *_DAMAGED):
-        return None
-
-
-def _store_counts(path: Path, counted: Counted) -> Counted:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot write to {path.parent}: {error.strerror}: free some space there") from error
-    write_json(path, counted.table())
-    return counted
+        raise DataError(f"cannot write to {kept.parent}: {error.strerror}: free some space there") from error
+    write_json(kept, table)
+    return _named(folder, table)
 
 
-def _named(folder: Path, counted: Counted) -> Index:
-    splits: dict[SplitName, tuple[Shard, ...]] = {
-        name: tuple(shard for shard in counted.shards if split_named(shard.file) == name) for name in NAMES
-    }
+def _named(folder: Path, table: Mapping[str, Any]) -> Index:
+    """Return the index of counted shards, whose names denote the splits."""
+    shards = [Shard(**row) for row in table["shards"]]
+    splits = {name: tuple(shard for shard in shards if split_named(shard.file) == name) for name in NAMES}
     if not splits["test"]:  # as with folders: without a test set, the validation set is the test set
         splits |= {"test": splits["validation"], "validation": ()}
-    digest = sha256("\n".join(counted.digests).encode()).hexdigest()
-    labels = counted.labels
-    return Index(folder, digest, splits, counted.sizes, counted.channels, labels, labels, counted.notes)
+    digest = sha256("\n".join(table["digests"]).encode()).hexdigest()
+    sizes = {(int(height), int(width)): int(number) for height, width, number in table["sizes"]}
+    labels = tuple(table["labels"])
+    return Index(folder, digest, splits, sizes, int(table["channels"]), labels, labels, tuple(table["notes"]))
 
 
 def split_title(name: str, split: SplitName) -> str:

@@ -1,8 +1,10 @@
 """Data sets of shards: training images are streamed, random samples of each split of bounded size are decoded."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +12,13 @@ from numpy.typing import NDArray
 from simulacra.core.batch import DataSpec
 from simulacra.core.progress import Progress
 from simulacra.data.dataset import Dataset, Split
-from simulacra.data.prepare import prepare
-from simulacra.data.prepared import Skipped
+from simulacra.data.preparation.prepare import prepare
+from simulacra.data.preparation.prepared import Skipped
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.decoding import Form, choose, items
 from simulacra.data.shards.index import NAMES, Index, split_title
 from simulacra.data.shards.streamed import Stream
-from simulacra.data.source import Item, Material, Note, Reading, Skip, SplitName
+from simulacra.data.source import Finding, Material, Reading, SplitName
 
 HELD = 10_000  # largest number of images of each split that are decoded into the cache
 _SAMPLED = 64  # largest number of training shards from which the sample of training images is taken
@@ -26,18 +28,12 @@ _REMEDY = "give every image a class (.cls or .json), or none"
 def material(index: Index, config: DataConfig) -> Material:
     """Return all images of the shards as a material, for checks and for few shards that are decoded completely."""
     total = sum(index.images(name) for name in NAMES)
+    notes = tuple(Finding("unlabelled", note, _REMEDY, "warning") for note in index.notes)
 
-    def read() -> Iterator[Item | Skip]:
-        for name in NAMES:
-            yield from items(index, name, size=config.size)
+    def reading() -> Reading:
+        return Reading(total, chain.from_iterable(items(index, name, size=config.size) for name in NAMES), notes)
 
-    return Material(
-        index.name,
-        f"shards|{index.digest}",
-        _opened(total, read, [Note("unlabelled", note, _REMEDY, "warning") for note in index.notes]),
-        index.classes,
-        index,
-    )
+    return Material(index.name, f"shards|{index.digest}", lambda: nullcontext(reading()), index.classes, index)
 
 
 def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset:
@@ -49,23 +45,17 @@ def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset
     form = Form.of(index, config)
     height, width, channels = form.shape
     fitted = replace(config, channels=channels)
-    known = {name: _choose(index, name, config.limit) for name in NAMES}
+    known = {name: choose(index.splits[name], HELD) for name in NAMES[1:]}
+    known["train"] = choose(index.splits["train"], config.limit or HELD, 0 if config.limit else _SAMPLED)
     splits = {name: _split(index, name, known[name], fitted, progress) for name in NAMES}
     train, validation, test = (splits[name][0] for name in NAMES)
-    skipped = _merge([splits[name][1] for name in NAMES])
-    stream = None if config.limit else Stream(index.folder, index.splits["train"], form, progress.message)
+    parts = [splits[name][1] for name in NAMES]
+    counts = sum((Counter(part.counts) for part in parts), Counter[str]())
+    examples = {reason: tuple(chain(*(part.examples.get(reason, ()) for part in parts))) for reason in counts}
+    stream = None if config.limit else Stream(index.splits["train"], form, progress.message)
     notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
     spec = DataSpec(channels, height, width, index.classes)
-    return Dataset(index.name, index.digest, spec, train, validation, test, skipped, notes, stream)
-
-
-def _choose(index: Index, name: SplitName, limit: int) -> NDArray[np.int64]:
-    shards = index.splits[name]
-    if not shards:
-        return np.empty(0, dtype=np.int64)
-    if name == "train" and not limit:
-        return choose(shards, HELD, _SAMPLED)
-    return choose(shards, limit if name == "train" else HELD)
+    return Dataset(index.name, index.digest, spec, train, validation, test, Skipped(counts, examples), notes, stream)
 
 
 def _split(
@@ -76,30 +66,14 @@ def _split(
         nothing = np.empty((0, *Form.of(index, config).shape), dtype=np.uint8)
         return Split(name, nothing, np.empty(0, dtype=np.int64) if index.labels else None), Skipped()
     key = f"shards|{index.digest}|{name}|{index.splits[name][0].file}|{len(index.splits[name])}|{len(chosen)}"
-    notes = [Note("shards", note) for note in _notes(index, name, len(chosen), config.limit)]  # reported once, when decoded
-    reading = _opened(len(chosen), lambda: items(index, name, chosen, config.size), notes)
-    prepared = prepare(Material(split_title(index.name, name), key, reading, index.classes), config, progress)
+    notes = tuple(Finding("shards", note) for note in _notes(index, name, len(chosen), config.limit))  # reported when decoded
+
+    def reading() -> Reading:
+        return Reading(len(chosen), items(index, name, chosen, config.size), notes)
+
+    sample = Material(split_title(index.name, name), key, lambda: nullcontext(reading()), index.classes)
+    prepared = prepare(sample, config, progress)
     return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
-
-
-def _opened(
-    count: int, read: Callable[[], Iterator[Item | Skip]], notes: Sequence[Note]
-) -> Callable[[], AbstractContextManager[Reading]]:
-    @contextmanager
-    def opened() -> Iterator[Reading]:
-        yield Reading(count, read(), tuple(notes))
-
-    return opened
-
-
-def _merge(parts: list[Skipped]) -> Skipped:
-    counts: dict[str, int] = {}
-    examples: dict[str, tuple[str, ...]] = {}
-    for part in parts:
-        for reason, count in part.counts.items():
-            counts[reason] = counts.get(reason, 0) + count
-            examples[reason] = (*examples.get(reason, ()), *part.examples[reason])
-    return Skipped(counts, examples)
 
 
 def _notes(index: Index, name: SplitName, held: int, limit: int) -> Iterator[str]:

@@ -6,29 +6,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from simulacra.core.errors import UsageError
 from simulacra.core.files import sync_folder
 from simulacra.core.progress import SILENT, Meter, Progress
-from simulacra.data.dataset import Dataset, Split
+from simulacra.data.dataset import Split
+from simulacra.data.formats.pixels import Refused
 from simulacra.data.load import load
-from simulacra.data.prepared import Skipped
-from simulacra.data.publish import temporary_beside
+from simulacra.data.preparation.prepared import Skipped, temporary_beside
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
-from simulacra.data.shards.count import Shard
-from simulacra.data.shards.decoding import Form, decoded
+from simulacra.data.shards.decoding import Form
 from simulacra.data.shards.index import FORMAT, INDEX, NAMES, Index
-from simulacra.data.shards.reading import webdataset
-from simulacra.data.source import Pixels, Skip, SplitName
+from simulacra.data.shards.reading import Shard, samples, webdataset
+from simulacra.data.source import Pixels, SplitName
 from simulacra.data.sources import locate
-
-if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
 
 _Labelled = tuple[Pixels, int | None]
 
@@ -57,9 +53,8 @@ def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, pro
     webdataset("writer")
     contents = _contents(config, progress)
     if contents.shape[2] not in (1, 3):
-        raise UsageError(
-            f"{contents.name} has {contents.shape[2]} channels, shards hold grey or colour images: add --channels 1 or 3"
-        )
+        seen = f"{contents.name} has {contents.shape[2]} channels"
+        raise UsageError(f"{seen}, shards hold grey or colour images: add --channels 1 or 3")
     with temporary_beside(folder, "shards", "free some space there, or choose another --out") as temporary:
         table = _write(contents, temporary, shard_images, progress)
         temporary.rename(folder)
@@ -77,7 +72,15 @@ def _contents(config: DataConfig, progress: Progress) -> _Contents:
         raise UsageError(f"shards hold one label for each image, and {data.name} has several ({names}): give one --label-column")
     if data.train.stored_captions is not None:
         progress.message(f"{data.name}: captions are not packed")
-    return _of_splits(data)
+    splits: dict[SplitName, Split] = {split.name: split for split in data.splits}
+
+    def read(name: SplitName) -> Iterator[_Labelled]:
+        labels = splits[name].labels
+        return zip(splits[name].images, repeat(None) if labels is None else labels.tolist(), strict=False)
+
+    channels, height, width = data.spec.shape
+    counts = {name: len(split) for name, split in splits.items()}
+    return _Contents(data.name, (height, width, channels), data.spec.classes, counts, read)
 
 
 def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Contents:
@@ -85,80 +88,51 @@ def _of_shards(index: Index, config: DataConfig, progress: Progress) -> _Content
     skipped: dict[str, list[str]] = {}
 
     def read(name: SplitName) -> Iterator[_Labelled]:
-        for found in decoded(index.folder, form, index.splits[name]):
-            if isinstance(found, Skip):
-                skipped.setdefault(found.reason, []).append(found.name)
-            else:
-                yield found[0], found[1] if index.labels else None
+        for path in (index.folder / shard.file for shard in index.splits[name]):
+            for sample in samples(path):
+                try:
+                    found = form.pixels(sample, path), form.number(sample, path) if index.labels else None
+                except Refused as refusal:
+                    skipped.setdefault(str(refusal), []).append(f"{path.name}/{sample.name}")
+                else:
+                    yield found
         if name == NAMES[-1] and skipped:
             progress.message(f"{index.name}: skipped {Skipped.of(skipped).line()}")
 
     return _Contents(index.name, form.shape, index.classes, {name: index.images(name) for name in NAMES}, read)
 
 
-def _of_splits(data: Dataset) -> _Contents:
-    splits: dict[SplitName, Split] = {split.name: split for split in data.splits}
-
-    def read(name: SplitName) -> Iterator[_Labelled]:
-        split = splits[name]
-        for row, pixels in enumerate(split.images):
-            yield pixels, None if split.labels is None else int(split.labels[row])
-
-    channels, height, width = data.spec.shape
-    counts = {name: len(split) for name, split in splits.items()}
-    return _Contents(data.name, (height, width, channels), data.spec.classes, counts, read)
-
-
 def _write(contents: _Contents, folder: Path, shard_images: int, progress: Progress) -> dict[str, Any]:
     """Write all shards, then the index that names them."""
     digest = sha256(json.dumps([contents.shape, contents.classes]).encode())
+    shards: dict[SplitName, list[dict[str, Any]]] = {name: [] for name in NAMES}
     with progress.task(f"packing {contents.name}", sum(contents.counts.values()), "images") as meter:
-        writing = _Writing(folder, shard_images, digest, meter)
-        shards = {name: [asdict(shard) for shard in writing.split(name, contents.read(name))] for name in NAMES}
-    table = {
-        "format": FORMAT,
-        "name": contents.name,
-        "shape": list(contents.shape),
-        "classes": list(contents.classes),
-        "digest": digest.hexdigest(),
-        "shards": shards,
-    }
+        for name, written in shards.items():
+            images = contents.read(name)
+            while some := list(islice(images, 1)):
+                path = folder / f"{name}-{len(written):06d}.tar"
+                written.append(asdict(_write_shard(path, chain(some, islice(images, shard_images - 1)), digest.update, meter)))
+    facts = {"format": FORMAT, "name": contents.name, "shape": [*contents.shape], "classes": [*contents.classes]}
+    table = {**facts, "digest": digest.hexdigest(), "shards": shards}
     (folder / INDEX).write_text(json.dumps(table, indent=1) + "\n")
     for path in (folder / INDEX, folder):
         sync_folder(path)
     return table
 
 
-@dataclass(frozen=True)
-class _Writing:
-    """State of writing: folder of the shards, images in each, digest of all contents, and progress meter."""
-
-    folder: Path
-    most: int
-    digest: "Hash"
-    meter: Meter
-
-    def split(self, name: SplitName, images: Iterator[_Labelled]) -> Iterator[Shard]:
-        """Write the images of one split; yield its shards."""
-        number = 0
-        while some := list(islice(images, 1)):
-            path = self.folder / f"{name}-{number:06d}.tar"
-            yield self._shard(path, f"{name}-{number:06d}", chain(some, islice(images, self.most - 1)))
-            number += 1
-
-    def _shard(self, path: Path, title: str, images: Iterable[_Labelled]) -> Shard:
-        """Write one shard; equal images give equal bytes."""
-        count = 0
-        with path.open("wb") as file:
-            with webdataset("writer").TarWriter(file, encoder=False, mtime=0, user="", group="") as writer:
-                for count, (pixels, label) in enumerate(images, 1):
-                    held = {} if label is None else {"cls": str(label).encode()}
-                    writer.write({"__key__": f"{title}-{count - 1:06d}", "png": _png(pixels), **held})
-                    self.digest.update(f"{title}|{count}|{label}|{sha256(pixels.tobytes()).hexdigest()}\n".encode())
-                    self.meter.advance()
-            file.flush()
-            os.fsync(file.fileno())
-        return Shard(path.name, count, path.stat().st_size)
+def _write_shard(path: Path, images: Iterable[_Labelled], update: Callable[[bytes], None], meter: Meter) -> Shard:
+    """Write one shard and update the digest of all images; equal images give equal bytes."""
+    count, title = 0, path.stem
+    with path.open("wb") as file:
+        with webdataset("writer").TarWriter(file, encoder=False, mtime=0, user="", group="") as writer:
+            for count, (pixels, label) in enumerate(images, 1):
+                held = {} if label is None else {"cls": str(label).encode()}
+                writer.write({"__key__": f"{title}-{count - 1:06d}", "png": _png(pixels), **held})
+                update(f"{title}|{count}|{label}|{sha256(pixels.tobytes()).hexdigest()}\n".encode())
+                meter.advance()
+        file.flush()
+        os.fsync(file.fileno())
+    return Shard(path.name, count, path.stat().st_size)
 
 
 def _png(pixels: Pixels) -> bytes:

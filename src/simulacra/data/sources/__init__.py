@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.locations import cache_folder, data_folder, exists
-from simulacra.data.prepared import prepared_names
+from simulacra.data.preparation.prepared import prepared_names
 from simulacra.data.settings import WITH_METADATA, WITH_PATH, DataConfig, DomainsConfig, split_transform, without_transforms
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
@@ -40,30 +40,16 @@ def sources() -> dict[str, Source]:
 
 
 def names() -> tuple[Listing, ...]:
-    """Return what can be given as --data: every source, the folders in $SIMULACRA_DATA, and the transforms.
-
-    Reads no images.
-    """
+    """Return what can be given as --data: sources, folders in $SIMULACRA_DATA and transforms; reads no images."""
     ready = prepared_names()
-    rows = [
-        Listing(name, source.summary, source.size, source.place() or "not here", name in ready)
-        for name, source in sources().items()
-    ]
-    rows += [_own(path, ready) for path in _own_folders()]
-    rows += [
-        Listing(
-            f"NAME-{name}", row.summary, "as NAME", "made from NAME", any(split_transform(title)[1] == name for title in ready)
-        )
-        for name, row in TRANSFORMS.items()
-    ]
+    rows = [Listing(name, one.summary, one.size, one.place() or "not here", name in ready) for name, one in sources().items()]
+    for path in _own_folders():
+        shards = holds_shards(path)
+        title = split_title(path.name, "test") if shards else path.name
+        rows.append(Listing(path.name, f"a folder of {'tar shards' if shards else 'images'}", "", str(path), title in ready))
+    made = {split_transform(title)[1] for title in ready}
+    rows += [Listing(f"NAME-{name}", row.summary, "as NAME", "made from NAME", name in made) for name, row in TRANSFORMS.items()]
     return tuple(rows)
-
-
-def _own(path: Path, ready: set[str]) -> Listing:
-    """Return the listing of a folder in $SIMULACRA_DATA."""
-    if holds_shards(path):
-        return Listing(path.name, "a folder of tar shards", "", str(path), split_title(path.name, "test") in ready)
-    return Listing(path.name, "a folder of images", "", str(path), path.name in ready)
 
 
 def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
@@ -88,7 +74,7 @@ def located(config: Settings) -> Settings:
         paths, named = dict[str, str](), config.named
     else:
         paths, named = {"path": config.path, "test_path": config.test_path}, {"data": config.data}
-    paths |= {name: place for name, place in named.items() if _is_place(place)}
+    paths |= {name: place for name, place in named.items() if place and _is_place(place)}
     whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in paths.items() if place}
     return replace(config, **whole)
 
@@ -96,7 +82,7 @@ def located(config: Settings) -> Settings:
 def _is_place(name: str) -> bool:
     """Return whether a name is an existing path, with or without transform suffixes, and not that of a source."""
     source = without_transforms(name)
-    return bool(name) and source not in sources() and any(exists(Path(text).expanduser()) for text in (name, source))
+    return source not in sources() and any(exists(Path(text).expanduser()) for text in (name, source))
 
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
@@ -109,9 +95,8 @@ def _find(config: DataConfig, progress: Progress) -> Material:
     """Return the material of a source; raises UsageError if it does not support --label-column and this is given."""
     if config.label_column and config.data not in WITH_METADATA:
         place = f"{config.data} ({config.path})" if config.path else config.data
-        raise UsageError(
-            f"--label-column is for folders and archives of images with a metadata file, and {place} has none: leave it out"
-        )
+        needed = "folders and archives of images with a metadata file"
+        raise UsageError(f"--label-column is for {needed}, and {place} has none: leave it out")
     return sources()[config.data].find(config, progress)
 
 

@@ -12,7 +12,7 @@ from simulacra.core.progress import Progress
 from simulacra.data.formats.archives import budget
 from simulacra.data.formats.arrays import to_labels, to_uint8
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Block, Material, Side, array_material, file_key
+from simulacra.data.source import Block, LocalSource, Material, Side, array_material, file_key
 from simulacra.data.sources.folder import stem
 
 _NAMES: Mapping[Side, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -21,28 +21,16 @@ _NAMES: Mapping[Side, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-class Array:
-    """A .npy or .npz file; nothing in it is ever unpickled."""
-
-    name = "array"
-    summary = "your own images: a .npy or .npz file (--path)"
-    size = ""
-
-    def place(self) -> str | None:
-        """Return that the images belong to the user."""
-        return "your own"
-
-    def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the arrays at config.path and config.test_path; raises DataError if there are none."""
-        paths = [Path(text).expanduser() for text in (config.path, config.test_path) if text]
-        for path in paths:
-            if not path.is_file():
-                raise DataError(f"{path} is not a file: give a .npy or .npz file of images")
-        key = "|".join(["array", *map(file_key, paths)])
-        return array_material(stem(paths[0]), key, lambda: _blocks(paths))
+def _find(config: DataConfig, progress: Progress) -> Material:
+    """Return the arrays at config.path and config.test_path; raises DataError if there are none."""
+    paths = [Path(text).expanduser() for text in (config.path, config.test_path) if text]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path} is not a file: give a .npy or .npz file of images")
+    return array_material(stem(paths[0]), "|".join(["array", *map(file_key, paths)]), lambda: _blocks(paths))
 
 
-SOURCE = Array()
+SOURCE = LocalSource("array", "your own images: a .npy or .npz file (--path)", "", "your own", _find)
 
 
 def _blocks(paths: list[Path]) -> list[Block]:
@@ -57,9 +45,8 @@ def _block(arrays: Mapping[str, np.ndarray], side: Side, named: Side, path: Path
     """Return the block of one side from the arrays named for the side `named`."""
     images, labels = (_pick(arrays, names) for names in _NAMES[named])
     if images is None:
-        raise DataError(
-            f"{path} contains {', '.join(arrays) or 'nothing'}, expected an array named {_NAMES[named][0][0]}: rename it"
-        )
+        held = ", ".join(arrays) or "nothing"
+        raise DataError(f"{path} contains {held}, expected an array named {_NAMES[named][0][0]}: rename it")
     pixels = to_uint8(images, str(path))
     return Block(side, pixels, None if labels is None else to_labels(labels, len(pixels), str(path)))
 
@@ -69,6 +56,7 @@ def _pick(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarra
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file by name; nothing in it is ever unpickled."""
     try:
         if not zipfile.is_zipfile(path):
             return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}

@@ -1,7 +1,6 @@
 """CIFAR-10 from its official binary archive (Krizhevsky 2009)."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path, PurePosixPath
@@ -10,11 +9,10 @@ import numpy as np
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
-from simulacra.data.download import fetch
-from simulacra.data.formats.archives import opened
-from simulacra.data.formats.containers import Container
+from simulacra.data.download import fetch_source
+from simulacra.data.formats.archives import Container, opened
 from simulacra.data.formats.pixels import Refused
-from simulacra.data.locations import cache_folder, find_file, put_where
+from simulacra.data.locations import find_file
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Side, array_material, file_key
 
@@ -36,45 +34,27 @@ class Cifar10:
     name: str = "cifar10"
     summary: str = "photographs of ten classes of objects"
     size: str = "50,000 + 10,000 images, 32x32 colour, 10 classes"
-    classes: tuple[str, ...] = (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    )
+    classes: tuple[str, ...] = (*("airplane", "automobile", "bird", "cat", "deer"), *("dog", "frog", "horse", "ship", "truck"))
 
     def place(self) -> str | None:
         """Return the archive or the folder of the unpacked files, or None."""
-        found = find_file(self.name, *_PLACES) or find_file(self.name, *self.digests)
+        found = self._root()
         return str(found) if found else None
 
     def find(self, config: DataConfig, progress: Progress) -> Material:
         """Return the archive as a material, downloads it into the cache folder if it is not found."""
-        root = find_file(self.name, *_PLACES) or self._loose()
-        if root is None:
-            root = cache_folder() / self.name / _ARCHIVE
-            self._fetch(root, progress)
+        if (root := self._root()) is None:
+            root = fetch_source(self.name, _ARCHIVE, _ARCHIVE, urls=self.mirrors, verify=self._blocks, progress=progress)
         files = [root] if root.is_file() else sorted(path for file in self.digests if (path := root / file).exists())
         key = "|".join([self.name, *map(file_key, files)])
         return array_material(self.name, key, lambda: self._blocks(root), self.classes)
 
-    def _loose(self) -> Path | None:
-        found = find_file(self.name, *self.digests)
-        return found.parent if found else None
-
-    def _fetch(self, target: Path, progress: Progress) -> None:
-        try:
-            fetch(self.mirrors, target, self._verify, progress)
-        except DataError as error:
-            raise DataError(
-                f"{self.name} is not on this machine and cannot be downloaded ({error}): put {_ARCHIVE} into "
-                f"{put_where(self.name)}, or use --data digits, which needs no download",
-            ) from error
-
-    def _verify(self, path: Path) -> None:
-        self._blocks(path)
+    def _root(self) -> Path | None:
+        loose = find_file(self.name, *self.digests)
+        return find_file(self.name, *_PLACES) or (loose.parent if loose else None)
 
     def _blocks(self, root: Path) -> list[Block]:
-        with ExitStack() as stack:
-            container = stack.enter_context(opened(root))
+        with opened(root) as container:
             stored = {PurePosixPath(entry.name).name: entry.name for entry in container.entries() if not entry.refusal}
             if missing := [file for file in self.digests if file not in stored]:
                 raise DataError(f"{root} lacks {', '.join(missing)}: download the binary version of CIFAR-10 again")
@@ -85,15 +65,11 @@ class Cifar10:
             content = container.read(stored)
         except Refused as refusal:
             raise DataError(f"{root}: {file} {refusal}: download the archive again") from refusal
-        if len(content) != self.per_file * _RECORD:
-            raise DataError(
-                f"{root}: {file} has {len(content)} bytes, expected {self.per_file * _RECORD}: download the archive again"
-            )
-        digest = md5(content, usedforsecurity=False).hexdigest()
-        if digest != self.digests[file]:
-            raise DataError(
-                f"{root}: {file} has md5 {digest}, expected {self.digests[file]}: it is damaged; download the archive again"
-            )
+        if len(content) != (expected := self.per_file * _RECORD):
+            raise DataError(f"{root}: {file} has {len(content)} bytes, expected {expected}: download the archive again")
+        if (digest := md5(content, usedforsecurity=False).hexdigest()) != self.digests[file]:
+            advice = "it is damaged; download the archive again"
+            raise DataError(f"{root}: {file} has md5 {digest}, expected {self.digests[file]}: {advice}")
         records = np.frombuffer(content, np.uint8).reshape(self.per_file, _RECORD)
         planes = records[:, 1:].reshape(-1, 3, 32, 32)
         side: Side = "test" if file.startswith("test") else "train"

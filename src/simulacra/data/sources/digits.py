@@ -1,29 +1,11 @@
-"""The digits of scikit-learn: the default data set, which needs no download."""
+"""The digits of scikit-learn, 17 grey levels (Alpaydin & Kaynak 1998): the default data set, which needs no download."""
 
 import numpy as np
 
-from simulacra.core.progress import Progress
-from simulacra.data.settings import DataConfig
-from simulacra.data.source import Block, Material, array_material
+from simulacra.data.source import Block, LocalSource, array_material
 
 _TEST = 297  # of 1,797: leaves 1,500 for training and validation
 _LEVELS = 16  # the brightest value
-
-
-class Digits:
-    """Optical recognition of handwritten digits (Alpaydin & Kaynak 1998), 17 grey levels."""
-
-    name = "digits"
-    summary = "handwritten digits included in scikit-learn: no download"
-    size = "1,500 + 297 images, 8x8 grey, 10 classes"
-
-    def place(self) -> str | None:
-        """Return that the images are part of an installed package."""
-        return "embedded"
-
-    def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the images, with a fixed set of test images."""
-        return array_material(self.name, self.name, _blocks, tuple("0123456789"))
 
 
 def _blocks() -> list[Block]:
@@ -37,4 +19,7 @@ def _blocks() -> list[Block]:
     return [Block("train", images[train], labels[train]), Block("test", images[test], labels[test])]
 
 
-SOURCE = Digits()
+_DIGITS = array_material("digits", "digits", _blocks, tuple("0123456789"))
+_SUMMARY = "handwritten digits included in scikit-learn: no download"
+_SIZE = "1,500 + 297 images, 8x8 grey, 10 classes"
+SOURCE = LocalSource("digits", _SUMMARY, _SIZE, "embedded", lambda config, progress: _DIGITS)

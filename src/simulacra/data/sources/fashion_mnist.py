@@ -6,10 +6,7 @@ SOURCE = IdxSource(
     name="fashion-mnist",
     summary="articles of clothing",
     size="60,000 + 10,000 images, 28x28 grey, 10 classes",
-    classes=(
-        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    ),
+    classes=(*("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"), *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")),
     # Of the contents of archives whose md5 is the publisher's, as several independent public projects pin them.
     digests={
         "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",

@@ -4,48 +4,46 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
-from simulacra.data import annotations
-from simulacra.data.annotations import Annotations, Key, image_key, is_metadata
 from simulacra.data.folder_layout import classes_of, not_an_image, sides, strip_wrappers
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
-from simulacra.data.formats.archives import opened
-from simulacra.data.formats.containers import Container, Entry, walk
-from simulacra.data.formats.metadata import parse
+from simulacra.data.formats.archives import Container, Entry, Folder, opened, walk
+from simulacra.data.formats.metadata import (
+    FILES,
+    Annotations,
+    Key,
+    attributes_of,
+    image_key,
+    is_metadata,
+    many_values,
+    parse,
+    unused,
+)
 from simulacra.data.formats.pixels import SUFFIXES, Refused, decode
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Item, Material, Note, Reading, Side, Skip, file_key
+from simulacra.data.source import Finding, Item, LocalSource, Material, Reading, Side, Skip, file_key
 
 
-class Folder:
-    """A directory or archive of images, or a pair of them for training and testing."""
-
-    name = "folder"
-    summary = "your own images: a folder, tar or zip archive (--path); classes are sub-folders or --label-column"
-    size = ""
-
-    def place(self) -> str | None:
-        """Return that the images belong to the user."""
-        return "your own"
-
-    def find(self, config: DataConfig, progress: Progress) -> Material:
-        """Return the images at config.path and config.test_path; raises DataError if there is nothing to read."""
-        path = _existing(config.path)
-        roots = (_pair(path) if path.is_dir() else ()) or (path,)
-        if config.test_path:
-            if len(roots) > 1:
-                raise UsageError(f"{path} contains its own test images: leave --test-path out, or give {roots[0]} as --path")
-            roots = (*roots, _existing(config.test_path))
-        labels = [f"labels={','.join(config.label_columns)}"] if config.label_columns else []
-        key = "|".join(["folder", *map(_key, roots), *labels])
-        return Material(stem(path), key, lambda: _reading(roots, config.size, config.label_columns))
+def _find(config: DataConfig, progress: Progress) -> Material:
+    """Return the images at config.path and config.test_path; raises DataError if there is nothing to read."""
+    path = _existing(config.path)
+    roots = (_pair(path) if path.is_dir() else ()) or (path,)
+    if config.test_path:
+        if len(roots) > 1:
+            raise UsageError(f"{path} contains its own test images: leave --test-path out, or give {roots[0]} as --path")
+        roots = (*roots, _existing(config.test_path))
+    labels = [f"labels={','.join(config.label_columns)}"] if config.label_columns else []
+    key = "|".join(["folder", *map(_key, roots), *labels])
+    return Material(stem(path), key, lambda: _reading(roots, config.size, config.label_columns))
 
 
-SOURCE = Folder()
+_SUMMARY = "your own images: a folder, tar or zip archive (--path); classes are sub-folders or --label-column"
+SOURCE = LocalSource("folder", _SUMMARY, "", "your own", _find)
 
 
 def stem(path: Path) -> str:
@@ -55,10 +53,8 @@ def stem(path: Path) -> str:
     ('Cats', 'v1.5')
     """
     name = path.resolve().name
-    for suffix in sorted((*ARCHIVES, ".npy", ".npz"), key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+    suffixes = sorted((*ARCHIVES, ".npy", ".npz"), key=len, reverse=True)
+    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
 
 
 def _existing(text: str) -> Path:
@@ -66,9 +62,8 @@ def _existing(text: str) -> Path:
     try:
         path.stat()
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: {getattr(error, 'strerror', error)}: give a folder, tar or zip archive of images"
-        ) from error
+        reason = getattr(error, "strerror", error)
+        raise DataError(f"{path} cannot be read: {reason}: give a folder, tar or zip archive of images") from error
     if path.suffix.lower() in SUFFIXES and path.is_file():
         raise DataError(f"{path} is a single image: give the folder that contains it")
     return path
@@ -76,11 +71,8 @@ def _existing(text: str) -> Path:
 
 def _pair(folder: Path) -> tuple[Path, ...]:
     """Return the archives train.* and test.* of a folder; empty if there is no train.*."""
-    found = [
-        next((folder / f"{side}{suffix}" for suffix in ARCHIVES if (folder / f"{side}{suffix}").is_file()), None)
-        for side in ("train", "test")
-    ]
-    return tuple(path for path in found if path) if found[0] else ()
+    named = [[path for suffix in ARCHIVES if (path := folder / f"{side}{suffix}").is_file()] for side in ("train", "test")]
+    return tuple(paths[0] for paths in named if paths) if named[0] else ()
 
 
 def _key(path: Path) -> str:
@@ -116,7 +108,6 @@ class _Plan:
 
     @property
     def keys(self) -> list[Key]:
-        """The keys of the images."""
         return [file.key for file in self.images]
 
 
@@ -125,10 +116,12 @@ def _reading(roots: tuple[Path, ...], size: int, columns: tuple[str, ...]) -> It
     with ExitStack() as stack:
         plan = _plan([stack.enter_context(opened(root)) for root in roots])
         images, attributes, notes = _from_columns(plan, roots, columns) if columns else _from_folders(plan, roots)
-        yield Reading(len(images) + len(plan.skipped), _read(images, plan.skipped, size), tuple(notes), attributes)
+        items = chain(plan.skipped, (_item(file, size) for file in images))
+        yield Reading(len(images) + len(plan.skipped), items, tuple(notes), attributes)
 
 
 def _plan(containers: list[Container]) -> _Plan:
+    """Sort the files of containers; training images come first, with names without the folders that wrap all of a side."""
     plan = _Plan()
     for at, container in enumerate(containers):
         stored = []
@@ -146,7 +139,9 @@ def _plan(containers: list[Container]) -> _Plan:
                 plan.images.append(_File(container, path, image_key(at, "", path), side, name))
             else:
                 plan.skipped.append(Skip(path, "outside the folders train and test"))
-    plan.images = _without_wrappers(plan.images)
+    groups = [[file for file in plan.images if file.side == side] for side in ("train", "test")]
+    stripped = strip_wrappers([[file.name for file in group] for group in groups])
+    plan.images = [replace(file, name=name) for file, name in zip(chain(*groups), chain(*stripped), strict=True)]
     return plan
 
 
@@ -154,45 +149,40 @@ def _slashes(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _without_wrappers(files: list[_File]) -> list[_File]:
-    """Strip the folders that wrap all images of each side from their names; training images come first."""
-    groups = [[file for file in files if file.side == side] for side in ("train", "test")]
-    stripped = strip_wrappers([[file.name for file in group] for group in groups])
-    return [
-        replace(file, name=name)
-        for group, names in zip(groups, stripped, strict=True)
-        for file, name in zip(group, names, strict=True)
-    ]
-
-
-_Labelled = tuple[list[_File], tuple[Attribute, ...], list[Note]]
+_Labelled = tuple[list[_File], tuple[Attribute, ...], list[Finding]]
 
 
 def _from_columns(plan: _Plan, roots: tuple[Path, ...], columns: tuple[str, ...]) -> _Labelled:
     """Return the images with labels from columns of the metadata files."""
     title = " and ".join(map(str, roots))
     if not plan.metadata:
-        raise annotations.no_metadata(title)
+        advice = "add one beside the images, or leave it out"
+        raise UsageError(f"--label-column needs {' or '.join(FILES)}, and {title} holds neither: {advice}")
     held = _annotations(plan, roots)
     labels = held.labels(plan.keys, columns)
-    attributes = annotations.attributes_of(labels, columns, title)
+    attributes = attributes_of(labels, columns, title)
     images = [replace(file, labels=row) for file, row in zip(_captioned(plan, held), labels, strict=True)]
-    return images, attributes, [*held.notes(plan.keys), *annotations.many_values(attributes, len(images))]
+    return images, attributes, [*held.notes(plan.keys), *many_values(attributes, len(images))]
 
 
 def _from_folders(plan: _Plan, roots: tuple[Path, ...]) -> _Labelled:
     """Return the images with the names of their folders as labels, and notes on metadata files."""
     classes = classes_of([file.name for file in plan.images])
-    notes = _notes(plan.images, classes)
-    if "" not in classes and len(set(classes)) > 1:
+    loose = [file.stored for file, label in zip(plan.images, classes, strict=True) if not label]
+    notes = []
+    if 0 < len(loose) < len(classes):
+        count = f"{len(loose)} of {len(classes)} images lie outside class folders (such as {loose[0]})"
+        text = f"{count}: all images have no class; move them into class folders if you want classes"
+        notes = [Finding("unlabelled", text, "move all images into class folders, or none", "warning")]
+    elif not loose and len(set(classes)) > 1:
         plan.images = [replace(file, labels=(label,)) for file, label in zip(plan.images, classes, strict=True)]
     if not plan.metadata:
         return plan.images, (), notes
     try:
         held = _annotations(plan, roots)
     except DataError as error:
-        return plan.images, (), [*notes, Note("metadata", f"a metadata file is not used: {error}")]
-    return _captioned(plan, held), (), [*notes, *annotations.unused(held), *held.notes(plan.keys)]
+        return plan.images, (), [*notes, Finding("metadata", f"a metadata file is not used: {error}")]
+    return _captioned(plan, held), (), [*notes, *unused(held), *held.notes(plan.keys)]
 
 
 def _annotations(plan: _Plan, roots: tuple[Path, ...]) -> Annotations:
@@ -200,54 +190,29 @@ def _annotations(plan: _Plan, roots: tuple[Path, ...]) -> Annotations:
     tables = []
     for container, key, entry in plan.metadata:
         title = f"{roots[key[0]]}/{key[1]}"
-        if entry.refusal:
-            raise _unreadable(title, entry.refusal)
         try:
-            content = container.read(entry.name)
+            content, reason = b"" if entry.refusal else container.read(entry.name), entry.refusal
         except Refused as refusal:
-            raise _unreadable(title, str(refusal)) from refusal
+            content, reason = b"", str(refusal)
+        if reason:
+            raise DataError(f"{title} cannot be read ({reason}): replace or remove it")
         tables.append((key, parse(content, title)))
     return Annotations.of(tables)
 
 
-def _unreadable(title: str, reason: str) -> DataError:
-    return DataError(f"{title} cannot be read ({reason}): replace or remove it")
-
-
 def _captioned(plan: _Plan, held: Annotations) -> list[_File]:
-    captions = held.captions(plan.keys)
-    if captions is None:
-        return plan.images
-    return [replace(file, caption=caption) for file, caption in zip(plan.images, captions, strict=True)]
+    return [replace(file, caption=caption) for file, caption in zip(plan.images, held.captions(plan.keys), strict=True)]
 
 
-def _notes(files: list[_File], classes: list[str]) -> list[Note]:
-    loose = [file for file, label in zip(files, classes, strict=True) if not label]
-    if not loose or len(loose) == len(files):
-        return []
-    count = f"{len(loose)} of {len(files)} images lie outside class folders (such as {loose[0].stored})"
-    text = f"{count}: all images have no class; move them into class folders if you want classes"
-    return [Note("unlabelled", text, "move all images into class folders, or none", "warning")]
-
-
-def _read(images: list[_File], skipped: list[Skip], size: int) -> Iterator[Item | Skip]:
-    yield from skipped
-    for file in images:
-        try:
-            content = file.container.read(file.stored)
-            pixels = decode(content, size)
-        except Refused as refusal:
-            yield Skip(file.stored, str(refusal))
-        else:
-            yield Item(file.name, file.side, file.labels, pixels, sha256(content).hexdigest(), file.caption)
+def _item(file: _File, size: int = 0) -> Item | Skip:
+    try:
+        content = file.container.read(file.stored)
+        pixels = decode(content, size)
+    except Refused as refusal:
+        return Skip(file.stored, str(refusal))
+    return Item(file.name, file.side, file.labels, pixels, sha256(content).hexdigest(), file.caption)
 
 
 def read_picture(path: Path) -> Item | Skip:
     """Return a single image file as an item, or the reason why it cannot be read."""
-    try:
-        content = path.read_bytes()
-        return Item(path.name, "train", (), decode(content), sha256(content).hexdigest())
-    except OSError as error:
-        return Skip(path.name, f"cannot be read: {error.strerror}")
-    except Refused as refusal:
-        return Skip(path.name, str(refusal))
+    return _item(_File(Folder(path.parent), path.name, (0, path.name), "train", path.name))

@@ -1,5 +1,5 @@
 """Gaussians on a grid of five by five: points whose density is known."""
 
-from simulacra.data.synthetic.toys import Toy
+from simulacra.data.synthetic.toys import toy
 
-SOURCE = Toy("grid", "25 modes on a square grid in two dimensions, with known density", 25)
+SOURCE = toy("grid", "25 modes on a square grid in two dimensions, with known density", 25)

@@ -1,5 +1,5 @@
 """Two moons: points along two arcs, whose density is known."""
 
-from simulacra.data.synthetic.toys import Toy
+from simulacra.data.synthetic.toys import toy
 
-SOURCE = Toy("moons", "two interleaving half circles in two dimensions, with known density", 2)
+SOURCE = toy("moons", "two interleaving half circles in two dimensions, with known density", 2)

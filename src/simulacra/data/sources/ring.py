@@ -1,5 +1,5 @@
 """Eight Gaussians on a ring: points whose density is known."""
 
-from simulacra.data.synthetic.toys import Toy
+from simulacra.data.synthetic.toys import toy
 
-SOURCE = Toy("ring", "eight modes on a circle in two dimensions, with known density", 8)
+SOURCE = toy("ring", "eight modes on a circle in two dimensions, with known density", 8)

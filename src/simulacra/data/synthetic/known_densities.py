@@ -1,6 +1,5 @@
 """Distributions of points with known density: mixtures of isotropic Gaussians, rounded to a grid of 256 x 256 cells."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,11 +53,6 @@ class KnownDensity:
         """Entropy of a point, the sum of -p log p over all cells: no model's expected negative log-likelihood is smaller."""
         held = self.probabilities[self.probabilities > 0]
         return float(-(held * np.log(held)).sum())
-
-    @property
-    def entropy_bits_per_dim(self) -> float:
-        """The entropy for each of the two values of a point, in bits."""
-        return self.entropy_nats / (2 * math.log(2))
 
     def log_probability(self, points: Points) -> NDArray[np.float64]:
         """Return log p [n] of the cells of points [n 2], in nats, exact however improbable they are."""

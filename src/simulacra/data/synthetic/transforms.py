@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.data.formats.pixels import Refused, fit
+from simulacra.data.formats.pixels import Refused, fitted
 from simulacra.data.settings import DataConfig, split_transform
 from simulacra.data.source import Item, Material, Pixels, Reading, Skip
 
@@ -100,23 +100,18 @@ TRANSFORMS: Mapping[str, Transform] = {
 
 
 def apply_transform(images: Pixels, transform: str) -> Pixels:
-    """Return images uint8 [n h w c] with a transform applied: the correct output of a translation model.
-
-    Raises UsageError for images of another type.
-    """
+    """Return uint8 images [n h w c] with a transform applied: the correct translation; raises UsageError for another type."""
     if images.dtype != np.uint8 or images.ndim != 4:
         raise UsageError(f"images are {images.dtype} {list(images.shape)}, expected uint8 [n h w c]")
     return TRANSFORMS[transform].apply(images)
 
 
 def transform_between(source: "Dataset", other: "Dataset") -> str:
-    """Return the transform that maps every test image of `source` to that of `other`; empty if there is none.
-
-    A folder may have any name, so the images are compared.
-    """
+    """Return the transform that maps every test image of `source` to that of `other`; empty if there is none."""
     name, transform = split_transform(other.name)
     if not transform or name != source.name or len(source.test) != len(other.test):
         return ""
+    # A folder may have any name, so the images are compared.
     return transform if np.array_equal(apply_transform(source.test.images, transform), other.test.images) else ""
 
 
@@ -129,9 +124,8 @@ def transformed(material: Material, transform: str, config: DataConfig) -> Mater
     if channels and config.channels not in (0, channels):
         raise UsageError(f"{transform} images have {channels} channels, and --channels is {config.channels}: leave it out")
     if material.shards is not None:
-        raise DataError(
-            f"{material.name} is a folder of tar shards, which are read as they are: leave -{transform} out of its name"
-        )
+        advice = f"leave -{transform} out of its name"
+        raise DataError(f"{material.name} is a folder of tar shards, which are read as they are: {advice}")
 
     @contextmanager
     def opened() -> Iterator[Reading]:
@@ -145,15 +139,13 @@ def _items(items: Iterable[Item | Skip], transform: str, config: DataConfig) -> 
     """Yield transformed items, whose digests differ from those of the source."""
     shape = (config.size, config.size) if config.size else None
     for item in items:
-        if isinstance(item, Skip):
-            yield item
-            continue
         try:
-            pixels = TRANSFORMS[transform].apply(fit(item.pixels, shape, config.channels)[None])[0]
+            taken = fitted(item, shape, config.channels)
+            pixels = TRANSFORMS[transform].apply(taken.pixels[None])[0]
         except Refused as refusal:
             yield Skip(item.name, str(refusal))
-            continue
-        yield replace(item, pixels=pixels, digest=sha256(f"{transform}-{_VERSION}|{item.digest}".encode()).hexdigest())
+        else:
+            yield replace(taken, pixels=pixels, digest=sha256(f"{transform}-{_VERSION}|{taken.digest}".encode()).hexdigest())
 
 
 def _grey(images: Pixels) -> Pixels:

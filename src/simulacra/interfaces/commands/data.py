@@ -12,7 +12,8 @@ from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
 if TYPE_CHECKING:
-    from simulacra.data.check import Checkup, Finding
+    from simulacra.data.check import Checkup
+    from simulacra.data.source import Finding
 
 EXAMPLES = examples(
     "simulacra data list",

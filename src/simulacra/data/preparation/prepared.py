@@ -1,8 +1,13 @@
 """Prepared images on disk: pixels, labels, captions and a description in one folder of the cache, complete or absent."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,14 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulacra.core.attribute import Attribute
-from simulacra.data.captions import Captions, count_captions
-from simulacra.data.locations import cache_folder
+from simulacra.core.errors import DataError
+from simulacra.core.files import sync_folder
+from simulacra.data.locations import CACHE_VARIABLE, cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
 
 FORMAT = 2  # raise when what is stored would differ for the same source and settings
 IMAGES, LABELS, CAPTIONS, FACTS = "images.npy", "labels.npy", "captions.jsonl", "facts.json"
 _EXAMPLES = 5
+_DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError)  # errors of reading what is not complete
+_ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
+_STALE = 24 * 3600  # seconds after which a temporary folder is taken for that of a killed process
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,30 @@ class Skipped:
     @staticmethod
     def of(files: Mapping[str, list[str]]) -> "Skipped":
         """Return the report of file names by reason."""
-        return Skipped(
-            {reason: len(names) for reason, names in files.items()},
-            {reason: tuple(names[:_EXAMPLES]) for reason, names in files.items()},
-        )
+        examples = {reason: tuple(names[:_EXAMPLES]) for reason, names in files.items()}
+        return Skipped({reason: len(names) for reason, names in files.items()}, examples)
+
+
+@dataclass(frozen=True, eq=False)
+class Captions:
+    """Some lines of a file of captions, each a JSON text, read on first use. rows: int64 [n], the line of each image."""
+
+    path: Path
+    rows: NDArray[np.int64]
+
+    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "Captions":
+        """Return the captions of some of the images."""
+        return Captions(self.path, self.rows[indices])
+
+    def read(self) -> tuple[str, ...]:
+        """Return the captions, one for each image; empty where an image has none."""
+        lines = _lines(self.path)
+        return tuple(json.loads(lines[row]) for row in self.rows)
+
+
+@lru_cache(maxsize=2)
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().split(b"\n")
 
 
 @dataclass(frozen=True)
@@ -66,10 +95,6 @@ class Facts:
     attributes: tuple[Attribute, ...] = ()
     captions: bool = False
     format: int = FORMAT
-
-    def json(self) -> str:
-        """Return the facts as JSON."""
-        return json.dumps(asdict(self), indent=1)
 
     @staticmethod
     def of(text: str) -> "Facts":
@@ -105,8 +130,8 @@ def read(folder: Path) -> Prepared | None:
         facts = Facts.of((folder / FACTS).read_text())
         images = np.asarray(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False))
         labels = np.load(folder / LABELS, allow_pickle=False) if facts.labelled else None
-        captioned = not facts.captions or count_captions(folder / CAPTIONS) == len(images)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError):
+        captioned = not facts.captions or (folder / CAPTIONS).read_bytes().count(b"\n") == len(images)
+    except _DAMAGED:
         return None
     complete = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8 and facts.train <= len(images)
     if not (complete and captioned and _are_valid(labels, facts)):
@@ -128,8 +153,48 @@ def prepared_names() -> set[str]:
     """Return the names of the data sets that are prepared in the cache, with any settings."""
     found = set()
     for path in (cache_folder() / "prepared").glob(f"[!.]*/{FACTS}"):
-        try:
+        with suppress(*_DAMAGED):
             found.add(Facts.of(path.read_text()).name)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            continue
     return found
+
+
+@contextmanager
+def temporary_beside(folder: Path, what: str = "prepared images", advice: str = _ADVICE) -> Iterator[Path]:
+    """Provide a temporary folder beside the final one, which is removed at the end; also removes those of killed processes.
+
+    Raises DataError if it cannot be written, with `what` it was for and `advice`.
+    """
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for old in folder.parent.glob(".making-*"):
+            if time.time() - old.stat().st_mtime > _STALE:
+                shutil.rmtree(old, ignore_errors=True)
+        temporary = _fresh(folder.parent)
+        yield temporary
+    except OSError as error:
+        raise DataError(f"cannot write {what} to {folder.parent}: {error.strerror or error}: {advice}") from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fresh(parent: Path) -> Path:
+    folder = parent / f".making-{uuid.uuid4().hex}"
+    folder.mkdir()  # with the user's usual permissions: a cache may be shared
+    return folder
+
+
+def publish(temporary: Path, folder: Path) -> None:
+    """Rename a finished folder to its final name; replaces a damaged folder, keeps a complete one of another process."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if read(folder):
+            return
+        aside = _fresh(folder.parent) / "damaged"
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        shutil.rmtree(aside.parent, ignore_errors=True)
+        temporary.rename(folder)
+    sync_folder(folder.parent)

@@ -1,0 +1,188 @@
+"""Preparation: decodes a material once into the cache, completely or not at all."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulacra.core.attribute import Attribute
+from simulacra.core.errors import DataError
+from simulacra.core.files import sync_folder
+from simulacra.core.progress import Progress
+from simulacra.core.randomness import permutation
+from simulacra.data.folder_layout import ordered
+from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.locations import CACHE_VARIABLE
+from simulacra.data.preparation.prepared import (
+    CAPTIONS,
+    FACTS,
+    IMAGES,
+    LABELS,
+    Facts,
+    Prepared,
+    Skipped,
+    place,
+    publish,
+    read,
+    temporary_beside,
+)
+from simulacra.data.settings import DataConfig
+from simulacra.data.source import Material, Reading
+
+TEST_SHARE = 0.1  # held out from a source without test images
+SPLIT_SEED = 0  # not the run's seed: all runs have the same splits
+_MEASURED_AFTER_MIXED = 50  # images still measured after a second size is found
+_SUGGESTED_SIZE = 64  # pixels, a size that trains in reasonable time
+_DECODED = "decoded.bin"
+
+
+def prepare(material: Material, config: DataConfig, progress: Progress) -> Prepared:
+    """Return the prepared images of a material, from the cache if they are there.
+
+    Raises DataError for a source without images, mixed sizes if config.size is 0, and a cache that cannot be written.
+    """
+    folder = place(material, config)
+    if found := read(folder):
+        return found
+    with temporary_beside(folder) as temporary:
+        facts = _write(material, config, temporary, progress)
+        publish(temporary, folder)
+    for line in (*facts.notes, *([f"skipped {facts.skipped.line()}"] if facts.skipped.total else [])):
+        progress.message(f"{material.name}: {line}")
+    if found := read(folder):
+        return found
+    raise DataError(f"{folder} changed while it was written: run again, or set {CACHE_VARIABLE} to another folder")
+
+
+class _Image(NamedTuple):
+    """One decoded image, without its pixels."""
+
+    key: tuple[str, str]
+    labels: tuple[str, ...]
+    caption: str | None
+    digest: str
+    shape: tuple[int, ...]
+
+    def line(self) -> str:
+        """Return a text for the digest of all images; a single label as it is, as before there were attributes."""
+        label = json.dumps(self.labels) if len(self.labels) > 1 else self.labels[0] if self.labels else "None"
+        caption = "" if self.caption is None else f"|{json.dumps(self.caption)}"
+        return f"{'/'.join(self.key)}|{label}|{self.digest}{caption}"
+
+
+def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
+    """Return the order in which images are stored, int64 [n], and the number of training images, which come first.
+
+    keys: (side, name) of each image. Both sides are shuffled with a fixed seed, so that every prefix of a split is a random
+    sample and every split a slice; the order depends on names only. Without test images a tenth becomes test.
+    """
+    by_name = sorted(range(len(keys)), key=keys.__getitem__)
+    held = {side: np.array([at for at in by_name if keys[at][0] == side], dtype=np.int64) for side in ("train", "test")}
+    train, test = (rows[permutation(len(rows), SPLIT_SEED, "split", side)] for side, rows in held.items())
+    if len(test):
+        return np.concatenate([train, test]), len(train)
+    return train, len(train) - max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
+
+
+def _write(material: Material, config: DataConfig, folder: Path, progress: Progress) -> Facts:
+    """Decode the images of a material into a folder; their digest is the same for a folder and its archive."""
+    with material.open() as reading, (folder / _DECODED).open("wb") as file:
+        images, skipped = _decode(material.name, reading, config, file, progress)
+        notes, attributes = tuple(note.what for note in reading.notes), reading.attributes
+    if not any(image.key[0] == "train" for image in images):
+        seen = f"; skipped {skipped.line()}" if skipped.total else ", and is empty"
+        advice = "give a folder or archive of images such as .png or .jpg"
+        raise DataError(f"{material.name} contains no images for training{seen}: {advice}")
+    order, train = arrange([image.key for image in images])
+    shape = _store(folder, order, [image.shape for image in images])
+    labels = [images[at].labels for at in order]
+    values: list[tuple[str, ...]] = []
+    if all(labels):
+        values, numbers = _numbered(labels, attributes, material.classes)
+        np.save(folder / LABELS, numbers, allow_pickle=False)
+        sync_folder(folder / LABELS)
+    if captioned := all(image.caption is not None for image in images):
+        (folder / CAPTIONS).write_text("".join(f"{json.dumps(images[at].caption)}\n" for at in order))
+        sync_folder(folder / CAPTIONS)
+    digest = sha256("\n".join(sorted(image.line() for image in images)).encode()).hexdigest()
+    classes, whole = values[0] if values else (), (len(order), *shape)
+    pairs = zip(attributes, values, strict=True) if len(values) > 1 else ()
+    named = tuple(Attribute(attribute.name, held) for attribute, held in pairs)
+    facts = Facts(material.name, digest, whole, train, bool(values), classes, skipped, notes, named, captioned)
+    (folder / FACTS).write_text(json.dumps(asdict(facts), indent=1))
+    for path in (folder / FACTS, folder):
+        sync_folder(path)
+    return facts
+
+
+def _numbered(
+    labels: Sequence[tuple[str, ...]], attributes: Sequence[Attribute], classes: tuple[str, ...]
+) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+    """Return the names of the values of each labelled property in order, and the numbers of labels among them.
+
+    Of attributes only the values that occur. Numbers: int64 [n] for one property, [n k] for k.
+    """
+    columns = list(zip(*labels, strict=True))
+    pairs = zip(attributes, map(set, columns), strict=True) if attributes else ()
+    values = [tuple(value for value in attribute.values if value in held) for attribute, held in pairs]
+    values = values or [classes or ordered(set(columns[0]))]
+    tables = [{name: number for number, name in enumerate(names)} for names in values]
+    numbers = [np.array([table[label] for label in column], np.int64) for table, column in zip(tables, columns, strict=True)]
+    return values, numbers[0] if len(numbers) == 1 else np.stack(numbers, axis=1)
+
+
+def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> tuple[list[_Image], Skipped]:
+    """Write the pixels of all images to a file, one after another; raises DataError if they have several sizes."""
+    images, skipped, sizes = list[_Image](), dict[str, list[str]](), Counter[tuple[int, int]]()
+    wanted = (config.size, config.size) if config.size else None
+    with progress.task(f"preparing {name}", reading.count, "images") as meter:
+        for item in reading.items:
+            try:
+                taken = fitted(item, wanted, config.channels)
+            except Refused as refusal:
+                skipped.setdefault(str(refusal), []).append(item.name)
+            else:
+                shape = taken.pixels.shape
+                sizes[shape[0], shape[1]] += 1
+                if len(sizes) == 1:
+                    file.write(taken.pixels.tobytes())
+                    images.append(_Image((taken.side, taken.name), taken.labels, taken.caption, taken.digest, shape))
+                elif sizes.total() > len(images) + _MEASURED_AFTER_MIXED:
+                    break
+            meter.advance()
+    if len(sizes) > 1:
+        raise mixed(name, sizes)
+    return images, Skipped.of(skipped)
+
+
+def _store(folder: Path, order: np.ndarray, shapes: list[tuple[int, ...]]) -> tuple[int, int, int]:
+    """Write the images in order as one array, return their shape; grey among colour images is repeated in all channels."""
+    height, width, channels = *shapes[0][:2], max(shape[2] for shape in shapes)
+    starts = np.cumsum([0, *(int(np.prod(each)) for each in shapes)])
+    decoded = np.asarray(np.memmap(folder / _DECODED, dtype=np.uint8, mode="r"))
+    shape = (len(order), height, width, channels)
+    images = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+    for row, at in enumerate(order):
+        images[row] = decoded[starts[at] : starts[at + 1]].reshape(shapes[at])
+    images.flush()
+    sync_folder(folder / IMAGES)
+    (folder / _DECODED).unlink()
+    return height, width, channels
+
+
+def mixed(name: str, sizes: Mapping[tuple[int, int], int]) -> DataError:
+    """Return the error of images of several sizes, counted by (height, width)."""
+    (height, width), count = max(sizes.items(), key=lambda item: item[1])
+    seen = f"{len(sizes)} sizes among the first {sum(sizes.values())}, most often {width}x{height} ({count})"
+    return DataError(f"{name} has images of mixed sizes, {seen}: {resize_remedy(height, width)}")
+
+
+def resize_remedy(height: int, width: int) -> str:
+    """Return the remedy for mixed sizes, of which this one is the most common."""
+    return f"add --size {min(height, width, _SUGGESTED_SIZE)}, or another size, to resize and crop them all"
