@@ -1,6 +1,5 @@
 """The files of a comparison: CSV and HTML."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from simulacra.core.files import write_text
@@ -12,14 +11,8 @@ from simulacra.reports.comparison_page import comparison_page
 
 def write_comparison(comparison: Comparison, csv: Path | None, html: Path | None, progress: Progress) -> list[Path]:
     """Write a comparison as CSV and as a page, where a path is given; return the paths. Raises Unwritable."""
-    contents: list[tuple[Path | None, Callable[[], str]]] = [
-        (csv, comparison.csv),
-        (html, lambda: comparison_page(comparison, progress)),
-    ]
-    written = []
-    for path, content in contents:
-        if path is not None:
-            make_folder(path.parent)
-            write_text(path, content())
-            written.append(path)
+    written = [path for path in (csv, html) if path]
+    for path in written:
+        make_folder(path.parent)
+        write_text(path, comparison.csv() if path == csv else comparison_page(comparison, progress))
     return written

@@ -110,8 +110,7 @@ class _Lines:
         left = f", {_clock((self._total - self._done) / rate)} left" if self._total and rate and self._done < self._total else ""
         facts = f", {self._facts}" if self._facts else ""
         speed = "" if self._unit == "seconds" else f" in {_clock(seconds)}, {rate:,.1f}/s"
-        line = f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}"
-        _print_line(line)
+        _print_line(f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}")
 
 
 def program() -> str:

@@ -19,8 +19,7 @@ from simulacra.evaluation.ranking import Ranking, refusals
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import columns_for
 from simulacra.metrics import quantity
-from simulacra.reports.embedded import EmbeddedImage, embed
-from simulacra.reports.page import page
+from simulacra.reports.page import embed, page
 from simulacra.reports.run_page import duration
 from simulacra.runs.opened import OpenedRun
 
@@ -40,23 +39,8 @@ class Cell:
     interval: tuple[float, float, float] | None = None  # low, value, high
 
 
-@dataclass(frozen=True)
-class Column:
-    """The images of one run in a row of all runs. missing: why there are none."""
-
-    run: str
-    colour: int
-    image: EmbeddedImage | None
-    missing: str = ""
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """Images of all runs on the same data, beside real images."""
-
-    data: str
-    real: EmbeddedImage
-    columns: tuple[Column, ...]
+Row = dict[str, Any]
+"""Images of all runs on the same data, as the template reads them: data, real, and for each run its name, colour and image."""
 
 
 def comparison_page(comparison: Comparison, progress: Progress) -> str:
@@ -70,9 +54,9 @@ def comparison_page(comparison: Comparison, progress: Progress) -> str:
         "rows": rows,
         "spanned": any(cell.interval for row in rows for cell in row["cells"]),
         "refusals": refusals(comparison.rankings),
-        "columns": 1 + max(len(samples.columns) for samples, _ in rows_of_images),
+        "columns": 1 + max(len(samples["columns"]) for samples, _ in rows_of_images),
         "samples": [samples for samples, _ in rows_of_images],
-        "reconstructions": [row for _, row in rows_of_images if any(column.image for column in row.columns)],
+        "reconstructions": [row for _, row in rows_of_images if any(column["image"] for column in row["columns"])],
         "settings": next(iter(comparison.results.values()))["settings"],
     }
     return page("compare.html.jinja", content)
@@ -85,38 +69,15 @@ def _head(name: str, number: int, comparison: Comparison) -> dict[str, Any]:
     """Return the facts of one run as a whole."""
     result = comparison.results[name]
     training, data = result["training"], result["data"]
-    return {
-        "name": name,
-        "colour": number % _COLOURS,
-        "path": result["run"],
-        "family": result["family"],
-        "data": data["name"],
-        "digest": data["digest"][:8],
-        "n": data["n"],
-        "split": data["split"],
-        "step": result["checkpoint"],
-        "parameters": training["parameters"],
-        "time": "" if training["seconds"] is None else duration(training["seconds"]),
-        "seed": training["seed"],
-        "warnings": result["warnings"],
-        "missing": result["not_applicable"],
-    }
+    time = "" if training["seconds"] is None else duration(training["seconds"])
+    return {**result, "name": name, "colour": number % _COLOURS, "data": data, "training": training | {"time": time}}
 
 
 def _row(ranking: Ranking, runs: Sequence[str]) -> dict[str, Any]:
     """Return one metric over all runs."""
-    about = quantity(ranking.metric)
     spans = _spans(ranking)
-    return {
-        "metric": ranking.metric,
-        "title": about.title,
-        "meaning": about.meaning,
-        "better": about.better,
-        "differs": [name.replace("_", " ") for name in ranking.differs],
-        "exact": ranking.exact,
-        "ranked": ranking.ranked,
-        "cells": [_cell(ranking, run, number % _COLOURS, spans) for number, run in enumerate(runs)],
-    }
+    cells = [_cell(ranking, run, number % _COLOURS, spans) for number, run in enumerate(runs)]
+    return {"ranking": ranking, "about": quantity(ranking.metric), "cells": cells}
 
 
 def _cell(ranking: Ranking, run: str, colour: int, spans: Mapping[str, tuple[float, float, float]]) -> Cell:
@@ -131,18 +92,16 @@ def _spans(ranking: Ranking) -> dict[str, tuple[float, float, float]]:
     """Return the lower end, value and upper end of each run in percent of the range of all; empty where they are not ranked."""
     if ranking.refused or len(ranking.places) < 2:
         return {}
-    ends = {
-        place.run: (place.measurement.bounds[0], place.measurement.value, place.measurement.bounds[1]) for place in ranking.places
-    }
-    low, high = min(min(span) for span in ends.values()), max(max(span) for span in ends.values())
+    found = {place.run: place.measurement for place in ranking.places}
+    ends = {run: (item.bounds[0], item.value, item.bounds[1]) for run, item in found.items()}
+    low, high = min(map(min, ends.values())), max(map(max, ends.values()))
     if low == high:
         return {}
-    return {run: _percent(span, low, high) for run, span in ends.items()}
 
+    def percent(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 1)
 
-def _percent(span: tuple[float, float, float], low: float, high: float) -> tuple[float, float, float]:
-    first, middle, last = (round(100 * (end - low) / (high - low), 1) for end in span)
-    return first, middle, last
+    return {run: (percent(first), percent(value), percent(last)) for run, (first, value, last) in ends.items()}
 
 
 # --- images
@@ -157,7 +116,7 @@ def _same_data(comparison: Comparison) -> list[list[str]]:
     return list(groups.values())
 
 
-def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[ImageRow, ImageRow]:
+def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[Row, Row]:
     """Return the samples and the reconstructions of runs on the same data, each beside real test images."""
     runs = {name: comparison.runs[name] for name in names}
     colours = {name: number % _COLOURS for number, name in enumerate(comparison.runs)}
@@ -169,15 +128,16 @@ def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[ImageRow,
     count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
     originals = real.rows(slice(0, min(count, _ORIGINALS)))
 
-    def row(images: Tensor, needed: type[Capability], words: tuple[str, str], made: Callable[[OpenedRun], Tensor]) -> ImageRow:
-        cells = (
-            Column(name, colours[name], embed(image_grid(made(opened), columns), f"{words[0]} by {name}"))
-            if supports(opened.model, needed)
-            else Column(name, colours[name], None, f"{type(opened.model).__name__} does not {words[1]}")
-            for name, opened in runs.items()
-        )
+    def row(images: Tensor, needed: type[Capability], words: tuple[str, str], made: Callable[[OpenedRun], Tensor]) -> Row:
+        def column(name: str, opened: OpenedRun) -> dict[str, Any]:
+            facts = {"run": name, "colour": colours[name], "image": None, "missing": ""}
+            if not supports(opened.model, needed):
+                return facts | {"missing": f"{type(opened.model).__name__} does not {words[1]}"}
+            return facts | {"image": embed(image_grid(made(opened), columns), f"{words[0]} by {name}")}
+
         data = first.dataset.name
-        return ImageRow(data, embed(image_grid(images, columns), f"Real test images of {data}"), tuple(cells))
+        real = embed(image_grid(images, columns), f"Real test images of {data}")
+        return {"data": data, "real": real, "columns": [column(*item) for item in runs.items()]}
 
     def reconstructed(opened: OpenedRun) -> Tensor:
         return reconstruct(opened, originals.images, model_condition(opened.model, originals))

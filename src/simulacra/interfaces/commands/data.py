@@ -12,7 +12,7 @@ from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
 if TYPE_CHECKING:
-    from simulacra.data.check import Checkup, Finding
+    from simulacra.data.check import Checkup
 
 EXAMPLES = examples(
     "simulacra data list",
@@ -20,8 +20,6 @@ EXAMPLES = examples(
     "simulacra data prepare mnist",
     "simulacra data pack ~/photos --size 64 --out ~/shards",
 )
-
-
 POSITION = ("data", 1)
 
 
@@ -84,23 +82,17 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
 
     data = load(_config(parsed), console)
     counts = {**{split.name: len(split) for split in data.splits}, "train": data.training_images}
-    content: dict[str, Any] = {
-        "name": data.name,
-        "digest": data.digest,
-        "images": counts,
-        "shape": list(data.spec.shape),
-        "classes": list(data.spec.classes),
-        "attributes": {attribute.name: list(attribute.values) for attribute in data.spec.attributes},
-        "skipped": data.skipped.total,
-        "notes": list(data.notes),
-    }
-    skipped = [data.skipped.line()] if data.skipped.total else []
+    spec, attributes = data.spec, {attribute.name: list(attribute.values) for attribute in data.spec.attributes}
+    content: dict[str, Any] = {"name": data.name, "digest": data.digest, "images": counts, "shape": list(spec.shape)}
+    content |= {"classes": list(spec.classes), "attributes": attributes}
+    content |= {"skipped": data.skipped.total, "notes": list(data.notes)}
 
     def text() -> str:
-        channels, height, width = data.spec.shape
+        channels, height, width = spec.shape
         line = f"{data.name}: {height}x{width}x{channels}, " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        named = [(attribute.name, attribute.values) for attribute in data.spec.attributes] or [("classes", data.spec.classes)]
-        classes = [f"{len(values)} {name}: {', '.join(values)}" for name, values in named if values]
+        named = attributes or {"classes": list(spec.classes)}
+        classes = [f"{len(values)} {name}: {', '.join(values)}" for name, values in named.items() if values]
+        skipped = [data.skipped.line()] if data.skipped.total else []
         return "\n".join([line, *classes, f"digest {data.digest}", *skipped, *data.notes])
 
     console.result(content, text)
@@ -126,7 +118,8 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
 
     def text() -> str:
         counts = [f"{sum(shard['images'] for shard in shards):,} {name}" for name, shards in packed["shards"].items()]
-        size, number = sum(map(_bytes, packed["shards"].values())), sum(map(len, packed["shards"].values()))
+        all_shards = [shard for shards in packed["shards"].values() for shard in shards]
+        size, number = sum(shard["size"] for shard in all_shards), len(all_shards)
         return (
             f"packed {packed['name']} into {parsed.out}: {', '.join(counts)} images in {number:,} shards, {size / 1e6:,.1f} MB\n"
             f"digest {packed['digest']}\nnext:  {program()} train vae --data {place}"
@@ -136,22 +129,14 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _bytes(shards: list[dict[str, int]]) -> int:
-    return sum(shard["size"] for shard in shards)
-
-
 def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     listed = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
     more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test" + (
-        f"; sizes {listed}{more}" if listed else ""
-    )
-    values = [
-        f"{name}: {', '.join(f'{value} ({n:,})' for value, n in some.items())}" for name, some in checkup.attributes.items()
-    ]
-    return "\n".join([title, *values, *map(_finding, checkup.findings), *(["no problems found"] if not checkup.findings else [])])
-
-
-def _finding(finding: "Finding") -> str:
-    such = f" ({', '.join(finding.examples)})" if finding.examples else ""
-    return f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}"
+    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test"
+    lines = [f"{title}; sizes {listed}{more}" if listed else title]
+    for name, counts in checkup.attributes.items():
+        lines.append(f"{name}: {', '.join(f'{value} ({n:,})' for value, n in counts.items())}")
+    for finding in checkup.findings:
+        such = f" ({', '.join(finding.examples)})" if finding.examples else ""
+        lines.append(f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}")
+    return "\n".join(lines if checkup.findings else [*lines, "no problems found"])

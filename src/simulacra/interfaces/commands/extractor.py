@@ -93,12 +93,9 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
     def text() -> str:
         rows = [(name, str(kind.dimensions), kind.rule(), kind.summary) for name, kind in kinds.items()]
         lines = [table(("name", "features", "input", "summary"), rows), ""]
-        if not stored:
-            return "\n".join(
-                [*lines, f"no extractor is trained yet. Start with:  {program()} extractor train lenet --data mnist"]
-            )
+        start = f"no extractor is trained yet. Start with:  {program()} extractor train lenet --data mnist"
         titles = ("trained", "seed", "test accuracy", "trained for", "sha256")
-        return "\n".join([*lines, table(titles, [_row(_brief(facts)) for _, facts in stored])])
+        return "\n".join([*lines, table(titles, [_row(_brief(facts)) for _, facts in stored]) if stored else start])
 
     console.result(content, text)
     return 0
