@@ -20,7 +20,7 @@ from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
-from simulacra.interfaces.comparison_files import write_comparison
+from simulacra.reports.comparison_page import write_comparison
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space
 from simulacra.runs.applicable import require_applicable
@@ -52,8 +52,7 @@ class Model(OpenedRun):
     report = write_report
 
     def __repr__(self) -> str:
-        shape = " x ".join(map(str, (self.spec.height, self.spec.width, self.spec.channels)))
-        data = self.run.provenance["data"]["name"]
+        shape, data = f"{self.spec.height} x {self.spec.width} x {self.spec.channels}", self.run.provenance["data"]["name"]
         return (
             f"<simulacra.Model: {type(self.model).__name__} at step {self.step:,}, trained on {data} ({shape}), "
             f"on {self.device.type}, from {self.run.path}; supports {', '.join(self.capabilities)}>"
@@ -65,8 +64,7 @@ class Model(OpenedRun):
         `settings` are those of `simulacra evaluate --help`, by name: split="test", samples=10_000, extractor="lenet", seed=0.
         Results are cached. Raises UsageError, DataError; NotApplicable for a setting that does not apply to the model.
         """
-        needs = {name: need for name, need in setting_needs().items() if name not in AMOUNTS}
-        require_applicable(self.model, settings, needs)
+        require_applicable(self.model, settings.keys() - AMOUNTS, setting_needs())
         return evaluate(self, evaluation_settings(settings), progress)
 
 

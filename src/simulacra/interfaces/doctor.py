@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,7 @@ _BUSY = 0.5  # load above which a machine is busy
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of an examination; `table` is the output of --json."""
+    """The result of an examination."""
 
     machine: Machine
     threads: int
@@ -39,10 +39,6 @@ class Findings:
     extras: dict[str, str | None]  # by name: the version, or None
     speeds: dict[str, float] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
-
-    def table(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {**asdict(self), "advice": list(self.advice)}
 
 
 def examine(threads: int = 0, root: Path = Path("/"), device: Literal["auto", "cpu", "cuda"] = "auto") -> Findings:
@@ -140,9 +136,8 @@ def _gpu(device: torch.device) -> dict[str, Any] | None:
     if device.type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info()
-    major, minor = torch.cuda.get_device_capability()
     facts = {"name": torch.cuda.get_device_name(), "count": torch.cuda.device_count(), "memory": total, "free": free}
-    return {**facts, "capability": f"{major}.{minor}"}
+    return {**facts, "capability": "{}.{}".format(*torch.cuda.get_device_capability())}
 
 
 def _why_bfloat16(device: torch.device) -> str:

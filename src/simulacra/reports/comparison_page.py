@@ -1,10 +1,8 @@
-"""The comparison of several runs on one page: metrics with ranks and intervals, samples side by side, beside real images.
-
-This module collects the facts; the template `compare.html.jinja` holds the texts and the layout.
-"""
+"""The comparison of several runs: its files, and the facts that the template `compare.html.jinja` displays on one page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -13,9 +11,11 @@ from simulacra.applications.reconstruct import reconstruct
 from simulacra.applications.sample import sample
 from simulacra.core.capabilities import Capability, Reconstructs, Samples, supports
 from simulacra.core.family import model_condition
+from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
+from simulacra.images.files import make_folder
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import columns_for
 from simulacra.metrics import quantity
@@ -39,8 +39,16 @@ class Cell:
     interval: tuple[float, float, float] | None = None  # low, value, high
 
 
-Row = dict[str, Any]
-"""Images of all runs on the same data, as the template reads them: data, real, and for each run its name, colour and image."""
+Row = dict[str, Any]  # images of all runs on the same data: the data, real images, and columns of run, colour, image, missing
+
+
+def write_comparison(comparison: Comparison, csv: Path | None, html: Path | None, progress: Progress) -> list[Path]:
+    """Write a comparison as CSV and as a page, where a path is given; return the paths. Raises Unwritable."""
+    written = [path for path in (csv, html) if path]
+    for path in written:
+        make_folder(path.parent)
+        write_text(path, comparison.csv() if path == csv else comparison_page(comparison, progress))
+    return written
 
 
 def comparison_page(comparison: Comparison, progress: Progress) -> str:

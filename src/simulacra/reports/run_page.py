@@ -1,7 +1,4 @@
-"""The report of a run: images, curves, metrics, settings and provenance in one self-contained HTML file.
-
-This module collects the facts and the sections; the template `report.html.jinja` holds the texts and the layout.
-"""
+"""The report of a run, one HTML file: facts and sections; the template `report.html.jinja` holds the texts and the layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +43,12 @@ _OWN = {"Metrics": 20, "Curves": 30, "Training progress": 40, "Settings": 900, "
 def write_report(opened: OpenedRun, progress: Progress = SILENT) -> Path:
     """Write `RUN/report.html` and return its path. Sections whose data or evaluation is missing state it."""
     evaluation = newest(opened.run)
-    problem = _data_problem(opened)
-    sections = [*_application_sections(opened, problem, progress), *evaluation_sections(opened, evaluation, _elsewhere(problem))]
+    problem = missing = ""
+    try:
+        overview_images(opened, 1)
+    except SimulacraError as error:
+        problem, missing = str(error), "the data cannot be used, for the reason at the top of the page"
+    sections = [*_application_sections(opened, missing, progress), *evaluation_sections(opened, evaluation, missing)]
     progress_images = snapshots(opened)
     sections += [ReportSection(*item) for item in _OWN.items() if progress_images or item[0] != "Training progress"]
     content = {
@@ -63,20 +64,7 @@ def write_report(opened: OpenedRun, progress: Progress = SILENT) -> Path:
     return opened.run.report
 
 
-def _data_problem(opened: OpenedRun) -> str:
-    """Return why the data cannot be used; empty where they can."""
-    try:
-        overview_images(opened, 1)
-    except SimulacraError as error:
-        return str(error)
-    return ""
-
-
-def _elsewhere(problem: str) -> str:
-    return "the data cannot be used, for the reason at the top of the page" if problem else ""
-
-
-def _application_sections(opened: OpenedRun, problem: str, progress: Progress) -> list[ReportSection]:
+def _application_sections(opened: OpenedRun, missing: str, progress: Progress) -> list[ReportSection]:
     """Return the sections of all applications that apply to the model; those that cannot be drawn state the problem."""
     found: list[ReportSection | None] = []
     usable = [item for item in map(applications.find, applications.names()) if item.section and item.applies_to(opened.model)]
@@ -85,8 +73,8 @@ def _application_sections(opened: OpenedRun, problem: str, progress: Progress) -
             try:
                 found.append(application.section(opened) if application.section else None)
             except SimulacraError as error:
-                missing = f"Not available: {_elsewhere(problem) or error}."
-                found.append(ReportSection(application.name.capitalize(), _LAST, missing=missing))
+                reason = f"Not available: {missing or error}."
+                found.append(ReportSection(application.name.capitalize(), _LAST, missing=reason))
             meter.advance()
     return [section for section in found if section]
 

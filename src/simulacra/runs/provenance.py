@@ -16,35 +16,18 @@ from simulacra.engine import hardware
 
 def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
     """Return commit, versions, data, command, hardware and time, ready for JSON."""
-    return {
-        "started": now(),
-        "command": command,
-        "commit": _commit(),
-        "versions": {
-            "simulacra": version("simulacra"),
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "hardware": hardware.describe(),
-        "data": _data(dataset),
-    }
+    versions = {"simulacra": version("simulacra"), "python": sys.version.split()[0]}
+    versions |= {"torch": torch.__version__, "numpy": np.__version__}
+    facts = {"started": now(), "command": command, "commit": _commit(), "versions": versions}
+    return facts | {"hardware": hardware.describe(), "data": _data(dataset)}
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
     """Return name, digest, shape and counts of the data; of several domains those of the first, and of each by its name."""
     spec = dataset.spec
-    facts: dict[str, Any] = {
-        "name": dataset.name,
-        "digest": dataset.digest,
-        "channels": spec.channels,
-        "height": spec.height,
-        "width": spec.width,
-        "classes": list(spec.classes),
-        "train": dataset.training_images,
-        "validation": len(dataset.validation),
-        "test": len(dataset.test),
-    }
+    facts: dict[str, Any] = {"name": dataset.name, "digest": dataset.digest}
+    facts |= {"channels": spec.channels, "height": spec.height, "width": spec.width, "classes": list(spec.classes)}
+    facts |= {"train": dataset.training_images, "validation": len(dataset.validation), "test": len(dataset.test)}
     if spec.attributes:
         facts["attributes"] = [{"name": attribute.name, "values": list(attribute.values)} for attribute in spec.attributes]
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}

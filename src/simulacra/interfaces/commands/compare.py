@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
     from simulacra.evaluation.compare import compare_runs
     from simulacra.evaluation.settings import evaluate_config, evaluation_settings
-    from simulacra.interfaces.comparison_files import write_comparison
+    from simulacra.reports.comparison_page import write_comparison
 
     settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
     comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)

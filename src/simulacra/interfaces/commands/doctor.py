@@ -7,6 +7,7 @@ import argparse
 import io
 import shutil
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, machine
@@ -43,7 +44,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
     settings = machine(parsed)
     found = examine(settings.threads, device=settings.device)
-    console.result(found.table(), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
+    console.result(asdict(found), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     return 0
 
 
@@ -134,10 +135,9 @@ def _rate(name: str, value: float) -> str:
 def _folder(item: dict[str, object]) -> str:
     if item["path"] is None:
         return f"not set: {item['variable']} is the folder of data sets"
-    facts = ["exists" if item["exists"] else "will be created" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"]
-    facts.append("writable" if item["writable"] else "read-only")
-    if isinstance(item["free"], int):
-        facts.append(f"{_size(item['free'])} free")
+    missing = "will be created" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"
+    facts = ["exists" if item["exists"] else missing, "writable" if item["writable"] else "read-only"]
+    facts += [f"{_size(item['free'])} free"] if isinstance(item["free"], int) else []
     return f"{item['path']} ({', '.join(facts)})"
 
 
