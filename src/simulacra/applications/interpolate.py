@@ -144,11 +144,9 @@ def _of_other_class(labels: np.ndarray, start: int, candidates: np.ndarray) -> i
     return int(next((index for index in candidates if labels[index] != labels[start]), candidates[0]))
 
 
-def _section(opened: OpenedRun) -> ReportSection | None:
-    return _between_images(opened) if supports(opened.model, LatentSpace) else _between_noise(opened)
-
-
-def _between_images(opened: OpenedRun) -> ReportSection:
+def _section(opened: OpenedRun) -> ReportSection:
+    if not supports(opened.model, LatentSpace):
+        return _between_noise(opened)
     real = overview_images(opened, overview_count(opened.spec.shape))
     pairs = [(index, index + 1) for index in range(0, len(real) - 1, 2)]
     if (labels := real.labels) is not None:

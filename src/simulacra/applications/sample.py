@@ -21,7 +21,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
 from simulacra.images.files import check_images_path, save_images
 from simulacra.images.grid import image_grid, overview_count
-from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.networks.labels import drawn_labels
 from simulacra.runs.generation import PLAN_SETTINGS, SampleRequest, plan_facts, sample_images
 from simulacra.runs.opened import OpenedRun
@@ -111,9 +111,7 @@ def _section(opened: OpenedRun) -> ReportSection:
         real = overview_images(opened, overview_count(spec.shape)).images
     except SimulacraError:  # the page reports it; samples need no data
         real = None
-    columns = columns_for(spec.shape, 8)
-    count = min(columns**2, overview_count(spec.shape), columns**2 if real is None else len(real))
-    count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
+    count, columns = overview_grid(spec.shape, overview_count(spec.shape) if real is None else len(real))
     generated = Figure(image_grid(sample(opened, count), columns), "Images generated from noise", "Generated images")
     if real is None:
         return ReportSection("Generated images", 10, ("The first images of seed 0; none is selected.",), ((generated,),))

@@ -77,7 +77,10 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
     path = Path(settings.input)
     single = is_picture(path)
     name = f"{path.stem}_to_{settings.to}.png" if single else f"{path.resolve().name}_to_{settings.to}"
-    out = _check_out(opened.run.output(settings.out, name), single)
+    out = opened.run.output(settings.out, name)
+    if not single and out.suffix.lower() == ".png":
+        raise UsageError(f"{out} is a single image, and the input may hold several: give a folder")
+    check_png(out) if single else check_new_folder(out)
     taken, skips = set[Path](), list[str]()
     with reading(path) as found:
         total = min(settings.count or found.count, found.count)
@@ -96,15 +99,6 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
         progress.message(f"skipped {len(skips):,} files, such as {skips[0]}")
     content = {"path": str(out), "to": settings.to, "count": len(taken), "skipped": len(skips)}
     return ApplicationResult(content, f"{len(taken):,} images translated to {settings.to}, in {out}")
-
-
-def _check_out(path: Path, single: bool) -> Path:
-    """Return where translations are written; raises UsageError where they would be mixed with other files."""
-    if single:
-        return check_png(path)
-    if path.suffix.lower() == ".png":
-        raise UsageError(f"{path} is a single image, and the input may hold several: give a folder")
-    return check_new_folder(path)
 
 
 def _new_name(original: str, taken: Collection[Path]) -> Path:

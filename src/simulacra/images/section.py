@@ -48,6 +48,13 @@ class ReportSection:
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
+def overview_grid(shape: Sequence[int], available: int) -> tuple[int, int]:
+    """Return the number of images of a shape [c h w] in a square overview, at most `available`, and that of its columns."""
+    columns = columns_for(shape, 8)
+    count = min(columns**2, overview_count(shape), available)
+    return (count // columns * columns, columns) if count >= columns else (count, count)
+
+
 def largest_shape(spec: DataSpec) -> tuple[int, int, int]:
     """Return the shape [c h w] of images as large as those of every domain, which is that of grids of all of them."""
     specs = (spec, *spec.domains.values())

@@ -1,7 +1,6 @@
 """The comparison of several runs: its files, and the facts that the template `compare.html.jinja` displays on one page."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
 from simulacra.images.files import make_folder
 from simulacra.images.grid import image_grid, overview_count
-from simulacra.images.section import columns_for
+from simulacra.images.section import overview_grid
 from simulacra.metrics import quantity
 from simulacra.reports.page import embed, page
 from simulacra.reports.run_page import duration
@@ -25,18 +24,6 @@ from simulacra.runs.opened import OpenedRun
 
 _COLOURS = 6  # of the style sheet
 _ORIGINALS = 32  # test images that are reconstructed
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run's value of one metric: value and error as text, its rank, and its interval in percent of the row's range."""
-
-    colour: int
-    value: str = ""
-    error: str = ""
-    rank: int | None = None
-    ties: tuple[str, ...] = ()
-    interval: tuple[float, float, float] | None = None  # low, value, high
 
 
 Row = dict[str, Any]  # images of all runs on the same data: the data, real images, and columns of run, colour, image, missing
@@ -47,7 +34,7 @@ def write_comparison(comparison: Comparison, csv: Path | None, html: Path | None
     written = [path for path in (csv, html) if path]
     for path in written:
         make_folder(path.parent)
-        write_text(path, comparison.csv() if path == csv else comparison_page(comparison, progress))
+        write_text(path, comparison.csv() if path is csv else comparison_page(comparison, progress))
     return written
 
 
@@ -60,7 +47,7 @@ def comparison_page(comparison: Comparison, progress: Progress) -> str:
     content = {
         "heads": [_head(name, number, comparison) for number, name in enumerate(comparison.runs)],
         "rows": rows,
-        "spanned": any(cell.interval for row in rows for cell in row["cells"]),
+        "spanned": any(cell["interval"] for row in rows for cell in row["cells"]),
         "refusals": refusals(comparison.rankings),
         "columns": 1 + max(len(samples["columns"]) for samples, _ in rows_of_images),
         "samples": [samples for samples, _ in rows_of_images],
@@ -68,9 +55,6 @@ def comparison_page(comparison: Comparison, progress: Progress) -> str:
         "settings": next(iter(comparison.results.values()))["settings"],
     }
     return page("compare.html.jinja", content)
-
-
-# --- facts
 
 
 def _head(name: str, number: int, comparison: Comparison) -> dict[str, Any]:
@@ -82,18 +66,14 @@ def _head(name: str, number: int, comparison: Comparison) -> dict[str, Any]:
 
 
 def _row(ranking: Ranking, runs: Sequence[str]) -> dict[str, Any]:
-    """Return one metric over all runs."""
-    spans = _spans(ranking)
-    cells = [_cell(ranking, run, number % _COLOURS, spans) for number, run in enumerate(runs)]
+    """Return one metric over all runs: values and errors as texts, places with ranks, intervals in percent of their range."""
+    spans, cells = _spans(ranking), []
+    for number, run in enumerate(runs):
+        place = ranking.of(run)
+        value, _, error = place.measurement.text.partition(" ") if place else ("", "", "")
+        facts = {"colour": number % _COLOURS, "value": value, "error": error, "place": place, "interval": spans.get(run)}
+        cells.append(facts)
     return {"ranking": ranking, "about": quantity(ranking.metric), "cells": cells}
-
-
-def _cell(ranking: Ranking, run: str, colour: int, spans: Mapping[str, tuple[float, float, float]]) -> Cell:
-    place = ranking.of(run)
-    if place is None:
-        return Cell(colour)
-    value, _, error = place.measurement.text.partition(" ")
-    return Cell(colour, value, error, place.rank, place.ties, spans.get(run))
 
 
 def _spans(ranking: Ranking) -> dict[str, tuple[float, float, float]]:
@@ -112,9 +92,6 @@ def _spans(ranking: Ranking) -> dict[str, tuple[float, float, float]]:
     return {run: (percent(first), percent(value), percent(last)) for run, (first, value, last) in ends.items()}
 
 
-# --- images
-
-
 def _same_data(comparison: Comparison) -> list[list[str]]:
     """Return the names of the runs, those on the same data together."""
     groups: dict[tuple[object, ...], list[str]] = {}
@@ -131,9 +108,7 @@ def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[Row, Row]
     first = runs[names[0]]
     shape = first.spec.shape
     real = first.dataset.test.head(max(overview_count(shape), _ORIGINALS))
-    columns = columns_for(shape, 8)
-    count = min(columns**2, overview_count(shape), len(real))
-    count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
+    count, columns = overview_grid(shape, len(real))
     originals = real.rows(slice(0, min(count, _ORIGINALS)))
 
     def row(images: Tensor, needed: type[Capability], words: tuple[str, str], made: Callable[[OpenedRun], Tensor]) -> Row:

@@ -72,11 +72,6 @@ class Plot:
     logarithmic: bool
     clipped: bool
 
-    @property
-    def validated(self) -> bool:
-        """Whether any line has values on validation images beside those in training."""
-        return any(line.last_train for line in self.lines) and any(line.last_validation for line in self.lines)
-
 
 def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
     """Return the plots of a run's reports: losses and their parts by unit, diversity, learning rate, active latent units."""

@@ -79,9 +79,6 @@ def _application_sections(opened: OpenedRun, missing: str, progress: Progress) -
     return [section for section in found if section]
 
 
-# --- facts
-
-
 def _facts(opened: OpenedRun) -> dict[str, Any]:
     """Return the facts of the run as a whole."""
     run, model = opened.run, opened.model
@@ -133,9 +130,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-# --- tables
 
 
 def _settings(run: Run) -> dict[str, list[Row]]:

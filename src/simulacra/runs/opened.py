@@ -22,6 +22,7 @@ from simulacra.runs.generation import change_plan
 from simulacra.runs.run import Run
 
 Device = Literal["auto", "cpu", "cuda"]
+Method = Callable[..., Tensor]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _BATCH = 256  # images per call of the network
@@ -62,13 +63,7 @@ class OpenedRun:
             found.update(tensor.contiguous().cpu().numpy().tobytes())
         return found.hexdigest()
 
-    def apply(
-        self,
-        function: Callable[..., Tensor],
-        *inputs: Tensor,
-        condition: Condition = UNCONDITIONAL,
-        batch: int = _BATCH,
-    ) -> Tensor:
+    def apply(self, function: Method, *inputs: Tensor, condition: Condition = UNCONDITIONAL, batch: int = _BATCH) -> Tensor:
         """Return function(*inputs, condition) of tensors [n ...], in batches on the model's device; the result is on the CPU."""
         parts = zip(*(values.split(batch) for values in inputs), condition.split(batch, len(inputs[0])), strict=True)
         with inference_mode(self.model):
@@ -97,9 +92,8 @@ class OpenedRun:
         Raises NotApplicable for a model that takes no labels, UsageError for an unknown or a missing name.
         """
         if "labels" not in self.model.accepts:
-            raise NotApplicable(
-                f"--label does not apply to this {type(self.model).__name__}: it takes no labels. Train with --conditional"
-            )
+            refused = f"--label does not apply to this {type(self.model).__name__}"
+            raise NotApplicable(f"{refused}: it takes no labels. Train with --conditional")
         label = parse_label(text, self.spec)
         return Condition(label.expand(count, *label.shape[1:]))
 

@@ -77,9 +77,8 @@ def read(path: Path) -> RunConfig:
     recipe = read_recipe(path)
     first, _, text = path.read_text().partition("\n")
     if first.startswith(_SEAL) and first.removeprefix(_SEAL) != _digest(text):
-        raise UsageError(
-            f"{path} differs from what was written (SHA-256): restore it, or remove its first line to accept the changes"
-        )
+        remedy = "restore it, or remove its first line to accept the changes"
+        raise UsageError(f"{path} differs from what was written (SHA-256): {remedy}")
     return resolve(recipe, {}, where=str(path))
 
 

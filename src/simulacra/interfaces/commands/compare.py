@@ -83,9 +83,8 @@ def _title(letter: str, name: str, width: int) -> str:
 def _legend(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     lines = []
     for name, letter in letters.items():
-        facts = comparison.results[name]
-        data, training = facts["data"], facts["training"]
-        what = f"{facts['family']} at step {facts['checkpoint']:,}, {training['parameters']:,} parameters"
+        facts, data = comparison.results[name], comparison.results[name]["data"]
+        what = f"{facts['family']} at step {facts['checkpoint']:,}, {facts['training']['parameters']:,} parameters"
         lines.append(f"{letter}  {name}: {what}, on the {data['n']:,} {data['split']} images of {data['name']}")
     return lines
 

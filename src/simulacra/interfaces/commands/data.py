@@ -25,25 +25,11 @@ POSITION = ("data", 1)
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the actions."""
-    add_actions(parser, words, {"list": _list_flags, "prepare": _prepare_flags, "check": _check_flags, "pack": _pack_flags})
-
-
-def _list_flags(parser: Parser) -> None:
-    """List the data sets: names for --data, where they are stored, whether they are decoded already."""
-
-
-def _prepare_flags(parser: Parser) -> None:
-    """Find, download if needed, and decode a data set once, so that training starts immediately."""
-    _add_data(parser)
-
-
-def _check_flags(parser: Parser) -> None:
-    """Examine every image for problems that affect training, with a remedy for each. Exit code 1 where there is one."""
-    _add_data(parser)
+    actions = {"prepare": (_prepare, _add_data), "check": (_check, _add_data), "pack": (_pack, _pack_flags)}
+    add_actions(parser, words, {"list": (_list, lambda child: None), **actions})
 
 
 def _pack_flags(parser: Parser) -> None:
-    """Write the images, decoded and cropped, as tar shards that training can stream."""
     _add_data(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new folder of shards")
     text = f"number of images in one shard (default: {SHARD_IMAGES})"
@@ -57,7 +43,8 @@ def _add_data(parser: Parser) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Run the action."""
-    return {"list": _list, "prepare": _prepare, "check": _check, "pack": _pack}[parsed.action](parsed, console)
+    code: int = parsed.run(parsed, console)
+    return code
 
 
 def _config(parsed: argparse.Namespace) -> DataConfig:
@@ -68,6 +55,7 @@ def _config(parsed: argparse.Namespace) -> DataConfig:
 
 
 def _list(parsed: argparse.Namespace, console: Console) -> int:
+    """List the data sets: names for --data, where they are stored, whether they are decoded already."""
     from simulacra.data.sources import names
 
     listings = names()
@@ -78,6 +66,7 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _prepare(parsed: argparse.Namespace, console: Console) -> int:
+    """Find, download if needed, and decode a data set once, so that training starts immediately."""
     from simulacra.data.load import load
 
     data = load(_config(parsed), console)
@@ -100,6 +89,7 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _check(parsed: argparse.Namespace, console: Console) -> int:
+    """Examine every image for problems that affect training, with a remedy for each. Exit code 1 where there is one."""
     from simulacra.data.check import check
 
     checkup = check(_config(parsed), console)
@@ -110,6 +100,7 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _pack(parsed: argparse.Namespace, console: Console) -> int:
+    """Write the images, decoded and cropped, as tar shards that training can stream."""
     from simulacra.data.shards.pack import pack
     from simulacra.data.sources import sources
 
