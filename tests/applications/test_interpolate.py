@@ -96,3 +96,18 @@ def test_a_label_is_given_on_the_command_line(gans, capsys):
     assert (shown["between"], shown["label"], shown["rows"]) == ("noise", "7", 2)
     assert main([*words[:2], "--label", "seven"]) == 2
     assert "'seven'" in capsys.readouterr().err
+
+
+def test_a_conditional_latent_space_encodes_and_decodes_with_labels(trained_vae, monkeypatch):
+    kind, given = type(trained_vae.model), []
+    for name in ("encode", "decode"):
+        original = getattr(kind, name)
+        record = lambda self, values, condition, of=original: given.append(condition.labels) or of(self, values)  # noqa: E731
+        monkeypatch.setattr(kind, name, record)
+    monkeypatch.setattr(kind, "label_sizes", (10,))
+    for label in ("", "7"):
+        given.clear()
+        interpolations(trained_vae, InterpolateConfig(rows=2, steps=3, between="images", label=label))
+        starts, ends, decoded = (labels.tolist() for labels in given)
+        assert starts != ends
+        assert decoded == ([7] * 6 if label else [starts[0]] * 3 + [starts[1]] * 3)

@@ -32,6 +32,8 @@ from simulacra.runs.opened import OpenedRun
 from simulacra.runs.test_images import overview_images
 
 PathKind = Literal["auto", "linear", "spherical"]
+Conditions = tuple[Condition, Condition, Condition]
+_NONE: Conditions = (UNCONDITIONAL, UNCONDITIONAL, UNCONDITIONAL)
 _ROWS, _REPORT_ROWS, _STEPS = 8, 6, 11  # pairs by default, pairs in the report, images in a row
 
 
@@ -49,34 +51,25 @@ class InterpolateConfig(Config):
 
 
 def interpolate(
-    opened: OpenedRun,
-    start: Tensor,
-    end: Tensor,
-    steps: int = _STEPS,
-    path: PathKind = "auto",
-    *,
-    conditions: tuple[Condition, Condition] = (UNCONDITIONAL, UNCONDITIONAL),
-    decoded: Condition = UNCONDITIONAL,
+    opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: PathKind = "auto", *, given: Conditions = _NONE
 ) -> Tensor:
     """Return images [n steps c h w] between the images `start` and `end`, both [n c h w], through the latent space.
 
-    conditions: those of `start` and of `end`, with which they are encoded; decoded: one row for each pair, with which its points
-    are decoded. Where all are equal, the first and the last image of a row are the reconstructions of the given ones. Raises
-    NotApplicable, UsageError.
+    given: conditions with which `start` and `end` are encoded and points are decoded, one row for each pair. Where equal,
+    the first and the last image of a row are the reconstructions of the given ones. Raises NotApplicable, UsageError.
     """
     prior = require(opened.model, LatentSpace, "interpolation").prior
-    latents = encode(opened, start, conditions[0]), encode(opened, end, conditions[1])
+    latents = encode(opened, start, given[0]), encode(opened, end, given[1])
     points = path_between(path, prior)(*latents, steps).transpose(0, 1)
-    repeated = decoded.map(lambda values: values.repeat_interleave(steps, 0))
+    repeated = given[2].map(lambda values: values.repeat_interleave(steps, 0))
     return decode(opened, points.flatten(0, 1), repeated).unflatten(0, (len(start), steps))
 
 
 def _interpolate_batches(opened: OpenedRun, start: Batch, end: Batch, settings: InterpolateConfig) -> Tensor:
     """Return the images between two batches; points are decoded with --label, or with the label of `start`."""
-    conditions = latent_condition(opened, start), latent_condition(opened, end)
-    decoded = opened.label_condition(settings.label, len(start)) if settings.label else conditions[0]
-    sides = start.images, end.images
-    return interpolate(opened, *sides, settings.steps, settings.path, conditions=conditions, decoded=decoded)
+    encoded = latent_condition(opened, start), latent_condition(opened, end)
+    decoded = opened.label_condition(settings.label, len(start)) if settings.label else encoded[0]
+    return interpolate(opened, start.images, end.images, settings.steps, settings.path, given=(*encoded, decoded))
 
 
 def interpolate_noise(
@@ -136,12 +129,9 @@ def _pairs(split: Split, count: int, seed: int) -> tuple[Batch, Batch]:
     starts, ends = order[:count], order[count:]
     if split.labels is not None:
         labels = split.labels.reshape(len(split), -1)[:, 0]
-        ends = np.array([_of_other_class(labels, start, ends[row:]) for row, start in enumerate(starts)])
+        others = [ends[row:][labels[ends[row:]] != labels[start]] for row, start in enumerate(starts)]
+        ends = np.array([found[0] if len(found) else ends[row] for row, found in enumerate(others)])
     return split.batch(starts), split.batch(ends[:count])
-
-
-def _of_other_class(labels: np.ndarray, start: int, candidates: np.ndarray) -> int:
-    return int(next((index for index in candidates if labels[index] != labels[start]), candidates[0]))
 
 
 def _section(opened: OpenedRun) -> ReportSection:

@@ -26,13 +26,6 @@ class MachineConfig(Config):
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute; auto: the GPU where there is one")
     threads: int = option(0, "number of CPU threads; 0 takes all, or OMP_NUM_THREADS", low=0)
 
-    def apply(self) -> None:
-        """Set the number of CPU threads of this process."""
-        if self.threads:
-            import torch
-
-            torch.set_num_threads(self.threads)
-
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are UsageErrors."""
@@ -110,7 +103,10 @@ def given(parsed: argparse.Namespace, config: type[Config]) -> dict[str, object]
 def machine(parsed: argparse.Namespace) -> MachineConfig:
     """Return the machine settings that were given as flags, after setting the number of threads."""
     settings = MachineConfig.of(given(parsed, MachineConfig), "the flags")
-    settings.apply()
+    if settings.threads:
+        import torch
+
+        torch.set_num_threads(settings.threads)
     return settings
 
 

@@ -9,7 +9,6 @@ from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, 
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
-    from simulacra.core.family import Family
     from simulacra.runs.applicable import Requirement
     from simulacra.runs.opened import OpenedRun
 
@@ -76,19 +75,14 @@ def opened_run(parsed: argparse.Namespace, console: Console) -> "OpenedRun":
 
 def inapplicable_flags(words: Sequence[str], needs: "Mapping[str, tuple[Requirement, ...]]") -> frozenset[str]:
     """Return the settings that the help of a given run leaves out; none where the words ask for no help or give no run."""
-    if not {"-h", "--help"} & set(words) or not (family := _family_of(words)):
+    path = next((word for word in words if not word.startswith("-")), "")
+    if not {"-h", "--help"} & set(words) or not path:
         return frozenset()
-    from simulacra.runs.applicable import inapplicable
-
-    return frozenset(inapplicable(family, needs))
-
-
-def _family_of(words: Sequence[str]) -> "Family | None":
     from simulacra.core.errors import SimulacraError
+    from simulacra.runs.applicable import inapplicable
     from simulacra.runs.run import Run
 
-    path = next((word for word in words if not word.startswith("-")), None)
     try:
-        return Run.open(path).untrained_family() if path else None
+        return frozenset(inapplicable(Run.open(path).untrained_family(), needs))
     except SimulacraError:
-        return None
+        return frozenset()

@@ -71,10 +71,8 @@ def extras() -> dict[str, str]:
 
 def threads_why(environment: Mapping[str, str], facts: Machine) -> str:
     """Return the reason for torch's number of threads."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        if value := environment.get(name):
-            return f"{name} is {value}"
-    return f"one for each of the {facts.usable} usable cores"
+    names = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if environment.get(name)]
+    return f"{names[0]} is {environment[names[0]]}" if names else f"one for each of the {facts.usable} usable cores"
 
 
 def accelerations(device: torch.device) -> dict[str, dict[str, Any]]:

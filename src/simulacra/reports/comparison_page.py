@@ -71,8 +71,8 @@ def _row(ranking: Ranking, runs: Sequence[str]) -> dict[str, Any]:
     for number, run in enumerate(runs):
         place = ranking.of(run)
         value, _, error = place.measurement.text.partition(" ") if place else ("", "", "")
-        facts = {"colour": number % _COLOURS, "value": value, "error": error, "place": place, "interval": spans.get(run)}
-        cells.append(facts)
+        facts = {"colour": number % _COLOURS, "place": place, "interval": spans.get(run)}
+        cells.append(facts | {"value": value, "error": error})
     return {"ranking": ranking, "about": quantity(ranking.metric), "cells": cells}
 
 
@@ -96,8 +96,7 @@ def _same_data(comparison: Comparison) -> list[list[str]]:
     """Return the names of the runs, those on the same data together."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, result in comparison.results.items():
-        data = result["data"]
-        groups.setdefault((data["digest"], *data["shape"]), []).append(name)
+        groups.setdefault((result["data"]["digest"], *result["data"]["shape"]), []).append(name)
     return list(groups.values())
 
 

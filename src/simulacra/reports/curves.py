@@ -32,19 +32,11 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A single value: its position in pixels, and its description."""
+class Mark:
+    """A label at a position in pixels: of a single value, or of a tick, which has the same position along both axes."""
 
     x: float
     y: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A tick of an axis: its position in pixels, and its label."""
-
-    place: float
     label: str
 
 
@@ -56,7 +48,7 @@ class Line:
     colour: int
     train: str
     validation: str
-    dots: tuple[Dot, ...]
+    dots: tuple[Mark, ...]
     last_train: str
     last_validation: str
 
@@ -67,8 +59,8 @@ class Plot:
 
     title: str
     lines: tuple[Line, ...]
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
+    across: tuple[Mark, ...]
+    up: tuple[Mark, ...]
     logarithmic: bool
     clipped: bool
 
@@ -177,9 +169,9 @@ class _Axis:
         low, high = self._scaled(self.low), self._scaled(self.high)
         return round(self.start + (self._scaled(value) - low) / (high - low) * (self.end - self.start), 1)
 
-    def ticks(self) -> tuple[Tick, ...]:
+    def ticks(self) -> tuple[Mark, ...]:
         values = _decades(self.low, self.high) if self.logarithmic else _round_values(self.low, self.high)
-        return tuple(Tick(self.place(value), short(value)) for value in values)
+        return tuple(Mark(self.place(value), self.place(value), short(value)) for value in values)
 
     def _scaled(self, value: float) -> float:
         return math.log10(max(value, self.low * 1e-3)) if self.logarithmic else value
@@ -214,7 +206,7 @@ def _line(series: Series, colour: int, across: _Axis, up: _Axis) -> Line:
         return tuple((across.place(step), up.place(value)) for step, value in points)
 
     dots = tuple(
-        Dot(x, y, f"{series.name}, validation at step {step:,.0f}: {short(value)}")
+        Mark(x, y, f"{series.name}, validation at step {step:,.0f}: {short(value)}")
         for (step, value), (x, y) in zip(series.validation, placed(series.validation), strict=True)
     )
     lasts = (short(points[-1][1]) if points else "" for points in (series.train, series.validation))

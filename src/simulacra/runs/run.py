@@ -78,8 +78,7 @@ class Run:
     def open(cls, path: Path | str) -> "Run":
         """Open a run folder; raises UsageError where there is none, or one of an older format."""
         path = Path(path)
-        missing = [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]
-        if missing:
+        if missing := [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
             raise UsageError(f"{path} is not a run folder: it {what}. Make one with 'simulacra train FAMILY --out {path}'")
         _require_format(path)

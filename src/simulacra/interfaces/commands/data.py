@@ -43,8 +43,7 @@ def _add_data(parser: Parser) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Run the action."""
-    code: int = parsed.run(parsed, console)
-    return code
+    return int(parsed.run(parsed, console))
 
 
 def _config(parsed: argparse.Namespace) -> DataConfig:

@@ -26,10 +26,10 @@ _NAMES = 30  # characters of the column of names
 _WIDTH = 120  # characters of a line, at most
 _GIB = 2**30
 _RATES = {
-    "matmul_float32_gflops": "matrix product, float32",
-    "matmul_bfloat16_gflops": "matrix product, bfloat16",
-    "convolution_gflops": "3x3 convolution, {kind}",
-    "copy_gib_per_second": "memory copy",
+    "matmul_float32_gflops": ("matrix product, float32", "{:>7,.0f} GFLOP/s"),
+    "matmul_bfloat16_gflops": ("matrix product, bfloat16", "{:>7,.0f} GFLOP/s"),
+    "convolution_gflops": ("3x3 convolution, {kind}", "{:>7,.0f} GFLOP/s"),
+    "copy_gib_per_second": ("memory copy", "{:>7,.1f} GiB/s"),
 }
 
 
@@ -67,6 +67,8 @@ def _sections(found: "Findings") -> dict[str, dict[str, str]]:
     """Return the facts by name, in sections by title."""
     on = f"{found.threads} CPU thread{'s' * (found.threads > 1)}" if found.device == "cpu" else "the GPU"
     built, arithmetic = found.torch, found.torch["arithmetic"]
+    forms = {name: _RATES[name] for name in found.speeds}
+    rates = {title.format(kind=arithmetic): form.format(found.speeds[name]) for name, (title, form) in forms.items()}
     torch = {
         "version": built["version"],
         "networks compute in": f"{arithmetic} on the {found.device.upper().replace('CUDA', 'GPU')}",
@@ -76,7 +78,7 @@ def _sections(found: "Findings") -> dict[str, dict[str, str]]:
     return {
         "Machine": {**_machine(found.machine), "GPU": _gpu(found)},
         "PyTorch": torch,
-        f"Speed on {on}": {_RATES[name].format(kind=arithmetic): _rate(name, value) for name, value in found.speeds.items()},
+        f"Speed on {on}": rates,
         "Accelerations": {name: f"{'on ' if item['on'] else 'off'}  {item['why']}" for name, item in found.accelerations.items()},
         "Folders": {name: _folder(item) for name, item in found.places.items()},
         "Optional packages": {
@@ -126,10 +128,6 @@ def _gpu(found: "Findings") -> str:
     several = f", the first of {gpu['count']}" if gpu["count"] > 1 else ""
     memory = f"{_size(gpu['memory'])}, {_size(gpu['free'])} free"
     return f"{gpu['name']}{several}: {memory}, capability {gpu['capability']}"
-
-
-def _rate(name: str, value: float) -> str:
-    return f"{value:>7,.0f} GFLOP/s" if name.endswith("gflops") else f"{value:>7,.1f} GiB/s"
 
 
 def _folder(item: dict[str, object]) -> str:

@@ -52,10 +52,12 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def _text(result: dict[str, Any]) -> str:
     from simulacra.evaluation.metric_table import protocol_lines
+    from simulacra.metrics.measurement import Measurement
 
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
-    rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
+    values = {name: Measurement.of(item).text.replace("±", "+-") for name, item in result["metrics"].items()}
+    rows = [(name, values[name], f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
     reasons: dict[str, list[str]] = {}
     for name, reason in result["not_applicable"].items():
         reasons.setdefault(reason, []).append(name)
@@ -64,13 +66,6 @@ def _text(result: dict[str, Any]) -> str:
     few = {name: item["protocol"].get("few_samples") for name, item in result["metrics"].items()}
     notes = [*protocol_lines(result["metrics"]), *(f"few samples: {name}: {words}" for name, words in few.items() if words)]
     return "\n".join([title, "", table(("metric", "value", "n", ""), rows), "", *notes, *missing, *warnings])
-
-
-def number(item: Mapping[str, Any]) -> str:
-    """Return a metric's value with its error or interval, as `Measurement.text`, in ASCII."""
-    from simulacra.metrics.measurement import Measurement
-
-    return Measurement.of(item).text.replace("±", "+-")
 
 
 def _note(item: Mapping[str, Any]) -> str:

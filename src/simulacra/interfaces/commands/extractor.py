@@ -52,8 +52,7 @@ def _show_flags(parser: Parser) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Run the action."""
-    code: int = parsed.run(parsed, console)
-    return code
+    return int(parsed.run(parsed, console))
 
 
 def _train(parsed: argparse.Namespace, console: Console) -> int:
