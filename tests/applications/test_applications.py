@@ -82,7 +82,7 @@ def test_one_file_is_listed_for_the_families_that_it_applies_to(toy, capsys):
 
 def test_one_file_adds_a_section_to_the_report(toy, trained_vae, tmp_path):
     shutil.copytree(trained_vae.run.path, tmp_path / "run")
-    page = write_report(simulacra.open(tmp_path / "run").opened, SILENT).read_text()
+    page = write_report(simulacra.open(tmp_path / "run"), SILENT).read_text()
     assert 'id="brightness-of-samples"' in page
 
 

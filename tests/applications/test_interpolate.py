@@ -50,9 +50,9 @@ def test_a_row_of_a_conditional_model_shows_one_class(gans):
 
 def test_models_with_a_latent_space_interpolate_between_test_images_by_default(gans, trained_vae, trained_autoencoder):
     assert [
-        interpolations(model.opened, InterpolateConfig(rows=2, steps=3))[1] for model in (trained_vae, trained_autoencoder, *gans)
+        interpolations(model, InterpolateConfig(rows=2, steps=3))[1] for model in (trained_vae, trained_autoencoder, *gans)
     ] == [*("images", "images", "noise", "noise")]
-    images, between = interpolations(trained_vae.opened, InterpolateConfig(rows=2, steps=3, between="noise"))
+    images, between = interpolations(trained_vae, InterpolateConfig(rows=2, steps=3, between="noise"))
     assert between == "noise"
     assert torch.equal(images, trained_vae.interpolate_noise(2, 3))
 
@@ -63,7 +63,7 @@ def test_models_with_a_latent_space_interpolate_between_test_images_by_default(g
 )
 def test_what_does_not_apply_to_a_gan_is_refused(gans, settings, names):
     with pytest.raises(NotApplicable) as caught:
-        interpolations(gans[0].opened, InterpolateConfig(**settings))
+        interpolations(gans[0], InterpolateConfig(**settings))
     assert all(name in str(caught.value) for name in names)
 
 
@@ -73,7 +73,7 @@ def test_what_does_not_apply_to_a_gan_is_refused(gans, settings, names):
 )
 def test_what_does_not_apply_to_an_autoencoder_is_refused(trained_autoencoder, settings, kind, name):
     with pytest.raises(kind, match=name):
-        interpolations(trained_autoencoder.opened, InterpolateConfig(**settings))
+        interpolations(trained_autoencoder, InterpolateConfig(**settings))
 
 
 def test_numbers_out_of_range_are_refused():
@@ -85,8 +85,8 @@ def test_numbers_out_of_range_are_refused():
 
 def test_the_default_number_of_pairs_is_smaller_where_there_are_few_images(trained_vae, monkeypatch):
     few = trained_vae.dataset.test[np.arange(5)]
-    monkeypatch.setattr(trained_vae.opened, "dataset", replace(trained_vae.dataset, test=few))
-    assert len(interpolations(trained_vae.opened, InterpolateConfig(steps=3))[0]) == 2
+    monkeypatch.setattr(trained_vae, "dataset", replace(trained_vae.dataset, test=few))
+    assert len(interpolations(trained_vae, InterpolateConfig(steps=3))[0]) == 2
 
 
 def test_a_label_is_given_on_the_command_line(gans, capsys):
@@ -96,3 +96,22 @@ def test_a_label_is_given_on_the_command_line(gans, capsys):
     assert (shown["between"], shown["label"], shown["rows"]) == ("noise", "7", 2)
     assert main([*words[:2], "--label", "seven"]) == 2
     assert "'seven'" in capsys.readouterr().err
+
+
+def test_a_conditional_latent_space_encodes_and_decodes_with_labels(trained_vae, monkeypatch):
+    kind, given = type(trained_vae.model), []
+    for name in ("encode", "decode"):
+        original = getattr(kind, name)
+
+        def record(self, values, condition, of=original):
+            given.append(condition.labels)
+            return of(self, values)
+
+        monkeypatch.setattr(kind, name, record)
+    monkeypatch.setattr(kind, "label_sizes", (10,))
+    for label in ("", "7"):
+        given.clear()
+        interpolations(trained_vae, InterpolateConfig(rows=2, steps=3, between="images", label=label))
+        starts, ends, decoded = (labels.tolist() for labels in given)
+        assert starts != ends
+        assert decoded == ([7] * 6 if label else [starts[0]] * 3 + [starts[1]] * 3)

@@ -32,10 +32,7 @@ def seeds(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         folder = tmp_path_factory.mktemp("seeds")
-        return [
-            simulacra.train("vae", data="digits", out=folder / f"small-{seed}", seed=seed, **SETTINGS).opened
-            for seed in (2, 0, 1)
-        ]
+        return [simulacra.train("vae", data="digits", out=folder / f"small-{seed}", seed=seed, **SETTINGS) for seed in (2, 0, 1)]
 
 
 @pytest.fixture
@@ -65,7 +62,7 @@ def made(runs, page, recipes):
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_row_in_the_order_of_seeds(seeds, trained_autoencoder, recipes):
-    rows = grouped([*seeds, trained_autoencoder.opened], recipes)
+    rows = grouped([*seeds, trained_autoencoder], recipes)
     assert list(rows) == ["tiny", "autoencoder"]
     assert [trained.run.config.train.seed for trained in rows["tiny"]] == [0, 1, 2]
 
@@ -201,7 +198,7 @@ def test_a_page_without_its_place_is_refused_and_left_as_it_is(seeds, page, reci
 
 def test_another_family_joins_without_the_runs_of_the_first(seeds, trained_autoencoder, page, recipes):
     made(seeds, page, recipes)
-    rows = made([trained_autoencoder.opened], page, recipes)
+    rows = made([trained_autoencoder], page, recipes)
     assert [row["name"] for row in rows] == ["autoencoder", "tiny"]
     lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
     assert len(lines) == 4

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from simulacra.core.errors import DataError
+from simulacra.data.formats.pixels import fitted
 from simulacra.data.load import load
 from simulacra.data.preparation import prepare as module
 from simulacra.data.preparation import prepared as publishing
@@ -27,7 +28,7 @@ def folder(make_folder, make_picture):
 def decoded(monkeypatch):
     """The names of all images that are decoded, in order."""
     seen = []
-    real = module.fitted
+    real = fitted
 
     def take(item, *rest):
         seen.append(item.name)

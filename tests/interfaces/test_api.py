@@ -9,6 +9,7 @@ from tests.recording import Listener
 
 import simulacra
 from simulacra.core.errors import UsageError
+from simulacra.training import monitors
 
 
 def test_sampling_is_a_function_of_seed_and_number(trained_vae):
@@ -75,9 +76,11 @@ def test_an_unknown_setting_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_posterior_collapse_is_announced(tmp_path):
+def test_posterior_collapse_is_announced(tmp_path, monkeypatch):
+    monkeypatch.setattr(monitors, "_EMA_STEPS", 200)  # by default the warning is given from step 1,000 on
     listener = Listener()
-    simulacra.train("vae", duration="60", snapshots=4, beta=1000.0, batch=64, threads=1, out=tmp_path / "run", progress=listener)
+    small: dict[str, Any] = {"batch": 16, "features": (4, 4), "hidden": (8,), "snapshots": 4, "threads": 1}
+    simulacra.train("vae", duration="200", beta=1000.0, out=tmp_path / "run", progress=listener, **small)
     assert any("posterior collapse" in message for message in listener.said)
 
 

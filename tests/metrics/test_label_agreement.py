@@ -38,8 +38,8 @@ def context_of(trained_vae, monkeypatch):
     def make(shift=0, **settings):
         from simulacra.core.progress import SILENT
 
-        monkeypatch.setattr(trained_vae.opened, "model", Memory(trained_vae.dataset.train, shift))
-        return EvaluationContext(trained_vae.opened, evaluation_settings({"samples": 300, **settings}), SILENT)
+        monkeypatch.setattr(trained_vae, "model", Memory(trained_vae.dataset.train, shift))
+        return EvaluationContext(trained_vae, evaluation_settings({"samples": 300, **settings}), SILENT)
 
     return make
 

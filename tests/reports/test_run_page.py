@@ -22,7 +22,7 @@ from simulacra.metrics.measurement import Measurement
 from simulacra.reports.curves import plots
 from simulacra.runs import opened as trained_module
 
-ALWAYS = {"metrics", "curves", "progress", "settings", "provenance"}
+ALWAYS = {"metrics", "curves", "training-progress", "settings", "provenance"}
 
 
 class Page(HTMLParser):
@@ -142,7 +142,7 @@ def test_a_gan_has_samples_and_interpolations_between_noise(tmp_path):
 def test_as_many_real_as_generated_images_are_displayed(vae):
     draw = applications.find("sample").section
     assert draw
-    section = draw(vae.opened)
+    section = draw(vae)
     assert section
     (real, generated), *_ = section.rows
     assert real.image
@@ -176,7 +176,7 @@ def test_a_run_without_evaluation_names_the_command(vae):
 
 def test_metrics_of_an_earlier_checkpoint_are_marked(vae):
     vae.evaluate(particles=2, samples=0)
-    vae.opened.step += 100
+    vae.step += 100
     assert "The run has been trained further" in page_of(vae).prose
 
 

@@ -4,10 +4,9 @@ A module of this package that defines `APPLICATION = Application(...)` is an app
 """
 
 import ast
-import pkgutil
+import re
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from simulacra.core.errors import unknown
@@ -20,19 +19,11 @@ if TYPE_CHECKING:
 def summaries() -> Mapping[str, str]:
     """Return the first line of each application's help by its name. It parses the files and imports nothing."""
     found = {}
-    for module in pkgutil.iter_modules(__path__):
-        spec = find_spec(f"{__name__}.{module.name}")
-        if spec is None or spec.origin is None:
-            continue
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        if any(_assigns(node, "APPLICATION") for node in tree.body):
-            found[module.name] = (ast.get_docstring(tree) or "").split("\n")[0]
+    for path in (path for folder in __path__ for path in Path(folder).glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if re.search(r"^APPLICATION\b", source, re.MULTILINE):
+            found[path.stem] = (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
     return dict(sorted(found.items()))
-
-
-def _assigns(node: ast.stmt, name: str) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 def names() -> tuple[str, ...]:

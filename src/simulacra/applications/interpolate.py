@@ -8,7 +8,6 @@ Gaussian, as noise is, whose samples have nearly equal norms, and the line for a
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -28,11 +27,13 @@ from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection
 from simulacra.runs.latent_paths import path_between
-from simulacra.runs.latent_space import decode, encode
+from simulacra.runs.latent_space import decode, encode, latent_condition
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.test_images import overview_images
 
 PathKind = Literal["auto", "linear", "spherical"]
+Conditions = tuple[Condition, Condition, Condition]
+_NONE: Conditions = (UNCONDITIONAL, UNCONDITIONAL, UNCONDITIONAL)
 _ROWS, _REPORT_ROWS, _STEPS = 8, 6, 11  # pairs by default, pairs in the report, images in a row
 
 
@@ -44,20 +45,31 @@ class InterpolateConfig(Config):
     steps: int = option(_STEPS, "number of images in a row, both ends included", low=2)
     path: Literal["auto", "linear", "spherical"] = option("auto", "straight line or great-circle arc")
     between: Literal["auto", "images", "noise"] = option("auto", "end points; auto: images where the model has a latent space")
-    label: str = option("", "between noise: label of all images; without it row k has label k, and so on in turn")
+    label: str = option("", "label of all images; without it that of a row's first image, or between noise label k in row k")
     seed: int = option(0, "seed that chooses the pairs", low=0)
     out: str = option("", "a .png file (default: RUN/images/interpolations.png)")
 
 
-def interpolate(opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: PathKind = "auto") -> Tensor:
+def interpolate(
+    opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: PathKind = "auto", *, given: Conditions = _NONE
+) -> Tensor:
     """Return images [n steps c h w] between the images `start` and `end`, both [n c h w], through the latent space.
 
-    The first and the last image of a row are the reconstructions of the given ones. Raises NotApplicable, UsageError.
+    given: conditions with which `start` and `end` are encoded and points are decoded, one row for each pair. Where equal,
+    the first and the last image of a row are the reconstructions of the given ones. Raises NotApplicable, UsageError.
     """
     prior = require(opened.model, LatentSpace, "interpolation").prior
-    latents = encode(opened, start), encode(opened, end)
+    latents = encode(opened, start, given[0]), encode(opened, end, given[1])
     points = path_between(path, prior)(*latents, steps).transpose(0, 1)
-    return decode(opened, points.flatten(0, 1)).unflatten(0, (len(start), steps))
+    repeated = given[2].map(lambda values: values.repeat_interleave(steps, 0))
+    return decode(opened, points.flatten(0, 1), repeated).unflatten(0, (len(start), steps))
+
+
+def _interpolate_batches(opened: OpenedRun, start: Batch, end: Batch, settings: InterpolateConfig) -> Tensor:
+    """Return the images between two batches; points are decoded with --label, or with the label of `start`."""
+    encoded = latent_condition(opened, start), latent_condition(opened, end)
+    decoded = opened.label_condition(settings.label, len(start)) if settings.label else encoded[0]
+    return interpolate(opened, start.images, end.images, settings.steps, settings.path, given=(*encoded, decoded))
 
 
 def interpolate_noise(
@@ -74,7 +86,7 @@ def interpolate_noise(
     condition = _row_labels(model, rows) if label is None else opened.label_condition(label, rows)
     drawn = noise(seed, 0, 2 * rows, model.noise_shape).flatten(1)
     points = path_between(path, "standard normal")(drawn[::2], drawn[1::2], steps).unflatten(2, model.noise_shape)
-    return torch.stack([opened.apply(model.generate, points[step], condition) for step in range(steps)], 1)
+    return torch.stack([opened.apply(model.generate, points[step], condition=condition) for step in range(steps)], 1)
 
 
 def _row_labels(model: Samples, rows: int) -> Condition:
@@ -83,19 +95,12 @@ def _row_labels(model: Samples, rows: int) -> Condition:
 
 
 def _run(opened: OpenedRun, settings: InterpolateConfig, progress: Progress) -> ApplicationResult:
-    out = check_png(Path(settings.out) if settings.out else opened.run.images / "interpolations.png")
+    out = check_png(opened.run.output(settings.out, "interpolations.png"))
     images, between = interpolations(opened, settings)
-    rows = len(images)
     save_png(image_grid(images.flatten(0, 1), settings.steps), out)
-    content = {
-        "path": str(out),
-        "rows": rows,
-        "steps": settings.steps,
-        "between": between,
-        "seed": settings.seed,
-        "label": settings.label or None,
-    }
-    return ApplicationResult(content, f"{rows} interpolations between {between} in {out}")
+    content = {"path": str(out), "rows": len(images), "steps": settings.steps, "between": between}
+    content |= {"seed": settings.seed, "label": settings.label or None}
+    return ApplicationResult(content, f"{len(images)} interpolations between {between} in {out}")
 
 
 def interpolations(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tensor, str]:
@@ -104,18 +109,14 @@ def interpolations(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tens
     automatic = "images" if has_latents and not settings.label else "noise"
     between = automatic if settings.between == "auto" else settings.between
     if between == "noise":
-        label = settings.label or None
-        rows = settings.rows or _ROWS
-        return interpolate_noise(opened, rows, settings.steps, settings.seed, settings.path, label=label), between
-    if settings.label:
+        sizes = settings.rows or _ROWS, settings.steps
+        return interpolate_noise(opened, *sizes, settings.seed, settings.path, label=settings.label or None), between
+    if settings.label and not (has_latents and opened.model.conditional_likelihood):
         raise UsageError(f"--label {settings.label} applies between noise: leave it out, or add --between noise")
     if not has_latents and supports(opened.model, Samples):
-        name = type(opened.model).__name__
-        raise NotApplicable(
-            f"interpolation between images is not applicable to {name}: it needs {LatentSpace.phrase}. Use --between noise"
-        )
-    first, last = _pairs(opened.dataset.test, settings.rows, settings.seed)
-    return interpolate(opened, first.images, last.images, settings.steps, settings.path), between
+        refused = f"interpolation between images is not applicable to {type(opened.model).__name__}"
+        raise NotApplicable(f"{refused}: it needs {LatentSpace.phrase}. Use --between noise")
+    return _interpolate_batches(opened, *_pairs(opened.dataset.test, settings.rows, settings.seed), settings), between
 
 
 def _pairs(split: Split, count: int, seed: int) -> tuple[Batch, Batch]:
@@ -128,26 +129,21 @@ def _pairs(split: Split, count: int, seed: int) -> tuple[Batch, Batch]:
     starts, ends = order[:count], order[count:]
     if split.labels is not None:
         labels = split.labels.reshape(len(split), -1)[:, 0]
-        ends = np.array([_of_other_class(labels, start, ends[row:]) for row, start in enumerate(starts)])
+        others = [ends[row:][labels[ends[row:]] != labels[start]] for row, start in enumerate(starts)]
+        ends = np.array([found[0] if len(found) else ends[row] for row, found in enumerate(others)])
     return split.batch(starts), split.batch(ends[:count])
 
 
-def _of_other_class(labels: np.ndarray, start: int, candidates: np.ndarray) -> int:
-    others = candidates[labels[candidates] != labels[start]]
-    return int(others[0] if len(others) else candidates[0])
-
-
-def _section(opened: OpenedRun) -> ReportSection | None:
-    return _between_images(opened) if supports(opened.model, LatentSpace) else _between_noise(opened)
-
-
-def _between_images(opened: OpenedRun) -> ReportSection:
+def _section(opened: OpenedRun) -> ReportSection:
+    if not supports(opened.model, LatentSpace):
+        return _between_noise(opened)
     real = overview_images(opened, overview_count(opened.spec.shape))
     pairs = [(index, index + 1) for index in range(0, len(real) - 1, 2)]
     if (labels := real.labels) is not None:
         pairs.sort(key=lambda pair: bool(labels[pair[0]] == labels[pair[1]]))
-    starts, ends = (real.images[list(side)] for side in zip(*pairs[:_REPORT_ROWS], strict=True))
-    images = interpolate(opened, starts, ends).flatten(0, 1)
+    first, last = (real.rows(torch.tensor(side)) for side in zip(*pairs[:_REPORT_ROWS], strict=True))
+    images = _interpolate_batches(opened, first, last, InterpolateConfig()).flatten(0, 1)
+    starts, ends = first.images, last.images
     gaussian = require(opened.model, LatentSpace, "interpolation").prior == "standard normal"
     path = "a great-circle arc, since the prior is Gaussian" if gaussian else "a straight line"
     row = (

@@ -37,11 +37,11 @@ class ReconstructConfig(Config):
 def reconstruct(opened: OpenedRun, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
     """Return the reconstructions of images [n c h w] in [0, 1]; raises NotApplicable, UsageError for another shape."""
     model = require(opened.model, Reconstructs, "reconstruction")
-    return opened.apply(model.reconstruct, check_images(images, opened.spec), condition)
+    return opened.apply(model.reconstruct, check_images(images, opened.spec), condition=condition)
 
 
 def _run(opened: OpenedRun, settings: ReconstructConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(Path(settings.out) if settings.out else opened.run.images / "reconstructions.png")
+    path = check_png(opened.run.output(settings.out, "reconstructions.png"))
     if settings.input:
         images, condition = images_like(Path(settings.input), opened.spec, settings.count or _COUNT), UNCONDITIONAL
     else:
@@ -59,19 +59,9 @@ def _section(opened: OpenedRun) -> ReportSection:
     columns = min(columns_for(opened.spec.shape, 16), len(real) // 2)
     rows = [real.rows(slice(start, start + columns)) for start in (0, columns)]
     alt = f"{columns} test images, each above its reconstruction"
-    return ReportSection(
-        "Reconstructions",
-        12,
-        ("Images of the test set, each above its reconstruction. Compare fine and rare detail, which is lost first.",),
-        tuple(
-            (
-                Figure(
-                    grid_of_rows((row.images, reconstruct(opened, row.images, model_condition(opened.model, row))), columns), alt
-                ),
-            )
-            for row in rows
-        ),
-    )
+    text = "Images of the test set, each above its reconstruction. Compare fine and rare detail, which is lost first."
+    pairs = [(row.images, reconstruct(opened, row.images, model_condition(opened.model, row))) for row in rows]
+    return ReportSection("Reconstructions", 12, (text,), tuple((Figure(grid_of_rows(pair, columns), alt),) for pair in pairs))
 
 
 APPLICATION = Application(

@@ -4,7 +4,6 @@
 pixels are known. Each test image is displayed above its known part and above several restorations.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from simulacra.core.capabilities import Restores, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError, unknown
-from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.images.files import check_png, save_png
@@ -28,20 +26,11 @@ from simulacra.runs.opened import OpenedRun, check_images
 from simulacra.runs.test_images import choose_images
 
 _COUNT = 8  # images by default
-_BATCH = 256  # images per call of the network
 _UNKNOWN = 0.5  # grey of missing pixels
 _THRESHOLD = 128  # grey level from which pixels of a mask are known
 
-Positions = tuple[Tensor, Tensor]  # of pixels in (0, 1): down [h 1] and to the right [1 w]
-
-MASKS: dict[str, Callable[[Positions], Tensor]] = {
-    "left": lambda at: (at[1] >= 0.5) & (at[0] >= 0),
-    "right": lambda at: (at[1] < 0.5) & (at[0] >= 0),
-    "top": lambda at: (at[0] >= 0.5) & (at[1] >= 0),
-    "bottom": lambda at: (at[0] < 0.5) & (at[1] >= 0),
-    "centre": lambda at: ((at[0] - 0.5).abs() >= 0.25) | ((at[1] - 0.5).abs() >= 0.25),
-}
-"""Masks by the missing part: half of the image, or its centre, a quarter of its area."""
+MASKS = ("left", "right", "top", "bottom", "centre")
+"""Names of masks by the missing part: half of the image, or its centre, a quarter of its area."""
 
 
 def known_pixels(mask: str, spec: DataSpec) -> Tensor:
@@ -51,8 +40,10 @@ def known_pixels(mask: str, spec: DataSpec) -> Tensor:
     are missing. Raises UsageError for an unknown name, DataError for an unusable file.
     """
     if mask in MASKS:
-        rows, columns = ((torch.arange(side) + 0.5) / side for side in (spec.height, spec.width))
-        return MASKS[mask]((rows[:, None], columns[None]))
+        sides = [(torch.arange(side) + 0.5) / side for side in (spec.height, spec.width)]
+        down, right = torch.meshgrid(*sides, indexing="ij")
+        centre = ((down - 0.5).abs() < 0.25) & ((right - 0.5).abs() < 0.25)
+        return ~dict(zip(MASKS, (right < 0.5, right >= 0.5, down < 0.5, down >= 0.5, centre), strict=True))[mask]
     path = Path(mask)
     if not path.is_file():
         raise unknown("mask", mask, [*MASKS, "an image file"])
@@ -98,20 +89,16 @@ def restore(opened: OpenedRun, images: Tensor, known: Tensor, seed: int = 0, con
     if known.shape != images.shape[2:] or known.dtype != torch.bool:
         raise UsageError(f"known is {known.dtype} {tuple(known.shape)}, expected bool {tuple(images.shape[2:])}")
     check_images(images, opened.spec)
-    drawn = noise(seed, 0, len(images), model.noise_shape)
-    parts = zip(images.split(_BATCH), drawn.split(_BATCH), condition.split(_BATCH, len(images)), strict=True)
-    device = opened.device
-    with inference_mode(opened.model):
-        return torch.cat(
-            [
-                model.restore(some.to(device), known.to(device), start.to(device), given.to(device)).cpu()
-                for some, start, given in parts
-            ]
-        )
+    here = known.to(opened.device)
+
+    def restored(part: Tensor, drawn: Tensor, given: Condition) -> Tensor:
+        return model.restore(part, here, drawn, given)
+
+    return opened.apply(restored, images, noise(seed, 0, len(images), model.noise_shape), condition=condition)
 
 
 def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(Path(settings.out) if settings.out else opened.run.images / "restorations.png")
+    path = check_png(opened.run.output(settings.out, "restorations.png"))
     if not settings.mask:
         raise UsageError(f"no --mask: name the missing part ({', '.join(MASKS)}), or give an image file")
     known = known_pixels(settings.mask, opened.spec)
@@ -120,9 +107,8 @@ def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> Appl
     restored = [restore(opened, images, known, settings.seed + draw) for draw in range(settings.draws)]
     save_png(grid_of_rows([images, masked, *restored], len(images)), path)
     content = {"path": str(path), "mask": settings.mask, "count": len(images), "draws": settings.draws, "seed": settings.seed}
-    return ApplicationResult(
-        content, f"{len(images)} test images, their known parts, and {settings.draws} restorations, in {path}"
-    )
+    text = f"{len(images)} test images, their known parts, and {settings.draws} restorations, in {path}"
+    return ApplicationResult(content, text)
 
 
 APPLICATION = Application(

@@ -7,7 +7,6 @@ Diffusion and flow models take --sampler, --steps, --guidance-scale and --precis
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -22,13 +21,14 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
 from simulacra.images.files import check_images_path, save_images
 from simulacra.images.grid import image_grid, overview_count
-from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.networks.labels import drawn_labels
-from simulacra.runs.generation import SampleRequest, plan_facts, sample_images
+from simulacra.runs.generation import PLAN_SETTINGS, SampleRequest, plan_facts, sample_images
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.test_images import overview_images
 
 _STATES, _ROWS = 11, 4  # columns and rows of the intermediate states of an iterative sampler
+_GUIDANCE = "classifier-free guidance scale (Ho & Salimans 2022); 1 disables guidance; -1 takes that of the run"
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,10 @@ class SampleConfig(Config):
 
     count: int = option(64, "number of images", low=1)
     seed: int = option(0, "seed of the noise", low=0)
-    label: str = option(
-        "", "label of all images: the name of a class, or attribute=value,...; without it labels are drawn uniformly"
-    )
+    label: str = option("", "label of all images: a class, or attribute=value,...; without it labels are drawn uniformly")
     sampler: str = option("", "sampler: dpmpp-2m, ddim, heun, euler or ancestral (diffusers: scheduler)")
     steps: int = option(0, "number of sampling steps (diffusers: num_inference_steps); 0 takes that of the run", low=0)
-    guidance_scale: float = option(
-        -1.0, "classifier-free guidance scale (Ho & Salimans 2022); 1 disables guidance; -1 takes that of the run", low=-1
-    )
+    guidance_scale: float = option(-1.0, _GUIDANCE, low=-1)
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "arithmetic of the network; auto takes that of the training"
     )
@@ -78,20 +74,17 @@ def sample(
 def sampled_labels(opened: OpenedRun, count: int, seed: int, label: str | None) -> Tensor | None:
     """Return the labels of the images that `sample` returns: int64 [n] or [n k]; None of a model without labels."""
     model = require(opened.model, Samples, "sampling")
-    if not model.label_sizes:
-        return None
-    if label is not None:
+    if model.label_sizes and label is not None:
         return opened.label_condition(label, count).labels
-    _, labels = drawn_labels(noise(seed, 0, count, model.noise_shape), None, model.label_sizes)
-    return labels
+    drawn = noise(seed, 0, count, model.noise_shape)
+    return drawn_labels(drawn, None, model.label_sizes)[1] if model.label_sizes else None
 
 
 def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> ApplicationResult:
-    path = check_images_path(Path(settings.out) if settings.out else opened.run.images / "samples.png")
-    label = settings.label or None
-    guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
-    plan = None
+    path = check_images_path(opened.run.output(settings.out, "samples.png"))
+    label, plan = settings.label or None, None
     if isinstance(opened.model, SamplesIteratively):
+        guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
     images = sample(opened, settings.count, settings.seed, progress, label=label, plan=plan)
     labels = sampled_labels(opened, settings.count, settings.seed, label)
@@ -108,10 +101,8 @@ def _label_names(opened: OpenedRun, labels: Tensor) -> list[str]:
     spec = opened.spec
     if labels.ndim == 1:
         return [spec.classes[label] for label in labels.tolist()]
-    return [
-        ",".join(f"{item.name}={item.values[value]}" for item, value in zip(spec.attributes, row, strict=True))
-        for row in labels.tolist()
-    ]
+    pairs = [zip(spec.attributes, row, strict=True) for row in labels.tolist()]
+    return [",".join(f"{item.name}={item.values[value]}" for item, value in row) for row in pairs]
 
 
 def _section(opened: OpenedRun) -> ReportSection:
@@ -120,9 +111,7 @@ def _section(opened: OpenedRun) -> ReportSection:
         real = overview_images(opened, overview_count(spec.shape)).images
     except SimulacraError:  # the page reports it; samples need no data
         real = None
-    columns = columns_for(spec.shape, 8)
-    count = min(columns**2, overview_count(spec.shape), columns**2 if real is None else len(real))
-    count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
+    count, columns = overview_grid(spec.shape, overview_count(spec.shape) if real is None else len(real))
     generated = Figure(image_grid(sample(opened, count), columns), "Images generated from noise", "Generated images")
     if real is None:
         return ReportSection("Generated images", 10, ("The first images of seed 0; none is selected.",), ((generated,),))
@@ -148,13 +137,10 @@ def _process(opened: OpenedRun, model: SamplesIteratively, images: Tensor) -> li
     with inference_mode(opened.model):
         forward = model.forward_process(images.to(opened.device), drawn[:1], states).transpose(0, 1).flatten(0, 1)
         reverse = model.reverse_process(drawn, states).transpose(0, 1).flatten(0, 1)
+    alts = "A test image with increasing noise", f"{_ROWS} reverse processes, one in each row"
     return [
-        (Figure(image_grid(forward, states), "A test image with increasing noise", "Forward process: from image to noise"),),
-        (
-            Figure(
-                image_grid(reverse, states), f"{_ROWS} reverse processes, one in each row", "Reverse process: from noise to image"
-            ),
-        ),
+        (Figure(image_grid(forward, states), alts[0], "Forward process: from image to noise"),),
+        (Figure(image_grid(reverse, states), alts[1], "Reverse process: from noise to image"),),
     ]
 
 
@@ -172,12 +158,6 @@ APPLICATION = Application(
         "simulacra sample runs/diffusion --sampler ddim --steps 50",
         "simulacra sample runs/diffusion --label 7 --guidance-scale 2",
     ),
-    setting_needs={
-        "label": ("labels",),
-        "sampler": (SamplesIteratively,),
-        "steps": (SamplesIteratively,),
-        "guidance_scale": (SamplesIteratively,),
-        "precision": (SamplesIteratively,),
-    },
+    setting_needs={"label": ("labels",)} | dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,)),
     section=_section,
 )

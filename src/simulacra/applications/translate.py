@@ -5,8 +5,9 @@ fitted to the size that the model was trained on. Without --input, test images a
 the translations of these back to the source domain.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +19,18 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
-from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.folder_layout import parts
 from simulacra.data.formats.pixels import Refused, fitted
 from simulacra.data.load import is_picture, reading
-from simulacra.data.source import Item, Pixels, Reading, Skip
+from simulacra.data.source import Pixels, Reading
 from simulacra.images.files import check_new_folder, check_png, save_image, save_png
 from simulacra.images.grid import grid_of_rows
-from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.images.section import Figure, ReportSection, columns_for, largest_shape
 from simulacra.runs.opened import OpenedRun, check_images
 from simulacra.runs.test_images import choose_images, overview_images
-from simulacra.runs.translation import Cycle, batch_size, source_domain, translate_images
+from simulacra.runs.translation import Cycle, batch_size, source_domain
 
 _COUNT, _COLUMNS = 16, 8  # test images by default, and columns of their grid
 
@@ -46,16 +46,6 @@ class TranslateConfig(Config):
     out: str = option("", "a folder, or a .png file (default: in RUN/images)")
 
 
-@dataclass(frozen=True)
-class TranslatedFiles:
-    """The result of translating files: where they were written, how many, how many were skipped and the first reason."""
-
-    path: Path
-    count: int
-    skipped: int
-    reason: str
-
-
 def source_of(opened: OpenedRun, to: str) -> str:
     """Return the domain whose images are translated to the domain `to`; raises NotApplicable, UsageError."""
     return source_domain(require(opened.model, Translates, "translation"), to)
@@ -68,8 +58,7 @@ def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
     """
     model = require(opened.model, Translates, "translation")
     check_images(images, opened.spec.domain(source_of(opened, to)))
-    with inference_mode(opened.model):
-        return translate_images(model, images.to(opened.device), to).cpu()
+    return opened.apply(lambda part, _: model.translate(part, to), images, batch=batch_size(*images.shape[2:]))
 
 
 def cycle(opened: OpenedRun, images: Tensor, to: str) -> Cycle:
@@ -78,7 +67,7 @@ def cycle(opened: OpenedRun, images: Tensor, to: str) -> Cycle:
     return images, translated, translate(opened, translated, source_of(opened, to))
 
 
-def translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> TranslatedFiles:
+def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> ApplicationResult:
     """Translate the images of an image file, folder, archive or array file to PNG files.
 
     A single image becomes one PNG file, anything else a folder of PNG files with the names of the originals. Raises UsageError
@@ -88,90 +77,63 @@ def translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Prog
     path = Path(settings.input)
     single = is_picture(path)
     name = f"{path.stem}_to_{settings.to}.png" if single else f"{path.resolve().name}_to_{settings.to}"
-    out = _check_out(Path(settings.out) if settings.out else opened.run.images / name, single)
-    names, skips = _Names(out, single), list[str]()
+    out = opened.run.output(settings.out, name)
+    if not single and out.suffix.lower() == ".png":
+        raise UsageError(f"{out} is a single image, and the input may hold several: give a folder")
+    check_png(out) if single else check_new_folder(out)
+    taken, skips = set[Path](), list[str]()
     with reading(path) as found:
         total = min(settings.count or found.count, found.count)
         with progress.task("translating", total, "images") as meter:
             for batch in _batches(found, spec, total, skips, meter):
                 images = to_floats(torch.from_numpy(np.stack([pixels for _, pixels in batch])))
                 for (name, _), image in zip(batch, translate(opened, images, settings.to), strict=True):
-                    save_image(image, names.file_of(name))
+                    file = _new_name(name, taken)
+                    taken.add(file)
+                    save_image(image, out if single else out / file)
                 meter.advance(len(batch))
-    if not names.taken:
+    if not taken:
         skipped = f" ({len(skips)} files skipped, such as {skips[0]})" if skips else ""
         raise DataError(f"{path} holds no usable image{skipped}: give an image file, or a folder or archive of images")
-    return TranslatedFiles(out, len(names.taken), len(skips), skips[0] if skips else "")
+    if skips:
+        progress.message(f"skipped {len(skips):,} files, such as {skips[0]}")
+    content = {"path": str(out), "to": settings.to, "count": len(taken), "skipped": len(skips)}
+    return ApplicationResult(content, f"{len(taken):,} images translated to {settings.to}, in {out}")
 
 
-def _check_out(path: Path, single: bool) -> Path:
-    """Return where translations are written; raises UsageError where they would be mixed with other files."""
-    if single:
-        return check_png(path)
-    if path.suffix.lower() == ".png":
-        raise UsageError(f"{path} is a single image, and the input may hold several: give a folder")
-    return check_new_folder(path)
-
-
-class _Names:
-    """The file of each translation: the name of its original, as PNG."""
-
-    def __init__(self, path: Path, single: bool) -> None:
-        self.path, self.single = path, single
-        self.taken: set[Path] = set()
-
-    def file_of(self, name: str) -> Path:
-        """Return the path of a translation; names that differ only in their suffix keep it, equal names are numbered."""
-        inside = Path(*(part for part in parts(name.replace("\\", "/")) if part != ".."))
-        candidates = [inside.with_suffix(".png"), inside.with_name(f"{inside.name}.png")]
-        number = 2
-        while candidates[0] in self.taken:
-            candidates = candidates[1:] or [inside.with_name(f"{inside.name}-{number}.png")]
-            number += 1
-        self.taken.add(candidates[0])
-        return self.path if self.single else self.path / candidates[0]
+def _new_name(original: str, taken: Collection[Path]) -> Path:
+    """Return the PNG file of a translation; names that differ only in their suffix keep it, equal names are numbered from 3."""
+    inside = Path(*(part for part in parts(original.replace("\\", "/")) if part != ".."))
+    numbered = (inside.with_name(f"{inside.name}-{number}.png") for number in count(3))
+    names = chain((inside.with_suffix(".png"), inside.with_name(f"{inside.name}.png")), numbered)
+    return next(name for name in names if name not in taken)
 
 
 def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter: Meter) -> Iterator[list[tuple[str, Pixels]]]:
     """Yield batches of named images that are fitted to a shape, at most `total` images; appends the reasons of skipped files."""
-    size = batch_size(spec.height, spec.width)
-    batch: list[tuple[str, Pixels]] = []
-    taken = 0
-    for item in found.items:
-        if taken == total:
-            break
-        try:
-            batch.append(_named(item, spec))
-            taken += 1
-        except Refused as refusal:
-            skips.append(f"{item.name}: {refusal}")
-            meter.advance()
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+
+    def usable() -> Iterator[tuple[str, Pixels]]:
+        for item in found.items:
+            try:
+                pixels = fitted(item, (spec.height, spec.width), spec.channels).pixels
+            except Refused as refusal:
+                skips.append(f"{item.name}: {refusal}")
+                meter.advance()
+            else:
+                yield item.name, pixels
+
+    images = islice(usable(), total)
+    while batch := list(islice(images, batch_size(spec.height, spec.width))):
         yield batch
-
-
-def _named(item: Item | Skip, spec: DataSpec) -> tuple[str, Pixels]:
-    return item.name, fitted(item, (spec.height, spec.width), spec.channels).pixels
 
 
 def _run(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> ApplicationResult:
     if not settings.to:
         raise UsageError("no --to: name the domain to translate to, such as --to b")
-    if not settings.input:
-        return _translate_test_images(opened, settings)
-    written = translate_files(opened, settings, progress)
-    if written.skipped:
-        progress.message(f"skipped {written.skipped:,} files, such as {written.reason}")
-    content = {"path": str(written.path), "to": settings.to, "count": written.count, "skipped": written.skipped}
-    return ApplicationResult(content, f"{written.count:,} images translated to {settings.to}, in {written.path}")
-
-
-def _translate_test_images(opened: OpenedRun, settings: TranslateConfig) -> ApplicationResult:
+    if settings.input:
+        return _translate_files(opened, settings, progress)
     source = source_of(opened, settings.to)
-    path = check_png(Path(settings.out) if settings.out else opened.run.images / f"to_{settings.to}.png")
+    path = check_png(opened.run.output(settings.out, f"to_{settings.to}.png"))
     images = choose_images(opened.dataset[source].test, settings.count, settings.seed, _COUNT).images
     rows = cycle(opened, images, settings.to)
     save_png(grid_of_rows(rows, _COLUMNS), path)
@@ -183,9 +145,7 @@ def _translate_test_images(opened: OpenedRun, settings: TranslateConfig) -> Appl
 
 def _section(opened: OpenedRun) -> ReportSection:
     model = require(opened.model, Translates, "translation")
-    shapes = [domain.shape for domain in (opened.spec, *opened.spec.domains.values())]
-    largest = [max(side) for side in zip(*shapes, strict=True)]
-    rows = []
+    rows, largest = [], largest_shape(opened.spec)
     for to in reversed(model.domains):  # translations of the first domain come first
         source = source_of(opened, to)
         images = overview_images(opened, columns_for(largest, _COUNT), source).images

@@ -5,7 +5,6 @@ rows do not change.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,15 +12,14 @@ from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
-from simulacra.core.condition import Condition
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
-from simulacra.core.family import model_condition
 from simulacra.core.progress import Progress
 from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
-from simulacra.runs.latent_space import decode, encode
+from simulacra.runs.latent_space import decode, encode, latent_condition
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.test_images import overview_images
 
@@ -40,7 +38,7 @@ class TraverseConfig(Config):
 
 
 def traverse(
-    opened: OpenedRun, image: Tensor, steps: int = _STEPS, reach: float = 3.0, condition: Condition | None = None
+    opened: OpenedRun, image: Tensor, steps: int = _STEPS, reach: float = 3.0, condition: Condition = UNCONDITIONAL
 ) -> Tensor:
     """Return images [d steps c h w]: in each row one latent takes values from mean - reach to mean + reach standard deviations.
 
@@ -49,41 +47,38 @@ def traverse(
     """
     require(opened.model, AMORTIZED_LATENT_SPACE, "traversal")
     data = opened.dataset.validation.head(_IMAGES)
-    latents = encode(opened, data.images, model_condition(opened.model, data))
+    latents = encode(opened, data.images, latent_condition(opened, data))
     spread, center = latents.std(0, correction=0), latents.mean(0)
     order = spread.argsort(descending=True)
-    given = condition or Condition()
-    rows = encode(opened, image[None], given).repeat(steps * len(order), 1).unflatten(0, (len(order), steps))
+    rows = encode(opened, image[None], condition).repeat(steps * len(order), 1).unflatten(0, (len(order), steps))
     for row, latent in zip(rows, order.tolist(), strict=True):
         row[:, latent] = center[latent] + spread[latent] * torch.linspace(-reach, reach, steps)
-    repeated = given.map(lambda values: values.repeat_interleave(steps * len(order), 0))
+    repeated = condition.map(lambda values: values.repeat_interleave(steps * len(order), 0))
     return decode(opened, rows.flatten(0, 1), repeated).unflatten(0, (len(order), steps))
 
 
 def _run(opened: OpenedRun, settings: TraverseConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(Path(settings.out) if settings.out else opened.run.images / "traversal.png")
+    path = check_png(opened.run.output(settings.out, "traversal.png"))
     count = len(opened.dataset.test)
     if settings.image >= count:
         raise UsageError(f"image is {settings.image}, expected between 0 and {count - 1}, the images in the test set")
     batch = opened.dataset.test.batch(np.array([settings.image]))
-    condition = model_condition(opened.model, batch)
-    images = traverse(opened, batch.images[0], settings.steps, settings.reach, condition)
+    images = traverse(opened, batch.images[0], settings.steps, settings.reach, latent_condition(opened, batch))
     save_png(image_grid(images.flatten(0, 1), settings.steps), path)
     return ApplicationResult({"path": str(path), "latents": len(images)}, f"{len(images)} latents, one in each row, in {path}")
 
 
 def _section(opened: OpenedRun) -> ReportSection:
     batch = overview_images(opened, 1)
-    rows = traverse(opened, batch.images[0], condition=model_condition(opened.model, batch))[:_REPORT_ROWS]
+    rows = traverse(opened, batch.images[0], condition=latent_condition(opened, batch))[:_REPORT_ROWS]
     alt = f"One test image while {len(rows)} of its latents are varied, one in each row"
     text = (
         "One test image. In each row one of its latents takes values from 3 standard deviations below its mean (left) to 3 above "
         "(right); the others stay fixed. The latent with the largest standard deviation comes first. Look for rows that change "
         "one interpretable property (slant, thickness, colour). The model does not use latents whose rows do not change."
     )
-    figure = Figure(
-        image_grid(rows.flatten(0, 1), _STEPS), alt, "mean - 3 standard deviations (left) to mean + 3 standard deviations (right)"
-    )
+    label = "mean - 3 standard deviations (left) to mean + 3 standard deviations (right)"
+    figure = Figure(image_grid(rows.flatten(0, 1), _STEPS), alt, label)
     return ReportSection("Latent traversal", 90, (text,), ((figure,),))
 
 

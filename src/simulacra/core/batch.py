@@ -72,7 +72,7 @@ class Batch:
         """Return the batch of one domain."""
         return self.domains[domain]
 
-    def rows(self, rows: slice) -> "Batch":
+    def rows(self, rows: slice | Tensor) -> "Batch":
         """Return some images of the batch, and of each of its domains."""
         domains = {name: batch.rows(rows) for name, batch in self.domains.items()}
         return Batch(self.images[rows], self.condition[rows], domains)

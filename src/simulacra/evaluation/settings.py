@@ -13,11 +13,11 @@ from simulacra.metrics import find, registered
 from simulacra.metrics.metric import Metric
 from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.applicable import Requirement, missing, require_applicable
+from simulacra.runs.generation import PLAN_SETTINGS
 
 _ALWAYS = ("split", "metrics", "seed")  # settings that apply to all models
 AMOUNTS = frozenset({"samples", "particles", "extractor", "extractor_seed", "seed"})
 """Settings that scripts pass to the evaluation of different families; Python accepts them for every model."""
-_SAMPLING = ("sampler", "steps", "guidance_scale", "precision")  # settings of the sampling plan
 
 
 def evaluate_config() -> type[SharedSettings]:
@@ -48,7 +48,7 @@ def setting_needs() -> dict[str, tuple[Requirement, ...]]:
 
     A metric's own options need what the metric needs; shared settings need what one of the metrics that use them needs.
     """
-    needs: dict[str, tuple[Requirement, ...]] = dict.fromkeys(_SAMPLING, (SamplesIteratively,))
+    needs: dict[str, tuple[Requirement, ...]] = dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,))
     for metric in registered():
         own = [item.name for item in _own_options(metric)]
         for name in {*metric.settings, *own} - {*_ALWAYS}:

@@ -25,11 +25,14 @@ def write_animation(run: Run) -> Path | None:
     path = run.images / "progress.gif"
     if path.exists() and saved and path.stat().st_mtime_ns > max(image.stat().st_mtime_ns for image in saved):
         return path
-    frames = [frame for path_of_image in evenly_spaced(saved, _FRAMES) if (frame := _frame(path_of_image))]
+    frames = [frame for image in evenly_spaced(saved, _FRAMES) if (frame := _frame(image))]
     if len(frames) < 2:
         return None
     make_folder(path.parent)
-    write_bytes(path, _gif(frames))
+    times = [_DURATION] * (len(frames) - 1) + [_LAST_DURATION]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)  # 0: repeats without end
+    write_bytes(path, buffer.getvalue())
     return path
 
 
@@ -59,11 +62,3 @@ def _frame(path: Path) -> Image.Image | None:
     frame.paste(image, (0, _CAPTION))
     ImageDraw.Draw(frame).text((2, 2), caption, "black")
     return frame
-
-
-def _gif(frames: Sequence[Image.Image]) -> bytes:
-    """Return an animation that repeats without end, its last frame displayed longer."""
-    buffer = io.BytesIO()
-    times = [_DURATION] * (len(frames) - 1) + [_LAST_DURATION]
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
-    return buffer.getvalue()

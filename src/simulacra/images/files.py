@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,10 +24,7 @@ def check_png(path: Path) -> Path:
     """Return the path of a PNG file to write; raises UsageError where it has another suffix, or is or lies in the wrong thing."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: an image is written as .png")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: give the name of a .png file")
-    _check_parents(path)
-    return path
+    return _check_file(path)
 
 
 def check_images_path(path: Path) -> Path:
@@ -36,12 +34,7 @@ def check_images_path(path: Path) -> Path:
         return check_png(path)
     if suffix in _OTHER_FORMATS:
         raise UsageError(f"{path} ends in {suffix!r}: give a .png file (one grid), an .npz file (an array) or a folder")
-    if suffix == ".npz":
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder: give the name of an .npz file")
-        _check_parents(path)
-        return path
-    return check_new_folder(path)
+    return _check_file(path) if suffix == ".npz" else check_new_folder(path)
 
 
 def check_new_folder(path: Path) -> Path:
@@ -50,14 +43,20 @@ def check_new_folder(path: Path) -> Path:
         raise UsageError(f"{path} exists and is a file: choose another --out")
     if path.is_dir() and any(path.iterdir()):
         raise UsageError(f"{path} exists and is not empty: choose another --out")
-    _check_parents(path)
-    return path
+    return _check_parents(path)
 
 
-def _check_parents(path: Path) -> None:
+def _check_file(path: Path) -> Path:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: give the name of a file that ends in {path.suffix}")
+    return _check_parents(path)
+
+
+def _check_parents(path: Path) -> Path:
     nearest = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
     if nearest is not None and not nearest.is_dir():
         raise UsageError(f"{path} cannot be written: {nearest} is not a folder. Choose another --out")
+    return path
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -84,17 +83,17 @@ def save_images(images: Tensor, path: Path, labels: np.ndarray | None = None, na
     if suffix == ".png":
         return save_png(image_grid(images, columns=max(1, round(len(images) ** 0.5))), path)
     if suffix == ".npz":
-        return _save_arrays(images, path, labels)
-    make_folder(path)
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {"images": to_bytes(images)} | ({} if labels is None else {"labels": np.asarray(labels)})
+        np.savez_compressed(buffer, **arrays)
+        make_folder(path.parent)
+        write_bytes(path, buffer.getvalue())
+        return path
     digits = len(str(max(len(images) - 1, 1)))
     for index, image in enumerate(images):
-        label = "" if names is None else f"_{_safe(names[index])}"
-        save_image(image, path / f"{index:0{digits}d}{label}.png")
+        name = "" if names is None else "".join(letter if letter.isalnum() or letter in "-=." else "-" for letter in names[index])
+        save_image(image, path / f"{index:0{digits}d}{name and '_'}{name}.png")
     return path
-
-
-def _safe(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-=." else "-" for letter in name)
 
 
 def save_image(image: Tensor, path: Path) -> Path:
@@ -109,14 +108,3 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-def _save_arrays(images: Tensor, path: Path, labels: np.ndarray | None) -> Path:
-    arrays = {"images": to_bytes(images)}
-    if labels is not None:
-        arrays["labels"] = np.asarray(labels)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    make_folder(path.parent)
-    write_bytes(path, buffer.getvalue())
-    return path

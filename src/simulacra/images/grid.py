@@ -110,14 +110,9 @@ def _opaque(pixels: np.ndarray) -> np.ndarray:
 
 def _same_shape(sets: Sequence[Tensor]) -> list[Tensor]:
     """Return sets of images [n c h w] with the channels and the size of the largest of them."""
-    channels, height, width = (max(images.shape[axis] for images in sets) for axis in (1, 2, 3))
-    return [_enlarged(images, channels, (height, width)) for images in sets]
-
-
-def _enlarged(images: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
-    if images.shape[2:] != size:
-        images = F.interpolate(images, size, mode="nearest-exact")
-    return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
+    channels, *size = (max(images.shape[axis] for images in sets) for axis in (1, 2, 3))
+    enlarged = [F.interpolate(images, size, mode="nearest-exact") for images in sets]
+    return [images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images for images in enlarged]
 
 
 def _interleave(sets: Sequence[Tensor], columns: int) -> Tensor:

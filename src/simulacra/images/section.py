@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from simulacra.core.batch import DataSpec
 from simulacra.images.grid import GAP, are_points, enlargement, overview_count
 
 _WIDTH = 1040  # pixels of a grid, at most
@@ -45,6 +46,19 @@ class ReportSection:
         'real-and-generated-images'
         """
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+def overview_grid(shape: Sequence[int], available: int) -> tuple[int, int]:
+    """Return the number of images of a shape [c h w] in a square overview, at most `available`, and that of its columns."""
+    columns = columns_for(shape, 8)
+    count = min(columns**2, overview_count(shape), available)
+    return (count // columns * columns, columns) if count >= columns else (count, count)
+
+
+def largest_shape(spec: DataSpec) -> tuple[int, int, int]:
+    """Return the shape [c h w] of images as large as those of every domain, which is that of grids of all of them."""
+    specs = (spec, *spec.domains.values())
+    return max(item.channels for item in specs), max(item.height for item in specs), max(item.width for item in specs)
 
 
 def columns_for(shape: Sequence[int], most: int) -> int:

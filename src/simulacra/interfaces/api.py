@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from torch import Tensor
-
-from simulacra.applications import interpolate, reconstruct, restore, sample, translate, traverse
-from simulacra.applications.interpolate import PathKind
-from simulacra.core.batch import DataSpec
-from simulacra.core.capabilities import SamplingPlan
-from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.applications import interpolate as interpolation
+from simulacra.applications import reconstruct as reconstruction
+from simulacra.applications import restore as restoration
+from simulacra.applications import sample as sampling
+from simulacra.applications import translate as translation
+from simulacra.applications import traverse as traversal
 from simulacra.core.errors import SimulacraError, UsageError, unknown
-from simulacra.core.family import Family
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset, combine
 from simulacra.data.load import from_array, load
@@ -21,11 +19,11 @@ from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
-from simulacra.interfaces.comparison_files import write_comparison
+from simulacra.reports.comparison_page import write_comparison
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space
 from simulacra.runs.applicable import require_applicable
-from simulacra.runs.opened import OpenedRun, open_run
+from simulacra.runs.opened import Device, OpenedRun
 from simulacra.runs.run import Run
 from simulacra.runs.settings import read_recipe, resolve
 from simulacra.training.train import default_folder
@@ -34,125 +32,30 @@ from simulacra.training.train import train as _train
 
 __all__ = ["Model", "SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train", "unpaired"]
 
-Device = Literal["auto", "cpu", "cuda"]
 
-
-class Model:
+class Model(OpenedRun):
     """A trained model: what `train`, `resume` and `open` return. Images are float [n c h w] in [0, 1], on the CPU.
 
     Methods that the model does not support raise NotApplicable; `capabilities` lists what it supports.
     """
 
-    def __init__(self, opened: OpenedRun) -> None:
-        self.opened = opened
+    sample = sampling.sample
+    reconstruct = reconstruction.reconstruct
+    encode = latent_space.encode
+    decode = latent_space.decode
+    interpolate = interpolation.interpolate
+    interpolate_noise = interpolation.interpolate_noise
+    traverse = traversal.traverse
+    translate = translation.translate
+    restore = restoration.restore
+    report = write_report
 
     def __repr__(self) -> str:
-        shape = " x ".join(map(str, (self.spec.height, self.spec.width, self.spec.channels)))
-        data = self.run.provenance["data"]["name"]
+        shape, data = f"{self.spec.height} x {self.spec.width} x {self.spec.channels}", self.run.provenance["data"]["name"]
         return (
             f"<simulacra.Model: {type(self.model).__name__} at step {self.step:,}, trained on {data} ({shape}), "
             f"on {self.device.type}, from {self.run.path}; supports {', '.join(self.capabilities)}>"
         )
-
-    @property
-    def run(self) -> Run:
-        """The run folder: paths, settings, provenance."""
-        return self.opened.run
-
-    @property
-    def model(self) -> Family:
-        """The network, a torch module with the weights of the newest checkpoint."""
-        return self.opened.model
-
-    @property
-    def step(self) -> int:
-        """The training step of the weights."""
-        return self.opened.step
-
-    @property
-    def spec(self) -> DataSpec:
-        """Shape and classes of the training data."""
-        return self.opened.spec
-
-    @property
-    def dataset(self) -> Dataset:
-        """The data that the model was trained on."""
-        return self.opened.dataset
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the weights, in hex."""
-        return self.opened.digest
-
-    @property
-    def device(self) -> Any:
-        """The torch device of the model."""
-        return self.opened.device
-
-    @property
-    def capabilities(self) -> tuple[str, ...]:
-        """Names of the capabilities of the model."""
-        return self.opened.capabilities
-
-    def plan(
-        self,
-        sampler: str | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
-    ) -> SamplingPlan:
-        """Return the sampling plan of the run's settings, changed by what is given; see `OpenedRun.plan`."""
-        return self.opened.plan(sampler, steps, guidance_scale, precision)
-
-    def label_condition(self, text: str, count: int) -> Condition:
-        """Return the condition of `count` images with one label; see `OpenedRun.label_condition`."""
-        return self.opened.label_condition(text, count)
-
-    def sample(
-        self,
-        count: int = 64,
-        seed: int = 0,
-        progress: Progress = SILENT,
-        *,
-        label: str | None = None,
-        plan: SamplingPlan | None = None,
-    ) -> Tensor:
-        """Return `count` generated images; image k of a seed does not depend on the count. See `applications.sample`."""
-        return sample.sample(self.opened, count, seed, progress, label=label, plan=plan)
-
-    def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return the reconstructions of images."""
-        return reconstruct.reconstruct(self.opened, images, condition)
-
-    def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return the latents [n d] of images."""
-        return latent_space.encode(self.opened, images, condition)
-
-    def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return the images of latents [n d]."""
-        return latent_space.decode(self.opened, latents, condition)
-
-    def interpolate(self, start: Tensor, end: Tensor, steps: int = 11, path: PathKind = "auto") -> Tensor:
-        """Return images [n steps c h w] between `start` and `end`, both [n c h w], through the latent space."""
-        return interpolate.interpolate(self.opened, start, end, steps, path)
-
-    def interpolate_noise(
-        self, rows: int = 8, steps: int = 11, seed: int = 0, path: PathKind = "auto", *, label: str | None = None
-    ) -> Tensor:
-        """Return images [rows steps c h w] of interpolated noise: row k is between the images 2k and 2k + 1 of the seed."""
-        return interpolate.interpolate_noise(self.opened, rows, steps, seed, path, label=label)
-
-    def traverse(self, image: Tensor, steps: int = 11, reach: float = 3.0) -> Tensor:
-        """Return images [d steps c h w] in which one latent of `image` [c h w] is varied in each row."""
-        return traverse.traverse(self.opened, image, steps, reach)
-
-    def translate(self, images: Tensor, to: str) -> Tensor:
-        """Return images of the domain `to` from images of the other domain."""
-        return translate.translate(self.opened, images, to)
-
-    def restore(self, images: Tensor, known: Tensor, seed: int = 0) -> Tensor:
-        """Return images whose pixels are generated where `known`, bool [h w], is False."""
-        return restore.restore(self.opened, images, known, seed)
 
     def evaluate(self, progress: Progress = SILENT, **settings: Any) -> dict[str, Any]:
         """Return every metric that the model supports, as `simulacra evaluate --json` prints them.
@@ -160,13 +63,8 @@ class Model:
         `settings` are those of `simulacra evaluate --help`, by name: split="test", samples=10_000, extractor="lenet", seed=0.
         Results are cached. Raises UsageError, DataError; NotApplicable for a setting that does not apply to the model.
         """
-        needs = {name: need for name, need in setting_needs().items() if name not in AMOUNTS}
-        require_applicable(self.model, settings, needs)
-        return evaluate(self.opened, evaluation_settings(settings), progress)
-
-    def report(self, progress: Progress = SILENT) -> Path:
-        """Write `report.html` into the run folder and return its path."""
-        return write_report(self.opened, progress)
+        require_applicable(self.model, settings.keys() - AMOUNTS, setting_needs())
+        return evaluate(self, evaluation_settings(settings), progress)
 
 
 def train(
@@ -186,7 +84,7 @@ def train(
     tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": family}
     config = resolve(tables, settings, str(recipe or "the settings"))
     outcome = _train(config, Path(out) if out else default_folder(config), dataset, progress)
-    return Model(OpenedRun(outcome.run, dataset, device=config.train.device))
+    return Model(outcome.run, dataset, device=config.train.device)
 
 
 def resume(
@@ -199,12 +97,12 @@ def resume(
     if wrong := sorted(set(machine) - set(OF_THE_MACHINE)):
         raise unknown("setting of a resumed run", wrong[0], ("duration", *OF_THE_MACHINE))
     outcome = _resume(Path(run), duration, machine, dataset=dataset, progress=progress)
-    return Model(OpenedRun(outcome.run, dataset, device=outcome.run.config.train.device))
+    return Model(outcome.run, dataset, device=outcome.run.config.train.device)
 
 
 def open(run: Path | str, *, dataset: Dataset | None = None, progress: Progress = SILENT, device: Device = "auto") -> Model:
     """Open a run folder and return the model."""
-    return Model(open_run(run, dataset, progress, device))
+    return Model(Run.open(run), dataset, progress, device)
 
 
 def compare(
@@ -220,8 +118,7 @@ def compare(
 
     html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
     """
-    opened = [run.opened if isinstance(run, Model) else run for run in runs]
-    comparison = compare_runs(opened, evaluation_settings(settings), progress, device)
+    comparison = compare_runs(runs, evaluation_settings(settings), progress, device)
     write_comparison(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
     return comparison.table()
 

@@ -5,10 +5,16 @@ import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from simulacra.core.config import Config, Option, option, options
 from simulacra.core.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from simulacra.interfaces.console import Console
+
+    Action = Callable[[argparse.Namespace, Console], int]
+    Flags = Callable[["Parser"], None]
 
 JSON_HELP = "print one JSON object to standard output, everything else to standard error"
 
@@ -19,13 +25,6 @@ class MachineConfig(Config):
 
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where to compute; auto: the GPU where there is one")
     threads: int = option(0, "number of CPU threads; 0 takes all, or OMP_NUM_THREADS", low=0)
-
-    def apply(self) -> None:
-        """Set the number of CPU threads of this process."""
-        if self.threads:
-            import torch
-
-            torch.set_num_threads(self.threads)
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,18 +55,19 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=110)
 
 
-def add_actions(parser: Parser, words: Sequence[str], actions: Mapping[str, Callable[[Parser], None]]) -> None:
-    """Add subcommands: `actions` adds the flags of each, and its docstring is its help. The chosen one is `parsed.action`.
+def add_actions(parser: Parser, words: Sequence[str], actions: "Mapping[str, tuple[Action, Flags]]") -> None:
+    """Add subcommands: what runs each, whose docstring is its help, and what adds its flags. `parsed.run` is the chosen one.
 
     Raises UsageError for an unknown action, with the nearest one.
     """
     if words and not words[0].startswith("-") and words[0] not in actions:
         raise unknown("action", words[0], actions)
     subcommands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    for name, add in actions.items():
-        help_text = add.__doc__ or ""
+    for name, (run, add) in actions.items():
+        help_text = run.__doc__ or ""
         child = subcommands.add_parser(name, help=help_text.split("\n")[0].rstrip("."), description=help_text)
         child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=JSON_HELP)
+        child.set_defaults(run=run)
         add(child)
         parser.subcommands[name] = child
 
@@ -103,7 +103,10 @@ def given(parsed: argparse.Namespace, config: type[Config]) -> dict[str, object]
 def machine(parsed: argparse.Namespace) -> MachineConfig:
     """Return the machine settings that were given as flags, after setting the number of threads."""
     settings = MachineConfig.of(given(parsed, MachineConfig), "the flags")
-    settings.apply()
+    if settings.threads:
+        import torch
+
+        torch.set_num_threads(settings.threads)
     return settings
 
 

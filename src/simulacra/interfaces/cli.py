@@ -80,33 +80,14 @@ def _module(name: str) -> Command:
 
 def _overview() -> str:
     """Return the list of all commands in groups."""
-    entries = [((group, place), name, summary) for name, (group, place, summary) in _listed().items()]
-    order = {group: number for number, group in enumerate(_GROUPS)}
-    entries.sort(key=lambda entry: (order.get(entry[0][0], len(order)), entry[0][1], entry[1]))
-    lines: list[str] = []
-    last = ""
-    for (group, _), name, summary in entries:
-        if group != last:
-            lines += ["", f"{_GROUPS.get(group, group)}:"]
-            last = group
-        lines.append(f"  {name:<12} {summary}")
-    return "\n".join(
-        [
-            "Generative models of images: train them, use them, measure them.",
-            "",
-            "usage: simulacra COMMAND [...]    'simulacra COMMAND --help' explains every flag",
-            *lines,
-            "",
-            "first command:  simulacra demo",
-        ]
-    )
-
-
-def _listed() -> dict[str, tuple[str, int, str]]:
-    """Return group, order and summary of every command by its name."""
-    group, place = ApplicationCommand.POSITION
-    found = {name: (group, place, summary) for name, summary in applications.summaries().items()}
+    entries = [(*ApplicationCommand.POSITION, name, summary) for name, summary in applications.summaries().items()]
     for module in pkgutil.iter_modules(commands.__path__):
         command = _module(module.name)
-        found[module.name] = (*command.POSITION, (command.__doc__ or "").split("\n")[0])
-    return found
+        entries.append((*command.POSITION, module.name, (command.__doc__ or "").split("\n")[0]))
+    groups: dict[str, list[str]] = {group: [] for group in _GROUPS}
+    for group, _, name, summary in sorted(entries, key=lambda entry: entry[1:]):
+        groups.setdefault(group, []).append(f"  {name:<12} {summary}")
+    lines = [line for group, listed in groups.items() if listed for line in ("", f"{_GROUPS.get(group, group)}:", *listed)]
+    usage = "usage: simulacra COMMAND [...]    'simulacra COMMAND --help' explains every flag"
+    title = "Generative models of images: train them, use them, measure them."
+    return "\n".join([title, "", usage, *lines, "", "first command:  simulacra demo"])

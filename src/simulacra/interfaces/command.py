@@ -9,8 +9,8 @@ from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, 
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
-    from simulacra.core.family import Family
     from simulacra.runs.applicable import Requirement
+    from simulacra.runs.opened import OpenedRun
 
 
 class Command(Protocol):
@@ -44,18 +44,15 @@ class ApplicationCommand:
 
     def arguments(self, parser: Parser, words: list[str]) -> None:
         """Add the flags; in the help of a given run only those that apply to its model."""
-        add_run(parser)
         hidden = inapplicable_flags(words, self.application.setting_needs)
         add_settings(parser, "settings", self.application.settings, without=hidden)
-        add_settings(parser, "machine", MachineConfig)
+        add_run(parser)
 
     def run(self, parsed: argparse.Namespace, console: Console) -> int:
         """Run the application."""
-        from simulacra.runs.opened import open_run
-
         flags = given(parsed, self.application.settings)
         settings = self.application.settings.of(flags, "the flags")
-        opened = open_run(parsed.run, progress=console, device=machine(parsed).device)
+        opened = opened_run(parsed, console)
         self.application.require(opened.model, flags)
         result = self.application.run(opened, settings, console)
         console.result(result.content, lambda: result.text)
@@ -63,27 +60,29 @@ class ApplicationCommand:
 
 
 def add_run(parser: Parser) -> None:
-    """Add the argument RUN."""
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="a run folder; with --help: list only flags that apply to its model"
-    )
+    """Add the argument RUN, and the flags of the machine."""
+    text = "a run folder; with --help: list only flags that apply to its model"
+    parser.add_argument("run", type=Path, metavar="RUN", help=text)
+    add_settings(parser, "machine", MachineConfig)
+
+
+def opened_run(parsed: argparse.Namespace, console: Console) -> "OpenedRun":
+    """Open the run that the flags of `add_run` name."""
+    from simulacra.runs.opened import open_run
+
+    return open_run(parsed.run, progress=console, device=machine(parsed).device)
 
 
 def inapplicable_flags(words: Sequence[str], needs: "Mapping[str, tuple[Requirement, ...]]") -> frozenset[str]:
     """Return the settings that the help of a given run leaves out; none where the words ask for no help or give no run."""
-    if not {"-h", "--help"} & set(words) or not (family := _family_of(words)):
+    path = next((word for word in words if not word.startswith("-")), "")
+    if not {"-h", "--help"} & set(words) or not path:
         return frozenset()
-    from simulacra.runs.applicable import inapplicable
-
-    return frozenset(inapplicable(family, needs))
-
-
-def _family_of(words: Sequence[str]) -> "Family | None":
     from simulacra.core.errors import SimulacraError
+    from simulacra.runs.applicable import inapplicable
     from simulacra.runs.run import Run
 
-    path = next((word for word in words if not word.startswith("-")), None)
     try:
-        return Run.open(path).untrained_family() if path else None
+        return frozenset(inapplicable(Run.open(path).untrained_family(), needs))
     except SimulacraError:
-        return None
+        return frozenset()

@@ -1,10 +1,11 @@
 """Progress on standard error: bars on a terminal, otherwise lines; and results on standard output."""
 
+import json
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,23 +31,15 @@ class Console:
 
     def message(self, message: str) -> None:
         """Print one line."""
-        if not self._prints:
-            return
-        if self._bars is not None:
+        if self._prints and self._bars is not None:
             self._bars.console.print(message, highlight=False, markup=False)
-        else:
+        elif self._prints:
             _print_line(message)
 
     def result(self, content: Any, text: Callable[[], str]) -> None:
         """Print the result of a command: JSON, or a text."""
-        if not self._prints:
-            return
-        if self.as_json:
-            import json
-
-            print(json.dumps(content, allow_nan=False))
-        else:
-            print(text(), flush=True)
+        if self._prints:
+            print(json.dumps(content, allow_nan=False) if self.as_json else text(), flush=True)
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
@@ -56,20 +49,12 @@ class Console:
             yield meter
             meter.close()
             return
-        with self._terminal() as bars:
-            task = bars.add_task(label, total=total, completed=start, unit=unit, facts="")
-            yield _Bar(bars, task)
-
-    @contextmanager
-    def _terminal(self) -> Iterator["Bars"]:
-        if self._bars is not None:
-            yield self._bars
-            return
-        with _bars() as self._bars:
+        outer = self._bars
+        with nullcontext(outer) if outer is not None else _bars() as self._bars:
             try:
-                yield self._bars
+                yield _Bar(self._bars, self._bars.add_task(label, total=total, completed=start, unit=unit, facts=""))
             finally:
-                self._bars = None
+                self._bars = outer
 
 
 class _Bar:
@@ -110,8 +95,7 @@ class _Lines:
         left = f", {_clock((self._total - self._done) / rate)} left" if self._total and rate and self._done < self._total else ""
         facts = f", {self._facts}" if self._facts else ""
         speed = "" if self._unit == "seconds" else f" in {_clock(seconds)}, {rate:,.1f}/s"
-        line = f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}"
-        _print_line(line)
+        _print_line(f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}")
 
 
 def program() -> str:

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,7 @@ _BUSY = 0.5  # load above which a machine is busy
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of an examination; `table` is the output of --json."""
+    """The result of an examination."""
 
     machine: Machine
     threads: int
@@ -40,10 +40,6 @@ class Findings:
     speeds: dict[str, float] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
 
-    def table(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {**asdict(self), "advice": list(self.advice)}
-
 
 def examine(threads: int = 0, root: Path = Path("/"), device: Literal["auto", "cpu", "cuda"] = "auto") -> Findings:
     """Return facts about the machine, with speeds measured on a device with so many threads, 0 for torch's default."""
@@ -54,26 +50,13 @@ def examine(threads: int = 0, root: Path = Path("/"), device: Literal["auto", "c
     precision = hardware.precision_of("auto", used)
     places = {"data": place(data_folder(), DATA_VARIABLE), "cache": place(cache_folder(), CACHE_VARIABLE)}
     why = f"--threads {threads}" if threads else threads_why(os.environ, facts)
-    gpu = _gpu(hardware.device_of("auto"))
-    built = {
-        "version": torch.__version__,
-        "cuda": torch.version.cuda,
-        "kernels": torch.backends.cpu.get_cpu_capability(),
-        "arithmetic": str(precision).removeprefix("torch."),
-    }
-    return Findings(
-        machine=facts,
-        threads=torch.get_num_threads(),
-        threads_why=why,
-        gpu=gpu,
-        torch=built,
-        device=used.type,
-        accelerations=accelerations(used),
-        places=places,
-        extras={extra: _version(package) for extra, package in extras().items()},
-        speeds=speeds.measure(used, precision),
-        advice=advise(facts, torch.get_num_threads(), places, blind=gpu is None and machine.has_nvidia_driver(root)),
-    )
+    gpu, count = _gpu(hardware.device_of("auto")), torch.get_num_threads()
+    built = {"version": torch.__version__, "cuda": torch.version.cuda, "kernels": torch.backends.cpu.get_cpu_capability()}
+    built["arithmetic"] = str(precision).removeprefix("torch.")
+    versions = {extra: _version(package) for extra, package in extras().items()}
+    advice = advise(facts, count, places, blind=gpu is None and machine.has_nvidia_driver(root))
+    measured = speeds.measure(used, precision)
+    return Findings(facts, count, why, gpu, built, used.type, accelerations(used), places, versions, measured, advice)
 
 
 def extras() -> dict[str, str]:
@@ -88,46 +71,36 @@ def extras() -> dict[str, str]:
 
 def threads_why(environment: Mapping[str, str], facts: Machine) -> str:
     """Return the reason for torch's number of threads."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        if value := environment.get(name):
-            return f"{name} is {value}"
-    return f"one for each of the {facts.usable} usable cores"
+    names = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if environment.get(name)]
+    return f"{names[0]} is {environment[names[0]]}" if names else f"one for each of the {facts.usable} usable cores"
 
 
 def accelerations(device: torch.device) -> dict[str, dict[str, Any]]:
     """Return whether each acceleration is on, and the reason, by name."""
-    on_cpu = device.type == "cpu"
-    keeps = hardware.keep_memory()
-    compiler = find_compiler(os.environ)
+    on_cpu, keeps = device.type == "cpu", hardware.keep_memory()
     waits = os.environ.get("GOMP_SPINCOUNT")
+    no_allocator = "SIMULACRA_MALLOC is 0" if os.environ.get("SIMULACRA_MALLOC") == "0" else "needs Linux with glibc"
+    convolutions = "their gradients are faster on CPUs" if on_cpu else "the stock ones are fast on GPUs"
+    held = "where they take at most a quarter of its free memory; else batches are sent as bytes"
     rows: list[tuple[str, bool, str]] = [
         ("bfloat16", hardware.has_bfloat16(device), _why_bfloat16(device)),
-        ("allocator keeps memory", keeps, "1.1-1.6x in training on CPUs" if keeps else _why_allocator()),
+        ("allocator keeps memory", keeps, "1.1-1.6x in training on CPUs" if keeps else no_allocator),
         ("channels last", True, "convolutions in batches of 4 or more"),
-        (
-            "own transposed convolutions",
-            on_cpu,
-            "their gradients are faster on CPUs" if on_cpu else "the stock ones are fast on GPUs",
-        ),
+        ("own transposed convolutions", on_cpu, convolutions),
         ("fused Adam", True, "one operation for all parameters"),
         ("short waits of threads", waits is not None, f"GOMP_SPINCOUNT is {waits}" if waits else "GOMP_SPINCOUNT is not set"),
-        ("torch.compile", False, f"only with --compile; {_why_compile(device, compiler)}"),
-        (
-            "images held on the GPU",
-            not on_cpu,
-            "only on GPUs" if on_cpu else "where they take at most a quarter of its free memory; else batches are sent as bytes",
-        ),
+        ("torch.compile", False, f"only with --compile; {_why_compile(device)}"),
+        ("images held on the GPU", not on_cpu, "only on GPUs" if on_cpu else held),
     ]
     return {name: {"on": on, "why": why} for name, on, why in rows}
 
 
 def place(path: Path | None, variable: str) -> dict[str, Any]:
     """Return facts about a folder: its path, whether it exists, whether it is writable, the number of free bytes."""
-    if path is None:
-        return {"path": None, "variable": variable, "exists": False, "writable": False, "free": None}
-    nearest = next((folder for folder in (path, *path.parents) if folder.is_dir()), None)
+    nearest = next((folder for folder in (path, *path.parents) if folder.is_dir()), None) if path else None
     free = shutil.disk_usage(nearest).free if nearest else None
-    return {"path": str(path), "variable": variable, "exists": path.is_dir(), "writable": _is_writable(nearest), "free": free}
+    facts = {"path": str(path) if path else None, "variable": variable, "exists": path is not None and path.is_dir()}
+    return facts | {"writable": _is_writable(nearest), "free": free}
 
 
 def advise(facts: Machine, threads: int, places: Mapping[str, Mapping[str, Any]], *, blind: bool) -> tuple[str, ...]:
@@ -135,49 +108,34 @@ def advise(facts: Machine, threads: int, places: Mapping[str, Mapping[str, Any]]
 
     blind: there is an NVIDIA driver, but PyTorch finds no GPU.
     """
-    advice = [_on_threads(facts, threads), _on_memory(facts), _on_cache(places["cache"]), _on_data(places["data"])]
-    if blind:
-        advice.append("there is an NVIDIA driver, but this PyTorch finds no GPU: install a CUDA build of torch")
-    return tuple(filter(None, advice))
-
-
-def _on_threads(facts: Machine, threads: int) -> str:
+    advice, cache, data = [], places["cache"], places["data"]
     load, most = facts.load or 0.0, math.ceil(facts.share)
     if load > _BUSY and load + threads > facts.usable + _BUSY:
         how = "one thread, as now, is the best choice" if threads == 1 else "train with --threads 1"
-        return f"the machine is busy (load {load:g} on {facts.usable} cores): {how}; measure again when it is idle"
-    if threads > most:
-        return f"{threads} threads share {facts.share:g} cores of CPU time: train with --threads {most}"
-    return ""
-
-
-def _on_memory(facts: Machine) -> str:
+        advice.append(f"the machine is busy (load {load:g} on {facts.usable} cores): {how}; measure again when it is idle")
+    elif threads > most:
+        advice.append(f"{threads} threads share {facts.share:g} cores of CPU time: train with --threads {most}")
     left = min((count for count in (facts.available, facts.limit) if count is not None), default=_LITTLE)
-    if left >= _LITTLE:
-        return ""
-    return f"little memory is left ({left / 2**30:.1f} GiB): reduce --batch, or use --accumulate"
-
-
-def _on_cache(cache: Mapping[str, Any]) -> str:
+    if left < _LITTLE:
+        advice.append(f"little memory is left ({left / 2**30:.1f} GiB): reduce --batch, or use --accumulate")
     if not cache["writable"]:
-        return f"the cache folder is not writable: set {cache['variable']} to one that is"
-    if cache["free"] < _LITTLE:
-        return f"little disk is left for the cache ({cache['free'] / 2**30:.1f} GiB): set {cache['variable']} to another folder"
-    return ""
-
-
-def _on_data(data: Mapping[str, Any]) -> str:
-    missing = data["path"] and not data["exists"]
-    return f"{data['variable']} is {data['path']}, which is not a folder" if missing else ""
+        advice.append(f"the cache folder is not writable: set {cache['variable']} to one that is")
+    elif cache["free"] < _LITTLE:
+        free = f"{cache['free'] / 2**30:.1f} GiB"
+        advice.append(f"little disk is left for the cache ({free}): set {cache['variable']} to another folder")
+    if data["path"] and not data["exists"]:
+        advice.append(f"{data['variable']} is {data['path']}, which is not a folder")
+    if blind:
+        advice.append("there is an NVIDIA driver, but this PyTorch finds no GPU: install a CUDA build of torch")
+    return tuple(advice)
 
 
 def _gpu(device: torch.device) -> dict[str, Any] | None:
     if device.type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info()
-    major, minor = torch.cuda.get_device_capability()
     facts = {"name": torch.cuda.get_device_name(), "count": torch.cuda.device_count(), "memory": total, "free": free}
-    return {**facts, "capability": f"{major}.{minor}"}
+    return {**facts, "capability": "{}.{}".format(*torch.cuda.get_device_capability())}
 
 
 def _why_bfloat16(device: torch.device) -> str:
@@ -187,13 +145,10 @@ def _why_bfloat16(device: torch.device) -> str:
     return f"this {device.type.upper()} has no native bfloat16 (needs {needs}): networks compute in float32"
 
 
-def _why_allocator() -> str:
-    return "SIMULACRA_MALLOC is 0" if os.environ.get("SIMULACRA_MALLOC") == "0" else "needs Linux with glibc"
-
-
-def _why_compile(device: torch.device, compiler: str | None) -> str:
+def _why_compile(device: torch.device) -> str:
     if device.type == "cuda":
         return "Triton is installed" if find_spec("triton") else "needs Triton, which is not installed"
+    compiler = find_compiler(os.environ)
     return f"uses {compiler}" if compiler else "needs a C++ compiler, and there is none: install g++ or set CXX"
 
 

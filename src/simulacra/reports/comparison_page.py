@@ -1,10 +1,7 @@
-"""The comparison of several runs on one page: metrics with ranks and intervals, samples side by side, beside real images.
+"""The comparison of several runs: its files, and the facts that the template `compare.html.jinja` displays on one page."""
 
-This module collects the facts; the template `compare.html.jinja` holds the texts and the layout.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -13,14 +10,15 @@ from simulacra.applications.reconstruct import reconstruct
 from simulacra.applications.sample import sample
 from simulacra.core.capabilities import Capability, Reconstructs, Samples, supports
 from simulacra.core.family import model_condition
+from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
+from simulacra.images.files import make_folder
 from simulacra.images.grid import image_grid, overview_count
-from simulacra.images.section import columns_for
+from simulacra.images.section import overview_grid
 from simulacra.metrics import quantity
-from simulacra.reports.embedded import EmbeddedImage, embed
-from simulacra.reports.page import page
+from simulacra.reports.page import embed, page
 from simulacra.reports.run_page import duration
 from simulacra.runs.opened import OpenedRun
 
@@ -28,35 +26,16 @@ _COLOURS = 6  # of the style sheet
 _ORIGINALS = 32  # test images that are reconstructed
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run's value of one metric: value and error as text, its rank, and its interval in percent of the row's range."""
-
-    colour: int
-    value: str = ""
-    error: str = ""
-    rank: int | None = None
-    ties: tuple[str, ...] = ()
-    interval: tuple[float, float, float] | None = None  # low, value, high
+Row = dict[str, Any]  # images of all runs on the same data: the data, real images, and columns of run, colour, image, missing
 
 
-@dataclass(frozen=True)
-class Column:
-    """The images of one run in a row of all runs. missing: why there are none."""
-
-    run: str
-    colour: int
-    image: EmbeddedImage | None
-    missing: str = ""
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """Images of all runs on the same data, beside real images."""
-
-    data: str
-    real: EmbeddedImage
-    columns: tuple[Column, ...]
+def write_comparison(comparison: Comparison, csv: Path | None, html: Path | None, progress: Progress) -> list[Path]:
+    """Write a comparison as CSV and as a page, where a path is given; return the paths. Raises Unwritable."""
+    written = [path for path in (csv, html) if path]
+    for path in written:
+        make_folder(path.parent)
+        write_text(path, comparison.csv() if path is csv else comparison_page(comparison, progress))
+    return written
 
 
 def comparison_page(comparison: Comparison, progress: Progress) -> str:
@@ -68,116 +47,79 @@ def comparison_page(comparison: Comparison, progress: Progress) -> str:
     content = {
         "heads": [_head(name, number, comparison) for number, name in enumerate(comparison.runs)],
         "rows": rows,
-        "spanned": any(cell.interval for row in rows for cell in row["cells"]),
+        "spanned": any(cell["interval"] for row in rows for cell in row["cells"]),
         "refusals": refusals(comparison.rankings),
-        "columns": 1 + max(len(samples.columns) for samples, _ in rows_of_images),
+        "columns": 1 + max(len(samples["columns"]) for samples, _ in rows_of_images),
         "samples": [samples for samples, _ in rows_of_images],
-        "reconstructions": [row for _, row in rows_of_images if any(column.image for column in row.columns)],
+        "reconstructions": [row for _, row in rows_of_images if any(column["image"] for column in row["columns"])],
         "settings": next(iter(comparison.results.values()))["settings"],
     }
     return page("compare.html.jinja", content)
-
-
-# --- facts
 
 
 def _head(name: str, number: int, comparison: Comparison) -> dict[str, Any]:
     """Return the facts of one run as a whole."""
     result = comparison.results[name]
     training, data = result["training"], result["data"]
-    return {
-        "name": name,
-        "colour": number % _COLOURS,
-        "path": result["run"],
-        "family": result["family"],
-        "data": data["name"],
-        "digest": data["digest"][:8],
-        "n": data["n"],
-        "split": data["split"],
-        "step": result["checkpoint"],
-        "parameters": training["parameters"],
-        "time": "" if training["seconds"] is None else duration(training["seconds"]),
-        "seed": training["seed"],
-        "warnings": result["warnings"],
-        "missing": result["not_applicable"],
-    }
+    time = "" if training["seconds"] is None else duration(training["seconds"])
+    return {**result, "name": name, "colour": number % _COLOURS, "data": data, "training": training | {"time": time}}
 
 
 def _row(ranking: Ranking, runs: Sequence[str]) -> dict[str, Any]:
-    """Return one metric over all runs."""
-    about = quantity(ranking.metric)
-    spans = _spans(ranking)
-    return {
-        "metric": ranking.metric,
-        "title": about.title,
-        "meaning": about.meaning,
-        "better": about.better,
-        "differs": [name.replace("_", " ") for name in ranking.differs],
-        "exact": ranking.exact,
-        "ranked": ranking.ranked,
-        "cells": [_cell(ranking, run, number % _COLOURS, spans) for number, run in enumerate(runs)],
-    }
-
-
-def _cell(ranking: Ranking, run: str, colour: int, spans: Mapping[str, tuple[float, float, float]]) -> Cell:
-    place = ranking.of(run)
-    if place is None:
-        return Cell(colour)
-    value, _, error = place.measurement.text.partition(" ")
-    return Cell(colour, value, error, place.rank, place.ties, spans.get(run))
+    """Return one metric over all runs: values and errors as texts, places with ranks, intervals in percent of their range."""
+    spans, cells = _spans(ranking), []
+    for number, run in enumerate(runs):
+        place = ranking.of(run)
+        value, _, error = place.measurement.text.partition(" ") if place else ("", "", "")
+        facts = {"colour": number % _COLOURS, "place": place, "interval": spans.get(run)}
+        cells.append(facts | {"value": value, "error": error})
+    return {"ranking": ranking, "about": quantity(ranking.metric), "cells": cells}
 
 
 def _spans(ranking: Ranking) -> dict[str, tuple[float, float, float]]:
     """Return the lower end, value and upper end of each run in percent of the range of all; empty where they are not ranked."""
     if ranking.refused or len(ranking.places) < 2:
         return {}
-    ends = {
-        place.run: (place.measurement.bounds[0], place.measurement.value, place.measurement.bounds[1]) for place in ranking.places
-    }
-    low, high = min(min(span) for span in ends.values()), max(max(span) for span in ends.values())
+    found = {place.run: place.measurement for place in ranking.places}
+    ends = {run: (item.bounds[0], item.value, item.bounds[1]) for run, item in found.items()}
+    low, high = min(map(min, ends.values())), max(map(max, ends.values()))
     if low == high:
         return {}
-    return {run: _percent(span, low, high) for run, span in ends.items()}
 
+    def percent(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 1)
 
-def _percent(span: tuple[float, float, float], low: float, high: float) -> tuple[float, float, float]:
-    first, middle, last = (round(100 * (end - low) / (high - low), 1) for end in span)
-    return first, middle, last
-
-
-# --- images
+    return {run: (percent(first), percent(value), percent(last)) for run, (first, value, last) in ends.items()}
 
 
 def _same_data(comparison: Comparison) -> list[list[str]]:
     """Return the names of the runs, those on the same data together."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, result in comparison.results.items():
-        data = result["data"]
-        groups.setdefault((data["digest"], *data["shape"]), []).append(name)
+        groups.setdefault((result["data"]["digest"], *result["data"]["shape"]), []).append(name)
     return list(groups.values())
 
 
-def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[ImageRow, ImageRow]:
+def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[Row, Row]:
     """Return the samples and the reconstructions of runs on the same data, each beside real test images."""
     runs = {name: comparison.runs[name] for name in names}
     colours = {name: number % _COLOURS for number, name in enumerate(comparison.runs)}
     first = runs[names[0]]
     shape = first.spec.shape
     real = first.dataset.test.head(max(overview_count(shape), _ORIGINALS))
-    columns = columns_for(shape, 8)
-    count = min(columns**2, overview_count(shape), len(real))
-    count, columns = (count // columns * columns, columns) if count >= columns else (count, count)
+    count, columns = overview_grid(shape, len(real))
     originals = real.rows(slice(0, min(count, _ORIGINALS)))
 
-    def row(images: Tensor, needed: type[Capability], words: tuple[str, str], made: Callable[[OpenedRun], Tensor]) -> ImageRow:
-        cells = (
-            Column(name, colours[name], embed(image_grid(made(opened), columns), f"{words[0]} by {name}"))
-            if supports(opened.model, needed)
-            else Column(name, colours[name], None, f"{type(opened.model).__name__} does not {words[1]}")
-            for name, opened in runs.items()
-        )
+    def row(images: Tensor, needed: type[Capability], words: tuple[str, str], made: Callable[[OpenedRun], Tensor]) -> Row:
+        def column(name: str, opened: OpenedRun) -> dict[str, Any]:
+            facts = {"run": name, "colour": colours[name], "image": None, "missing": ""}
+            if not supports(opened.model, needed):
+                return facts | {"missing": f"{type(opened.model).__name__} does not {words[1]}"}
+            return facts | {"image": embed(image_grid(made(opened), columns), f"{words[0]} by {name}")}
+
         data = first.dataset.name
-        return ImageRow(data, embed(image_grid(images, columns), f"Real test images of {data}"), tuple(cells))
+        real = embed(image_grid(images, columns), f"Real test images of {data}")
+        return {"data": data, "real": real, "columns": [column(*item) for item in runs.items()]}
 
     def reconstructed(opened: OpenedRun) -> Tensor:
         return reconstruct(opened, originals.images, model_condition(opened.model, originals))

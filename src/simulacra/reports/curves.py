@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from statistics import fmean
+from typing import Any
 
 Points = tuple[tuple[float, float], ...]
 
@@ -31,19 +32,11 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A single value: its position in pixels, and its description."""
+class Mark:
+    """A label at a position in pixels: of a single value, or of a tick, which has the same position along both axes."""
 
     x: float
     y: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A tick of an axis: its position in pixels, and its label."""
-
-    place: float
     label: str
 
 
@@ -55,7 +48,7 @@ class Line:
     colour: int
     train: str
     validation: str
-    dots: tuple[Dot, ...]
+    dots: tuple[Mark, ...]
     last_train: str
     last_validation: str
 
@@ -66,15 +59,10 @@ class Plot:
 
     title: str
     lines: tuple[Line, ...]
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
+    across: tuple[Mark, ...]
+    up: tuple[Mark, ...]
     logarithmic: bool
     clipped: bool
-
-    @property
-    def validated(self) -> bool:
-        """Whether any line has values on validation images beside those in training."""
-        return any(line.last_train for line in self.lines) and any(line.last_validation for line in self.lines)
 
 
 def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
@@ -84,13 +72,14 @@ def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
     for name, series in losses.items():
         groups.setdefault(_unit(name), []).append(series)
     drawn = [plot(unit, group) for unit, group in sorted(groups.items(), key=lambda item: _ORDER.get(item[0], 2))]
-    diversity = [Series(name, validation=_points(records, "validation", name)) for name in ("diversity", "distinctness")]
-    modes = Series("reached", validation=_points(records, "validation", "modes_covered"))
-    drawn += [plot("diversity", diversity, from_zero=True), plot("modes reached", [modes], from_zero=True)]
-    rate = Series("learning rate", train=_points(records, "train", "lr"))
-    units = Series("active", train=_points(records, "validation", "active_units"))
-    limit = Series("all", train=_points(records, "validation", "latent_units"))
-    drawn += [plot("learning rate", [rate], from_zero=True), plot("active latent units", [units, limit], from_zero=True)]
+    units = {"active": "active_units", "all": "latent_units"}
+    others = {
+        "diversity": [Series(name, validation=_points(records, "validation", name)) for name in ("diversity", "distinctness")],
+        "modes reached": [Series("reached", validation=_points(records, "validation", "modes_covered"))],
+        "learning rate": [Series("learning rate", train=_points(records, "train", "lr"))],
+        "active latent units": [Series(name, train=_points(records, "validation", key)) for name, key in units.items()],
+    }
+    drawn += [plot(title, group, from_zero=True) for title, group in others.items()]
     return tuple(item for item in drawn if item is not None)
 
 
@@ -135,10 +124,8 @@ def _unit(name: str) -> str:
 def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
     names = dict.fromkeys(name for record in records for name in record if "/" in name)
     one_player = len({name.split("/", 1)[0] for name in names}) == 1
-    return {
-        name: Series(_words(name, one_player), _points(records, "train", name), _points(records, "validation", name))
-        for name in names
-    }
+    kinds = ("train", "validation")
+    return {name: Series(_words(name, one_player), *(_points(records, kind, name) for kind in kinds)) for name in names}
 
 
 def _words(name: str, one_player: bool) -> str:
@@ -149,12 +136,9 @@ def _words(name: str, one_player: bool) -> str:
 
 
 def _points(records: Iterable[Mapping[str, Any]], kind: str, name: str) -> Points:
-    pairs = [(record.get("step"), record.get(name)) for record in records if record.get("kind") == kind]
-    return tuple((float(step), float(value)) for step, value in pairs if _is_number(step) and _is_number(value))
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
+    pairs: list[tuple[Any, Any]] = [(record.get("step"), record.get(name)) for record in records if record.get("kind") == kind]
+    numbers = [pair for pair in pairs if all(isinstance(item, int | float) and math.isfinite(item) for item in pair)]
+    return tuple((float(step), float(value)) for step, value in numbers)
 
 
 def _range(group: Sequence[Series], last: float) -> tuple[float, float]:
@@ -185,9 +169,9 @@ class _Axis:
         low, high = self._scaled(self.low), self._scaled(self.high)
         return round(self.start + (self._scaled(value) - low) / (high - low) * (self.end - self.start), 1)
 
-    def ticks(self) -> tuple[Tick, ...]:
+    def ticks(self) -> tuple[Mark, ...]:
         values = _decades(self.low, self.high) if self.logarithmic else _round_values(self.low, self.high)
-        return tuple(Tick(self.place(value), short(value)) for value in values)
+        return tuple(Mark(self.place(value), self.place(value), short(value)) for value in values)
 
     def _scaled(self, value: float) -> float:
         return math.log10(max(value, self.low * 1e-3)) if self.logarithmic else value
@@ -222,21 +206,12 @@ def _line(series: Series, colour: int, across: _Axis, up: _Axis) -> Line:
         return tuple((across.place(step), up.place(value)) for step, value in points)
 
     dots = tuple(
-        Dot(x, y, f"{series.name}, validation at step {step:,.0f}: {short(value)}")
+        Mark(x, y, f"{series.name}, validation at step {step:,.0f}: {short(value)}")
         for (step, value), (x, y) in zip(series.validation, placed(series.validation), strict=True)
     )
-    return Line(
-        series.name,
-        colour,
-        _path(placed(_averaged(series.train))),
-        _path(placed(series.validation)),
-        dots,
-        *(_last(points) for points in (series.train, series.validation)),
-    )
-
-
-def _last(points: Points) -> str:
-    return short(points[-1][1]) if points else ""
+    lasts = (short(points[-1][1]) if points else "" for points in (series.train, series.validation))
+    paths = _path(placed(_averaged(series.train))), _path(placed(series.validation))
+    return Line(series.name, colour, *paths, dots, *lasts)
 
 
 def _path(points: Points) -> str:
@@ -250,8 +225,4 @@ def _averaged(points: Points) -> Points:
     """Return at most 300 points: means of neighbours."""
     size = -(-len(points) // _POINTS) or 1
     groups = [points[start : start + size] for start in range(0, len(points), size)]
-    return tuple((_mean([step for step, _ in group]), _mean([value for _, value in group])) for group in groups)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+    return tuple((fmean(step for step, _ in group), fmean(value for _, value in group)) for group in groups)

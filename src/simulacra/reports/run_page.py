@@ -1,9 +1,6 @@
-"""The report of a run: images, curves, metrics, settings and provenance in one self-contained HTML file.
+"""The report of a run, one HTML file: facts and sections; the template `report.html.jinja` holds the texts and the layout."""
 
-This module collects the facts and the sections; the template `report.html.jinja` holds the texts and the layout.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +10,12 @@ from simulacra.core.capabilities import Samples, supports
 from simulacra.core.config import options
 from simulacra.core.errors import SimulacraError
 from simulacra.core.files import write_text
-from simulacra.core.progress import Progress
+from simulacra.core.progress import SILENT, Progress
 from simulacra.evaluation.metric_table import newest
 from simulacra.evaluation.sections import evaluation_sections
 from simulacra.images.animation import write_animation
 from simulacra.images.section import ReportSection
 from simulacra.reports.curves import plots
-from simulacra.reports.embedded import EmbeddedSection, embed_section
 from simulacra.reports.page import page
 from simulacra.reports.snapshots import snapshots
 from simulacra.runs.opened import OpenedRun
@@ -39,39 +35,25 @@ class Row:
     marked: bool = False
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """One part of the page: a section, or a part that the template renders by its anchor."""
-
-    title: str
-    anchor: str
-    order: int
-    section: EmbeddedSection | None = None
-
-
 _LAST = 800  # order of sections whose images cannot be drawn
-_OWN = (
-    Chapter("Metrics", "metrics", 20),
-    Chapter("Curves", "curves", 30),
-    Chapter("Training progress", "progress", 40),
-    Chapter("Settings", "settings", 900),
-    Chapter("Provenance", "provenance", 910),
-)
+_OWN = {"Metrics": 20, "Curves": 30, "Training progress": 40, "Settings": 900, "Provenance": 910}
+"""Parts of the page that the template renders by their anchors, with their order among the sections."""
 
 
-def write_report(opened: OpenedRun, progress: Progress) -> Path:
+def write_report(opened: OpenedRun, progress: Progress = SILENT) -> Path:
     """Write `RUN/report.html` and return its path. Sections whose data or evaluation is missing state it."""
     evaluation = newest(opened.run)
-    problem = _data_problem(opened)
-    sections = [*_application_sections(opened, problem, progress), *evaluation_sections(opened, evaluation, _elsewhere(problem))]
-    chapters = [*_OWN, *(Chapter(item.title, item.anchor, item.order, embed_section(item)) for item in sections)]
+    problem = missing = ""
+    try:
+        overview_images(opened, 1)
+    except SimulacraError as error:
+        problem, missing = str(error), "the data cannot be used, for the reason at the top of the page"
+    sections = [*_application_sections(opened, missing, progress), *evaluation_sections(opened, evaluation, missing)]
     progress_images = snapshots(opened)
-    if not progress_images:
-        chapters = [chapter for chapter in chapters if chapter.anchor != "progress"]
+    sections += [ReportSection(*item) for item in _OWN.items() if progress_images or item[0] != "Training progress"]
     content = {
         **_facts(opened),
-        **_tables(opened.run),
-        "chapters": sorted(chapters, key=lambda chapter: chapter.order),
+        "sections": sorted(sections, key=lambda section: section.order),
         "problem": problem,
         "evaluation": evaluation,
         "current": evaluation is not None and evaluation.checkpoint == opened.step,
@@ -82,42 +64,19 @@ def write_report(opened: OpenedRun, progress: Progress) -> Path:
     return opened.run.report
 
 
-def _data_problem(opened: OpenedRun) -> str:
-    """Return why the data cannot be used; empty where they can."""
-    try:
-        overview_images(opened, 1)
-    except SimulacraError as error:
-        return str(error)
-    return ""
-
-
-def _elsewhere(problem: str) -> str:
-    return "the data cannot be used, for the reason at the top of the page" if problem else ""
-
-
-def _application_sections(opened: OpenedRun, problem: str, progress: Progress) -> list[ReportSection]:
-    """Return the sections of all applications that apply to the model."""
-    found = []
+def _application_sections(opened: OpenedRun, missing: str, progress: Progress) -> list[ReportSection]:
+    """Return the sections of all applications that apply to the model; those that cannot be drawn state the problem."""
+    found: list[ReportSection | None] = []
     usable = [item for item in map(applications.find, applications.names()) if item.section and item.applies_to(opened.model)]
     with progress.task("drawing the report", len(usable), "sections") as meter:
         for application in usable:
-            section = _section(application.section, application.name, opened, problem)
-            found += [section] if section else []
+            try:
+                found.append(application.section(opened) if application.section else None)
+            except SimulacraError as error:
+                reason = f"Not available: {missing or error}."
+                found.append(ReportSection(application.name.capitalize(), _LAST, missing=reason))
             meter.advance()
-    return found
-
-
-def _section(
-    draw: Callable[[OpenedRun], ReportSection | None] | None, name: str, opened: OpenedRun, problem: str
-) -> ReportSection | None:
-    """Return a section; one that states the problem where its images cannot be drawn."""
-    try:
-        return draw(opened) if draw else None
-    except SimulacraError as error:
-        return ReportSection(name.capitalize(), _LAST, missing=f"Not available: {_elsewhere(problem) or error}.")
-
-
-# --- facts
+    return [section for section in found if section]
 
 
 def _facts(opened: OpenedRun) -> dict[str, Any]:
@@ -137,6 +96,8 @@ def _facts(opened: OpenedRun) -> dict[str, Any]:
         "facts": _key_facts(opened, [record for record in records if record.get("kind") == "train"]),
         "plots": plots(records),
         "training_warnings": run_status(run).training_warnings,
+        "settings": _settings(run),
+        "provenance": _provenance(run.provenance),
     }
 
 
@@ -147,22 +108,16 @@ def _key_facts(opened: OpenedRun, records: Sequence[dict[str, Any]]) -> list[Row
     hardware = provenance.get("hardware", {})
     colours = {1: "grey", 3: "colour"}.get(spec.channels, f"{spec.channels} channels")
     parameters = sum(parameter.numel() for parameter in opened.model.parameters())
+    threads = f"CPU threads: {hardware['threads']}" if "threads" in hardware else ""
+    speed = f"{last['images_per_second']:,.0f} images/s" if "images_per_second" in last else ""
     rows = [
         Row("parameters", f"{parameters:,}"),
         Row("steps", f"{opened.step:,}", f"{last['epochs']:,.1f} epochs" if "epochs" in last else ""),
-        Row("training time", duration(seconds) if seconds is not None else "", _speed(last)),
+        Row("training time", duration(seconds) if seconds is not None else "", speed),
         Row("images", f"{spec.height} \u00d7 {spec.width}", colours),
-        Row("hardware", str(hardware.get("gpu") or hardware.get("processor", "")), _threads(hardware)),
+        Row("hardware", str(hardware.get("gpu") or hardware.get("processor", "")), threads),
     ]
     return [row for row in rows if row.value]
-
-
-def _threads(hardware: dict[str, Any]) -> str:
-    return f"CPU threads: {hardware['threads']}" if "threads" in hardware else ""
-
-
-def _speed(record: dict[str, Any]) -> str:
-    return f"{record['images_per_second']:,.0f} images/s" if "images_per_second" in record else ""
 
 
 def duration(seconds: float) -> str:
@@ -175,13 +130,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-# --- tables
-
-
-def _tables(run: Run) -> dict[str, Any]:
-    return {"settings": _settings(run), "provenance": _provenance(run.provenance)}
 
 
 def _settings(run: Run) -> dict[str, list[Row]]:
@@ -199,14 +147,12 @@ def _settings(run: Run) -> dict[str, list[Row]]:
 
 def _provenance(provenance: dict[str, Any]) -> dict[str, list[Row]]:
     """Return the provenance as tables: single values first, then its groups."""
-    single = [Row(name, _text(value)) for name, value in provenance.items() if not isinstance(value, dict)]
-    nested = {name: value for name, value in provenance.items() if isinstance(value, dict)}
+    nested = {"run": provenance} | {name: value for name, value in provenance.items() if isinstance(value, dict)}
     nested |= {f"domain {name}": facts for name, facts in nested["data"].get("domains", {}).items()}
-    return {"run": single} | {name: _plain(group) for name, group in nested.items()}
-
-
-def _plain(group: dict[str, Any]) -> list[Row]:
-    return [Row(key, _text(value)) for key, value in group.items() if not isinstance(value, dict)]
+    return {
+        name: [Row(key, _text(value)) for key, value in group.items() if not isinstance(value, dict)]
+        for name, group in nested.items()
+    }
 
 
 def _text(value: object) -> str:

@@ -16,17 +16,17 @@ def missing(model: AcceptsCondition | type, requirements: tuple[Requirement, ...
 
     Of a class of models, which has no settings, any field of a condition counts as accepted.
     """
-    if not requirements or any(_meets(model, item) for item in requirements):
+
+    def meets(requirement: Requirement) -> bool:
+        if isinstance(requirement, str):
+            return isinstance(model, type) or requirement in model.accepts
+        return supports(model, requirement)
+
+    if not requirements or any(map(meets, requirements)):
         return ""
     fields = [item for item in requirements if isinstance(item, str)]
     phrases = [item.phrase for item in requirements if not isinstance(item, str)]
     return f"it takes no {fields[0]}" if fields else f"it needs {' or '.join(phrases)}"
-
-
-def _meets(model: AcceptsCondition | type, requirement: Requirement) -> bool:
-    if isinstance(requirement, str):
-        return isinstance(model, type) or requirement in model.accepts
-    return supports(model, requirement)
 
 
 def inapplicable(model: AcceptsCondition, needs: Mapping[str, tuple[Requirement, ...]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPla
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
+
+PLAN_SETTINGS = ("sampler", "steps", "guidance_scale", "precision")
+"""Names of the settings of a sampling plan."""
 
 _BATCH, _ITERATIVE_BATCH = 256, 64  # images per call of a generator, and of an iterative sampler
 _VALUES = 2**18  # pixel values per call of an iterative sampler, at most: they stay in the processor's caches
@@ -37,9 +41,23 @@ def sample_images(model: Samples, request: SampleRequest, progress: Progress, de
     The model is in evaluation mode on `device`. Raises UsageError for a plan that the model does not support.
     """
     if isinstance(model, SamplesIteratively):
-        return _sample_iteratively(model, request, request.plan or model.plan, progress, device)
-    with progress.task("sampling", request.count, "images") as meter:
-        return _batched(request, model.noise_shape, device, lambda drawn, given: _generate(model, drawn, given, meter))
+        plan = request.plan or model.plan
+        model.check(plan)
+        evaluations, unit = model.evaluations(plan), "image-steps"
+    else:
+        plan, evaluations, unit = None, 1, "images"
+    images = []
+    with progress.task("sampling", request.count * evaluations, unit) as meter:
+        advance = _Speed(meter, evaluations).advance if plan else meter.advance
+        for start in range(0, request.count, _BATCH):
+            drawn = noise(request.seed, start, min(_BATCH, request.count - start), model.noise_shape).to(device)
+            given = request.condition[start : start + len(drawn)].to(device)
+            if isinstance(model, SamplesIteratively) and plan:
+                images.append(sample_in_batches(model, drawn, given, plan, advance).cpu())
+            else:
+                images.append(model.generate(drawn, given).cpu())
+                advance(len(drawn))
+    return torch.cat(images)
 
 
 def change_plan(
@@ -52,24 +70,14 @@ def change_plan(
     """Return a plan in which everything that is not None is replaced; another sampler resets eta to 0."""
     if sampler is not None and sampler != plan.sampler:
         plan = replace(plan, sampler=sampler, eta=0.0)
-    return replace(
-        plan,
-        steps=plan.steps if steps is None else steps,
-        guidance_scale=plan.guidance_scale if guidance_scale is None else guidance_scale,
-        precision=plan.precision if precision is None else precision,
-    )
+    changes: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "precision": precision}
+    return replace(plan, **{name: value for name, value in changes.items() if value is not None})
 
 
 def plan_facts(plan: SamplingPlan) -> dict[str, str | int | float]:
     """Return a plan as it is recorded in protocols and in JSON."""
-    extra = {"eta": plan.eta} if plan.eta else {}
-    return {
-        "sampler": plan.sampler,
-        "steps": plan.steps,
-        "guidance_scale": plan.guidance_scale,
-        **extra,
-        "arithmetic": str(plan.precision).removeprefix("torch."),
-    }
+    facts: dict[str, str | int | float] = {"sampler": plan.sampler, "steps": plan.steps, "guidance_scale": plan.guidance_scale}
+    return facts | ({"eta": plan.eta} if plan.eta else {}) | {"arithmetic": str(plan.precision).removeprefix("torch.")}
 
 
 def sample_in_batches(
@@ -88,21 +96,6 @@ def sample_in_batches(
     return torch.cat([model.sample_with_plan(part, given, plan, partial(advance, len(part))) for part, given in parts])
 
 
-def _sample_iteratively(
-    model: SamplesIteratively, request: SampleRequest, plan: SamplingPlan, progress: Progress, device: torch.device | str
-) -> Tensor:
-    model.check(plan)
-    evaluations = model.evaluations(plan)
-    with progress.task("sampling", request.count * evaluations, "image-steps") as meter:
-        speed = _Speed(meter, evaluations)
-        return _batched(
-            request,
-            model.noise_shape,
-            device,
-            lambda drawn, given: sample_in_batches(model, drawn, given, plan, speed.advance),
-        )
-
-
 class _Speed:
     """Reports image-steps to a meter, together with images per second."""
 
@@ -115,22 +108,3 @@ class _Speed:
         self._done += images
         rate = self._done / self._evaluations / max(time.monotonic() - self._began, 1e-9)
         self._meter.advance(images, images=f"{rate:,.3g}/s")
-
-
-def _batched(
-    request: SampleRequest,
-    noise_shape: tuple[int, ...],
-    device: torch.device | str,
-    generate: Callable[[Tensor, Condition], Tensor],
-) -> Tensor:
-    images = []
-    for start in range(0, request.count, _BATCH):
-        drawn = noise(request.seed, start, min(_BATCH, request.count - start), noise_shape).to(device)
-        images.append(generate(drawn, request.condition[start : start + len(drawn)].to(device)).cpu())
-    return torch.cat(images)
-
-
-def _generate(model: Samples, drawn: Tensor, condition: Condition, meter: Meter) -> Tensor:
-    images = model.generate(drawn, condition)
-    meter.advance(len(drawn))
-    return images

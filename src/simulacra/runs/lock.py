@@ -25,9 +25,12 @@ _PAUSE = 0.005
 def writing(run: Path) -> Iterator[None]:
     """Hold the lock of a run folder inside; raises SimulacraError if another process is writing it, Unwritable."""
     with _opened(run) as descriptor:
-        if not _locked_patiently(descriptor):
-            holder = os.read(descriptor, 100).decode(errors="replace") or "unknown"
-            raise SimulacraError(f"{run} is being written by another process ({holder}): wait until it ends, or stop it")
+        deadline = time.monotonic() + _PATIENCE
+        while not _locked(descriptor, "exclusive"):
+            if time.monotonic() > deadline:
+                holder = os.read(descriptor, 100).decode(errors="replace") or "unknown"
+                raise SimulacraError(f"{run} is being written by another process ({holder}): wait until it ends, or stop it")
+            time.sleep(_PAUSE)
         _sign(run, descriptor)
         yield
 
@@ -72,15 +75,6 @@ def _sign(run: Path, descriptor: int) -> None:
         os.ftruncate(descriptor, os.write(descriptor, f"process {os.getpid()}".encode()))
     except OSError as error:
         raise unwritable(run / LOCK, error) from error
-
-
-def _locked_patiently(descriptor: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE
-    while not _locked(descriptor, "exclusive"):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE)
-    return True
 
 
 def _locked(descriptor: int, kind: Literal["shared", "exclusive"]) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from simulacra.core.batch import Attribute, DataSpec
+from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import SamplesIteratively, SamplingPlan, of, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError, unknown
@@ -21,19 +21,17 @@ from simulacra.engine.hardware import channels_last, device_of, keep_memory, pre
 from simulacra.runs.generation import change_plan
 from simulacra.runs.run import Run
 
+Device = Literal["auto", "cpu", "cuda"]
+Method = Callable[..., Tensor]
+Precision = Literal["auto", "float32", "bfloat16"]
+
 _BATCH = 256  # images per call of the network
 
 
 class OpenedRun:
     """A model with the weights of its newest checkpoint, in evaluation mode on one device, and what belongs to its run."""
 
-    def __init__(
-        self,
-        run: Run,
-        dataset: Dataset | None = None,
-        progress: Progress = SILENT,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-    ) -> None:
+    def __init__(self, run: Run, dataset: Dataset | None = None, progress: Progress = SILENT, device: Device = "auto") -> None:
         self.run = run
         self.device = device_of(device)
         keep_memory()
@@ -65,20 +63,18 @@ class OpenedRun:
             found.update(tensor.contiguous().cpu().numpy().tobytes())
         return found.hexdigest()
 
-    def apply(
-        self, function: Callable[[Tensor, Condition], Tensor], inputs: Tensor, condition: Condition = UNCONDITIONAL
-    ) -> Tensor:
-        """Return function(inputs [n ...], condition), a method of the model, in batches on the model's device; on the CPU."""
-        parts = zip(inputs.split(_BATCH), condition.split(_BATCH, len(inputs)), strict=True)
+    def apply(self, function: Method, *inputs: Tensor, condition: Condition = UNCONDITIONAL, batch: int = _BATCH) -> Tensor:
+        """Return function(*inputs, condition) of tensors [n ...], in batches on the model's device; the result is on the CPU."""
+        parts = zip(*(values.split(batch) for values in inputs), condition.split(batch, len(inputs[0])), strict=True)
         with inference_mode(self.model):
-            return torch.cat([function(part.to(self.device), given.to(self.device)).cpu() for part, given in parts])
+            return torch.cat([function(*(item.to(self.device) for item in part)).cpu() for part in parts])
 
     def plan(
         self,
         sampler: str | None = None,
         steps: int | None = None,
         guidance_scale: float | None = None,
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        precision: Precision = "auto",
     ) -> SamplingPlan:
         """Return the sampling plan of an iterative sampler: that of the run's settings, changed by what is given.
 
@@ -96,9 +92,8 @@ class OpenedRun:
         Raises NotApplicable for a model that takes no labels, UsageError for an unknown or a missing name.
         """
         if "labels" not in self.model.accepts:
-            raise NotApplicable(
-                f"--label does not apply to this {type(self.model).__name__}: it takes no labels. Train with --conditional"
-            )
+            refused = f"--label does not apply to this {type(self.model).__name__}"
+            raise NotApplicable(f"{refused}: it takes no labels. Train with --conditional")
         label = parse_label(text, self.spec)
         return Condition(label.expand(count, *label.shape[1:]))
 
@@ -120,27 +115,19 @@ def parse_label(text: str, spec: DataSpec) -> Tensor:
     """
     if not spec.attributes:
         return torch.tensor([_index("class", text, spec.classes)])
-    values = _attribute_values(text, spec.attributes)
-    return torch.tensor([[_index(item.name, values[item.name], item.values) for item in spec.attributes]])
-
-
-def _attribute_values(text: str, attributes: tuple[Attribute, ...]) -> dict[str, str]:
-    names = [item.name for item in attributes]
+    names = [item.name for item in spec.attributes]
+    form = ",".join(f"{name}=VALUE" for name in names)
     values: dict[str, str] = {}
     for pair in text.split(","):
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise UsageError(f"label {text!r} is not of the form {_form(names)}")
+            raise UsageError(f"label {text!r} is not of the form {form}")
         if name not in names:
             raise unknown("attribute", name, names)
         values[name] = value
     if missing := [name for name in names if name not in values]:
-        raise UsageError(f"label {text!r} gives no value of {' or '.join(missing)}: write {_form(names)}")
-    return values
-
-
-def _form(names: list[str]) -> str:
-    return ",".join(f"{name}=VALUE" for name in names)
+        raise UsageError(f"label {text!r} gives no value of {' or '.join(missing)}: write {form}")
+    return torch.tensor([[_index(item.name, values[item.name], item.values) for item in spec.attributes]])
 
 
 def _index(kind: str, value: str, values: tuple[str, ...]) -> int:
@@ -149,11 +136,6 @@ def _index(kind: str, value: str, values: tuple[str, ...]) -> int:
     return values.index(value)
 
 
-def open_run(
-    path: Path | str,
-    dataset: Dataset | None = None,
-    progress: Progress = SILENT,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-) -> OpenedRun:
+def open_run(path: Path | str, dataset: Dataset | None = None, progress: Progress = SILENT, device: Device = "auto") -> OpenedRun:
     """Open a run folder; raises UsageError where it is not a run, DamagedCheckpoint where it holds no usable checkpoint."""
     return OpenedRun(Run.open(path), dataset, progress, device)

@@ -16,35 +16,18 @@ from simulacra.engine import hardware
 
 def provenance(dataset: Dataset, command: str) -> dict[str, Any]:
     """Return commit, versions, data, command, hardware and time, ready for JSON."""
-    return {
-        "started": now(),
-        "command": command,
-        "commit": _commit(),
-        "versions": {
-            "simulacra": version("simulacra"),
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "hardware": hardware.describe(),
-        "data": _data(dataset),
-    }
+    versions = {"simulacra": version("simulacra"), "python": sys.version.split()[0]}
+    versions |= {"torch": torch.__version__, "numpy": np.__version__}
+    facts = {"started": now(), "command": command, "commit": _commit(), "versions": versions}
+    return facts | {"hardware": hardware.describe(), "data": _data(dataset)}
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
     """Return name, digest, shape and counts of the data; of several domains those of the first, and of each by its name."""
     spec = dataset.spec
-    facts: dict[str, Any] = {
-        "name": dataset.name,
-        "digest": dataset.digest,
-        "channels": spec.channels,
-        "height": spec.height,
-        "width": spec.width,
-        "classes": list(spec.classes),
-        "train": dataset.training_images,
-        "validation": len(dataset.validation),
-        "test": len(dataset.test),
-    }
+    facts: dict[str, Any] = {"name": dataset.name, "digest": dataset.digest}
+    facts |= {"channels": spec.channels, "height": spec.height, "width": spec.width, "classes": list(spec.classes)}
+    facts |= {"train": dataset.training_images, "validation": len(dataset.validation), "test": len(dataset.test)}
     if spec.attributes:
         facts["attributes"] = [{"name": attribute.name, "values": list(attribute.values)} for attribute in spec.attributes]
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}
@@ -58,14 +41,12 @@ def now() -> str:
 
 def _commit() -> str:
     """Return the commit of the source tree, with `+changes` if files differ from it; empty outside of a repository."""
-    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
     try:
-        head = _git(folder, "rev-parse", "HEAD")
-        return head + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def _git(folder: Path, *words: str) -> str:
-    command = ["git", "-C", str(folder), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

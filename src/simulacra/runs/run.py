@@ -37,17 +37,18 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.checkpoints = path / "checkpoints"
-        self.samples = path / "samples"
-        self.reconstructions = path / "reconstructions"
-        self.images = path / "images"
-        self.evaluations = path / "evaluation"
+        self.checkpoints, self.samples, self.evaluations = (path / name for name in _FOLDERS)
+        self.reconstructions, self.images = path / "reconstructions", path / "images"
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
 
     def translations(self, to: str) -> Path:
         """Return the folder of the images that show translations to one domain, saved during training."""
         return self.path / "translations" / f"to_{to}"
+
+    def output(self, given: str, default: str) -> Path:
+        """Return the path of an application's output: the one that is given, or that of a default name in `images`."""
+        return Path(given) if given else self.images / default
 
     @property
     def snapshot_folders(self) -> tuple[Path, ...]:
@@ -77,8 +78,7 @@ class Run:
     def open(cls, path: Path | str) -> "Run":
         """Open a run folder; raises UsageError where there is none, or one of an older format."""
         path = Path(path)
-        missing = [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]
-        if missing:
+        if missing := [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
             raise UsageError(f"{path} is not a run folder: it {what}. Make one with 'simulacra train FAMILY --out {path}'")
         _require_format(path)
@@ -98,7 +98,9 @@ class Run:
         """Read the provenance from the disk, where another process may have changed it."""
         try:
             content: dict[str, Any] = json.loads((self.path / PROVENANCE).read_text())
-            _require_whole(content)
+            _require_whole_data(content["data"])
+            if not isinstance(content.get("resumes", []), list):
+                raise TypeError("its resumes are not a list")  # noqa: TRY301
         except OSError as error:
             raise SimulacraError(f"{self.path / PROVENANCE} cannot be read: {error.strerror or error}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -224,14 +226,8 @@ def _spec(data: dict[str, Any]) -> DataSpec:
     return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains, attributes)
 
 
-def _require_whole(provenance: dict[str, Any]) -> None:
-    """Raise ValueError, TypeError or KeyError unless a provenance holds everything that is read of it."""
-    _require_whole_data(provenance["data"])
-    if not isinstance(provenance.get("resumes", []), list):
-        raise TypeError("its resumes are not a list")
-
-
 def _require_whole_data(data: dict[str, Any]) -> None:
+    """Raise ValueError, TypeError or KeyError unless the facts of the data hold everything that is read of them."""
     shape = _spec(data).shape
     if not all(type(number) is int and number > 0 for number in shape):
         raise ValueError(f"its images have the shape {shape}")

@@ -48,8 +48,8 @@ class RunConfig:
 
     def flat(self) -> dict[str, object]:
         """Return every setting by its full name, such as `train.batch`."""
-        tables = self._tables()
-        return {"family": self.family} | {f"{table}.{name}": tables[table][name] for table in tables for name in tables[table]}
+        values = {f"{table}.{name}": value for table, own in self._tables().items() for name, value in own.items()}
+        return {"family": self.family} | values
 
     def _tables(self) -> dict[str, dict[str, Any]]:
         return {"data": self.data.table(), "model": self.model.table(), "train": self.train.table()}
@@ -77,9 +77,8 @@ def read(path: Path) -> RunConfig:
     recipe = read_recipe(path)
     first, _, text = path.read_text().partition("\n")
     if first.startswith(_SEAL) and first.removeprefix(_SEAL) != _digest(text):
-        raise UsageError(
-            f"{path} differs from what was written (SHA-256): restore it, or remove its first line to accept the changes"
-        )
+        remedy = "restore it, or remove its first line to accept the changes"
+        raise UsageError(f"{path} differs from what was written (SHA-256): {remedy}")
     return resolve(recipe, {}, where=str(path))
 
 
@@ -108,25 +107,18 @@ def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: s
     preset = overrides.get("preset") or recipe.get("preset") or ""
     if preset and preset not in family.presets:
         raise unknown(f"preset of {name}", str(preset), family.presets)
-    values: dict[str, dict[str, object]] = {"data": {}, "model": dict(family.presets.get(str(preset), {}))}
-    values["train"] = dict(family.defaults)
-    kinds = groups(family)
-    for table in _TABLES:
-        values[table].update(recipe.get(table, {}))
+    own: dict[str, Mapping[str, object]] = {"model": family.presets.get(str(preset), {}), "train": family.defaults}
+    values = {table: {**own.get(table, {}), **recipe.get(table, {})} for table in _TABLES}
     require_sources(name, family.domains, {*values["data"], *overrides})
+    tables = {setting.name: table for table, kind in groups(family).items() for setting in options(kind)}
     for key, value in overrides.items():
+        if key not in {"preset", *tables}:
+            raise unknown("setting", key, list(tables))
         if key != "preset":
-            values[_table_of(key, kinds)][key] = value
+            values[tables[key]][key] = value
     data = settings_of(family.domains).of(values["data"], f"[data] of {where}")
     model = family.Config.of(values["model"], f"[model] of {where}")
     return RunConfig(name, data, model, TrainConfig.of(values["train"], f"[train] of {where}"))
-
-
-def _table_of(key: str, kinds: Mapping[str, type[Config]]) -> str:
-    for table, kind in kinds.items():
-        if any(setting.name == key for setting in options(kind)):
-            return table
-    raise unknown("setting", key, [setting.name for kind in kinds.values() for setting in options(kind)])
 
 
 def _check_shape(recipe: Mapping[str, Any], where: str) -> None:

@@ -19,15 +19,17 @@ def source_domain(model: Translates, to: str) -> str:
     return next(name for name in model.domains if name != to)
 
 
-def translate_images(model: Translates, images: Tensor, to: str) -> Tensor:
-    """Return the translations of images [n c h w] to the domain `to`, computed in batches on the images' device."""
-    return torch.cat([model.translate(batch, to) for batch in images.split(batch_size(*images.shape[2:]))])
-
-
 def translate_cycle(model: Translates, images: Tensor, to: str) -> Cycle:
-    """Return images, their translations to the domain `to`, and the translations of these back to the source domain."""
-    translated = translate_images(model, images, to)
-    return images, translated, translate_images(model, translated, source_domain(model, to))
+    """Return images, their translations to the domain `to`, and the translations of these back to the source domain.
+
+    They are computed in batches, on the device of the images.
+    """
+
+    def translated(images: Tensor, to: str) -> Tensor:
+        return torch.cat([model.translate(batch, to) for batch in images.split(batch_size(*images.shape[2:]))])
+
+    there = translated(images, to)
+    return images, there, translated(there, source_domain(model, to))
 
 
 def batch_size(height: int, width: int) -> int:

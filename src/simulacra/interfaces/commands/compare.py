@@ -33,9 +33,8 @@ def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, two or more")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line for every metric of every run")
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page with the metrics, and samples of all runs side by side"
-    )
+    html = "write a page with the metrics, and samples of all runs side by side"
+    parser.add_argument("--html", type=Path, metavar="FILE", help=html)
     from simulacra.evaluation.settings import evaluate_config
 
     add_settings(parser, "evaluation", evaluate_config())
@@ -46,7 +45,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
     from simulacra.evaluation.compare import compare_runs
     from simulacra.evaluation.settings import evaluate_config, evaluation_settings
-    from simulacra.interfaces.comparison_files import write_comparison
+    from simulacra.reports.comparison_page import write_comparison
 
     settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
     comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)
@@ -60,12 +59,9 @@ def _text(comparison: "Comparison") -> str:
     rows = _rows(comparison, letters)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][1:]
     titles = ("", *(_title(letter, name, width) for (name, letter), width in zip(letters.items(), widths, strict=True)))
-    legend, notes = (map(_wrapped, lines) for lines in (_legend(comparison, letters), _notes(comparison, letters)))
+    wrapper = textwrap.TextWrapper(_WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+    legend, notes = (map(wrapper.fill, lines) for lines in (_legend(comparison, letters), _notes(comparison, letters)))
     return "\n".join([*legend, "", table(titles, rows), "", *notes])
-
-
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, _WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
 
 
 def _letter(index: int) -> str:
@@ -87,9 +83,8 @@ def _title(letter: str, name: str, width: int) -> str:
 def _legend(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     lines = []
     for name, letter in letters.items():
-        facts = comparison.results[name]
-        data, training = facts["data"], facts["training"]
-        what = f"{facts['family']} at step {facts['checkpoint']:,}, {training['parameters']:,} parameters"
+        facts, data = comparison.results[name], comparison.results[name]["data"]
+        what = f"{facts['family']} at step {facts['checkpoint']:,}, {facts['training']['parameters']:,} parameters"
         lines.append(f"{letter}  {name}: {what}, on the {data['n']:,} {data['split']} images of {data['name']}")
     return lines
 
@@ -129,12 +124,10 @@ def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     if neutral := [ranking.metric for ranking in rankings if ranking.better == "neither" and not ranking.refused]:
         lines.append(f"neither better nor worse: {', '.join(neutral)}")
     lines += [f"not ranked: {', '.join(metrics)}: {why}" for why, metrics in refusals(rankings).items()]
-    missing: dict[tuple[str, str], list[str]] = {}
-    for name, letter in letters.items():
-        for fact in comparison.results[name]["not_applicable"].items():
-            missing.setdefault(fact, []).append(letter)
+    missing = {letter: comparison.results[name]["not_applicable"] for name, letter in letters.items()}
     grouped: dict[tuple[str, str], list[str]] = {}
-    for (metric, reason), runs in missing.items():
+    for metric, reason in dict.fromkeys(fact for facts in missing.values() for fact in facts.items()):
+        runs = [letter for letter, facts in missing.items() if facts.get(metric) == reason]
         grouped.setdefault((", ".join(runs), reason), []).append(metric)
     lines += [f"not measured in {runs}: {', '.join(metrics)}: {reason}" for (runs, reason), metrics in grouped.items()]
     for name, letter in letters.items():

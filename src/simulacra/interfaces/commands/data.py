@@ -13,7 +13,6 @@ from simulacra.interfaces.tables import table
 
 if TYPE_CHECKING:
     from simulacra.data.check import Checkup
-    from simulacra.data.source import Finding
 
 EXAMPLES = examples(
     "simulacra data list",
@@ -21,32 +20,16 @@ EXAMPLES = examples(
     "simulacra data prepare mnist",
     "simulacra data pack ~/photos --size 64 --out ~/shards",
 )
-
-
 POSITION = ("data", 1)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the actions."""
-    add_actions(parser, words, {"list": _list_flags, "prepare": _prepare_flags, "check": _check_flags, "pack": _pack_flags})
-
-
-def _list_flags(parser: Parser) -> None:
-    """List the data sets: names for --data, where they are stored, whether they are decoded already."""
-
-
-def _prepare_flags(parser: Parser) -> None:
-    """Find, download if needed, and decode a data set once, so that training starts immediately."""
-    _add_data(parser)
-
-
-def _check_flags(parser: Parser) -> None:
-    """Examine every image for problems that affect training, with a remedy for each. Exit code 1 where there is one."""
-    _add_data(parser)
+    actions = {"prepare": (_prepare, _add_data), "check": (_check, _add_data), "pack": (_pack, _pack_flags)}
+    add_actions(parser, words, {"list": (_list, lambda child: None), **actions})
 
 
 def _pack_flags(parser: Parser) -> None:
-    """Write the images, decoded and cropped, as tar shards that training can stream."""
     _add_data(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new folder of shards")
     text = f"number of images in one shard (default: {SHARD_IMAGES})"
@@ -60,7 +43,7 @@ def _add_data(parser: Parser) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Run the action."""
-    return {"list": _list, "prepare": _prepare, "check": _check, "pack": _pack}[parsed.action](parsed, console)
+    return int(parsed.run(parsed, console))
 
 
 def _config(parsed: argparse.Namespace) -> DataConfig:
@@ -71,6 +54,7 @@ def _config(parsed: argparse.Namespace) -> DataConfig:
 
 
 def _list(parsed: argparse.Namespace, console: Console) -> int:
+    """List the data sets: names for --data, where they are stored, whether they are decoded already."""
     from simulacra.data.sources import names
 
     listings = names()
@@ -81,27 +65,22 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _prepare(parsed: argparse.Namespace, console: Console) -> int:
+    """Find, download if needed, and decode a data set once, so that training starts immediately."""
     from simulacra.data.load import load
 
     data = load(_config(parsed), console)
     counts = {**{split.name: len(split) for split in data.splits}, "train": data.training_images}
-    content: dict[str, Any] = {
-        "name": data.name,
-        "digest": data.digest,
-        "images": counts,
-        "shape": list(data.spec.shape),
-        "classes": list(data.spec.classes),
-        "attributes": {attribute.name: list(attribute.values) for attribute in data.spec.attributes},
-        "skipped": data.skipped.total,
-        "notes": list(data.notes),
-    }
-    skipped = [data.skipped.line()] if data.skipped.total else []
+    spec, attributes = data.spec, {attribute.name: list(attribute.values) for attribute in data.spec.attributes}
+    content: dict[str, Any] = {"name": data.name, "digest": data.digest, "images": counts, "shape": list(spec.shape)}
+    content |= {"classes": list(spec.classes), "attributes": attributes}
+    content |= {"skipped": data.skipped.total, "notes": list(data.notes)}
 
     def text() -> str:
-        channels, height, width = data.spec.shape
+        channels, height, width = spec.shape
         line = f"{data.name}: {height}x{width}x{channels}, " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        named = [(attribute.name, attribute.values) for attribute in data.spec.attributes] or [("classes", data.spec.classes)]
-        classes = [f"{len(values)} {name}: {', '.join(values)}" for name, values in named if values]
+        named = attributes or {"classes": list(spec.classes)}
+        classes = [f"{len(values)} {name}: {', '.join(values)}" for name, values in named.items() if values]
+        skipped = [data.skipped.line()] if data.skipped.total else []
         return "\n".join([line, *classes, f"digest {data.digest}", *skipped, *data.notes])
 
     console.result(content, text)
@@ -109,6 +88,7 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _check(parsed: argparse.Namespace, console: Console) -> int:
+    """Examine every image for problems that affect training, with a remedy for each. Exit code 1 where there is one."""
     from simulacra.data.check import check
 
     checkup = check(_config(parsed), console)
@@ -119,6 +99,7 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _pack(parsed: argparse.Namespace, console: Console) -> int:
+    """Write the images, decoded and cropped, as tar shards that training can stream."""
     from simulacra.data.shards.pack import pack
     from simulacra.data.sources import sources
 
@@ -127,7 +108,8 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
 
     def text() -> str:
         counts = [f"{sum(shard['images'] for shard in shards):,} {name}" for name, shards in packed["shards"].items()]
-        size, number = sum(map(_bytes, packed["shards"].values())), sum(map(len, packed["shards"].values()))
+        all_shards = [shard for shards in packed["shards"].values() for shard in shards]
+        size, number = sum(shard["size"] for shard in all_shards), len(all_shards)
         return (
             f"packed {packed['name']} into {parsed.out}: {', '.join(counts)} images in {number:,} shards, {size / 1e6:,.1f} MB\n"
             f"digest {packed['digest']}\nnext:  {program()} train vae --data {place}"
@@ -137,22 +119,14 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _bytes(shards: list[dict[str, int]]) -> int:
-    return sum(shard["size"] for shard in shards)
-
-
 def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     listed = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
     more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test" + (
-        f"; sizes {listed}{more}" if listed else ""
-    )
-    values = [
-        f"{name}: {', '.join(f'{value} ({n:,})' for value, n in some.items())}" for name, some in checkup.attributes.items()
-    ]
-    return "\n".join([title, *values, *map(_finding, checkup.findings), *(["no problems found"] if not checkup.findings else [])])
-
-
-def _finding(finding: "Finding") -> str:
-    such = f" ({', '.join(finding.examples)})" if finding.examples else ""
-    return f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}"
+    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test"
+    lines = [f"{title}; sizes {listed}{more}" if listed else title]
+    for name, counts in checkup.attributes.items():
+        lines.append(f"{name}: {', '.join(f'{value} ({n:,})' for value, n in counts.items())}")
+    for finding in checkup.findings:
+        such = f" ({', '.join(finding.examples)})" if finding.examples else ""
+        lines.append(f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}")
+    return "\n".join(lines if checkup.findings else [*lines, "no problems found"])

@@ -15,12 +15,9 @@ from simulacra.interfaces.console import Console, program
 EXAMPLES = examples("simulacra demo", "simulacra demo --out runs/demo-2 --for 30s")
 POSITION = ("start", 1)
 
-_RECIPE = {
-    "family": "vae",
-    "data": {"data": "digits"},
-    "model": {"latent_dim": 8},
-    "train": {"duration": "40s", "batch": 64, "lr": 3e-3},
-}
+_TRAINING = {"duration": "40s", "batch": 64, "lr": 3e-3}
+_RECIPE = {"family": "vae", "data": {"data": "digits"}, "model": {"latent_dim": 8}, "train": _TRAINING}
+_APPLICATIONS = ("sample", "reconstruct", "interpolate")
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
@@ -45,24 +42,15 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     path = outcome.run.path
     quiet = Console() if not console.as_json else _WithoutResults()
     words = [str(path), *(f"--{name}={value}" for name, value in machine.items())]
-    applications = [ApplicationCommand(name) for name in ("sample", "reconstruct", "interpolate")]
-    commands: list[Command] = [*applications, evaluate, report]
+    commands: list[Command] = [*map(ApplicationCommand, _APPLICATIONS), evaluate, report]
     for command in commands:
         parser = Parser(prog="simulacra")
         command.arguments(parser, words)
         command.run(parser.parse(words), quiet)
-    files = {name: str(path / place) for name, place in _FILES.items()}
+    files = {name: f"{path}/images/{name}.png" for name in ("samples", "reconstructions", "interpolations")}
+    files |= {"training": str(outcome.run.samples), "report": str(outcome.run.report)}
     console.result({**outcome.table(), "files": files}, lambda: _text(path))
     return 0
-
-
-_FILES = {
-    "samples": "images/samples.png",
-    "reconstructions": "images/reconstructions.png",
-    "interpolations": "images/interpolations.png",
-    "training": "samples",
-    "report": "report.html",
-}
 
 
 class _WithoutResults(Console):

@@ -7,6 +7,7 @@ import argparse
 import io
 import shutil
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, machine
@@ -25,10 +26,10 @@ _NAMES = 30  # characters of the column of names
 _WIDTH = 120  # characters of a line, at most
 _GIB = 2**30
 _RATES = {
-    "matmul_float32_gflops": "matrix product, float32",
-    "matmul_bfloat16_gflops": "matrix product, bfloat16",
-    "convolution_gflops": "3x3 convolution, {kind}",
-    "copy_gib_per_second": "memory copy",
+    "matmul_float32_gflops": ("matrix product, float32", "{:>7,.0f} GFLOP/s"),
+    "matmul_bfloat16_gflops": ("matrix product, bfloat16", "{:>7,.0f} GFLOP/s"),
+    "convolution_gflops": ("3x3 convolution, {kind}", "{:>7,.0f} GFLOP/s"),
+    "copy_gib_per_second": ("memory copy", "{:>7,.1f} GiB/s"),
 }
 
 
@@ -43,7 +44,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
     settings = machine(parsed)
     found = examine(settings.threads, device=settings.device)
-    console.result(found.table(), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
+    console.result(asdict(found), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
     return 0
 
 
@@ -59,19 +60,25 @@ def text(found: "Findings", columns: int, is_terminal: bool) -> str:
         _print(terminal, "Recommendations", {str(number): advice for number, advice in enumerate(found.advice, 1)}, names=4)
     else:
         terminal.print("No problems found.", style="bold green")
-    lines = (line.rstrip() for line in written.getvalue().splitlines())
-    return "\n".join(lines).rstrip("\n")
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()).rstrip("\n")
 
 
 def _sections(found: "Findings") -> dict[str, dict[str, str]]:
     """Return the facts by name, in sections by title."""
     on = f"{found.threads} CPU thread{'s' * (found.threads > 1)}" if found.device == "cpu" else "the GPU"
+    built, arithmetic = found.torch, found.torch["arithmetic"]
+    forms = {name: _RATES[name] for name in found.speeds}
+    rates = {title.format(kind=arithmetic): form.format(found.speeds[name]) for name, (title, form) in forms.items()}
+    torch = {
+        "version": built["version"],
+        "networks compute in": f"{arithmetic} on the {found.device.upper().replace('CUDA', 'GPU')}",
+        "threads": f"{found.threads} ({found.threads_why})",
+        "kernels": built["kernels"],
+    }
     return {
         "Machine": {**_machine(found.machine), "GPU": _gpu(found)},
-        "PyTorch": _torch(found),
-        f"Speed on {on}": {
-            _RATES[name].format(kind=found.torch["arithmetic"]): _rate(name, value) for name, value in found.speeds.items()
-        },
+        "PyTorch": torch,
+        f"Speed on {on}": rates,
         "Accelerations": {name: f"{'on ' if item['on'] else 'off'}  {item['why']}" for name, item in found.accelerations.items()},
         "Folders": {name: _folder(item) for name, item in found.places.items()},
         "Optional packages": {
@@ -98,66 +105,37 @@ def _print(terminal: "Terminal", title: str, rows: dict[str, str], names: int = 
 
 
 def _machine(machine: "Machine") -> dict[str, str]:
-    cores = f"{machine.cores}" if machine.usable == machine.cores else f"{machine.cores}, {machine.usable} for this process"
+    memory = [_size(machine.memory) if machine.memory else "not known"]
+    memory += [f"{_size(machine.available)} available"] if machine.available is not None else []
+    memory += [f"at most {_size(machine.limit)} for the container"] if machine.limit is not None else []
+    sets = machine.instructions.items()
+    has, lacks = (", ".join(name for name, value in sets if value is wanted) for wanted in (True, False))
     rows = {
         "system": machine.system,
         "processor": machine.processor,
-        "cores": cores,
-        "instruction sets": _instructions(machine.instructions),
-        "memory": _memory(machine),
+        "cores": f"{machine.cores}" + (f", {machine.usable} for this process" if machine.usable != machine.cores else ""),
+        "instruction sets": "; ".join(filter(None, (has, lacks and f"without {lacks}"))) or "not known",
+        "memory": ", ".join(memory),
         "load": "not known" if machine.load is None else f"{machine.load:g} processes on {machine.usable} cores, last minute",
     }
-    if machine.quota is not None:
-        rows["container limit"] = f"{machine.quota:g} cores of CPU time"
-    return rows
-
-
-def _instructions(sets: dict[str, bool]) -> str:
-    has, lacks = (", ".join(name for name, value in sets.items() if value is wanted) for wanted in (True, False))
-    return "; ".join(part for part in (has, f"without {lacks}" if lacks else "") if part) or "not known"
-
-
-def _memory(machine: "Machine") -> str:
-    parts = [_size(machine.memory) if machine.memory else "not known"]
-    if machine.available is not None:
-        parts.append(f"{_size(machine.available)} available")
-    if machine.limit is not None:
-        parts.append(f"at most {_size(machine.limit)} for the container")
-    return ", ".join(parts)
+    return rows | ({"container limit": f"{machine.quota:g} cores of CPU time"} if machine.quota is not None else {})
 
 
 def _gpu(found: "Findings") -> str:
-    if found.gpu is None:
-        built = (
-            f"this PyTorch is built for CUDA {found.torch['cuda']}" if found.torch["cuda"] else "this PyTorch is for CPUs only"
-        )
-        return f"none: {built}"
-    gpu = found.gpu
+    gpu, cuda = found.gpu, found.torch["cuda"]
+    if gpu is None:
+        return f"none: this PyTorch is {f'built for CUDA {cuda}' if cuda else 'for CPUs only'}"
     several = f", the first of {gpu['count']}" if gpu["count"] > 1 else ""
     memory = f"{_size(gpu['memory'])}, {_size(gpu['free'])} free"
     return f"{gpu['name']}{several}: {memory}, capability {gpu['capability']}"
 
 
-def _torch(found: "Findings") -> dict[str, str]:
-    return {
-        "version": found.torch["version"],
-        "networks compute in": f"{found.torch['arithmetic']} on the {found.device.upper().replace('CUDA', 'GPU')}",
-        "threads": f"{found.threads} ({found.threads_why})",
-        "kernels": found.torch["kernels"],
-    }
-
-
-def _rate(name: str, value: float) -> str:
-    return f"{value:>7,.0f} GFLOP/s" if name.endswith("gflops") else f"{value:>7,.1f} GiB/s"
-
-
 def _folder(item: dict[str, object]) -> str:
     if item["path"] is None:
         return f"not set: {item['variable']} is the folder of data sets"
-    facts = ["exists" if item["exists"] else "will be created" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"]
-    facts.append("writable" if item["writable"] else "read-only")
-    if isinstance(item["free"], int):
-        facts.append(f"{_size(item['free'])} free")
+    missing = "will be created" if item["variable"] == "SIMULACRA_CACHE" else "does not exist"
+    facts = ["exists" if item["exists"] else missing, "writable" if item["writable"] else "read-only"]
+    facts += [f"{_size(item['free'])} free"] if isinstance(item["free"], int) else []
     return f"{item['path']} ({', '.join(facts)})"
 
 

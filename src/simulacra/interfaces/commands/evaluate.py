@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
-from simulacra.interfaces.command import add_run, inapplicable_flags
+from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.command import add_run, inapplicable_flags, opened_run
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
 
@@ -28,12 +28,11 @@ POSITION = ("measure", 1)
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags; in the help of a given run only those that apply to its model."""
-    add_run(parser)
     from simulacra.evaluation.settings import evaluate_config, setting_needs
 
     hidden = inapplicable_flags(words, setting_needs())
     add_settings(parser, "evaluation", evaluate_config(), without=hidden)
-    add_settings(parser, "machine", MachineConfig)
+    add_run(parser)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
@@ -41,11 +40,10 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.evaluation.evaluate import evaluate
     from simulacra.evaluation.settings import evaluate_config, evaluation_settings, setting_needs
     from simulacra.runs.applicable import require_applicable
-    from simulacra.runs.opened import open_run
 
     flags = given(parsed, evaluate_config())
     settings = evaluation_settings(flags, "the flags")
-    opened = open_run(parsed.run, progress=console, device=machine(parsed).device)
+    opened = opened_run(parsed, console)
     require_applicable(opened.model, flags, setting_needs())
     result = evaluate(opened, settings, console)
     console.result(result, lambda: _text(result))
@@ -54,34 +52,20 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def _text(result: dict[str, Any]) -> str:
     from simulacra.evaluation.metric_table import protocol_lines
+    from simulacra.metrics.measurement import Measurement
 
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
-    rows = [(name, number(item), f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
+    values = {name: Measurement.of(item).text.replace("±", "+-") for name, item in result["metrics"].items()}
+    rows = [(name, values[name], f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
     reasons: dict[str, list[str]] = {}
     for name, reason in result["not_applicable"].items():
         reasons.setdefault(reason, []).append(name)
     missing = [f"not measured: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
-    return "\n".join(
-        [
-            title,
-            "",
-            table(("metric", "value", "n", ""), rows),
-            "",
-            *protocol_lines(result["metrics"]),
-            *_few(result["metrics"]),
-            *missing,
-            *warnings,
-        ]
-    )
-
-
-def number(item: Mapping[str, Any]) -> str:
-    """Return a metric's value with its error or interval, as `Measurement.text`, in ASCII."""
-    from simulacra.metrics.measurement import Measurement
-
-    return Measurement.of(item).text.replace("±", "+-")
+    few = {name: item["protocol"].get("few_samples") for name, item in result["metrics"].items()}
+    notes = [*protocol_lines(result["metrics"]), *(f"few samples: {name}: {words}" for name, words in few.items() if words)]
+    return "\n".join([title, "", table(("metric", "value", "n", ""), rows), "", *notes, *missing, *warnings])
 
 
 def _note(item: Mapping[str, Any]) -> str:
@@ -93,9 +77,3 @@ def _note(item: Mapping[str, Any]) -> str:
     elif "expected_for_equal_distributions" in protocol:
         notes.append(f"expected for equal distributions: {protocol['expected_for_equal_distributions']:.4g}")
     return "; ".join(notes)
-
-
-def _few(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the warnings of too few samples, for each metric that has one."""
-    counts = {name: item["protocol"].get("few_samples") for name, item in metrics.items()}
-    return [f"few samples: {name}: {words}" for name, words in counts.items() if words]

@@ -35,32 +35,28 @@ POSITION = ("data", 2)
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the actions."""
-    add_actions(parser, words, {"train": _train_flags, "list": _list_flags, "show": _show_flags})
+    actions = {"train": (_train, _train_flags), "list": (_list, lambda child: None), "show": (_show, _show_flags)}
+    add_actions(parser, words, actions)
 
 
 def _train_flags(parser: Parser) -> None:
-    """Train an extractor on a data set, once; 'evaluate' does the same when it needs one that does not exist."""
     parser.add_argument("name", metavar="NAME", help="an extractor: lenet, resnet18, or lenet:mnist")
     add_settings(parser, "data", DataConfig, only=_DATA)
     add_settings(parser, "training", TrainConfig, _OWN, only=_TRAINING)
 
 
-def _list_flags(parser: Parser) -> None:
-    """List the extractors, and those that are trained in the cache."""
-
-
 def _show_flags(parser: Parser) -> None:
-    """Print the facts of a trained extractor: accuracy, digest of the weights, settings, hardware."""
     parser.add_argument("name", metavar="NAME", help="an extractor, such as lenet:mnist")
     add_settings(parser, "training", TrainConfig, only=("seed",))
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Run the action."""
-    return {"train": _train, "list": _list, "show": _show}[parsed.action](parsed, console)
+    return int(parsed.run(parsed, console))
 
 
 def _train(parsed: argparse.Namespace, console: Console) -> int:
+    """Train an extractor on a data set, once; 'evaluate' does the same when it needs one that does not exist."""
     from simulacra.data.load import load
     from simulacra.features.loading import parse
     from simulacra.features.training import train_extractor, trainable
@@ -77,6 +73,7 @@ def _train(parsed: argparse.Namespace, console: Console) -> int:
 
 
 def _list(parsed: argparse.Namespace, console: Console) -> int:
+    """List the extractors, and those that are trained in the cache."""
     from simulacra.features import networks as extractors
     from simulacra.features.cache import stored_facts
 
@@ -93,18 +90,16 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
     def text() -> str:
         rows = [(name, str(kind.dimensions), kind.rule(), kind.summary) for name, kind in kinds.items()]
         lines = [table(("name", "features", "input", "summary"), rows), ""]
-        if not stored:
-            return "\n".join(
-                [*lines, f"no extractor is trained yet. Start with:  {program()} extractor train lenet --data mnist"]
-            )
+        start = f"no extractor is trained yet. Start with:  {program()} extractor train lenet --data mnist"
         titles = ("trained", "seed", "test accuracy", "trained for", "sha256")
-        return "\n".join([*lines, table(titles, [_row(_brief(facts)) for _, facts in stored])])
+        return "\n".join([*lines, table(titles, [_row(**_brief(facts)) for _, facts in stored]) if stored else start])
 
     console.result(content, text)
     return 0
 
 
 def _show(parsed: argparse.Namespace, console: Console) -> int:
+    """Print the facts of a trained extractor: accuracy, digest of the weights, settings, hardware."""
     from simulacra.features.loading import facts_of
 
     found = facts_of(parsed.name, getattr(parsed, "seed", None))
@@ -122,11 +117,9 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def _brief(facts: Mapping[str, Any]) -> dict[str, Any]:
-    test = facts["accuracy"].get("test", {"value": None})
-    names = {"name": facts["name"], "seed": facts["seed"], "test_accuracy": test["value"]}
+    names = {"name": facts["name"], "seed": facts["seed"], "test_accuracy": facts["accuracy"].get("test", {}).get("value")}
     return {**names, "duration": facts["settings"]["duration"], "sha256": facts["sha256"]}
 
 
-def _row(brief: Mapping[str, Any]) -> tuple[str, ...]:
-    accuracy = "none" if brief["test_accuracy"] is None else f"{100 * brief['test_accuracy']:.2f} %"
-    return (brief["name"], str(brief["seed"]), accuracy, brief["duration"], brief["sha256"][:16])
+def _row(name: str, seed: int, test_accuracy: float | None, duration: str, sha256: str) -> tuple[str, ...]:
+    return name, str(seed), "none" if test_accuracy is None else f"{100 * test_accuracy:.2f} %", duration, sha256[:16]

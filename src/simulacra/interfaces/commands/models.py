@@ -27,19 +27,10 @@ def _facts(name: str) -> dict[str, Any]:
 
     family = families.find(name)
     usable = [name for name in applications.names() if applications.find(name).applies_to(family)]
-    return {
-        "summary": family.summary,
-        "paper": family.paper,
-        "capabilities": list(of(family)),
-        "applications": usable,
-        "presets": list(family.presets),
-    }
+    lists = {"capabilities": list(of(family)), "applications": usable, "presets": list(family.presets)}
+    return {"summary": family.summary, "paper": family.paper} | lists
 
 
 def _text(name: str, facts: dict[str, Any]) -> str:
-    return (
-        f"{name}: {facts['summary']} ({facts['paper']})\n"
-        f"  capabilities: {', '.join(facts['capabilities'])}\n"
-        f"  applications: {', '.join(facts['applications']) or 'none'}\n"
-        f"  presets: {', '.join(facts['presets']) or 'none'}"
-    )
+    lists = [f"  {kind}: {', '.join(facts[kind]) or 'none'}" for kind in ("capabilities", "applications", "presets")]
+    return "\n".join([f"{name}: {facts['summary']} ({facts['paper']})", *lists])

@@ -2,8 +2,8 @@
 
 import argparse
 
-from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, machine
-from simulacra.interfaces.command import add_run
+from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.command import add_run, opened_run
 from simulacra.interfaces.console import Console
 
 EXAMPLES = examples("simulacra report runs/first")
@@ -13,14 +13,12 @@ POSITION = ("measure", 3)
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     add_run(parser)
-    add_settings(parser, "machine", MachineConfig)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Write the report."""
     from simulacra.reports.run_page import write_report
-    from simulacra.runs.opened import open_run
 
-    path = write_report(open_run(parsed.run, progress=console, device=machine(parsed).device), console)
+    path = write_report(opened_run(parsed, console), console)
     console.result({"path": str(path)}, lambda: f"report: {path}")
     return 0

@@ -21,8 +21,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--for", dest="duration", default="", metavar="TEXT", help=f"a new total length, {FORMS}")
-    before = dict.fromkeys(OF_THE_MACHINE, "as before")
-    add_settings(parser, "machine", TrainConfig, before, OF_THE_MACHINE)
+    add_settings(parser, "machine", TrainConfig, dict.fromkeys(OF_THE_MACHINE, "as before"), OF_THE_MACHINE)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:

@@ -36,12 +36,16 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
-    name = _family_in(words)
     defaults: dict[str, object] = {}
     data: type[DataConfig] | type[DomainsConfig] = DataConfig
-    if name:
+    if name := _family_in(words):
+        from simulacra.runs.settings import require_sources
+
         family = families.find(name)
-        _check_sources(name, family.domains, words)
+        flags = {word.split("=")[0] for word in words}
+        kinds = (DataConfig, DomainsConfig)
+        given_names = {setting.name for kind in kinds for setting in options(kind) if f"--{setting.flag}" in flags}
+        require_sources(name, family.domains, given_names)
         defaults, data = dict(family.defaults), settings_of(family.domains)
         parser.add_argument("--preset", metavar="NAME", help=f"a named architecture: {', '.join(family.presets) or 'none'}")
         add_settings(parser, f"model ({name})", family.Config)
@@ -96,15 +100,6 @@ def _family_in(words: list[str]) -> str:
     if misplaced := set(words) & set(families.names()):
         raise UsageError(f"the family comes first: simulacra train {min(misplaced)} ...")
     return ""
-
-
-def _check_sources(family: str, domains: tuple[str, ...], words: list[str]) -> None:
-    """Raise UsageError for flags of one source where the family trains on two, or the reverse."""
-    from simulacra.runs.settings import require_sources
-
-    flags = {word.split("=")[0] for word in words}
-    names = {setting.name for kind in (DataConfig, DomainsConfig) for setting in options(kind) if f"--{setting.flag}" in flags}
-    require_sources(family, domains, names)
 
 
 def _recipe(parsed: argparse.Namespace, read_recipe: Any) -> dict[str, Any]:

@@ -36,45 +36,32 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"every is {parsed.every}, expected more than 0 seconds")
     opened = Run.open(parsed.run)
     if console.as_json:
-        now = run_status(opened)
-        console.result(asdict(now), lambda: "")
+        console.result(asdict(run_status(opened)), lambda: "")
         return 0
-    last = watch(opened, parsed.every, _Screen().show)
+    warned: set[str] = set()
+    last = watch(opened, parsed.every, lambda now: _show(now, warned))
     if sys.stdout.isatty():
         print()
     return 0 if last.state == "finished" else 1
 
 
-class _Screen:
-    """Displays the status: in place on a terminal, otherwise as lines; and each training warning once."""
-
-    def __init__(self) -> None:
-        self._warned: set[str] = set()
-
-    def show(self, now: "RunStatus") -> None:
-        """Display a status."""
-        for warning in now.training_warnings:
-            if warning.name not in self._warned:
-                self._warned.add(warning.name)
-                _print_over(f"warning: {warning.message}")
-        if sys.stdout.isatty():
-            width = get_terminal_size().columns - 1
-            print("\r" + _line(now)[:width].ljust(width), end="", flush=True)
-        else:
-            print(_line(now), flush=True)
-
-
-def _print_over(line: str) -> None:
-    """Print a line over the status line."""
+def _show(now: "RunStatus", warned: set[str]) -> None:
+    """Display a status: in place on a terminal, otherwise as lines; and each training warning once, over the status line."""
     width = get_terminal_size().columns - 1 if sys.stdout.isatty() else 0
-    print(("\r" if width else "") + line.ljust(width), flush=True)
+    for warning in now.training_warnings:
+        if warning.name not in warned:
+            warned.add(warning.name)
+            print(("\r" if width else "") + f"warning: {warning.message}".ljust(width), flush=True)
+    if width:
+        print("\r" + _line(now)[:width].ljust(width), end="", flush=True)
+    else:
+        print(_line(now), flush=True)
 
 
 def _line(now: "RunStatus") -> str:
     done = "" if now.share is None else f" {100 * now.share:.0f} %,"
-    left = ""
-    if now.share and now.state == "training":
-        left = f", about {now.seconds * (1 - now.share) / now.share:,.0f} s left"
+    seconds = now.seconds * (1 - now.share) / now.share if now.share else 0.0
+    left = f", about {seconds:,.0f} s left" if now.share and now.state == "training" else ""
     losses = ", ".join(f"{name} {value:.4g}" for name, value in (now.diversity | now.losses).items())
     speed = f", {now.images_per_second:,.0f} images/s" if now.images_per_second else ""
     return f"{now.state}:{done} step {now.step:,}, {now.epochs:.2f} epochs{speed}{left}" + (f"; {losses}" if losses else "")
