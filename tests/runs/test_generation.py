@@ -137,7 +137,7 @@ def test_metrics_state_the_sampling_plan_and_the_kind_of_likelihood(capsys, trai
     assert bits["protocol"]["bound"] == "variational, 1000 levels"
     assert bits["n"] == result["data"]["n"]
     assert (flow["n"], flow["protocol"]["dequantization"], flow["protocol"]["probes"]) == (3, "uniform", 1)
-    assert len(result["pictures"]["diffusion_bound"]["steps"]) == 20
+    assert len(result["artifacts"]["diffusion_bound"]["steps"]) == 20
     code, out, err = run(capsys, "report", trained, "--json")
     assert code == 0, err
     page = (trained / "report.html").read_text()

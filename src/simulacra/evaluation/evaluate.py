@@ -13,10 +13,10 @@ from simulacra.evaluation.settings import selected
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.loading import why_not
 from simulacra.images.files import make_folder
-from simulacra.metrics.context import NO_SAMPLES, EvaluationContext
-from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.context import NO_EXTRACTOR, NO_SAMPLES, EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import missing
 from simulacra.runs.provenance import now
 
@@ -76,7 +76,7 @@ def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
     if "extractor" not in metric.settings:
         return ""
     if context.extractor_name == "none":
-        return "disabled by --extractor none"
+        return NO_EXTRACTOR
     return why_not(context.extractor_name, context.opened.dataset)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulacra.metrics import conditions, in_table_order, quantity
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Better
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.run import Run
 
 _FEATURES = ("extractor", "extractor_name", "extractor_seed", "extractor_input", "reference", "generated")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulacra.metrics import conditions, in_table_order, quantity
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Better
+from simulacra.metrics.statistics.measurement import Measurement
 
 Result = Mapping[str, Any]  # the result of `evaluate`
 Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it

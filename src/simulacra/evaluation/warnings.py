@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from simulacra.metrics import quantity
-from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.memorization import COPY_SHARE
+from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.metrics.statistics.nearest_training import COPY_SHARE
 
 _DIVERSITY = 0.5  # of real images, below which generated images are too similar
 _COVERAGE = 0.1  # of real images; blurred images have a low coverage, too, without being similar

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from simulacra.core.errors import DataError
 from simulacra.core.files import unwritable, write_bytes, write_json
-from simulacra.data.dataset import Dataset
+from simulacra.core.progress import Progress
+from simulacra.data.dataset import Dataset, Split
 from simulacra.data.locations import cache_folder
+from simulacra.features.extractor import Embedding, Extractor
 
 FACTS = "extractor.json"
 FORMAT = 1  # increased when networks, their training, or the facts change
@@ -95,6 +97,24 @@ def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
                 found.append((path.parent, facts))
         except (OSError, ValueError, KeyError, TypeError):
             continue
+    return found
+
+
+def cached_embedding(extractor: Extractor, data: Dataset, split: Split, progress: Progress) -> Embedding:
+    """Return features and predicted classes of a split of a data set, which are computed once and stored in the cache."""
+    # images of several sizes share the digest of their source
+    identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
+    path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
+    try:
+        tensors = parse_tensors(path.read_bytes())
+        return Embedding(tensors["features"], tensors.get("predictions"))
+    except (OSError, SafetensorError, KeyError):
+        pass
+    with progress.task(f"features of {split.name} images", len(split), "images") as meter:
+        found = extractor.embed(split, meter)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in vars(found).items() if tensor is not None}
+    write_bytes(path, serialize_tensors(tensors))
     return found
 
 

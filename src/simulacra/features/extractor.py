@@ -6,7 +6,7 @@ other sizes are resized without preserving the aspect ratio, so that nothing is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -97,6 +97,12 @@ class Embedding:
     predictions: Tensor | None
 
 
+def joined(found: Sequence[Embedding]) -> Embedding:
+    """Return the features and predictions of several sets of images as one."""
+    predictions = [item.predictions for item in found if item.predictions is not None]
+    return Embedding(torch.cat([item.features for item in found]), torch.cat(predictions) if predictions else None)
+
+
 @dataclass(frozen=True)
 class Extractor:
     """A network with weights.
@@ -113,13 +119,8 @@ class Extractor:
 
     @property
     def label(self) -> str:
-        """Name in protocols: network, number of features, first digits of the digest."""
-        return label(self.network.title, self.digest)
-
-    @property
-    def dimensions(self) -> int:
-        """Number of features, d."""
-        return self.network.dimensions
+        """Name in protocols: network, number of features, first digits of the digest, such as LeNet-128 sha256:1234abcd."""
+        return f"{self.network.title} sha256:{self.digest[:8]}"
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -149,15 +150,14 @@ class Extractor:
 
     def embed(self, images: Split | Tensor, meter: Meter) -> Embedding:
         """Return features and predictions of a split, or of images float [n c h w] in [0, 1], on the CPU."""
-        features, predictions = [], []
+        found = []
         for chunk in chunks(images, self.network.images_per_call(self.device)):
             with self._frozen():
-                found = self.network.embed(self._adapted(chunk))
-                if self.classes:
-                    predictions.append(self._classifier().head(found).argmax(1).cpu())
-            features.append(found.float().cpu())
+                features = self.network.embed(self._adapted(chunk))
+                predictions = self._classifier().head(features).argmax(1).cpu() if self.classes else None
+            found.append(Embedding(features.float().cpu(), predictions))
             meter.advance(len(chunk))
-        return Embedding(torch.cat(features), torch.cat(predictions) if self.classes else None)
+        return joined(found)
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
@@ -183,15 +183,6 @@ def chunks(images: Split | Tensor, count: int) -> Iterator[Tensor]:
         yield from images.split(count)
     else:
         yield from (batch.images for batch in images.chunks(count))
-
-
-def label(title: str, digest: str) -> str:
-    """Return the name of a network with the first digits of its weights' digest.
-
-    >>> label("LeNet-128", "1234abcd5678")
-    'LeNet-128 sha256:1234abcd'
-    """
-    return f"{title} sha256:{digest[:8]}"
 
 
 def _recolour(images: Tensor, channels: int) -> Tensor:

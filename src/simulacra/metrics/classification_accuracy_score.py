@@ -17,9 +17,9 @@ from simulacra.features.classifier import ClassifierObserver, classifier_trainer
 from simulacra.features.loading import default_extractor
 from simulacra.features.training import trainable
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.requested_classes import unconditional
+from simulacra.metrics.statistics.feature_space import unconditional
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,16 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return MetricResults({"cas_accuracy": measured.under(facts)})
 
 
+_CAS = Quantity(
+    "cas_accuracy",
+    "classification accuracy score",
+    "larger",
+    "Accuracy on real images of a classifier trained on generated images only (CAS).",
+)
+
 METRIC = Metric(
     name="classification_accuracy_score",
-    quantities=(
-        Quantity(
-            "cas_accuracy",
-            "classification accuracy score",
-            "larger",
-            "Accuracy on real images of a classifier trained on generated images only (CAS).",
-        ),
-    ),
+    quantities=(_CAS,),
     needs=(Samples, "labels"),
     order=300,
     cost=lambda context: f"training a {default_extractor(context.opened.spec)} on {context.settings.samples:,} generated images",

@@ -9,9 +9,9 @@ from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.likelihood_targets import observations
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.model_inputs import observations
 from simulacra.objectives.likelihood import bits_per_dimension
 
 
@@ -52,26 +52,18 @@ BITS_PER_DIM = Quantity(
     "bits_per_dim",
     "bits per dimension",
     "smaller",
-    "Upper bound of the negative log-likelihood per pixel value, in bits; comparable across image sizes. Uncompressed pixels "
-    "have 8.",
+    "Upper bound of the negative log-likelihood per pixel value, in bits, comparable across image sizes. Uncompressed: 8.",
 )
+_NATS = "nats per image"
+_BOUND = "Upper bound of the negative log-likelihood: rate + distortion."
+_DISTORTION = "Negative expected log-likelihood of an image given its latents: the reconstruction term of the ELBO."
 
 METRIC = Metric(
     name="elbo",
     quantities=(
-        Quantity(
-            "negative_elbo_nats",
-            "negative ELBO, nats per image",
-            "smaller",
-            "Upper bound of the negative log-likelihood: rate + distortion.",
-        ),
-        Quantity("rate_nats", "rate, nats per image", "neither", "KL divergence of the posterior from the prior."),
-        Quantity(
-            "distortion_nats",
-            "distortion, nats per image",
-            "neither",
-            "Negative expected log-likelihood of an image given its latents: the reconstruction term of the ELBO.",
-        ),
+        Quantity("negative_elbo_nats", f"negative ELBO, {_NATS}", "smaller", _BOUND),
+        Quantity("rate_nats", f"rate, {_NATS}", "neither", "KL divergence of the posterior from the prior."),
+        Quantity("distortion_nats", f"distortion, {_NATS}", "neither", _DISTORTION),
         BITS_PER_DIM,
     ),
     needs=(HasLikelihood,),

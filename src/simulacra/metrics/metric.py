@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from simulacra.core.config import Config
 from simulacra.core.errors import DataError, UsageError
 from simulacra.features.extractor import Extractor
 from simulacra.images.section import ReportSection
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import Requirement
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun
 
 Better = Literal["smaller", "larger", "neither"]
 Measured = dict[str, Measurement]
-Section = Callable[["OpenedRun", "MetricResults"], ReportSection | None]
+Section = Callable[[OpenedRun, "MetricResults"], ReportSection | None]
 
 
 @dataclass(frozen=True)

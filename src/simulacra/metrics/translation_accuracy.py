@@ -15,9 +15,9 @@ from simulacra.data.settings import DomainsConfig
 from simulacra.features.extractor import Extractor
 from simulacra.features.loading import default_extractor, why_not
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import fraction_of
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.directions import (
+    BASELINE,
     ROUNDED,
     UNTRANSLATED,
     Direction,
@@ -25,7 +25,8 @@ from simulacra.metrics.statistics.directions import (
     labelled_chunks,
     original,
 )
-from simulacra.metrics.statistics.placement import device_of
+from simulacra.metrics.statistics.measurement import fraction_of
+from simulacra.metrics.statistics.model_inputs import device_of
 
 Classify = Callable[[Tensor], Tensor]
 """From images [b c h w] in [0, 1] of a domain to their classes, int64 [b]."""
@@ -118,20 +119,11 @@ def _training_data(context: EvaluationContext, name: str) -> Dataset:
     return context.opened.dataset.domains[name]
 
 
-def _quantities(domain: str) -> tuple[Quantity, Quantity]:
+def _quantities(to: str) -> tuple[Quantity, Quantity]:
+    meaning = "Share of translations that a classifier of the target domain assigns to the class of the original."
     return (
-        Quantity(
-            f"translation_accuracy_to_{domain}",
-            f"translation to {domain}, accuracy",
-            "larger",
-            "Share of translations that a classifier of the target domain assigns to the class of the original.",
-        ),
-        Quantity(
-            f"untranslated_accuracy_to_{domain}",
-            f"no translation to {domain}, accuracy",
-            "neither",
-            "The same for images without translation: the baseline that a translation has to exceed.",
-        ),
+        Quantity(f"translation_accuracy_to_{to}", f"translation to {to}, accuracy", "larger", meaning),
+        Quantity(f"untranslated_accuracy_to_{to}", f"no translation to {to}, accuracy", "neither", BASELINE),
     )
 
 

@@ -79,7 +79,7 @@ def _text(result: dict[str, Any]) -> str:
 
 def number(item: Mapping[str, Any]) -> str:
     """Return a metric's value with its error or interval, as `Measurement.text`, in ASCII."""
-    from simulacra.metrics.measurement import Measurement
+    from simulacra.metrics.statistics.measurement import Measurement
 
     return Measurement.of(item).text.replace("±", "+-")
 

@@ -1,7 +1,7 @@
 """Figures of the report sections of metrics: images by their positions, in grids."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from simulacra.data.dataset import Split
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.metrics.metric import MetricResults
-from simulacra.metrics.statistics.placement import device_of
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
+from simulacra.metrics.statistics.model_inputs import device_of
+from simulacra.runs.opened import OpenedRun
 
 
 def unavailable(title: str, order: int, results: MetricResults) -> ReportSection:
@@ -31,7 +29,7 @@ def figure(images: Tensor, columns: int, alt: str, label: str = "") -> Figure:
     return Figure(image_grid(images, columns), alt, label)
 
 
-def generated_images(opened: "OpenedRun", seed: int, positions: Sequence[int]) -> Tensor:
+def generated_images(opened: OpenedRun, seed: int, positions: Sequence[int]) -> Tensor:
     """Return the generated images with these numbers under a seed: float [n c h w] on the CPU."""
     model = cast(Samples, opened.model)
     if not positions:
