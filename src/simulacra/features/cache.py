@@ -106,7 +106,7 @@ def cached_embedding(extractor: Extractor, data: Dataset, split: Split, progress
     identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
     path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
     try:
-        tensors = parse_tensors(path.read_bytes())
+        tensors, _ = read_tensors(path)
         return Embedding(tensors["features"], tensors.get("predictions"))
     except (OSError, SafetensorError, KeyError):
         pass

@@ -59,6 +59,11 @@ class Network(nn.Module, ABC):
         return images_per_call(device, self.channels * self.side**2, self.batch_cpu)
 
     @classmethod
+    def facts(cls) -> dict[str, Any]:
+        """Return title, number of features and conversion of images, ready for JSON."""
+        return {"title": cls.title, "dimensions": cls.dimensions, "input": cls.rule()}
+
+    @classmethod
     def rule(cls) -> str:
         """Return the conversion of images, in words."""
         kind = "grey" if cls.channels == 1 else "colour"

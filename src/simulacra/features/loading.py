@@ -18,7 +18,7 @@ from simulacra.features import networks as extractors
 from simulacra.features.cache import read_tensors, stored_facts
 from simulacra.features.extractor import Classifier, Extractor
 from simulacra.features.networks import inception
-from simulacra.features.training import trained_extractor, unreadable, unsuited
+from simulacra.features.training import train_extractor, unreadable, unsuited
 
 GREY, COLOUR = "lenet", "resnet18"
 _SMALL = 32  # pixels of the longer side of grey images, at most, for the first
@@ -71,7 +71,8 @@ def load_extractor(
         raise NotApplicable(reason)
     kind, source = parse(name)
     if _is_trained(kind):
-        found = trained_extractor(kind, load(DataConfig(data=source), progress) if source else data, seed, progress)
+        source_data = load(DataConfig(data=source), progress) if source else data
+        found = train_extractor(kind, source_data, {"seed": seed}, progress, any_settings=True)
     else:
         found = _from_file(_weights_file(source))
     found.network.to(device or device_of("auto"))
@@ -133,5 +134,5 @@ def _from_file(path: Path) -> Extractor:
     except (OSError, SafetensorError) as error:
         raise DataError(f"the Inception weights {path} cannot be read: {error}") from error
     network = inception.with_weights(tensors, path)
-    facts = {"name": "inception", "title": network.title, "dimensions": network.dimensions, "input": network.rule()}
-    return Extractor("inception", network, digest, (), {**facts, "weights": str(path), "sha256": digest})
+    facts = {"name": "inception", **network.facts(), "weights": str(path), "sha256": digest}
+    return Extractor("inception", network, digest, (), facts)
