@@ -18,13 +18,8 @@ def evaluation_warnings(metrics: Mapping[str, Measurement], dimensions: int) -> 
 
     dimensions: values in an image, an upper bound of the number of latents that can be in use.
     """
-    return [
-        *_mode_collapse(metrics),
-        *_missing_modes(metrics),
-        *_memorization(metrics),
-        *_posterior_collapse(metrics, dimensions),
-        *_idle_translation(metrics),
-    ]
+    generated = [*_mode_collapse(metrics), *_missing_modes(metrics), *_memorization(metrics)]
+    return [*generated, *_posterior_collapse(metrics, dimensions), *_idle_translation(metrics)]
 
 
 def _mode_collapse(metrics: Mapping[str, Measurement]) -> list[str]:
@@ -51,13 +46,10 @@ def _missing_modes(metrics: Mapping[str, Measurement]) -> list[str]:
 
 def _memorization(metrics: Mapping[str, Measurement]) -> list[str]:
     ratio = metrics.get("nearest_train_ratio")
-    if ratio is None:
-        return []
-    copies = ratio.protocol["copies"]
-    if ratio.bounds[1] >= _RATIO and copies <= _COPIES:
+    if ratio is None or (ratio.bounds[1] >= _RATIO and ratio.protocol["copies"] <= _COPIES):
         return []
     return [
-        f"memorization: {copies:.1%} of the generated images are at most as far from a training image as the closest "
+        f"memorization: {ratio.protocol['copies']:.1%} of the generated images are at most as far from a training image as the "
         f"{COPY_SHARE:.0%} of held-out images, and the median distance is {ratio.value:.2f} of that of held-out images. See the "
         "nearest neighbours in the report"
     ]

@@ -44,7 +44,7 @@ def place(name: str, data: Dataset, seed: int) -> Path:
     """Return the folder of an extractor trained on these data; it depends on the images, their size and number, and the seed."""
     identity = json.dumps([FORMAT, data.digest, data.spec.shape, len(data.train)])
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in data.name)
-    return _root() / f"{name}-{plain}-{sha256(identity.encode()).hexdigest()[:12]}-seed{seed}"
+    return cache_folder() / "extractors" / f"{name}-{plain}-{sha256(identity.encode()).hexdigest()[:12]}-seed{seed}"
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Stored:
@@ -52,16 +52,16 @@ def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any])
     plain = {name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     content = serialize_tensors(plain)
     digest = sha256(content).hexdigest()
-    complete = {"format": FORMAT, **facts, "weights": _file(digest), "sha256": digest}
+    file = f"{digest[:16]}.safetensors"
+    complete = {"format": FORMAT, **facts, "weights": file, "sha256": digest}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
-    write_bytes(folder / _file(digest), content)
+    write_bytes(folder / file, content)
     write_json(folder / FACTS, complete)
-    for other in folder.glob("*.safetensors"):
-        if other.name != _file(digest):
-            other.unlink(missing_ok=True)
+    for other in set(folder.glob("*.safetensors")) - {folder / file}:
+        other.unlink(missing_ok=True)
     return Stored(plain, complete)
 
 
@@ -75,9 +75,8 @@ def read(folder: Path) -> Stored | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedWeights(f"the extractor in {folder} is damaged: {error}") from error
     if digest != facts["sha256"]:
-        raise DamagedWeights(
-            f"the extractor in {folder} is damaged: {facts['weights']} has another SHA-256 than when it was written"
-        )
+        other = f"{facts['weights']} has another SHA-256 than when it was written"
+        raise DamagedWeights(f"the extractor in {folder} is damaged: {other}")
     return Stored(tensors, facts)
 
 
@@ -90,7 +89,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
     """Return folder and facts of each extractor in the cache, in alphabetical order, except damaged ones."""
     found = []
-    for path in sorted(_root().glob(f"*/{FACTS}")):
+    for path in sorted(cache_folder().glob(f"extractors/*/{FACTS}")):
         try:
             facts = _facts(path)
             if (path.parent / facts["weights"]).is_file():
@@ -124,11 +123,3 @@ def _facts(path: Path) -> dict[str, Any]:
     if facts["format"] != FORMAT:
         raise ValueError(f"its format is {facts['format']}, and this version of Simulacra reads {FORMAT}")
     return facts
-
-
-def _root() -> Path:
-    return cache_folder() / "extractors"
-
-
-def _file(digest: str) -> str:
-    return f"{digest[:16]}.safetensors"

@@ -29,17 +29,12 @@ class Network(nn.Module, ABC):
 
     summary: ClassVar[str]
     paper: ClassVar[str]
-    title: ClassVar[str]
-    """Name in results, with the number of features: LeNet-128."""
-    dimensions: ClassVar[int]
-    """Number of features of an image, d."""
+    title: ClassVar[str]  # name in results, with the number of features: LeNet-128
+    dimensions: ClassVar[int]  # number of features of an image, d
     channels: ClassVar[int]
-    side: ClassVar[int]
-    """Height and width of its input, in pixels."""
-    batch_cpu: ClassVar[int] = 500
-    """Images per call on CPUs."""
-    antialias: ClassVar[bool] = True
-    """Whether downsampling uses antialiasing (bilinear in either case)."""
+    side: ClassVar[int]  # height and width of its input, in pixels
+    batch_cpu: ClassVar[int] = 500  # images per call on CPUs
+    antialias: ClassVar[bool] = True  # whether downsampling uses antialiasing (bilinear in either case)
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
@@ -51,8 +46,7 @@ class Network(nn.Module, ABC):
             images = _recolour(images, self.channels)
         if images.shape[2:] == (self.side, self.side):
             return images
-        size = (self.side, self.side)
-        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=self.antialias)
+        return F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False, antialias=self.antialias)
 
     def images_per_call(self, device: torch.device) -> int:
         """Return the number of images per call on a device."""
@@ -73,16 +67,11 @@ class Network(nn.Module, ABC):
 class Classifier(Network):
     """A network that is trained to classify a data set; its features are the inputs of the last layer."""
 
-    defaults: ClassVar[Mapping[str, object]]
-    """Training settings that differ from the engine's defaults."""
-    images: ClassVar[int]
-    """Number of training images, with repetition."""
-    speed: ClassVar[float]
-    """Training images per second on two CPU cores, for the announced duration."""
-    example: ClassVar[str]
-    """A suitable data set with classes, named in the error for data without classes."""
-    mirrors: ClassVar[bool]
-    """Whether reflected training images keep their class, unlike digits and letters."""
+    defaults: ClassVar[Mapping[str, object]]  # training settings that differ from the engine's defaults
+    images: ClassVar[int]  # number of training images, with repetition
+    speed: ClassVar[float]  # training images per second on two CPU cores, for the announced duration
+    example: ClassVar[str]  # a suitable data set with classes, named in the error for data without classes
+    mirrors: ClassVar[bool]  # whether reflected training images keep their class, unlike digits and letters
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -155,8 +144,8 @@ class Extractor:
 
     def embed(self, images: Split | Tensor, meter: Meter) -> Embedding:
         """Return features and predictions of a split, or of images float [n c h w] in [0, 1], on the CPU."""
-        found = []
-        for chunk in chunks(images, self.network.images_per_call(self.device)):
+        found, size = [], self.network.images_per_call(self.device)
+        for chunk in images.split(size) if isinstance(images, Tensor) else (batch.images for batch in images.chunks(size)):
             with self._frozen():
                 features = self.network.embed(self._adapted(chunk))
                 predictions = self._classifier().head(features).argmax(1).cpu() if self.classes else None
@@ -180,14 +169,6 @@ class Extractor:
         if self.classes and isinstance(self.network, Classifier):
             return self.network
         raise UsageError(f"{self.name} is no classifier: use an extractor that is trained on labelled data, such as lenet")
-
-
-def chunks(images: Split | Tensor, count: int) -> Iterator[Tensor]:
-    """Yield the images of a split, or images [n c h w], in order in chunks of `count`: float [b c h w] in [0, 1]."""
-    if isinstance(images, Tensor):
-        yield from images.split(count)
-    else:
-        yield from (batch.images for batch in images.chunks(count))
 
 
 def _recolour(images: Tensor, channels: int) -> Tensor:

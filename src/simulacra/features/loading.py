@@ -89,14 +89,12 @@ def facts_of(name: str, seed: int | None = None) -> list[dict[str, Any]]:
         if reason := _absence(source):
             raise NotApplicable(reason)
         return [dict(_from_file(_weights_file(source)).facts)]
-    found = [facts for _, facts in stored_facts() if facts["extractor"] == kind and source in ("", facts["data"]["name"])]
-    found = [facts for facts in found if seed in (None, facts["seed"])]
-    if not found:
-        raise UsageError(
-            f"no {name}{'' if seed is None else f' with seed {seed}'} is cached: see 'simulacra extractor list', or train it "
-            f"with 'simulacra extractor train {kind} --data {source or 'NAME'}'"
-        )
-    return found
+    named = (facts for _, facts in stored_facts() if facts["extractor"] == kind and source in ("", facts["data"]["name"]))
+    if found := [facts for facts in named if seed in (None, facts["seed"])]:
+        return found
+    wanted = name if seed is None else f"{name} with seed {seed}"
+    command = f"simulacra extractor train {kind} --data {source or 'NAME'}"
+    raise UsageError(f"no {wanted} is cached: see 'simulacra extractor list', or train it with '{command}'")
 
 
 def _is_trained(kind: str) -> bool:

@@ -104,12 +104,11 @@ def _alone(folder: Path, progress: Progress) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
-    announced: list[bool] = []
+    messages = [f"another process is training this extractor, in {folder}: waiting for it"]
 
     def wait() -> None:
-        if not announced:
-            progress.message(f"another process is training this extractor, in {folder}: waiting for it")
-            announced.append(True)
+        if messages:
+            progress.message(messages.pop())
         time.sleep(_WAIT)
 
     with in_turn(folder, wait):
@@ -150,20 +149,17 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
 
 def describe(facts: Facts) -> str:
     """Return a line with name, seed, training time and accuracy of a trained extractor."""
-    accuracy = "".join(
-        f"; accuracy {100 * item['value']:.2f} % on {item['n']:,} {name} images" for name, item in facts["accuracy"].items()
-    )
+    scores = facts["accuracy"].items()
+    accuracy = "".join(f"; accuracy {100 * item['value']:.2f} % on {item['n']:,} {name} images" for name, item in scores)
     return f"{facts['name']}, seed {facts['seed']}, trained for {facts['training_seconds']:,.0f} s{accuracy}"
 
 
 def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress: Progress) -> None:
     settings, network = trainer.settings, trainable(kind)
-    if trainer.total is None:
-        length = settings.duration
-    else:
-        seen = trainer.total * settings.batch
-        length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores"
-        length += ", less on this GPU" if trainer.device.type == "cuda" else ""
+    length = settings.duration
+    if trainer.total is not None:
+        seen, less = trainer.total * settings.batch, ", less on this GPU" if trainer.device.type == "cuda" else ""
+        length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores{less}"
     progress.message(
         f"training the feature extractor {kind} on {data.name} ({len(data.train):,} images, {len(data.spec.classes)} classes), "
         f"once: {length}. The result is stored in {folder}"

@@ -35,11 +35,8 @@ def quantity(name: str) -> "Quantity":
 
 def quantities() -> "dict[str, Quantity]":
     """Return the description of every number by its name in JSON, in the order in which tables list them."""
-    found: dict[str, Quantity] = {}
-    for metric in registered():
-        for item in metric.quantities:
-            found.setdefault(item.name, item)
-    return found
+    # a name that several metrics report has the place of the first
+    return {item.name: item for metric in registered() for item in metric.quantities}
 
 
 def in_table_order(names: Iterable[str]) -> list[str]:
@@ -50,13 +47,8 @@ def in_table_order(names: Iterable[str]) -> list[str]:
 
 def conditions(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a number's protocol that must be equal where two such numbers are compared."""
-    details = frozenset[str]().union(
-        *(metric.details for metric in registered() if name in (item.name for item in metric.quantities))
-    )
-    return {key: value for key, value in protocol.items() if key not in details and key not in _ALWAYS_DETAILS}
-
-
-_ALWAYS_DETAILS = ("few_samples",)  # a result of the sample size, which is itself compared
+    details = {"few_samples"}.union(*(metric.details for metric in registered() if metric.reports(name)))  # sizes are compared
+    return {key: value for key, value in protocol.items() if key not in details}
 
 
 @cache

@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, HasPosterior
-from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.measurement import Measurement
 
@@ -24,10 +23,6 @@ def count_active(latents: Tensor) -> int:
     return int((latents.double().var(0, correction=0) > THRESHOLD).sum().item())
 
 
-def _measure(context: EvaluationContext) -> MetricResults:
-    return MetricResults({"active_units": active_units(context.latents(context.split))})
-
-
 _ACTIVE = Quantity(
     "active_units",
     "active latent units",
@@ -41,6 +36,6 @@ METRIC = Metric(
     needs=(AMORTIZED_LATENT_SPACE, HasPosterior),
     order=20,
     cost=lambda context: f"{len(context.split):,} encodings",
-    measure=_measure,
+    measure=lambda context: MetricResults({"active_units": active_units(context.latents(context.split))}),
     details=frozenset({"of"}),
 )

@@ -4,12 +4,13 @@ from typing import Any
 
 from torch import Tensor
 
-from simulacra.images.section import ReportSection, columns_for
+from simulacra.images.grid import image_grid
+from simulacra.images.section import Figure, ReportSection, columns_for
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.class_shares import class_kl, modes_covered
 from simulacra.metrics.statistics.feature_space import feature_metric
-from simulacra.metrics.statistics.report_figures import figure, generated_images, real_images, unavailable
+from simulacra.metrics.statistics.report_figures import generated_images, real_images, unavailable
 from simulacra.runs.opened import OpenedRun
 
 _LISTED = 10  # images of each class, and classes, whose positions are stored
@@ -24,19 +25,10 @@ def images_by_class(generated: Tensor, real: Tensor, names: tuple[str, ...]) -> 
     return {
         "names": list(names[:_LISTED]),
         "of": len(names),
-        "generated": [_first(generated, label) for label in listed],
-        "real": [_first(real, label) for label in listed],
-        "shares": [[_share(generated, label), _share(real, label)] for label in listed],
+        "generated": [(generated == label).nonzero()[:_LISTED, 0].tolist() for label in listed],
+        "real": [(real == label).nonzero()[:_LISTED, 0].tolist() for label in listed],
+        "shares": [[(labels == label).double().mean().item() for labels in (generated, real)] for label in listed],
     }
-
-
-def _first(labels: Tensor, label: int) -> list[int]:
-    found: list[int] = (labels == label).nonzero()[:_LISTED, 0].tolist()
-    return found
-
-
-def _share(labels: Tensor, label: int) -> float:
-    return (labels == label).double().mean().item()
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -44,13 +36,9 @@ def _measure(context: EvaluationContext) -> MetricResults:
     if predicted is None or real is None:
         reason = f"the extractor {context.extractor.name} predicts no classes"
         return MetricResults({}, {"modes_covered": reason, "class_kl": reason})
-    names = context.extractor.classes
-    found = attempt(
-        {
-            "modes_covered": lambda: modes_covered(predicted, real, len(names)),
-            "class_kl": lambda: class_kl(predicted, real, len(names)),
-        }
-    ).under(context.feature_protocol)
+    names, count = context.extractor.classes, len(context.extractor.classes)
+    covered, divergence = (lambda: modes_covered(predicted, real, count)), (lambda: class_kl(predicted, real, count))
+    found = attempt({"modes_covered": covered, "class_kl": divergence}).under(context.feature_protocol)
     artifacts = {"seed": context.settings.seed, **images_by_class(predicted, real, names)}
     return MetricResults(found.measurements, found.missing, artifacts)
 
@@ -66,15 +54,11 @@ def _section(opened: OpenedRun, results: MetricResults) -> ReportSection:
         real = real_images(opened.dataset.test, found["real"][label][:columns])
         shares = found["shares"][label]
         pairs = ((generated, "Generated", shares[0]), (real, "Test", shares[1]))
-        rows.append(
-            tuple(
-                figure(
-                    images, len(images), f"{kind} images classified as {name}", f"{name}: {share:.1%} of {kind.lower()} images"
-                )
-                for images, kind, share in pairs
-                if len(images)
-            )
-        )
+        row = []
+        for images, kind, share in (pair for pair in pairs if len(pair[0])):
+            caption = f"{name}: {share:.1%} of {kind.lower()} images"
+            row.append(Figure(image_grid(images, len(images)), f"{kind} images classified as {name}", caption))
+        rows.append(tuple(row))
     more = found["of"] - len(rows)
     text = (
         "The first images that the classifier of the evaluation assigns to each class, among generated images (left) and test "

@@ -70,7 +70,8 @@ def classifier_accuracy(
 
 def _split(images: Tensor, labels: Tensor, test: Split) -> tuple[Split, int]:
     """Return generated images as a labelled split of uint8 after checks, and the number of classes of both sets together."""
-    if test.labels is None or len(test) == 0:
+    real = test.class_labels
+    if real is None or len(test) == 0:
         raise UsageError("the accuracy of a classifier needs real images with labels, and there are none")
     if images.ndim != 4 or labels.shape != (len(images),) or len(images) == 0 or labels.is_floating_point():
         got = f"images {list(images.shape)} and labels {list(labels.shape)}"
@@ -78,7 +79,7 @@ def _split(images: Tensor, labels: Tensor, test: Split) -> tuple[Split, int]:
     if not bool(((images >= 0) & (images <= 1)).all()) or int(labels.min()) < 0:
         raise UsageError("generated images must be in [0, 1], and their labels at least 0")
     levels = (images.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    classes = 1 + max(int(labels.max()), int(test.labels.max()))
+    classes = 1 + max(int(labels.max()), int(real.max()))
     return Split("train", levels.cpu().contiguous().numpy(), labels.to("cpu", torch.int64).numpy()), classes
 
 
@@ -93,8 +94,7 @@ def _measure(context: EvaluationContext) -> MetricResults:
     kind, seed = default_extractor(context.opened.spec), context.settings.seed
     with torch.inference_mode(False):
         measured = classifier_accuracy(images, labels, context.split, kind, overrides={"seed": seed}, progress=context.progress)
-    facts = {"requested": "all classes equally", **context.sampling_protocol}
-    return MetricResults({"cas_accuracy": measured.under(facts)})
+    return MetricResults({"cas_accuracy": measured.under({"requested": "all classes equally", **context.sampling_protocol})})
 
 
 _CAS = Quantity(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from simulacra.core.config import Config, options
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference_mode
+from simulacra.core.family import Family
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
@@ -26,10 +27,6 @@ from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.model_inputs import batches, device_of, likelihood_condition
 from simulacra.runs.generation import plan_facts, sample_in_batches
 from simulacra.runs.opened import OpenedRun
-
-if TYPE_CHECKING:
-    from simulacra.core.family import Family
-    from simulacra.runs.opened import OpenedRun
 
 Options = TypeVar("Options", bound=Config)
 
@@ -55,7 +52,7 @@ class EvaluationContext:
         return kind.of({item.name: values[item.name] for item in options(kind) if item.name in values})
 
     @property
-    def model(self) -> "Family":
+    def model(self) -> Family:
         """The model under evaluation."""
         return self.opened.model
 

@@ -23,8 +23,7 @@ def diversity(generated: Features, reference: Features, meter: Meter) -> Measure
     The meter counts the images of both sets. Raises UsageError below 10 images in either set, DataError where all real images
     have equal features.
     """
-    first, second = same_dimensions(generated, reference)
-    ours, theirs = mean_pairwise_distance(first, meter), mean_pairwise_distance(second, meter)
+    ours, theirs = (mean_pairwise_distance(rows, meter) for rows in same_dimensions(generated, reference))
     if theirs.value == 0:
         raise DataError("all real images have equal features: check the data and the extractor")
     ratio = ours.value / theirs.value

@@ -30,11 +30,8 @@ def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[st
         meter.advance(len(observed))
     rate, distortion = torch.cat(rates), torch.cat(distortions)
     protocol = {"target": model.target, "latent_samples": 1, "seed": seed}
-    results = {
-        "negative_elbo_nats": mean_of(rate + distortion, protocol),
-        "rate_nats": mean_of(rate, protocol),
-        "distortion_nats": mean_of(distortion, protocol),
-    }
+    nats = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
+    results = {name: mean_of(values, protocol) for name, values in nats.items()}
     if model.nats_to_discrete is not None:
         dimensions = split.images[0].size
         bits = bits_per_dimension(rate + distortion + model.nats_to_discrete, dimensions)

@@ -26,13 +26,8 @@ def knn_accuracy(train: Labelled, test: Labelled, count: int, meter: Meter, *, b
     _, positions = nearest(queries, references, NEIGHBOURS, meter, block=block)
     votes = torch.zeros(len(truth), count, device=unseen.device)
     votes.scatter_add_(1, labels[positions], torch.ones_like(positions, dtype=votes.dtype))
-    protocol = {
-        "k": NEIGHBOURS,
-        "distance": "Euclidean",
-        "train_n": len(known),
-        **flagged(len(truth), _ENOUGH, "a wide interval"),
-    }
-    return fraction_of(votes.argmax(1) == truth, protocol)
+    protocol = {"k": NEIGHBOURS, "distance": "Euclidean", "train_n": len(known)}
+    return fraction_of(votes.argmax(1) == truth, protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

@@ -43,9 +43,8 @@ def modes_covered(points: Points, density: KnownDensity) -> Measurement:
     protocol. A count, without a standard error. Raises UsageError below 10 points per mode.
     """
     count = len(density.shares)
-    require(
-        "modes_covered", "generated points", len(points), _LEAST * count, f"use at least {_LEAST} for each of the {count} modes"
-    )
+    remedy = f"use at least {_LEAST} for each of the {count} modes"
+    require("modes_covered", "generated points", len(points), _LEAST * count, remedy)
     modes, distances = density.nearest(points)
     shares = np.bincount(modes[distances <= _NEAR], minlength=count) / len(points)
     protocol: dict[str, Any] = {"of": count, "near": f"{_NEAR:g} sigma", "covered": f"at least {_SHARE:.0%} of its share"}
@@ -76,10 +75,6 @@ def cross_entropy(points: Points, density: KnownDensity) -> Measurement:
     """
     scores = torch.from_numpy(-density.log_probability(points))
     return mean_of(scores, {"target": "256 grey levels, exact", "expected_for_equal_distributions": density.entropy_nats})
-
-
-def _not_applicable(context: EvaluationContext) -> str:
-    return "" if context.density_is_known else "needs data with a known density"
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -115,6 +110,6 @@ METRIC = Metric(
     cost=lambda context: f"{context.settings.samples:,} generated points",
     measure=_measure,
     settings=("samples", "seed"),
-    not_applicable=_not_applicable,
+    not_applicable=lambda context: "" if context.density_is_known else "needs data with a known density",
     details=frozenset({"of", "with_any", "expected_for_equal_distributions"}),
 )

@@ -46,12 +46,8 @@ def _measure(context: EvaluationContext) -> MetricResults:
             predicted.append(extractor.predictions(images))
             meter.advance(len(images))
     measured = label_agreement(torch.cat(requested), torch.cat(predicted), context.classes)
-    facts = {
-        **extractor.protocol,
-        "generated": "rounded to 256 levels",
-        "requested": "all classes equally",
-        "seed": context.settings.seed,
-    }
+    facts = {**extractor.protocol, "generated": "rounded to 256 levels", "requested": "all classes equally"}
+    facts["seed"] = context.settings.seed
     return MetricResults({"label_agreement": measured.under(facts | context.sampling_protocol)})
 
 

@@ -4,13 +4,14 @@ from typing import Any
 
 import torch
 
-from simulacra.images.section import ReportSection, columns_for
+from simulacra.images.grid import image_grid
+from simulacra.images.section import Figure, ReportSection, columns_for
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.feature_space import feature_metric
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.metrics.statistics.nearest_training import Memorization, memorization
-from simulacra.metrics.statistics.report_figures import figure, generated_images, real_images, unavailable
+from simulacra.metrics.statistics.report_figures import generated_images, real_images, unavailable
 from simulacra.runs.opened import OpenedRun
 
 _LISTED = 24  # generated images closest to a training image, whose positions are stored
@@ -53,7 +54,7 @@ def _section(opened: OpenedRun, results: MetricResults) -> ReportSection:
     train = real_images(opened.dataset.train, found["train"][:count])
     alt = "Generated images, each above the training image that is nearest to it"
     pairs = zip(generated.split(columns), train.split(columns), strict=True)
-    rows = tuple((figure(torch.cat(pair), len(pair[0]), alt),) for pair in pairs)
+    rows = tuple((Figure(image_grid(torch.cat(pair), len(pair[0])), alt),) for pair in pairs)
     ratios = found["ratios"][:count]
     text = (
         "In each pair of rows: generated images above, and below each of them the training image that is nearest to it in "

@@ -29,8 +29,7 @@ def negative_log_likelihood(model: HasLikelihood, split: Split, particles: int, 
     With importance samples it is an upper bound in expectation that becomes tighter with their number (Burda et al. 2015,
     theorem 1).
     """
-    scores = []
-    kind = ""
+    scores, kind = [], ""
     for number, observed, condition in observations(model, split, seed):
         with stream(seed, "nll", number):
             result = model.log_likelihood(observed, particles, condition)

@@ -35,14 +35,9 @@ def probe_accuracy(train: Labelled, test: Labelled, count: int) -> Measurement:
     scale = torch.where(deviation > 0, deviation, 1)
     probe, converged = _fit((known - mean) / scale, labels)
     predicted = torch.from_numpy(probe.predict(((unseen - mean) / scale).cpu().numpy()))
-    protocol = {
-        "classifier": f"multinomial logistic regression, L2, C = {_STRENGTH:g}",
-        "latents": "standardized",
-        "train_n": len(known),
-        "converged": converged,
-        **flagged(len(truth), _ENOUGH, "a wide interval"),
-    }
-    return fraction_of(predicted == truth.cpu(), protocol)
+    classifier = f"multinomial logistic regression, L2, C = {_STRENGTH:g}"
+    protocol = {"classifier": classifier, "latents": "standardized", "train_n": len(known), "converged": converged}
+    return fraction_of(predicted == truth.cpu(), protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
 
 
 def _fit(latents: Tensor, labels: Tensor) -> "tuple[LogisticRegression, bool]":

@@ -31,11 +31,10 @@ def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str,
         if large:
             similarities.append(ssim(reconstructed, batch.images).cpu())
         meter.advance(len(batch))
-    kind = {"reconstruction": "deterministic"}
     found = {"mse": mean_of(torch.cat(errors), {"pixels": "in [0, 1]"}), "psnr_db": psnr_db(torch.cat(ratios))}
     if large:
         found["ssim"] = ssim_mean(torch.cat(similarities))
-    return {name: item.under(kind) for name, item in found.items()}
+    return {name: item.under({"reconstruction": "deterministic"}) for name, item in found.items()}
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

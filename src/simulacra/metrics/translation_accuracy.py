@@ -28,8 +28,7 @@ from simulacra.metrics.statistics.directions import (
 from simulacra.metrics.statistics.measurement import fraction_of
 from simulacra.metrics.statistics.model_inputs import device_of
 
-Classify = Callable[[Tensor], Tensor]
-"""From images [b c h w] in [0, 1] of a domain to their classes, int64 [b]."""
+Classify = Callable[[Tensor], Tensor]  # from images [b c h w] in [0, 1] of a domain to their classes, int64 [b]
 
 
 def translation_accuracy(model: Translates, direction: Direction, classify: Classify, real: Split, meter: Meter) -> Measured:
@@ -68,7 +67,7 @@ def classified(context: EvaluationContext) -> list[Direction]:
 
 def classifiers(context: EvaluationContext) -> list[Extractor]:
     """Return for each measured direction a classifier of its target domain, trained now if it is not cached."""
-    data = [_training_data(context, way.to) for way in classified(context)]
+    data = (_training_data(context, way.to) for way in classified(context))
     return [context.load_extractor(_classifier_name(context, one), one) for one in data]
 
 
@@ -97,11 +96,8 @@ def _measure(context: EvaluationContext) -> MetricResults:
         held_out = context.held_out(real)
         with context.progress.task(f"classes in {way.to}", len(way.images) + len(held_out), "images") as meter:
             measured = translation_accuracy(model, way, classifier.predictions, held_out, meter)
-        facts = {
-            "classifier": classifier.label,
-            "classifier_name": classifier.name,
-            "classifier_input": classifier.network.rule(),
-        }
+        facts = {"classifier": classifier.label, "classifier_name": classifier.name}
+        facts["classifier_input"] = classifier.network.rule()
         found |= {name: item.under(facts) for name, item in measured.items()}
     return MetricResults(found, missing)
 

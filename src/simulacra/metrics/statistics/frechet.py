@@ -31,13 +31,12 @@ def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter
     """
     dimensions = reference.dimensions
     if generated.dimensions != dimensions:
-        raise UsageError(
-            f"features have {generated.dimensions} and {dimensions} dimensions, expected equal numbers: use one extractor"
-        )
+        got = f"{generated.dimensions} and {dimensions} dimensions"
+        raise UsageError(f"features have {got}, expected equal numbers: use one extractor")
+    remedy = (
+        f"use more, or features of fewer dimensions: with fewer images, the covariance of {dimensions} dimensions is singular"
+    )
     for what, side in (("generated images", generated), ("real images", reference)):
-        remedy = (
-            f"use more, or features of fewer dimensions: with fewer images, the covariance of {dimensions} dimensions is singular"
-        )
         require("frechet_distance", what, side.count, max(_LEAST, dimensions + 1), remedy)
     first, second = _Normal(generated.total()), _Normal(reference.total())
     value = _distance(first, second)

@@ -37,14 +37,8 @@ def kernel_distance(generated: Features, reference: Features, seed: int, meter: 
         meter.advance(width)
     values = torch.tensor(rounds, dtype=torch.float64)
     error = (values.var(1).mean() / width).sqrt().item()
-    protocol = {
-        "kernel": "(x.y / d + 1)^3",
-        "subsets": values.numel(),
-        "subset_size": size,
-        "reference_n": len(second),
-        "seed": seed,
-        "error": f"{width} disjoint subsets per round",
-    }
+    sizes = {"subsets": values.numel(), "subset_size": size, "reference_n": len(second)}
+    protocol = {"kernel": "(x.y / d + 1)^3", **sizes, "seed": seed, "error": f"{width} disjoint subsets per round"}
     return Measurement(values.mean().item(), error, len(first), protocol | flagged(fewest, 2 * _SUBSET, "high variance, no bias"))
 
 
@@ -61,8 +55,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _off_diagonal_mean(kernel: Tensor) -> float:
-    count = len(kernel)
-    return ((kernel.sum() - kernel.trace()) / (count * (count - 1))).item()
+    return ((kernel.sum() - kernel.trace()) / (len(kernel) * (len(kernel) - 1))).item()
 
 
 def _subsets(rows: Tensor, shape: tuple[int, int], seed: int, side: str, number: int) -> list[Tensor]:

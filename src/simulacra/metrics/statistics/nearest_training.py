@@ -52,20 +52,13 @@ def memorization(
         require("nearest_train_ratio", what, len(rows), _LEAST, "use more")
     centre = middle(known)
     training = cloud(known, centre)
-    distances, positions = (found[:, 0] for found in nearest(cloud(fakes, centre), training, 1, meter, block=block))
+    distances, positions = (columns[:, 0] for columns in nearest(cloud(fakes, centre), training, 1, meter, block=block))
     usual = nearest(cloud(unseen, centre), training, 1, meter, block=block)[0][:, 0]
     if usual.quantile(0.25) == 0:
         raise DataError("a quarter of the held-out images have the features of a training image: use other held-out images")
     copies = distances <= usual.quantile(COPY_SHARE)
-    protocol = {
-        "train_n": len(known),
-        "held_out_n": len(unseen),
-        "statistic": "ratio of medians",
-        "copies": copies.double().mean().item(),
-        "copies_of_real": COPY_SHARE,
-        "nearer": _nearer(distances, usual),
-        "seed": seed,
-    }
+    found = {"copies": copies.double().mean().item(), "copies_of_real": COPY_SHARE, "nearer": _nearer(distances, usual)}
+    protocol = {"train_n": len(known), "held_out_n": len(unseen), "statistic": "ratio of medians", **found, "seed": seed}
     few = flagged(min(len(fakes), len(unseen)), _ENOUGH, "few held-out images determine the threshold of copies")
     ratio = float(np.median(distances.cpu().numpy()) / np.median(usual.cpu().numpy()))
     measured = Measurement(ratio, None, len(fakes), protocol | few, _interval(distances, usual, seed))

@@ -35,16 +35,15 @@ def neighbourhoods(
     first, second = same_dimensions(generated, reference)
     for what, rows in (("generated images", first), ("real images", second)):
         require("precision, recall, density and coverage", what, len(rows), 20 * neighbours, "use more")
-    fakes, reals = (_balls(points, neighbours, meter, block) for points in clouds(first, second))
+    fakes, reals = (
+        _Balls(points, nearest(points, points, neighbours, meter, same=True, block=block)[0][:, -1])
+        for points in clouds(first, second)
+    )
     holders, recalled, covered = _memberships(fakes, reals, meter, block)
     protocol: dict[str, Any] = {"k": neighbours, "generated_n": len(first), "reference_n": len(second)}
-    protocol |= flagged(
-        min(len(first), len(second)), _USUAL, "values depend on the sample size; compare equal sizes, and with real_against_real"
-    )
-    of_fakes, of_reals = (
-        {**protocol, "error": "over generated images, balls fixed"},
-        {**protocol, "error": "over real images, balls fixed"},
-    )
+    dependence = "values depend on the sample size; compare equal sizes, and with real_against_real"
+    protocol |= flagged(min(len(first), len(second)), _USUAL, dependence)
+    of_fakes, of_reals = ({**protocol, "error": f"over {kind} images, balls fixed"} for kind in ("generated", "real"))
     expected = expected_coverage(len(second), len(first), neighbours)
     return {
         "precision": fraction_of(holders > 0, of_fakes),
@@ -75,11 +74,6 @@ class _Balls:
 
     points: Cloud
     radii: Tensor
-
-
-def _balls(points: Cloud, neighbours: int, meter: Meter, block: int) -> _Balls:
-    distances, _ = nearest(points, points, neighbours, meter, same=True, block=block)
-    return _Balls(points, distances[:, -1])
 
 
 def _memberships(fakes: _Balls, reals: _Balls, meter: Meter, block: int) -> tuple[Tensor, Tensor, Tensor]:

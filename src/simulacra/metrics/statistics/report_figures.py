@@ -11,8 +11,7 @@ from simulacra.core.capabilities import Samples
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
-from simulacra.images.grid import image_grid
-from simulacra.images.section import Figure, ReportSection
+from simulacra.images.section import ReportSection
 from simulacra.metrics.metric import MetricResults
 from simulacra.metrics.statistics.model_inputs import device_of
 from simulacra.runs.opened import OpenedRun
@@ -22,11 +21,6 @@ def unavailable(title: str, order: int, results: MetricResults) -> ReportSection
     """Return a section without figures, with the reason."""
     reason = next(iter(results.missing.values()), "the evaluation has no images of it")
     return ReportSection(title, order, missing=f"Not available: {reason}.")
-
-
-def figure(images: Tensor, columns: int, alt: str, label: str = "") -> Figure:
-    """Return images [n c h w] in [0, 1] as a figure, in a grid with this number of columns."""
-    return Figure(image_grid(images, columns), alt, label)
 
 
 def generated_images(opened: OpenedRun, seed: int, positions: Sequence[int]) -> Tensor:
