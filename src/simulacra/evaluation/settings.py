@@ -36,8 +36,8 @@ def evaluation_settings(values: Mapping[str, object], where: str = "settings") -
 def selected(settings: SharedSettings) -> tuple[Metric, ...]:
     """Return the metrics that the settings name, all by default; raises UsageError for an unknown name."""
     names = [name.strip() for name in settings.metrics.split(",") if name.strip()]
-    chosen = {find(name).name for name in names}
-    return tuple(metric for metric in registered() if not names or metric.name in chosen)
+    chosen = [find(name) for name in names]
+    return tuple(metric for metric in registered() if not names or metric in chosen)
 
 
 # --- which settings apply to a model

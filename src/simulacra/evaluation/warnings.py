@@ -48,11 +48,9 @@ def _memorization(metrics: Mapping[str, Measurement]) -> list[str]:
     ratio = metrics.get("nearest_train_ratio")
     if ratio is None or (ratio.bounds[1] >= _RATIO and ratio.protocol["copies"] <= _COPIES):
         return []
-    return [
-        f"memorization: {ratio.protocol['copies']:.1%} of the generated images are at most as far from a training image as the "
-        f"{COPY_SHARE:.0%} of held-out images, and the median distance is {ratio.value:.2f} of that of held-out images. See the "
-        "nearest neighbours in the report"
-    ]
+    copies = f"{ratio.protocol['copies']:.1%} of the generated images are at most as far from a training image as the closest"
+    distance = f"the median distance is {ratio.value:.2f} of that of held-out images. See the nearest neighbours in the report"
+    return [f"memorization: {copies} {COPY_SHARE:.0%} of held-out images, and {distance}"]
 
 
 def _posterior_collapse(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:

@@ -174,5 +174,4 @@ class Extractor:
 def _recolour(images: Tensor, channels: int) -> Tensor:
     if images.shape[1] == 1:
         return images.expand(-1, channels, -1, -1)
-    weights = torch.tensor(_REC_601, dtype=images.dtype, device=images.device)
-    return (images * weights[:, None, None]).sum(1, keepdim=True)
+    return (images * images.new_tensor(_REC_601)[:, None, None]).sum(1, keepdim=True)

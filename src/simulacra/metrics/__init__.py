@@ -7,18 +7,15 @@ from importlib import import_module
 from typing import Any
 
 from simulacra.core.errors import unknown
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from simulacra.metrics.metric import Metric, Quantity
+from simulacra.metrics.metric import Metric, Quantity
 
 
-def registered() -> "tuple[Metric, ...]":
+def registered() -> tuple[Metric, ...]:
     """Return the METRIC of every module of this folder that defines one, in ascending order of cost."""
     return _registered(tuple(__path__))
 
 
-def find(name: str) -> "Metric":
+def find(name: str) -> Metric:
     """Return the metric of this name; raises UsageError that suggests the nearest."""
     known = {metric.name: metric for metric in registered()}
     if name not in known:
@@ -26,14 +23,12 @@ def find(name: str) -> "Metric":
     return known[name]
 
 
-def quantity(name: str) -> "Quantity":
+def quantity(name: str) -> Quantity:
     """Return the description of a reported number; one that no metric reports is described by its name alone."""
-    from simulacra.metrics.metric import Quantity
-
     return quantities().get(name) or Quantity(name, name.replace("_", " "), "neither", "")
 
 
-def quantities() -> "dict[str, Quantity]":
+def quantities() -> dict[str, Quantity]:
     """Return the description of every number by its name in JSON, in the order in which tables list them."""
     # a name that several metrics report has the place of the first
     return {item.name: item for metric in registered() for item in metric.quantities}
@@ -52,7 +47,7 @@ def conditions(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _registered(path: tuple[str, ...]) -> "tuple[Metric, ...]":
+def _registered(path: tuple[str, ...]) -> tuple[Metric, ...]:
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(path)]
     found: list[Metric] = [vars(module)["METRIC"] for module in modules if "METRIC" in vars(module)]
     return tuple(sorted(found, key=lambda metric: (metric.order, metric.name)))

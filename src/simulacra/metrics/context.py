@@ -99,13 +99,8 @@ class EvaluationContext:
     @property
     def feature_protocol(self) -> dict[str, Any]:
         """Facts in the protocol of every number that compares generated and real images in feature space."""
-        return {
-            **self.extractor.protocol,
-            "reference": self.settings.split,
-            "generated": "rounded to 256 levels",
-            "seed": self.settings.seed,
-            **self.sampling_protocol,
-        }
+        compared = {"reference": self.settings.split, "generated": "rounded to 256 levels", "seed": self.settings.seed}
+        return {**self.extractor.protocol, **compared, **self.sampling_protocol}
 
     @cached_property
     def generated(self) -> Embedding:

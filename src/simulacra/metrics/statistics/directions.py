@@ -59,12 +59,10 @@ def labelled_chunks(split: Split, domain: str) -> Iterator[tuple[Batch, Tensor]]
 def directions(context: EvaluationContext) -> list[Direction]:
     """Return both directions between two domains, with answers where one domain is a known transform of the other."""
     domains = context.opened.dataset.domains
-    first, second = domains
     known = original(domains) is not None
     held_out = {name: context.held_out(data) for name, data in domains.items()}
-    return [
-        Direction(start, to, held_out[start], held_out[to] if known else None) for start, to in ((first, second), (second, first))
-    ]
+    ways = zip(domains, reversed(tuple(domains)), strict=True)
+    return [Direction(start, to, held_out[start], held_out[to] if known else None) for start, to in ways]
 
 
 def original(domains: Mapping[str, Dataset]) -> str | None:

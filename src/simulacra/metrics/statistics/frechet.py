@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,13 +43,8 @@ def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter
     without_reference = [_distance(_Normal(left), first) for left in _replicates(reference, second, meter)]
     variance = _variance(without_generated) + _variance(without_reference)
     bias = _bias(without_generated, value) + _bias(without_reference, value)
-    protocol: dict[str, Any] = {
-        "dimensions": dimensions,
-        "reference_n": reference.count,
-        "error": f"jackknife, {BLOCKS} blocks of either set",
-        "bias": bias,
-        "extrapolated": value - bias,
-    }
+    sizes = {"dimensions": dimensions, "reference_n": reference.count, "error": f"jackknife, {BLOCKS} blocks of either set"}
+    protocol = {**sizes, "bias": bias, "extrapolated": value - bias}
     expected = expected_at_equality(second.moments.covariance, generated.count, reference.count)
     fewest = min(generated.count, reference.count)
     protocol |= flagged(fewest, _ROWS_PER_DIMENSION * dimensions, f"too large by about {max(bias, expected):.3g}")
@@ -114,8 +108,7 @@ def _replicates(side: BlockedMoments, whole: _Normal, meter: Meter) -> Iterator[
 
 
 def _variance(replicates: list[float]) -> float:
-    values = torch.tensor(replicates, dtype=torch.float64)
-    return (len(values) - 1) * values.var(correction=0).item()
+    return (len(replicates) - 1) * torch.tensor(replicates, dtype=torch.float64).var(correction=0).item()
 
 
 def _bias(replicates: list[float], value: float) -> float:

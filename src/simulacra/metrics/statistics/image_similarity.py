@@ -24,9 +24,8 @@ def psnr(images: Tensor, references: Tensor) -> Tensor:
 
 def ssim_mean(values: Tensor) -> Measurement:
     """Return ssim: the mean over images of the similarities [n] that `ssim` returns; 1 means equal."""
-    return mean_of(
-        values, {"window": f"gaussian {WINDOW}x{WINDOW}, sigma {SIGMA}", "range": 1.0, "borders": "windows within the image"}
-    )
+    window = f"gaussian {WINDOW}x{WINDOW}, sigma {SIGMA}"
+    return mean_of(values, {"window": window, "range": 1.0, "borders": "windows within the image"})
 
 
 def ssim(images: Tensor, references: Tensor) -> Tensor:
@@ -38,9 +37,8 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     if min(height, width) < WINDOW:
-        raise UsageError(
-            f"images are {height}x{width} pixels, expected at least {WINDOW}x{WINDOW}, the window of ssim: use psnr_db or mse"
-        )
+        least = f"{WINDOW}x{WINDOW}, the window of ssim"
+        raise UsageError(f"images are {height}x{width} pixels, expected at least {least}: use psnr_db or mse")
     x, y = images.double(), references.double()
     mean_x, mean_y = _smooth(x), _smooth(y)
     var_x, var_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2

@@ -61,8 +61,7 @@ def labelled(train: Labelled, test: Labelled, count: int, metric: str) -> tuple[
     labels, truth = classes(train[1], "training images", count), classes(test[1], "test images", count)
     for what, rows, names in (("training images", known, labels), ("test images", unseen, truth)):
         if len(rows) != len(names):
-            raise UsageError(
-                f"{metric}: {len(rows):,} latents and {len(names):,} classes of {what}, expected one class per image"
-            )
+            got = f"{len(rows):,} latents and {len(names):,} classes"
+            raise UsageError(f"{metric}: {got} of {what}, expected one class per image")
         require(metric, what, len(rows), 1, "add some")
     return known, labels.to(known.device), unseen, truth.to(known.device)

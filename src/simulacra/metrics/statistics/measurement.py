@@ -30,8 +30,8 @@ class Measurement:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> "Measurement":
         """Return the measurement of a JSON object, the inverse of `table`."""
-        low_high = table.get("interval")
-        interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        ends = table.get("interval")
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
         return cls(table["value"], table.get("standard_error"), table["n"], dict(table["protocol"]), interval)
 
     @property
