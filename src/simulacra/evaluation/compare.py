@@ -15,6 +15,8 @@ from simulacra.evaluation.settings import require_applicable_to_one
 from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.opened import OpenedRun, open_run
 
+Device = Literal["auto", "cpu", "cuda"]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -41,10 +43,7 @@ class Comparison:
 
 
 def compare_runs(
-    runs: Sequence[Path | str | OpenedRun],
-    settings: SharedSettings,
-    progress: Progress,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    runs: Sequence[Path | str | OpenedRun], settings: SharedSettings, progress: Progress, device: Device = "auto"
 ) -> Comparison:
     """Evaluate runs with equal settings and rank them. Cached results are not measured again.
 

@@ -18,11 +18,12 @@ from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
 from simulacra.core.errors import DataError
-from simulacra.core.files import unwritable, write_bytes, write_json
+from simulacra.core.files import write_bytes, write_json
 from simulacra.core.progress import Progress
 from simulacra.data.dataset import Dataset, Split
 from simulacra.data.locations import cache_folder
 from simulacra.features.extractor import Embedding, Extractor
+from simulacra.images.files import make_folder
 
 FACTS = "extractor.json"
 FORMAT = 1  # increased when networks, their training, or the facts change
@@ -54,10 +55,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any])
     digest = sha256(content).hexdigest()
     file = f"{digest[:16]}.safetensors"
     complete = {"format": FORMAT, **facts, "weights": file, "sha256": digest}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    make_folder(folder)
     write_bytes(folder / file, content)
     write_json(folder / FACTS, complete)
     for other in set(folder.glob("*.safetensors")) - {folder / file}:

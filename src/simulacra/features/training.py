@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from simulacra.core.errors import NotApplicable, UsageError
-from simulacra.core.files import unwritable
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset, Split
@@ -25,6 +24,7 @@ from simulacra.features import cache as weights
 from simulacra.features import networks as extractors
 from simulacra.features.classifier import ClassifierObserver, classifier_trainer, correct, recipe, trained, training_meter
 from simulacra.features.extractor import Classifier, Extractor
+from simulacra.images.files import make_folder
 from simulacra.runs.lock import in_turn
 from simulacra.runs.provenance import now, provenance
 
@@ -100,10 +100,7 @@ def _stored(folder: Path, wanted: Facts | None, progress: Progress) -> weights.S
 @contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of an extractor; wait while another process trains it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    make_folder(folder)
     messages = [f"another process is training this extractor, in {folder}: waiting for it"]
 
     def wait() -> None:

@@ -1,5 +1,6 @@
 """Class histogram of generated images, by a classifier: classes covered, and divergence from the histogram of real images."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -39,8 +40,7 @@ def _measure(context: EvaluationContext) -> MetricResults:
     names, count = context.extractor.classes, len(context.extractor.classes)
     covered, divergence = (lambda: modes_covered(predicted, real, count)), (lambda: class_kl(predicted, real, count))
     found = attempt({"modes_covered": covered, "class_kl": divergence}).under(context.feature_protocol)
-    artifacts = {"seed": context.settings.seed, **images_by_class(predicted, real, names)}
-    return MetricResults(found.measurements, found.missing, artifacts)
+    return replace(found, artifacts={"seed": context.settings.seed, **images_by_class(predicted, real, names)})
 
 
 def _section(opened: OpenedRun, results: MetricResults) -> ReportSection:

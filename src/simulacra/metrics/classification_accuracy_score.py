@@ -26,9 +26,7 @@ from simulacra.metrics.statistics.measurement import Measurement, mean_of
 class CASOptions(Config):
     """Options of the classification accuracy score."""
 
-    cas: bool = option(
-        False, "conditional models: measure the classification accuracy score, which trains a classifier for some minutes"
-    )
+    cas: bool = option(False, "conditional models: measure the classification accuracy score by training a classifier (minutes)")
 
 
 def classifier_accuracy(
@@ -58,14 +56,9 @@ def classifier_accuracy(
             trainer.run(ClassifierObserver(meter))
     with progress.task("classifying real images", len(test), "images") as meter:
         hits = correct(trained(trainer), test, meter)
-    protocol = {
-        "classifier": trained(trainer).title,
-        "trained_on": f"{len(generated):,} generated images",
-        "training": f"{trainer.images:,} training images with repetition, batch {settings.batch}, the recipe of the extractor",
-        "seed": settings.seed,
-        "split": test.name,
-    }
-    return mean_of(hits, protocol)
+    training = f"{trainer.images:,} training images with repetition, batch {settings.batch}, the recipe of the extractor"
+    protocol = {"classifier": trained(trainer).title, "trained_on": f"{len(generated):,} generated images", "training": training}
+    return mean_of(hits, {**protocol, "seed": settings.seed, "split": test.name})
 
 
 def _split(images: Tensor, labels: Tensor, test: Split) -> tuple[Split, int]:

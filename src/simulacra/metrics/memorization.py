@@ -1,5 +1,6 @@
 """Memorization: whether generated images are closer to training images than held-out real images are."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def _measure(context: EvaluationContext) -> MetricResults:
             return found.nearest_train_ratio
 
         results = attempt({"nearest_train_ratio": measured}).under(context.feature_protocol)
-    return MetricResults(results.measurements, results.missing, artifacts)
+    return replace(results, artifacts=artifacts)
 
 
 def _section(opened: OpenedRun, results: MetricResults) -> ReportSection:
