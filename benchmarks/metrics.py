@@ -19,11 +19,11 @@ from torch import Tensor
 
 from simulacra.core.progress import SILENT, Meter
 from simulacra.metrics.diversity import diversity
-from simulacra.metrics.frechet_distance import frechet_distance
-from simulacra.metrics.kernel_distance import kernel_distance
-from simulacra.metrics.memorization import memorization
-from simulacra.metrics.precision_recall import neighbourhoods
+from simulacra.metrics.statistics.frechet import frechet_distance
+from simulacra.metrics.statistics.kernel import kernel_distance
 from simulacra.metrics.statistics.moments import blocked_moments
+from simulacra.metrics.statistics.nearest_training import memorization
+from simulacra.metrics.statistics.neighbourhoods import neighbourhoods
 
 GIB = 2**30
 

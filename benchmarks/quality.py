@@ -39,7 +39,7 @@ from simulacra.engine import hardware
 from simulacra.engine.loop import Trainer
 from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.games.adversarial import SamplesFromGenerator
-from simulacra.metrics.frechet_distance import frechet_distance
+from simulacra.metrics.statistics.frechet import frechet_distance
 from simulacra.metrics.statistics.moments import blocked_moments
 from simulacra.networks import same_padding as same
 from simulacra.networks.kernels import memory_layout as layout

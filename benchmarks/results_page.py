@@ -26,8 +26,8 @@ from simulacra.evaluation.metric_table import protocol_lines
 from simulacra.images.files import save_png
 from simulacra.images.grid import GAP, are_points, enlargement, grid_of_rows, image_grid, overview_count
 from simulacra.metrics import quantity
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.settings import SharedSettings
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.reports.run_page import duration
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.runs.test_images import choose_images

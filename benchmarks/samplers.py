@@ -19,8 +19,8 @@ import simulacra
 from simulacra.core.capabilities import SamplesIteratively, require
 from simulacra.core.progress import SILENT
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.frechet_distance import frechet_distance
 from simulacra.metrics.settings import SharedSettings
+from simulacra.metrics.statistics.frechet import frechet_distance
 from simulacra.metrics.statistics.moments import BlockedMoments, blocked_moments
 from simulacra.runs.opened import OpenedRun
 

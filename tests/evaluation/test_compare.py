@@ -15,7 +15,7 @@ from simulacra.core.errors import UsageError
 from simulacra.evaluation.compare import labels
 from simulacra.evaluation.ranking import Ranking, compare, refusals, significantly_better
 from simulacra.interfaces.cli import main
-from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.measurement import Measurement
 
 
 def made(value: float, error: float | None = None, *, interval=None, n: int = 100, metric: str = "nll_nats", **protocol) -> Any:

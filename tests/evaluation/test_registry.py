@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from simulacra.core.capabilities import Reconstructs
 from simulacra.core.config import Config, option
 from simulacra.images.section import ReportSection
-from simulacra.metrics.measurement import mean_of
+from simulacra.metrics.statistics.measurement import mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
 
 

@@ -152,7 +152,7 @@ def test_protocol_and_label_bear_the_digest():
     assert extractor.label == "LeNet-128 sha256:00000000"
     assert extractor.protocol["extractor_sha256"] == "0" * 64
     assert extractor.protocol["extractor_seed"] == 0
-    assert extractor.dimensions == 128
+    assert extractor.network.dimensions == 128
 
 
 # --- the rule by which images are converted

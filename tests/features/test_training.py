@@ -357,7 +357,7 @@ def test_the_command_trains_lists_and_shows(capsys):
     ("words", "said"),
     [
         (["trian"], "did you mean 'train'"),
-        (["train"], "inception, lenet, resnet18"),
+        (["train"], "simulacra extractor train --help"),
         (["train", "lenett"], "did you mean 'lenet'"),
         (["train", "inception"], "inception"),
         (["train", "lenet:mnist", "--data", "digits"], "mnist"),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.metrics.class_histogram import class_kl, modes_covered
 from simulacra.metrics.label_agreement import label_agreement
+from simulacra.metrics.statistics.class_shares import class_kl, modes_covered
 
 
 def labels(*counts: int) -> torch.Tensor:

@@ -8,11 +8,11 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.metrics.diversity import diversity
-from simulacra.metrics.frechet_distance import frechet_distance, frechet_floor
-from simulacra.metrics.kernel_distance import kernel_distance
-from simulacra.metrics.memorization import memorization
-from simulacra.metrics.precision_recall import neighbourhoods
+from simulacra.metrics.statistics.frechet import frechet_distance, frechet_floor
+from simulacra.metrics.statistics.kernel import kernel_distance
 from simulacra.metrics.statistics.moments import blocked_moments
+from simulacra.metrics.statistics.nearest_training import memorization
+from simulacra.metrics.statistics.neighbourhoods import neighbourhoods
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics.frechet_distance import REPLICATES, expected_at_equality, frechet, frechet_distance, frechet_floor
+from simulacra.metrics.statistics.frechet import REPLICATES, expected_at_equality, frechet, frechet_distance, frechet_floor
 from simulacra.metrics.statistics.moments import Moments, blocked_moments, moments
 
 

@@ -9,8 +9,8 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics import kernel_distance as kernel
-from simulacra.metrics.kernel_distance import discrepancy, kernel_distance
+from simulacra.metrics.statistics import kernel
+from simulacra.metrics.statistics.kernel import discrepancy, kernel_distance
 
 
 def draws(count: int, dimensions: int = 5, seed: int = 0) -> Tensor:

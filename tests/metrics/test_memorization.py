@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simulacra.core.errors import DataError, UsageError
 from simulacra.metrics.diversity import diversity, mean_pairwise_distance
-from simulacra.metrics.memorization import memorization
+from simulacra.metrics.statistics.nearest_training import memorization
 
 
 def draws(count: int, dimensions: int = 8, seed: int = 0) -> Tensor:

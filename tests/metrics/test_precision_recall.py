@@ -10,8 +10,8 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.precision_recall import expected_coverage, neighbourhoods, with_floors
+from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.metrics.statistics.neighbourhoods import expected_coverage, neighbourhoods, with_floors
 
 NAMES = ("precision", "recall", "density", "coverage")
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics.psnr import psnr, psnr_db
-from simulacra.metrics.ssim import ssim, ssim_mean
+from simulacra.metrics.statistics.image_similarity import psnr, psnr_db, ssim, ssim_mean
 
 
 def pictures(count: int = 2, channels: int = 1, height: int = 14, width: int = 17, seed: int = 0) -> Tensor:

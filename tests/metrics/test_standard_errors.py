@@ -10,14 +10,14 @@ import torch
 from tests.conftest import Count
 from torch import Tensor
 
-from simulacra.metrics.class_histogram import class_kl
 from simulacra.metrics.diversity import diversity
-from simulacra.metrics.frechet_distance import expected_at_equality, frechet_distance
-from simulacra.metrics.kernel_distance import kernel_distance
-from simulacra.metrics.measurement import Measurement, fraction_of
-from simulacra.metrics.memorization import memorization
-from simulacra.metrics.precision_recall import expected_coverage, neighbourhoods
+from simulacra.metrics.statistics.class_shares import class_kl
+from simulacra.metrics.statistics.frechet import expected_at_equality, frechet_distance
+from simulacra.metrics.statistics.kernel import kernel_distance
+from simulacra.metrics.statistics.measurement import Measurement, fraction_of
 from simulacra.metrics.statistics.moments import blocked_moments
+from simulacra.metrics.statistics.nearest_training import memorization
+from simulacra.metrics.statistics.neighbourhoods import expected_coverage, neighbourhoods
 
 Z = 5.1  # two-sided 3.4e-7
 

@@ -23,8 +23,8 @@ from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.interfaces.cli import main
 from simulacra.metrics import registered, translation_accuracy
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.psnr import BEST
+from simulacra.metrics.statistics.image_similarity import BEST
+from simulacra.metrics.statistics.measurement import Measurement
 
 
 class Inverter(torch.nn.Module, Translates):

@@ -18,7 +18,7 @@ from simulacra import applications
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
 from simulacra.interfaces.api import Model
-from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.reports.curves import plots
 from simulacra.runs import opened as trained_module
 

@@ -15,7 +15,7 @@ from simulacra.evaluation.settings import require_applicable_to_one
 from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.opened import OpenedRun, open_run
 
-_COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "better", "rank", "ties", "refused")
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Comparison:
     def table(self) -> dict[str, Any]:
         """Return the comparison, ready for JSON."""
         return {
-            "runs": {name: _facts(result) for name, result in self.results.items()},
+            "runs": {name: {key: result[key] for key in _FACTS} for name, result in self.results.items()},
             "settings": next(iter(self.results.values()))["settings"],
             "metrics": {ranking.metric: _ranking(ranking) for ranking in self.rankings},
         }
@@ -37,17 +37,13 @@ class Comparison:
     def csv(self) -> str:
         """Return one line for every metric of every run, below a header."""
         text = io.StringIO()
-        lines = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-        lines.writeheader()
-        lines.writerows(_line(ranking, place) for ranking in self.rankings for place in ranking.places)
+        lines = [_line(ranking, place) for ranking in self.rankings for place in ranking.places]
+        csv.writer(text, lineterminator="\n").writerows([_COLUMNS, *lines])
         return text.getvalue()
 
 
 def compare_runs(
-    runs: Sequence[Path | str | OpenedRun],
-    settings: SharedSettings,
-    progress: Progress,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    runs: Sequence[Path | str | OpenedRun], settings: SharedSettings, progress: Progress, device: Device = "auto"
 ) -> Comparison:
     """Evaluate runs with equal settings and rank them. Cached results are not measured again.
 
@@ -98,9 +94,8 @@ def _path(run: Path | str | OpenedRun) -> Path:
 
 # --- JSON and CSV
 
-
-def _facts(result: Result) -> dict[str, Any]:
-    return {key: result[key] for key in ("run", "family", "checkpoint", "data", "training", "not_applicable", "warnings")}
+_COLUMNS = ("metric", "run", "value", "standard_error", "low", "high", "n", "better", "rank", "ties", "refused")
+_FACTS = ("run", "family", "checkpoint", "data", "training", "not_applicable", "warnings")
 
 
 def _ranking(ranking: Ranking) -> dict[str, Any]:
@@ -110,19 +105,9 @@ def _ranking(ranking: Ranking) -> dict[str, Any]:
     return {"better": ranking.better, "refused": ranking.refused or None, "places": places}
 
 
-def _line(ranking: Ranking, place: Place) -> dict[str, Any]:
-    item = place.measurement
-    low, high = item.bounds if item.interval or item.standard_error is not None else ("", "")
-    return {
-        "metric": ranking.metric,
-        "run": place.run,
-        "value": item.value,
-        "standard_error": "" if item.standard_error is None else item.standard_error,
-        "low": low,
-        "high": high,
-        "n": item.n,
-        "better": ranking.better,
-        "rank": "" if place.rank is None else place.rank,
-        "ties": " ".join(place.ties),
-        "refused": ranking.refused,
-    }
+def _line(ranking: Ranking, place: Place) -> tuple[Any, ...]:
+    """Return the values of the columns; None is written as an empty field."""
+    item, ties = place.measurement, " ".join(place.ties)
+    low, high = item.bounds if item.interval or item.standard_error is not None else (None, None)
+    own = (item.value, item.standard_error, low, high, item.n)
+    return (ranking.metric, place.run, *own, ranking.better, place.rank, ties, ranking.refused)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
@@ -13,20 +13,18 @@ from simulacra.evaluation.settings import selected
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.loading import why_not
 from simulacra.images.files import make_folder
-from simulacra.metrics.context import NO_SAMPLES, EvaluationContext
-from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.context import NO_EXTRACTOR, NO_SAMPLES, EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import missing
+from simulacra.runs.opened import OpenedRun
 from simulacra.runs.provenance import now
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
 
 _REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
 
 
-def evaluate(opened: "OpenedRun", settings: SharedSettings, progress: Progress) -> dict[str, Any]:
+def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) -> dict[str, Any]:
     """Return and store the numbers of all metrics that apply, reasons for missing ones, and warnings.
 
     Cached results are not measured again. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where
@@ -35,7 +33,8 @@ def evaluate(opened: "OpenedRun", settings: SharedSettings, progress: Progress) 
     context = EvaluationContext(opened, settings, progress)
     if len(context.split) == 0:
         raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
-    plan, reasons = _planned(context)
+    reasons = {metric.name: why for metric in selected(settings) if (why := _not_applicable(metric, context))}
+    plan = [(metric, result_file(metric, context)) for metric in selected(settings) if metric.name not in reasons]
     stored = {metric.name: found for metric, file in plan if (found := read_results(file))}
     _announce(plan, stored, context)
     metrics: dict[str, Measurement] = {}
@@ -49,20 +48,9 @@ def evaluate(opened: "OpenedRun", settings: SharedSettings, progress: Progress) 
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
     warnings = evaluation_warnings(metrics, opened.spec.dimensions)
     result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
-    write_json(_file(opened, settings), result)
+    make_folder(opened.run.evaluations)
+    write_json(opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json", result)
     return result
-
-
-def _planned(context: EvaluationContext) -> tuple[list[tuple[Metric, Path]], dict[str, str]]:
-    """Return the metrics that apply with the files of their results, and by name why the others do not apply."""
-    plan: list[tuple[Metric, Path]] = []
-    reasons: dict[str, str] = {}
-    for metric in selected(context.settings):
-        if reason := _not_applicable(metric, context):
-            reasons[metric.name] = reason
-        else:
-            plan.append((metric, result_file(metric, context)))
-    return plan, reasons
 
 
 def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
@@ -76,7 +64,7 @@ def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
     if "extractor" not in metric.settings:
         return ""
     if context.extractor_name == "none":
-        return "disabled by --extractor none"
+        return NO_EXTRACTOR
     return why_not(context.extractor_name, context.opened.dataset)
 
 
@@ -101,9 +89,8 @@ def _measured(metric: Metric, context: EvaluationContext, file: Path) -> MetricR
 def _facts(context: EvaluationContext) -> dict[str, Any]:
     """Return the model, the data that it was measured on, and the cost of its training."""
     opened, split = context.opened, context.settings.split
-    run, data = opened.run, opened.dataset
+    run, data, provenance = opened.run, opened.dataset, opened.run.provenance
     shape = [data.spec.height, data.spec.width, data.spec.channels]
-    provenance = run.provenance
     return {
         "run": str(run.path),
         "family": run.config.family,
@@ -118,9 +105,3 @@ def _facts(context: EvaluationContext) -> dict[str, Any]:
             "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),
         },
     }
-
-
-def _file(opened: "OpenedRun", settings: SharedSettings) -> Path:
-    """Return the file of an evaluation with these settings."""
-    make_folder(opened.run.evaluations)
-    return opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json"

@@ -1,17 +1,16 @@
 """The newest evaluation of a run as tables and pages show it: numbers with meaning, error, and the value of real images."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from simulacra.metrics import conditions, in_table_order, quantity
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Better
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.run import Run
 
-_FEATURES = ("extractor", "extractor_name", "extractor_seed", "extractor_input", "reference", "generated")
-"""Facts of the protocol that all numbers in feature space share, which are shown once."""
+_FEATURES = ("extractor", "extractor_name", "extractor_seed", "extractor_input", "reference", "generated")  # displayed once
 _SHOWN_SEPARATELY = ("real_against_real", "expected_for_equal_distributions", "few_samples", "extractor_sha256")
 
 
@@ -71,7 +70,7 @@ def _evaluation(content: Mapping[str, Any]) -> Evaluation:
         checkpoint=content["checkpoint"],
         weights=content["weights_sha256"],
         numbers=tuple(_number(name, metrics) for name in shown),
-        features=_features(metrics),
+        features=_in_words(_of_features(item.protocol for item in metrics.values())),
         missing=dict(content["not_applicable"]),
         warnings=tuple(content["warnings"]),
         artifacts=dict(content["artifacts"]),
@@ -85,10 +84,8 @@ def _number(name: str, metrics: Mapping[str, Measurement]) -> Number:
     facts = {key: fact for key, fact in item.protocol.items() if key not in _SHOWN_SEPARATELY}
     if "extractor" in facts:
         facts = {key: fact for key, fact in facts.items() if key not in _FEATURES}
-    few = str(item.protocol.get("few_samples", ""))
-    return Number(
-        name, about.title, about.meaning, about.better, value, error, _floor(name, metrics), few, item.n, _in_words(facts)
-    )
+    own = (value, error, _floor(name, metrics), str(item.protocol.get("few_samples", "")), item.n, _in_words(facts))
+    return Number(name, about.title, about.meaning, about.better, *own)
 
 
 def _floor(name: str, metrics: Mapping[str, Measurement]) -> str:
@@ -104,11 +101,6 @@ def _floor(name: str, metrics: Mapping[str, Measurement]) -> str:
     return quantity(name).real
 
 
-def _features(metrics: Mapping[str, Measurement]) -> str:
-    protocol = next((item.protocol for item in metrics.values() if "extractor" in item.protocol), {})
-    return _in_words({key: protocol[key] for key in _FEATURES if key in protocol})
-
-
 def _in_words(facts: Mapping[str, Any]) -> str:
     return "; ".join(f"{key.replace('_', ' ')}: {_shown(value)}" for key, value in facts.items())
 
@@ -119,9 +111,13 @@ def _shown(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-# --- protocols as lines of text
+def _of_features(protocols: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the facts that all numbers in feature space share; empty where there is no such number."""
+    found = next((protocol for protocol in protocols if "extractor" in protocol), {})
+    return {key: found[key] for key in _FEATURES if key in found}
 
-_OF_FEATURES = ("extractor", "extractor_input", "reference", "generated")
+
+# --- protocols as lines of text
 
 
 def protocol_lines(metrics: Mapping[str, Any], title: Callable[[str], str] = str) -> list[str]:
@@ -130,8 +126,8 @@ def protocol_lines(metrics: Mapping[str, Any], title: Callable[[str], str] = str
     metrics: numbers by name, as in JSON, each with its `protocol`.
     """
     facts = {name: conditions(name, item["protocol"]) for name, item in metrics.items()}
-    common = next((own for own in facts.values() if "extractor" in own), {})
-    shared = {key: common[key] for key in _OF_FEATURES if key in common}
+    common = _of_features(facts.values())
+    shared = {key: value for key, value in common.items() if key not in ("extractor_name", "extractor_seed")}
     lines = [f"features: {_as_list(shared)}"] if shared else []
     groups: dict[str, list[str]] = {}
     for name, own in facts.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulacra.metrics import conditions, in_table_order, quantity
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Better
+from simulacra.metrics.statistics.measurement import Measurement
 
 Result = Mapping[str, Any]  # the result of `evaluate`
 Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it
@@ -51,9 +51,11 @@ class Ranking:
     @property
     def refused(self) -> str:
         """The reason why the numbers are not ranked; empty where they are comparable."""
-        if not self.differs:
-            return ""
-        return "measured differently: " + "; ".join(_words(name, values) for name, values in self.differs.items())
+        reasons = []
+        for name, values in self.differs.items():
+            texts = " / ".join(f"{value}: {', '.join(runs)}" for value, runs in values.items())
+            reasons.append(f"{name.replace('_', ' ')} ({texts})")
+        return f"measured differently: {'; '.join(reasons)}" if reasons else ""
 
     @property
     def ranked(self) -> bool:
@@ -110,71 +112,44 @@ def _ranking(metric: str, results: Mapping[str, Result]) -> Ranking:
     if differs or better == "neither" or len(having) < 2:
         return Ranking(metric, tuple(Place(run, item) for run, item in measured.items()), differs)
     sign = 1 if better == "smaller" else -1
-    places = [_place(run, measured, better) for run in measured]
+    places = []
+    for run, own in measured.items():
+        above = [name for name, item in measured.items() if significantly_better(item, own, better)]
+        below = [name for name, item in measured.items() if significantly_better(own, item, better)]
+        ties = tuple(name for name in measured if name not in (run, *above, *below))
+        places.append(Place(run, own, 1 + len(above), ties))
     return Ranking(metric, tuple(sorted(places, key=lambda place: (place.rank, sign * place.measurement.value))))
-
-
-def _place(run: str, measured: Mapping[str, Measurement], better: Better) -> Place:
-    own = measured[run]
-    above = [name for name, item in measured.items() if significantly_better(item, own, better)]
-    below = [name for name, item in measured.items() if significantly_better(own, item, better)]
-    ties = tuple(name for name in measured if name not in (run, *above, *below))
-    return Place(run, own, 1 + len(above), ties)
 
 
 # --- what must be equal
 
-
-@dataclass(frozen=True)
-class _Condition:
-    """A value that must be equal between two runs, and its text."""
-
-    key: str
-    shown: str
+_Fact = tuple[str, str]  # a value that must be equal between two runs, as a key to compare and as text
+_UNSTATED: _Fact = ("", "not stated")
 
 
-def _conditions(metric: str, result: Result, item: Measurement) -> dict[str, _Condition]:
+def _conditions(metric: str, result: Result, item: Measurement) -> dict[str, _Fact]:
     """Return all values that must be equal between two runs whose numbers are compared; data and extractors by their digests."""
     data, protocol = result["data"], conditions(metric, item.protocol)
-    found = {"data": _Condition(data["digest"], f"{data['name']} {data['digest'][:_DIGITS]}")}
+    found = {"data": (data["digest"], f"{data['name']} {data['digest'][:_DIGITS]}")}
     if "extractor_sha256" in protocol:
-        found["extractor"] = _Condition(protocol["extractor_sha256"], _extractor(protocol))
+        seed = f", seed {protocol['extractor_seed']}" if "extractor_seed" in protocol else ""
+        text = f"{protocol.get('extractor_name', 'extractor')}{seed}, {protocol['extractor']}"
+        found["extractor"] = (protocol["extractor_sha256"], text)
         protocol = {name: value for name, value in protocol.items() if name not in _OF_EXTRACTORS}
-    plain = {_SIZE: _by(data["shape"]), "split": data["split"], "n": item.n, **protocol}
-    return found | {name: _Condition(json.dumps(value, sort_keys=True), _shown(value)) for name, value in plain.items()}
+    plain = {_SIZE: "x".join(map(str, data["shape"])), "split": data["split"], "n": item.n, **protocol}
+    return found | {name: (json.dumps(value, sort_keys=True), _text(value)) for name, value in plain.items()}
 
 
-def _extractor(protocol: Mapping[str, Any]) -> str:
-    seed = f", seed {protocol['extractor_seed']}" if "extractor_seed" in protocol else ""
-    return f"{protocol.get('extractor_name', 'extractor')}{seed}, {protocol['extractor']}"
-
-
-def _differences(facts: Mapping[str, Mapping[str, _Condition]]) -> Differences:
-    """Return the conditions in which runs differ. Where the data differ, these alone, since other differences follow."""
-    names = dict.fromkeys(name for own in facts.values() for name in own)
-    found = {name: _by_value(name, facts) for name in names if len({own.get(name, _UNSTATED).key for own in facts.values()}) > 1}
-    return {name: values for name, values in found.items() if name in ("data", _SIZE)} or found
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _by_value(name: str, facts: Mapping[str, Mapping[str, _Condition]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for run, own in facts.items():
-        shown = own.get(name, _UNSTATED).shown
-        found[shown] = (*found.get(shown, ()), run)
-    return found
-
-
-_UNSTATED = _Condition("", "not stated")
-
-
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _words(name: str, values: Mapping[str, tuple[str, ...]]) -> str:
-    shown = (f"{value}: {', '.join(runs)}" for value, runs in values.items())
-    return f"{name.replace('_', ' ')} ({' / '.join(shown)})"
+def _differences(facts: Mapping[str, Mapping[str, _Fact]]) -> Differences:
+    """Return the conditions in which runs differ. Where the data differ, these alone, since other differences follow."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for name in dict.fromkeys(name for own in facts.values() for name in own):
+        values = {run: own.get(name, _UNSTATED) for run, own in facts.items()}
+        if len({key for key, _ in values.values()}) > 1:
+            texts = dict.fromkeys(text for _, text in values.values())
+            found[name] = {text: tuple(run for run, (_, own) in values.items() if own == text) for text in texts}
+    return {name: values for name, values in found.items() if name in ("data", _SIZE)} or found

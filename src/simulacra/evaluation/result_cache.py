@@ -9,8 +9,8 @@ from typing import Any
 from simulacra.core.files import write_json
 from simulacra.images.files import make_folder
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.provenance import now
 
 _VERSION = 3  # increased when a metric changes, so that results of older versions are not used

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import make_dataclass
+from dataclasses import field, make_dataclass
 from functools import cache
 from typing import Any
 
 from simulacra.core.capabilities import SamplesIteratively
 from simulacra.core.condition import AcceptsCondition
-from simulacra.core.config import Config, option, options
+from simulacra.core.config import option, options
 from simulacra.metrics import find, registered
 from simulacra.metrics.metric import Metric
 from simulacra.metrics.settings import SharedSettings
@@ -36,8 +36,8 @@ def evaluation_settings(values: Mapping[str, object], where: str = "settings") -
 def selected(settings: SharedSettings) -> tuple[Metric, ...]:
     """Return the metrics that the settings name, all by default; raises UsageError for an unknown name."""
     names = [name.strip() for name in settings.metrics.split(",") if name.strip()]
-    chosen = {find(name).name for name in names}
-    return tuple(metric for metric in registered() if not names or metric.name in chosen)
+    chosen = [find(name) for name in names]
+    return tuple(metric for metric in registered() if not names or metric in chosen)
 
 
 # --- which settings apply to a model
@@ -84,17 +84,10 @@ def _composed(metrics: tuple[Metric, ...]) -> type[SharedSettings]:
     known = ", ".join(metric.name for metric in metrics)
     chosen = option("", f"names of the metrics to measure, separated by commas; empty: all that apply. Known: {known}")
     fields: list[tuple[str, Any, Any]] = [("metrics", str, chosen)]
-    fields += [(item.name, item.type, _copied(item)) for item in own]
+    fields += [(item.name, item.type, field(default=item.default, metadata=item.metadata)) for item in own]
     return make_dataclass("EvaluateConfig", fields, bases=(SharedSettings,), frozen=True)
 
 
 def _own_options(metric: Metric) -> "tuple[dataclasses.Field[Any], ...]":
-    return () if metric.options is None else dataclasses.fields(_dataclass(metric.options))
-
-
-def _dataclass(kind: type[Config]) -> Any:
-    return kind
-
-
-def _copied(item: "dataclasses.Field[Any]") -> Any:
-    return dataclasses.field(default=item.default, metadata=item.metadata)
+    kind: Any = metric.options
+    return () if kind is None else dataclasses.fields(kind)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from simulacra.metrics import quantity
-from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.memorization import COPY_SHARE
+from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.metrics.statistics.nearest_training import COPY_SHARE
 
 _DIVERSITY = 0.5  # of real images, below which generated images are too similar
 _COVERAGE = 0.1  # of real images; blurred images have a low coverage, too, without being similar
@@ -18,13 +18,8 @@ def evaluation_warnings(metrics: Mapping[str, Measurement], dimensions: int) -> 
 
     dimensions: values in an image, an upper bound of the number of latents that can be in use.
     """
-    return [
-        *_mode_collapse(metrics),
-        *_missing_modes(metrics),
-        *_memorization(metrics),
-        *_posterior_collapse(metrics, dimensions),
-        *_idle_translation(metrics),
-    ]
+    generated = [*_mode_collapse(metrics), *_missing_modes(metrics), *_memorization(metrics)]
+    return [*generated, *_posterior_collapse(metrics, dimensions), *_idle_translation(metrics)]
 
 
 def _mode_collapse(metrics: Mapping[str, Measurement]) -> list[str]:
@@ -51,16 +46,11 @@ def _missing_modes(metrics: Mapping[str, Measurement]) -> list[str]:
 
 def _memorization(metrics: Mapping[str, Measurement]) -> list[str]:
     ratio = metrics.get("nearest_train_ratio")
-    if ratio is None:
+    if ratio is None or (ratio.bounds[1] >= _RATIO and ratio.protocol["copies"] <= _COPIES):
         return []
-    copies = ratio.protocol["copies"]
-    if ratio.bounds[1] >= _RATIO and copies <= _COPIES:
-        return []
-    return [
-        f"memorization: {copies:.1%} of the generated images are at most as far from a training image as the closest "
-        f"{COPY_SHARE:.0%} of held-out images, and the median distance is {ratio.value:.2f} of that of held-out images. See the "
-        "nearest neighbours in the report"
-    ]
+    copies = f"{ratio.protocol['copies']:.1%} of the generated images are at most as far from a training image as the closest"
+    distance = f"the median distance is {ratio.value:.2f} of that of held-out images. See the nearest neighbours in the report"
+    return [f"memorization: {copies} {COPY_SHARE:.0%} of held-out images, and {distance}"]
 
 
 def _posterior_collapse(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:

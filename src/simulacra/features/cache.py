@@ -18,9 +18,12 @@ from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
 from simulacra.core.errors import DataError
-from simulacra.core.files import unwritable, write_bytes, write_json
-from simulacra.data.dataset import Dataset
+from simulacra.core.files import write_bytes, write_json
+from simulacra.core.progress import Progress
+from simulacra.data.dataset import Dataset, Split
 from simulacra.data.locations import cache_folder
+from simulacra.features.extractor import Embedding, Extractor
+from simulacra.images.files import make_folder
 
 FACTS = "extractor.json"
 FORMAT = 1  # increased when networks, their training, or the facts change
@@ -42,7 +45,7 @@ def place(name: str, data: Dataset, seed: int) -> Path:
     """Return the folder of an extractor trained on these data; it depends on the images, their size and number, and the seed."""
     identity = json.dumps([FORMAT, data.digest, data.spec.shape, len(data.train)])
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in data.name)
-    return _root() / f"{name}-{plain}-{sha256(identity.encode()).hexdigest()[:12]}-seed{seed}"
+    return cache_folder() / "extractors" / f"{name}-{plain}-{sha256(identity.encode()).hexdigest()[:12]}-seed{seed}"
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Stored:
@@ -50,16 +53,13 @@ def write(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any])
     plain = {name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     content = serialize_tensors(plain)
     digest = sha256(content).hexdigest()
-    complete = {"format": FORMAT, **facts, "weights": _file(digest), "sha256": digest}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    write_bytes(folder / _file(digest), content)
+    file = f"{digest[:16]}.safetensors"
+    complete = {"format": FORMAT, **facts, "weights": file, "sha256": digest}
+    make_folder(folder)
+    write_bytes(folder / file, content)
     write_json(folder / FACTS, complete)
-    for other in folder.glob("*.safetensors"):
-        if other.name != _file(digest):
-            other.unlink(missing_ok=True)
+    for other in set(folder.glob("*.safetensors")) - {folder / file}:
+        other.unlink(missing_ok=True)
     return Stored(plain, complete)
 
 
@@ -73,9 +73,8 @@ def read(folder: Path) -> Stored | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedWeights(f"the extractor in {folder} is damaged: {error}") from error
     if digest != facts["sha256"]:
-        raise DamagedWeights(
-            f"the extractor in {folder} is damaged: {facts['weights']} has another SHA-256 than when it was written"
-        )
+        other = f"{facts['weights']} has another SHA-256 than when it was written"
+        raise DamagedWeights(f"the extractor in {folder} is damaged: {other}")
     return Stored(tensors, facts)
 
 
@@ -88,7 +87,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
     """Return folder and facts of each extractor in the cache, in alphabetical order, except damaged ones."""
     found = []
-    for path in sorted(_root().glob(f"*/{FACTS}")):
+    for path in sorted(cache_folder().glob(f"extractors/*/{FACTS}")):
         try:
             facts = _facts(path)
             if (path.parent / facts["weights"]).is_file():
@@ -98,17 +97,27 @@ def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
     return found
 
 
+def cached_embedding(extractor: Extractor, data: Dataset, split: Split, progress: Progress) -> Embedding:
+    """Return features and predicted classes of a split of a data set, which are computed once and stored in the cache."""
+    # images of several sizes share the digest of their source
+    identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
+    path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
+    try:
+        tensors, _ = read_tensors(path)
+        return Embedding(tensors["features"], tensors.get("predictions"))
+    except (OSError, SafetensorError, KeyError):
+        pass
+    with progress.task(f"features of {split.name} images", len(split), "images") as meter:
+        found = extractor.embed(split, meter)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in vars(found).items() if tensor is not None}
+    write_bytes(path, serialize_tensors(tensors))
+    return found
+
+
 def _facts(path: Path) -> dict[str, Any]:
     """Return the facts in a file; raises OSError, ValueError, KeyError or TypeError for another format."""
     facts: dict[str, Any] = json.loads(path.read_text())
     if facts["format"] != FORMAT:
         raise ValueError(f"its format is {facts['format']}, and this version of Simulacra reads {FORMAT}")
     return facts
-
-
-def _root() -> Path:
-    return cache_folder() / "extractors"
-
-
-def _file(digest: str) -> str:
-    return f"{digest[:16]}.safetensors"

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
-from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family, Loss, Turn
@@ -28,15 +26,9 @@ _EPOCHS = 40  # at most by default, for small data sets
 _BATCH = 128
 
 
-@dataclass(frozen=True)
-class NoSettings(Config):
-    """The architecture of a classifier is fixed."""
-
-
 class Classification(Family):
     """A classifier in training. It is not in `families/`, since it is not a generative model."""
 
-    Config: ClassVar[type[Config]] = NoSettings
     summary, paper = "classifies images", ""
 
     def __init__(self, network: Classifier) -> None:
@@ -107,7 +99,7 @@ def trained(trainer: Trainer) -> Classifier:
     return family.network
 
 
-def correct(network: Classifier, images: Split, meter: Meter) -> Tensor:
+def correct(network: Classifier, images: Split, meter: Meter | None = None) -> Tensor:
     """Return for each image of a labelled split whether the network predicts its class: bool [n], on the CPU."""
     device = next(network.parameters()).device
     hits = []
@@ -116,7 +108,8 @@ def correct(network: Classifier, images: Split, meter: Meter) -> Tensor:
             assert batch.labels is not None
             predictions = network(network.adapt(batch.images.to(device))).argmax(1)
             hits.append(predictions.cpu() == batch.labels)
-            meter.advance(len(batch))
+            if meter is not None:
+                meter.advance(len(batch))
     return torch.cat(hits)
 
 
@@ -145,7 +138,7 @@ class ClassifierObserver:
     def on_snapshot(self, trainer: Trainer) -> None:
         """Show the accuracy on held-out images, after the first step."""
         if trainer.step and self.held_out is not None and len(self.held_out):
-            hits = correct(trained(trainer), self.held_out, _NoMeter())
+            hits = correct(trained(trainer), self.held_out)
             self._show(validation=f"{100 * hits.double().mean().item():.2f} %")
 
     def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
@@ -156,8 +149,3 @@ class ClassifierObserver:
     def _show(self, **facts: str) -> None:
         self._facts |= facts
         self.meter.advance(0, **self._facts)
-
-
-class _NoMeter:
-    def advance(self, amount: int = 1, **facts: str) -> None:
-        """Do nothing."""

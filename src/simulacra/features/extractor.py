@@ -6,7 +6,7 @@ other sizes are resized without preserving the aspect ratio, so that nothing is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -29,17 +29,12 @@ class Network(nn.Module, ABC):
 
     summary: ClassVar[str]
     paper: ClassVar[str]
-    title: ClassVar[str]
-    """Name in results, with the number of features: LeNet-128."""
-    dimensions: ClassVar[int]
-    """Number of features of an image, d."""
+    title: ClassVar[str]  # name in results, with the number of features: LeNet-128
+    dimensions: ClassVar[int]  # number of features of an image, d
     channels: ClassVar[int]
-    side: ClassVar[int]
-    """Height and width of its input, in pixels."""
-    batch_cpu: ClassVar[int] = 500
-    """Images per call on CPUs."""
-    antialias: ClassVar[bool] = True
-    """Whether downsampling uses antialiasing (bilinear in either case)."""
+    side: ClassVar[int]  # height and width of its input, in pixels
+    batch_cpu: ClassVar[int] = 500  # images per call on CPUs
+    antialias: ClassVar[bool] = True  # whether downsampling uses antialiasing (bilinear in either case)
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
@@ -51,12 +46,16 @@ class Network(nn.Module, ABC):
             images = _recolour(images, self.channels)
         if images.shape[2:] == (self.side, self.side):
             return images
-        size = (self.side, self.side)
-        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=self.antialias)
+        return F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False, antialias=self.antialias)
 
     def images_per_call(self, device: torch.device) -> int:
         """Return the number of images per call on a device."""
         return images_per_call(device, self.channels * self.side**2, self.batch_cpu)
+
+    @classmethod
+    def facts(cls) -> dict[str, Any]:
+        """Return title, number of features and conversion of images, ready for JSON."""
+        return {"title": cls.title, "dimensions": cls.dimensions, "input": cls.rule()}
 
     @classmethod
     def rule(cls) -> str:
@@ -68,16 +67,11 @@ class Network(nn.Module, ABC):
 class Classifier(Network):
     """A network that is trained to classify a data set; its features are the inputs of the last layer."""
 
-    defaults: ClassVar[Mapping[str, object]]
-    """Training settings that differ from the engine's defaults."""
-    images: ClassVar[int]
-    """Number of training images, with repetition."""
-    speed: ClassVar[float]
-    """Training images per second on two CPU cores, for the announced duration."""
-    example: ClassVar[str]
-    """A suitable data set with classes, named in the error for data without classes."""
-    mirrors: ClassVar[bool]
-    """Whether reflected training images keep their class, unlike digits and letters."""
+    defaults: ClassVar[Mapping[str, object]]  # training settings that differ from the engine's defaults
+    images: ClassVar[int]  # number of training images, with repetition
+    speed: ClassVar[float]  # training images per second on two CPU cores, for the announced duration
+    example: ClassVar[str]  # a suitable data set with classes, named in the error for data without classes
+    mirrors: ClassVar[bool]  # whether reflected training images keep their class, unlike digits and letters
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -97,6 +91,12 @@ class Embedding:
     predictions: Tensor | None
 
 
+def joined(found: Sequence[Embedding]) -> Embedding:
+    """Return the features and predictions of several sets of images as one."""
+    predictions = [item.predictions for item in found if item.predictions is not None]
+    return Embedding(torch.cat([item.features for item in found]), torch.cat(predictions) if predictions else None)
+
+
 @dataclass(frozen=True)
 class Extractor:
     """A network with weights.
@@ -113,13 +113,8 @@ class Extractor:
 
     @property
     def label(self) -> str:
-        """Name in protocols: network, number of features, first digits of the digest."""
-        return label(self.network.title, self.digest)
-
-    @property
-    def dimensions(self) -> int:
-        """Number of features, d."""
-        return self.network.dimensions
+        """Name in protocols: network, number of features, first digits of the digest, such as LeNet-128 sha256:1234abcd."""
+        return f"{self.network.title} sha256:{self.digest[:8]}"
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -149,15 +144,14 @@ class Extractor:
 
     def embed(self, images: Split | Tensor, meter: Meter) -> Embedding:
         """Return features and predictions of a split, or of images float [n c h w] in [0, 1], on the CPU."""
-        features, predictions = [], []
-        for chunk in chunks(images, self.network.images_per_call(self.device)):
+        found, size = [], self.network.images_per_call(self.device)
+        for chunk in images.split(size) if isinstance(images, Tensor) else (batch.images for batch in images.chunks(size)):
             with self._frozen():
-                found = self.network.embed(self._adapted(chunk))
-                if self.classes:
-                    predictions.append(self._classifier().head(found).argmax(1).cpu())
-            features.append(found.float().cpu())
+                features = self.network.embed(self._adapted(chunk))
+                predictions = self._classifier().head(features).argmax(1).cpu() if self.classes else None
+            found.append(Embedding(features.float().cpu(), predictions))
             meter.advance(len(chunk))
-        return Embedding(torch.cat(features), torch.cat(predictions) if self.classes else None)
+        return joined(found)
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
@@ -177,25 +171,7 @@ class Extractor:
         raise UsageError(f"{self.name} is no classifier: use an extractor that is trained on labelled data, such as lenet")
 
 
-def chunks(images: Split | Tensor, count: int) -> Iterator[Tensor]:
-    """Yield the images of a split, or images [n c h w], in order in chunks of `count`: float [b c h w] in [0, 1]."""
-    if isinstance(images, Tensor):
-        yield from images.split(count)
-    else:
-        yield from (batch.images for batch in images.chunks(count))
-
-
-def label(title: str, digest: str) -> str:
-    """Return the name of a network with the first digits of its weights' digest.
-
-    >>> label("LeNet-128", "1234abcd5678")
-    'LeNet-128 sha256:1234abcd'
-    """
-    return f"{title} sha256:{digest[:8]}"
-
-
 def _recolour(images: Tensor, channels: int) -> Tensor:
     if images.shape[1] == 1:
         return images.expand(-1, channels, -1, -1)
-    weights = torch.tensor(_REC_601, dtype=images.dtype, device=images.device)
-    return (images * weights[:, None, None]).sum(1, keepdim=True)
+    return (images * images.new_tensor(_REC_601)[:, None, None]).sum(1, keepdim=True)

@@ -18,7 +18,7 @@ from simulacra.features import networks as extractors
 from simulacra.features.cache import read_tensors, stored_facts
 from simulacra.features.extractor import Classifier, Extractor
 from simulacra.features.networks import inception
-from simulacra.features.training import trained_extractor, unreadable, unsuited
+from simulacra.features.training import train_extractor, unreadable, unsuited
 
 GREY, COLOUR = "lenet", "resnet18"
 _SMALL = 32  # pixels of the longer side of grey images, at most, for the first
@@ -71,7 +71,8 @@ def load_extractor(
         raise NotApplicable(reason)
     kind, source = parse(name)
     if _is_trained(kind):
-        found = trained_extractor(kind, load(DataConfig(data=source), progress) if source else data, seed, progress)
+        source_data = load(DataConfig(data=source), progress) if source else data
+        found = train_extractor(kind, source_data, {"seed": seed}, progress, any_settings=True)
     else:
         found = _from_file(_weights_file(source))
     found.network.to(device or device_of("auto"))
@@ -88,14 +89,12 @@ def facts_of(name: str, seed: int | None = None) -> list[dict[str, Any]]:
         if reason := _absence(source):
             raise NotApplicable(reason)
         return [dict(_from_file(_weights_file(source)).facts)]
-    found = [facts for _, facts in stored_facts() if facts["extractor"] == kind and source in ("", facts["data"]["name"])]
-    found = [facts for facts in found if seed in (None, facts["seed"])]
-    if not found:
-        raise UsageError(
-            f"no {name}{'' if seed is None else f' with seed {seed}'} is cached: see 'simulacra extractor list', or train it "
-            f"with 'simulacra extractor train {kind} --data {source or 'NAME'}'"
-        )
-    return found
+    named = (facts for _, facts in stored_facts() if facts["extractor"] == kind and source in ("", facts["data"]["name"]))
+    if found := [facts for facts in named if seed in (None, facts["seed"])]:
+        return found
+    wanted = name if seed is None else f"{name} with seed {seed}"
+    command = f"simulacra extractor train {kind} --data {source or 'NAME'}"
+    raise UsageError(f"no {wanted} is cached: see 'simulacra extractor list', or train it with '{command}'")
 
 
 def _is_trained(kind: str) -> bool:
@@ -133,5 +132,5 @@ def _from_file(path: Path) -> Extractor:
     except (OSError, SafetensorError) as error:
         raise DataError(f"the Inception weights {path} cannot be read: {error}") from error
     network = inception.with_weights(tensors, path)
-    facts = {"name": "inception", "title": network.title, "dimensions": network.dimensions, "input": network.rule()}
-    return Extractor("inception", network, digest, (), {**facts, "weights": str(path), "sha256": digest})
+    facts = {"name": "inception", **network.facts(), "weights": str(path), "sha256": digest}
+    return Extractor("inception", network, digest, (), facts)

@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from simulacra.core.errors import NotApplicable, UsageError
-from simulacra.core.files import unwritable
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset, Split
@@ -25,6 +24,7 @@ from simulacra.features import cache as weights
 from simulacra.features import networks as extractors
 from simulacra.features.classifier import ClassifierObserver, classifier_trainer, correct, recipe, trained, training_meter
 from simulacra.features.extractor import Classifier, Extractor
+from simulacra.images.files import make_folder
 from simulacra.runs.lock import in_turn
 from simulacra.runs.provenance import now, provenance
 
@@ -35,21 +35,25 @@ _WAIT = 1.0  # seconds between attempts to acquire a lock
 _WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every")  # on the weights
 
 
-def trained_extractor(kind: str, data: Dataset, seed: int, progress: Progress = SILENT) -> Extractor:
-    """Return the cached extractor of these data and this seed, of any settings; it is trained now if there is none.
-
-    Raises NotApplicable for data without classes, UsageError for an extractor that is not trained by the toolkit.
-    """
-    return _obtain(kind, data, {"seed": seed}, lambda facts: True, progress)
-
-
-def train_extractor(kind: str, data: Dataset, overrides: Mapping[str, object], progress: Progress = SILENT) -> Extractor:
+def train_extractor(
+    kind: str, data: Dataset, overrides: Mapping[str, object], progress: Progress = SILENT, *, any_settings: bool = False
+) -> Extractor:
     """Return the extractor trained on these data with these settings (those of TrainConfig, by name); train it if not cached.
 
-    It replaces an extractor with the same seed and other settings. Raises the errors of `trained_extractor`.
+    It replaces an extractor with the same seed and other settings, unless `any_settings` accepts such a cached one. Raises
+    NotApplicable for data without classes, UsageError for an extractor that is not trained by the toolkit.
     """
-    wanted = _identity(recipe(trainable(kind), len(data.train), overrides).table())
-    return _obtain(kind, data, overrides, lambda facts: _identity(facts["settings"]) == wanted, progress)
+    if reason := unsuited(kind, data):
+        raise NotApplicable(reason)
+    settings = recipe(trainable(kind), len(data.train), overrides)
+    wanted = None if any_settings else _identity(settings.table())
+    folder = weights.place(kind, data, settings.seed)
+    stored = _stored(folder, wanted, progress)
+    if stored is None:
+        with _alone(folder, progress):
+            stored = _stored(folder, wanted, SILENT) or _train(kind, data, settings, folder, progress)
+        progress.message(describe(stored.facts))
+    return _ready(kind, stored)
 
 
 def trainable(kind: str) -> type[Classifier]:
@@ -80,29 +84,14 @@ def unreadable(kind: str, data: Dataset) -> str:
     return f"{kind} processes images with 1 or 3 channels, and {data.name} has {data.spec.channels}: use --channels 1 or 3"
 
 
-def _obtain(
-    kind: str, data: Dataset, overrides: Mapping[str, object], fits: Callable[[Facts], bool], progress: Progress
-) -> Extractor:
-    """Return a trained extractor from the cache, if its facts fit, or train it under a lock."""
-    if reason := unsuited(kind, data):
-        raise NotApplicable(reason)
-    settings = recipe(trainable(kind), len(data.train), overrides)
-    folder = weights.place(kind, data, settings.seed)
-    stored = _stored(folder, fits, progress)
-    if stored is None:
-        with _alone(folder, progress):
-            stored = _stored(folder, fits, SILENT) or _train(kind, data, settings, folder, progress)
-        progress.message(describe(stored.facts))
-    return _ready(kind, stored)
-
-
-def _stored(folder: Path, fits: Callable[[Facts], bool], progress: Progress) -> weights.Stored | None:
+def _stored(folder: Path, wanted: Facts | None, progress: Progress) -> weights.Stored | None:
+    """Return the extractor in the cache, if its settings are those wanted (None: any); None if it must be trained."""
     try:
         stored = weights.read(folder)
     except weights.DamagedWeights as error:
         progress.message(f"warning: {error}. It is trained again")
         return None
-    if stored is None or fits(stored.facts):
+    if stored is None or wanted is None or wanted == _identity(stored.facts["settings"]):
         return stored
     progress.message(f"{stored.facts['name']} with seed {stored.facts['seed']} was trained with other settings and is replaced")
     return None
@@ -111,16 +100,12 @@ def _stored(folder: Path, fits: Callable[[Facts], bool], progress: Progress) -> 
 @contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of an extractor; wait while another process trains it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    announced: list[bool] = []
+    make_folder(folder)
+    messages = [f"another process is training this extractor, in {folder}: waiting for it"]
 
     def wait() -> None:
-        if not announced:
-            progress.message(f"another process is training this extractor, in {folder}: waiting for it")
-            announced.append(True)
+        if messages:
+            progress.message(messages.pop())
         time.sleep(_WAIT)
 
     with in_turn(folder, wait):
@@ -130,12 +115,12 @@ def _alone(folder: Path, progress: Progress) -> Iterator[None]:
 def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progress: Progress) -> weights.Stored:
     """Train, measure the accuracy, and store; the test images are used once, at the end, so nothing is chosen on them."""
     keep_memory()
-    beginning = provenance(data, "")
-    beginning.pop("command")
+    beginning = {name: fact for name, fact in provenance(data, "").items() if name != "command"}
     with stream(settings.seed, "initialize"):
         trainer = classifier_trainer(trainable(kind), data.train, len(data.spec.classes), settings)
         _announce(kind, data, trainer, folder, progress)
-        unfinished = folder / f"training-{_key(settings)}"
+        key = sha256(json.dumps(_identity(settings.table())).encode()).hexdigest()[:8]
+        unfinished = folder / f"training-{key}"
         _continue(trainer, unfinished, progress)
         with training_meter(trainer, f"training {kind}", progress) as meter:
             held_out = data.validation[:_VALIDATION]
@@ -144,9 +129,7 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
     facts = {
         "name": f"{kind}:{data.name}",
         "extractor": kind,
-        "title": network.title,
-        "dimensions": network.dimensions,
-        "input": network.rule(),
+        **network.facts(),
         "seed": settings.seed,
         "accuracy": {split.name: _accuracy(network, split, progress) for split in (data.validation, data.test) if len(split)},
         "settings": settings.table(),
@@ -163,20 +146,17 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
 
 def describe(facts: Facts) -> str:
     """Return a line with name, seed, training time and accuracy of a trained extractor."""
-    accuracy = "".join(
-        f"; accuracy {100 * item['value']:.2f} % on {item['n']:,} {name} images" for name, item in facts["accuracy"].items()
-    )
+    scores = facts["accuracy"].items()
+    accuracy = "".join(f"; accuracy {100 * item['value']:.2f} % on {item['n']:,} {name} images" for name, item in scores)
     return f"{facts['name']}, seed {facts['seed']}, trained for {facts['training_seconds']:,.0f} s{accuracy}"
 
 
 def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress: Progress) -> None:
     settings, network = trainer.settings, trainable(kind)
-    if trainer.total is None:
-        length = settings.duration
-    else:
-        seen = trainer.total * settings.batch
-        length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores"
-        length += ", less on this GPU" if trainer.device.type == "cuda" else ""
+    length = settings.duration
+    if trainer.total is not None:
+        seen, less = trainer.total * settings.batch, ", less on this GPU" if trainer.device.type == "cuda" else ""
+        length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores{less}"
     progress.message(
         f"training the feature extractor {kind} on {data.name} ({len(data.train):,} images, {len(data.spec.classes)} classes), "
         f"once: {length}. The result is stored in {folder}"
@@ -227,7 +207,3 @@ def _ready(kind: str, stored: weights.Stored) -> Extractor:
 def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that determine the weights."""
     return {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
-
-
-def _key(settings: TrainConfig) -> str:
-    return sha256(json.dumps(_identity(settings.table())).encode()).hexdigest()[:8]

@@ -7,18 +7,15 @@ from importlib import import_module
 from typing import Any
 
 from simulacra.core.errors import unknown
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from simulacra.metrics.metric import Metric, Quantity
+from simulacra.metrics.metric import Metric, Quantity
 
 
-def registered() -> "tuple[Metric, ...]":
+def registered() -> tuple[Metric, ...]:
     """Return the METRIC of every module of this folder that defines one, in ascending order of cost."""
     return _registered(tuple(__path__))
 
 
-def find(name: str) -> "Metric":
+def find(name: str) -> Metric:
     """Return the metric of this name; raises UsageError that suggests the nearest."""
     known = {metric.name: metric for metric in registered()}
     if name not in known:
@@ -26,20 +23,15 @@ def find(name: str) -> "Metric":
     return known[name]
 
 
-def quantity(name: str) -> "Quantity":
+def quantity(name: str) -> Quantity:
     """Return the description of a reported number; one that no metric reports is described by its name alone."""
-    from simulacra.metrics.metric import Quantity
-
     return quantities().get(name) or Quantity(name, name.replace("_", " "), "neither", "")
 
 
-def quantities() -> "dict[str, Quantity]":
+def quantities() -> dict[str, Quantity]:
     """Return the description of every number by its name in JSON, in the order in which tables list them."""
-    found: dict[str, Quantity] = {}
-    for metric in registered():
-        for item in metric.quantities:
-            found.setdefault(item.name, item)
-    return found
+    # a name that several metrics report has the place of the first
+    return {item.name: item for metric in registered() for item in metric.quantities}
 
 
 def in_table_order(names: Iterable[str]) -> list[str]:
@@ -50,17 +42,12 @@ def in_table_order(names: Iterable[str]) -> list[str]:
 
 def conditions(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a number's protocol that must be equal where two such numbers are compared."""
-    details = frozenset[str]().union(
-        *(metric.details for metric in registered() if name in (item.name for item in metric.quantities))
-    )
-    return {key: value for key, value in protocol.items() if key not in details and key not in _ALWAYS_DETAILS}
-
-
-_ALWAYS_DETAILS = ("few_samples",)  # a result of the sample size, which is itself compared
+    details = {"few_samples"}.union(*(metric.details for metric in registered() if metric.reports(name)))  # sizes are compared
+    return {key: value for key, value in protocol.items() if key not in details}
 
 
 @cache
-def _registered(path: tuple[str, ...]) -> "tuple[Metric, ...]":
+def _registered(path: tuple[str, ...]) -> tuple[Metric, ...]:
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(path)]
     found: list[Metric] = [vars(module)["METRIC"] for module in modules if "METRIC" in vars(module)]
     return tuple(sorted(found, key=lambda metric: (metric.order, metric.name)))

@@ -3,9 +3,8 @@
 from torch import Tensor
 
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, HasPosterior
-from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
+from simulacra.metrics.statistics.measurement import Measurement
 
 THRESHOLD = 0.01
 
@@ -24,23 +23,19 @@ def count_active(latents: Tensor) -> int:
     return int((latents.double().var(0, correction=0) > THRESHOLD).sum().item())
 
 
-def _measure(context: EvaluationContext) -> MetricResults:
-    return MetricResults({"active_units": active_units(context.latents(context.split))})
-
+_ACTIVE = Quantity(
+    "active_units",
+    "active latent units",
+    "neither",
+    "Latent dimensions whose posterior mean varies over images; few of many indicate posterior collapse.",
+)
 
 METRIC = Metric(
     name="active_units",
-    quantities=(
-        Quantity(
-            "active_units",
-            "active latent units",
-            "neither",
-            "Latent dimensions whose posterior mean varies over images; few of many indicate posterior collapse.",
-        ),
-    ),
+    quantities=(_ACTIVE,),
     needs=(AMORTIZED_LATENT_SPACE, HasPosterior),
     order=20,
     cost=lambda context: f"{len(context.split):,} encodings",
-    measure=_measure,
+    measure=lambda context: MetricResults({"active_units": active_units(context.latents(context.split))}),
     details=frozenset({"of"}),
 )

@@ -17,18 +17,16 @@ from simulacra.features.classifier import ClassifierObserver, classifier_trainer
 from simulacra.features.loading import default_extractor
 from simulacra.features.training import trainable
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.requested_classes import unconditional
+from simulacra.metrics.statistics.feature_space import unconditional
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
 
 
 @dataclass(frozen=True)
 class CASOptions(Config):
     """Options of the classification accuracy score."""
 
-    cas: bool = option(
-        False, "conditional models: measure the classification accuracy score, which trains a classifier for some minutes"
-    )
+    cas: bool = option(False, "conditional models: measure the classification accuracy score by training a classifier (minutes)")
 
 
 def classifier_accuracy(
@@ -58,19 +56,15 @@ def classifier_accuracy(
             trainer.run(ClassifierObserver(meter))
     with progress.task("classifying real images", len(test), "images") as meter:
         hits = correct(trained(trainer), test, meter)
-    protocol = {
-        "classifier": trained(trainer).title,
-        "trained_on": f"{len(generated):,} generated images",
-        "training": f"{trainer.images:,} training images with repetition, batch {settings.batch}, the recipe of the extractor",
-        "seed": settings.seed,
-        "split": test.name,
-    }
-    return mean_of(hits, protocol)
+    training = f"{trainer.images:,} training images with repetition, batch {settings.batch}, the recipe of the extractor"
+    protocol = {"classifier": trained(trainer).title, "trained_on": f"{len(generated):,} generated images", "training": training}
+    return mean_of(hits, {**protocol, "seed": settings.seed, "split": test.name})
 
 
 def _split(images: Tensor, labels: Tensor, test: Split) -> tuple[Split, int]:
     """Return generated images as a labelled split of uint8 after checks, and the number of classes of both sets together."""
-    if test.labels is None or len(test) == 0:
+    real = test.class_labels
+    if real is None or len(test) == 0:
         raise UsageError("the accuracy of a classifier needs real images with labels, and there are none")
     if images.ndim != 4 or labels.shape != (len(images),) or len(images) == 0 or labels.is_floating_point():
         got = f"images {list(images.shape)} and labels {list(labels.shape)}"
@@ -78,7 +72,7 @@ def _split(images: Tensor, labels: Tensor, test: Split) -> tuple[Split, int]:
     if not bool(((images >= 0) & (images <= 1)).all()) or int(labels.min()) < 0:
         raise UsageError("generated images must be in [0, 1], and their labels at least 0")
     levels = (images.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    classes = 1 + max(int(labels.max()), int(test.labels.max()))
+    classes = 1 + max(int(labels.max()), int(real.max()))
     return Split("train", levels.cpu().contiguous().numpy(), labels.to("cpu", torch.int64).numpy()), classes
 
 
@@ -93,20 +87,19 @@ def _measure(context: EvaluationContext) -> MetricResults:
     kind, seed = default_extractor(context.opened.spec), context.settings.seed
     with torch.inference_mode(False):
         measured = classifier_accuracy(images, labels, context.split, kind, overrides={"seed": seed}, progress=context.progress)
-    facts = {"requested": "all classes equally", **context.sampling_protocol}
-    return MetricResults({"cas_accuracy": measured.under(facts)})
+    return MetricResults({"cas_accuracy": measured.under({"requested": "all classes equally", **context.sampling_protocol})})
 
+
+_CAS = Quantity(
+    "cas_accuracy",
+    "classification accuracy score",
+    "larger",
+    "Accuracy on real images of a classifier trained on generated images only (CAS).",
+)
 
 METRIC = Metric(
     name="classification_accuracy_score",
-    quantities=(
-        Quantity(
-            "cas_accuracy",
-            "classification accuracy score",
-            "larger",
-            "Accuracy on real images of a classifier trained on generated images only (CAS).",
-        ),
-    ),
+    quantities=(_CAS,),
     needs=(Samples, "labels"),
     order=300,
     cost=lambda context: f"training a {default_extractor(context.opened.spec)} on {context.settings.samples:,} generated images",

@@ -1,17 +1,12 @@
 """What metrics measure: an opened run, its data, and what several metrics share, each computed once."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialize_tensors
 from torch import Tensor
 
 from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
@@ -20,24 +15,23 @@ from simulacra.core.config import Config, options
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference_mode
-from simulacra.core.files import write_bytes
+from simulacra.core.family import Family
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
-from simulacra.data.locations import cache_folder
 from simulacra.data.synthetic.known_densities import known_density_of
-from simulacra.features.extractor import Embedding, Extractor
+from simulacra.features.cache import cached_embedding
+from simulacra.features.extractor import Embedding, Extractor, joined
 from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.settings import SharedSettings
-from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
+from simulacra.metrics.statistics.model_inputs import batches, device_of, likelihood_condition
 from simulacra.runs.generation import plan_facts, sample_in_batches
-
-if TYPE_CHECKING:
-    from simulacra.core.family import Family
-    from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun
 
 Options = TypeVar("Options", bound=Config)
 
+NO_SAMPLES = "disabled by --samples 0"
+NO_EXTRACTOR = "disabled by --extractor none"
 _GENERATED_CHUNK = 250  # images generated per call of the model on CPUs
 _ENCODED_CHUNK = 500  # images encoded per call of the model
 
@@ -46,7 +40,7 @@ _ENCODED_CHUNK = 500  # images encoded per call of the model
 class EvaluationContext:
     """An opened run under evaluation. Images and features that several metrics use are computed once and kept."""
 
-    opened: "OpenedRun"
+    opened: OpenedRun
     settings: SharedSettings
     progress: Progress
     _real: dict[str, Embedding] = field(default_factory=dict)
@@ -58,7 +52,7 @@ class EvaluationContext:
         return kind.of({item.name: values[item.name] for item in options(kind) if item.name in values})
 
     @property
-    def model(self) -> "Family":
+    def model(self) -> Family:
         """The model under evaluation."""
         return self.opened.model
 
@@ -95,7 +89,7 @@ class EvaluationContext:
     def extractor(self) -> Extractor:
         """The extractor, trained now if it is not cached; raises NotApplicable where there is none."""
         if self.extractor_name == "none":
-            raise NotApplicable("disabled by --extractor none")
+            raise NotApplicable(NO_EXTRACTOR)
         return self.load_extractor(self.extractor_name, self.opened.dataset)
 
     def load_extractor(self, name: str, data: Dataset) -> Extractor:
@@ -105,13 +99,8 @@ class EvaluationContext:
     @property
     def feature_protocol(self) -> dict[str, Any]:
         """Facts in the protocol of every number that compares generated and real images in feature space."""
-        return {
-            **self.extractor.protocol,
-            "reference": self.settings.split,
-            "generated": "rounded to 256 levels",
-            "seed": self.settings.seed,
-            **self.sampling_protocol,
-        }
+        compared = {"reference": self.settings.split, "generated": "rounded to 256 levels", "seed": self.settings.seed}
+        return {**self.extractor.protocol, **compared, **self.sampling_protocol}
 
     @cached_property
     def generated(self) -> Embedding:
@@ -120,12 +109,12 @@ class EvaluationContext:
             raise NotApplicable(NO_SAMPLES)
         extractor = self.extractor
         with self.progress.task("generating", self.settings.samples, "images") as meter:
-            return _joined([extractor.embed(images, meter) for images in self.images()])
+            return joined([extractor.embed(images, meter) for images in self.images()])
 
     def real(self, split: Split) -> Embedding:
         """Return features and predicted classes of a split; they are stored in the cache."""
         if split.name not in self._real:
-            self._real[split.name] = self._embedded(split)
+            self._real[split.name] = cached_embedding(self.extractor, self.opened.dataset, split, self.progress)
         return self._real[split.name]
 
     @property
@@ -143,12 +132,11 @@ class EvaluationContext:
     @cached_property
     def plan(self) -> SamplingPlan | None:
         """The sampling plan of a diffusion or flow model; None for others. Raises UsageError for an invalid plan."""
-        model, settings = self.model, self.settings
-        if not isinstance(model, SamplesIteratively):
+        if not isinstance(self.model, SamplesIteratively):
             return None
-        guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
-        plan = self.opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
-        model.check(plan)
+        sampler, steps, scale = self.settings.sampler, self.settings.steps, self.settings.guidance_scale
+        plan = self.opened.plan(sampler or None, steps or None, None if scale < 0 else scale, self.settings.precision)
+        self.model.check(plan)
         return plan
 
     @property
@@ -164,8 +152,7 @@ class EvaluationContext:
 
     def images(self) -> Iterator[Tensor]:
         """Yield `settings.samples` generated images in chunks, rounded to 256 levels."""
-        for drawn, _ in self._noise():
-            yield self._generated(drawn, UNCONDITIONAL)
+        yield from (self._generated(drawn, UNCONDITIONAL) for drawn, _ in self._noise())
 
     def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield as many images of a conditional model with their requested classes: class k mod K for image k."""
@@ -193,47 +180,12 @@ class EvaluationContext:
 
     def latents(self, split: Split) -> Tensor:
         """Return the latents of a split: float32 [n d] on the CPU."""
-        key = (split.name, len(split))
+        key, model = (split.name, len(split)), cast(LatentSpace, self.model)
         if key not in self._latents:
-            self._latents[key] = self._encoded(split)
+            latents = []
+            with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
+                for batch in batches(model, split, _ENCODED_CHUNK):
+                    latents.append(model.encode(batch.images, likelihood_condition(model, batch)).float().cpu())
+                    meter.advance(len(batch))
+            self._latents[key] = torch.cat(latents)
         return self._latents[key]
-
-    def _encoded(self, split: Split) -> Tensor:
-        model = cast(LatentSpace, self.model)
-        latents = []
-        with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
-            for batch in on_device(split.chunks(_ENCODED_CHUNK), self.device):
-                latents.append(model.encode(batch.images, likelihood_condition(model, batch)).float().cpu())
-                meter.advance(len(batch))
-        return torch.cat(latents)
-
-    # --- the cache of features
-
-    def _embedded(self, split: Split) -> Embedding:
-        data, extractor = self.opened.dataset, self.extractor
-        # images of several sizes share the digest of their source
-        identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
-        path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
-        try:
-            tensors = parse_tensors(path.read_bytes())
-            return Embedding(tensors["features"], tensors.get("predictions"))
-        except (OSError, SafetensorError, KeyError):
-            pass
-        with self.progress.task(f"features of {split.name} images", len(split), "images") as meter:
-            found = extractor.embed(split, meter)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, serialize_tensors(_named(found)))
-        return found
-
-
-NO_SAMPLES = "disabled by --samples 0"
-
-
-def _joined(found: list[Embedding]) -> Embedding:
-    predictions = [item.predictions for item in found if item.predictions is not None]
-    return Embedding(torch.cat([item.features for item in found]), torch.cat(predictions) if predictions else None)
-
-
-def _named(found: Embedding) -> dict[str, Any]:
-    tensors = {"features": found.features, "predictions": found.predictions}
-    return {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}

@@ -1,6 +1,6 @@
 """Variational bound of diffusion and flow models in bits per dimension, with its terms."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 
@@ -11,17 +11,14 @@ from simulacra.data.dataset import Split
 from simulacra.images.section import ReportSection
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.elbo import BITS_PER_DIM
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults
-from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
 from simulacra.objectives.likelihood import bits_per_dimension
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun
 
 DRAWS = 8  # steps of each image that are evaluated
 BINS = 20  # intervals of diffusion time over which the terms of steps are summed
-_CHUNK = 250  # images
 
 
 def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Meter) -> tuple[Measurement, dict[str, Any]]:
@@ -31,7 +28,7 @@ def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Me
     """
     totals, parts = [], []
     sums, drawn = torch.zeros(BINS, dtype=torch.float64), 0
-    for number, batch in enumerate(on_device(split.chunks(_CHUNK), device_of(model))):
+    for number, batch in enumerate(batches(model, split)):
         with stream(seed, "step costs", number):
             found = model.diffusion_bound(batch.images, DRAWS, likelihood_condition(model, batch))
         totals.append(found.total.cpu())
@@ -55,7 +52,7 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return MetricResults({"bits_per_dim": bits}, {}, terms)
 
 
-def _section(opened: "OpenedRun", results: MetricResults) -> ReportSection | None:
+def _section(opened: OpenedRun, results: MetricResults) -> ReportSection | None:
     if not results.artifacts:
         return None
     terms = results.artifacts
@@ -67,13 +64,10 @@ def _section(opened: "OpenedRun", results: MetricResults) -> ReportSection | Non
     return ReportSection("Terms of the diffusion bound", 57, text, bars=tuple(terms["steps"]), bar_unit="bits per dimension")
 
 
+def _cost(context: EvaluationContext) -> str:
+    return f"{len(context.split):,} x {DRAWS + 1} evaluations of the network"
+
+
 METRIC = Metric(
-    name="diffusion_bound",
-    quantities=(BITS_PER_DIM,),
-    needs=(HasDiffusionBound,),
-    order=210,
-    cost=lambda context: f"{len(context.split):,} x {DRAWS + 1} evaluations of the network",
-    measure=_measure,
-    settings=("seed",),
-    section=_section,
+    "diffusion_bound", (BITS_PER_DIM,), (HasDiffusionBound,), 210, _cost, _measure, settings=("seed",), section=_section
 )

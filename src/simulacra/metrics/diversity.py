@@ -4,16 +4,14 @@ import math
 
 import torch
 
-from simulacra.core.capabilities import Samples
 from simulacra.core.errors import DataError
 from simulacra.core.progress import Meter
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement
-from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
-from simulacra.metrics.statistics import feature_space
+from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.distances import BLOCK, blocks, cloud, middle, squares
 from simulacra.metrics.statistics.feature_matrix import Features, matrix, same_dimensions
-from simulacra.metrics.statistics.sample_size import flagged, require
+from simulacra.metrics.statistics.feature_space import feature_metric
+from simulacra.metrics.statistics.measurement import Measurement, flagged, require
 
 _LEAST, _ENOUGH = 10, 1000
 
@@ -25,8 +23,7 @@ def diversity(generated: Features, reference: Features, meter: Meter) -> Measure
     The meter counts the images of both sets. Raises UsageError below 10 images in either set, DataError where all real images
     have equal features.
     """
-    first, second = same_dimensions(generated, reference)
-    ours, theirs = mean_pairwise_distance(first, meter), mean_pairwise_distance(second, meter)
+    ours, theirs = (mean_pairwise_distance(rows, meter) for rows in same_dimensions(generated, reference))
     if theirs.value == 0:
         raise DataError("all real images have equal features: check the data and the extractor")
     ratio = ours.value / theirs.value
@@ -63,22 +60,8 @@ def _measure(context: EvaluationContext) -> MetricResults:
         return attempt({"diversity": lambda: diversity(fakes, reals, meter)}).under(context.feature_protocol)
 
 
-METRIC = Metric(
-    name="diversity",
-    quantities=(
-        Quantity(
-            "diversity",
-            "diversity",
-            "larger",
-            "Mean pairwise distance of generated images in feature space, divided by that of real images.",
-            "1",
-        ),
-    ),
-    needs=(Samples,),
-    order=130,
-    cost=feature_space.cost,
-    measure=_measure,
-    settings=feature_space.SETTINGS,
-    not_applicable=feature_space.known_density,
-    details=frozenset({"generated_distance", "real_distance"}),
+_DIVERSITY = Quantity(
+    "diversity", "diversity", "larger", "Mean pairwise distance of generated images, divided by that of real images.", "1"
 )
+
+METRIC = feature_metric("diversity", 130, (_DIVERSITY,), _measure, details=("generated_distance", "real_distance"))

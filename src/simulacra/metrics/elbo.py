@@ -9,9 +9,9 @@ from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.likelihood_targets import observations
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.model_inputs import observations
 from simulacra.objectives.likelihood import bits_per_dimension
 
 
@@ -30,11 +30,8 @@ def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[st
         meter.advance(len(observed))
     rate, distortion = torch.cat(rates), torch.cat(distortions)
     protocol = {"target": model.target, "latent_samples": 1, "seed": seed}
-    results = {
-        "negative_elbo_nats": mean_of(rate + distortion, protocol),
-        "rate_nats": mean_of(rate, protocol),
-        "distortion_nats": mean_of(distortion, protocol),
-    }
+    nats = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
+    results = {name: mean_of(values, protocol) for name, values in nats.items()}
     if model.nats_to_discrete is not None:
         dimensions = split.images[0].size
         bits = bits_per_dimension(rate + distortion + model.nats_to_discrete, dimensions)
@@ -52,26 +49,18 @@ BITS_PER_DIM = Quantity(
     "bits_per_dim",
     "bits per dimension",
     "smaller",
-    "Upper bound of the negative log-likelihood per pixel value, in bits; comparable across image sizes. Uncompressed pixels "
-    "have 8.",
+    "Upper bound of the negative log-likelihood per pixel value, in bits, comparable across image sizes. Uncompressed: 8.",
 )
+_NATS = "nats per image"
+_BOUND = "Upper bound of the negative log-likelihood: rate + distortion."
+_DISTORTION = "Negative expected log-likelihood of an image given its latents: the reconstruction term of the ELBO."
 
 METRIC = Metric(
     name="elbo",
     quantities=(
-        Quantity(
-            "negative_elbo_nats",
-            "negative ELBO, nats per image",
-            "smaller",
-            "Upper bound of the negative log-likelihood: rate + distortion.",
-        ),
-        Quantity("rate_nats", "rate, nats per image", "neither", "KL divergence of the posterior from the prior."),
-        Quantity(
-            "distortion_nats",
-            "distortion, nats per image",
-            "neither",
-            "Negative expected log-likelihood of an image given its latents: the reconstruction term of the ELBO.",
-        ),
+        Quantity("negative_elbo_nats", f"negative ELBO, {_NATS}", "smaller", _BOUND),
+        Quantity("rate_nats", f"rate, {_NATS}", "neither", "KL divergence of the posterior from the prior."),
+        Quantity("distortion_nats", f"distortion, {_NATS}", "neither", _DISTORTION),
         BITS_PER_DIM,
     ),
     needs=(HasLikelihood,),

@@ -11,13 +11,12 @@ from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.placement import device_of, likelihood_condition, on_device
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
 from simulacra.objectives.likelihood import bits_per_dimension
 
 PROBES = 1  # random directions of the divergence estimate
-_CHUNK = 250  # images
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class FlowLikelihoodOptions(Config):
 def flow_bits(model: HasDiffusionBound, split: Split, count: int, seed: int, meter: Meter) -> Measurement:
     """Return flow_bits_per_dim by the density of the probability flow, mean over the first `count` images of a split."""
     scores = []
-    for number, batch in enumerate(on_device(split[:count].chunks(_CHUNK), device_of(model))):
+    for number, batch in enumerate(batches(model, split[:count])):
         with stream(seed, "flow likelihood", number):
             found = model.flow_log_likelihood(batch.images, PROBES, likelihood_condition(model, batch))
         scores.append(-found.nats.cpu())
@@ -60,16 +59,16 @@ def _measure(context: EvaluationContext) -> MetricResults:
         return MetricResults({"flow_bits_per_dim": flow_bits(model, context.split, count, context.settings.seed, meter)})
 
 
+_FLOW_BITS = Quantity(
+    "flow_bits_per_dim",
+    "bits per dimension of the probability flow",
+    "smaller",
+    "Estimate of the negative log-likelihood of uniformly dequantized pixels under the probability flow.",
+)
+
 METRIC = Metric(
     name="flow_likelihood",
-    quantities=(
-        Quantity(
-            "flow_bits_per_dim",
-            "bits per dimension of the probability flow",
-            "smaller",
-            "Estimate of the negative log-likelihood of uniformly dequantized pixels under the probability flow.",
-        ),
-    ),
+    quantities=(_FLOW_BITS,),
     needs=(HasDiffusionBound,),
     order=220,
     cost=lambda context: f"{_count(context):,} integrations of the probability flow",

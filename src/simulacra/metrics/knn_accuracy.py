@@ -2,14 +2,12 @@
 
 import torch
 
-from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
 from simulacra.core.progress import Meter
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, fraction_of
-from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
+from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.distances import BLOCK, clouds, nearest
-from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, no_classes, train_images
-from simulacra.metrics.statistics.sample_size import flagged, require
+from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, latent_metric, train_images
+from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, require
 
 NEIGHBOURS = 5
 _ENOUGH = 1000
@@ -28,13 +26,8 @@ def knn_accuracy(train: Labelled, test: Labelled, count: int, meter: Meter, *, b
     _, positions = nearest(queries, references, NEIGHBOURS, meter, block=block)
     votes = torch.zeros(len(truth), count, device=unseen.device)
     votes.scatter_add_(1, labels[positions], torch.ones_like(positions, dtype=votes.dtype))
-    protocol = {
-        "k": NEIGHBOURS,
-        "distance": "Euclidean",
-        "train_n": len(known),
-        **flagged(len(truth), _ENOUGH, "a wide interval"),
-    }
-    return fraction_of(votes.argmax(1) == truth, protocol)
+    protocol = {"k": NEIGHBOURS, "distance": "Euclidean", "train_n": len(known)}
+    return fraction_of(votes.argmax(1) == truth, protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -43,19 +36,10 @@ def _measure(context: EvaluationContext) -> MetricResults:
         return attempt({"knn_accuracy": lambda: knn_accuracy(train, test, classes, meter)})
 
 
-METRIC = Metric(
-    name="knn_accuracy",
-    quantities=(
-        Quantity(
-            "knn_accuracy",
-            "5-nearest-neighbour accuracy",
-            "larger",
-            "Accuracy of a 5-nearest-neighbour classifier on the latents of the training images.",
-        ),
-    ),
-    needs=(AMORTIZED_LATENT_SPACE,),
-    order=40,
-    cost=lambda context: f"{len(train_images(context)) + len(context.split):,} encodings",
-    measure=_measure,
-    not_applicable=no_classes,
+METRIC = latent_metric(
+    "knn_accuracy",
+    40,
+    Quantity("knn_accuracy", "5-nearest-neighbour accuracy", "larger", "Accuracy of a classifier by nearest training latents."),
+    lambda context: f"{len(train_images(context)) + len(context.split):,} encodings",
+    _measure,
 )

@@ -7,11 +7,11 @@ import torch
 
 from simulacra.core.capabilities import Samples
 from simulacra.data.synthetic.known_densities import KnownDensity, Points, cells, known_density_of, points_of
-from simulacra.metrics.class_histogram import CLASS_KL, MODES_COVERED, class_kl
+from simulacra.metrics.class_histogram import CLASS_KL, MODES_COVERED
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, fraction_of, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
-from simulacra.metrics.statistics.sample_size import flagged, require
+from simulacra.metrics.statistics.class_shares import class_kl
+from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, mean_of, require
 
 _NEAR = 3.0  # standard deviations from the nearest centre (Srivastava et al. 2017, section 4.1; Lin et al. 2018, section 4.1)
 _SHARE = 0.1  # of the share of a mode, above which it counts as covered
@@ -43,9 +43,8 @@ def modes_covered(points: Points, density: KnownDensity) -> Measurement:
     protocol. A count, without a standard error. Raises UsageError below 10 points per mode.
     """
     count = len(density.shares)
-    require(
-        "modes_covered", "generated points", len(points), _LEAST * count, f"use at least {_LEAST} for each of the {count} modes"
-    )
+    remedy = f"use at least {_LEAST} for each of the {count} modes"
+    require("modes_covered", "generated points", len(points), _LEAST * count, remedy)
     modes, distances = density.nearest(points)
     shares = np.bincount(modes[distances <= _NEAR], minlength=count) / len(points)
     protocol: dict[str, Any] = {"of": count, "near": f"{_NEAR:g} sigma", "covered": f"at least {_SHARE:.0%} of its share"}
@@ -78,10 +77,6 @@ def cross_entropy(points: Points, density: KnownDensity) -> Measurement:
     return mean_of(scores, {"target": "256 grey levels, exact", "expected_for_equal_distributions": density.entropy_nats})
 
 
-def _not_applicable(context: EvaluationContext) -> str:
-    return "" if context.density_is_known else "needs data with a known density"
-
-
 def _measure(context: EvaluationContext) -> MetricResults:
     density = known_density_of(context.opened.dataset)
     assert density is not None
@@ -94,36 +89,27 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return attempt({"modes_covered": lambda: compare_with_density(np.concatenate(generated), real, density)})
 
 
+_QUALITY = "Share of generated points within 3 standard deviations of a mode of the known density."
+_CROSS_ENTROPY = (
+    "Mean of -log p of generated points under the known density. Above the entropy: points in improbable places; below: a "
+    "distribution that is too narrow."
+)
+_ENTROPY = "Entropy of the known density: the lower bound of the negative log-likelihood of any model."
+
 METRIC = Metric(
     name="known_density",
     quantities=(
         MODES_COVERED,
-        Quantity(
-            "high_quality_share",
-            "high-quality share",
-            "larger",
-            "Share of generated points within 3 standard deviations of a mode of the known density.",
-        ),
+        Quantity("high_quality_share", "high-quality share", "larger", _QUALITY),
         CLASS_KL,
-        Quantity(
-            "cross_entropy_nats",
-            "cross-entropy, nats per point",
-            "neither",
-            "Mean of -log p of generated points under the known density. Above the entropy: points in improbable places; below: "
-            "a distribution that is too narrow.",
-        ),
-        Quantity(
-            "entropy_nats",
-            "entropy of the data, nats per point",
-            "neither",
-            "Entropy of the known density: the lower bound of the negative log-likelihood of any model.",
-        ),
+        Quantity("cross_entropy_nats", "cross-entropy, nats per point", "neither", _CROSS_ENTROPY),
+        Quantity("entropy_nats", "entropy of the data, nats per point", "neither", _ENTROPY),
     ),
     needs=(Samples,),
     order=160,
     cost=lambda context: f"{context.settings.samples:,} generated points",
     measure=_measure,
     settings=("samples", "seed"),
-    not_applicable=_not_applicable,
+    not_applicable=lambda context: "" if context.density_is_known else "needs data with a known density",
     details=frozenset({"of", "with_any", "expected_for_equal_distributions"}),
 )

@@ -9,12 +9,10 @@ from torch import Tensor
 from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, fraction_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics import feature_space
 from simulacra.metrics.statistics.feature_matrix import classes
-from simulacra.metrics.statistics.requested_classes import unconditional
-from simulacra.metrics.statistics.sample_size import flagged, require
+from simulacra.metrics.statistics.feature_space import SETTINGS, generating_cost, unconditional
+from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, require
 
 _ENOUGH = 1000
 
@@ -48,30 +46,23 @@ def _measure(context: EvaluationContext) -> MetricResults:
             predicted.append(extractor.predictions(images))
             meter.advance(len(images))
     measured = label_agreement(torch.cat(requested), torch.cat(predicted), context.classes)
-    facts = {
-        **extractor.protocol,
-        "generated": "rounded to 256 levels",
-        "requested": "all classes equally",
-        "seed": context.settings.seed,
-    }
+    facts = {**extractor.protocol, "generated": "rounded to 256 levels", "requested": "all classes equally"}
+    facts["seed"] = context.settings.seed
     return MetricResults({"label_agreement": measured.under(facts | context.sampling_protocol)})
 
 
+_AGREEMENT = Quantity(
+    "label_agreement", "label agreement", "larger", "Share of generated images that are assigned to the requested class."
+)
+
 METRIC = Metric(
     name="label_agreement",
-    quantities=(
-        Quantity(
-            "label_agreement",
-            "label agreement",
-            "larger",
-            "Share of generated images that the classifier assigns to the requested class.",
-        ),
-    ),
+    quantities=(_AGREEMENT,),
     needs=(Samples, "labels"),
     order=170,
-    cost=feature_space.cost,
+    cost=generating_cost,
     measure=_measure,
-    settings=feature_space.SETTINGS,
+    settings=SETTINGS,
     not_applicable=unconditional,
     details=frozenset({"lowest_class"}),
 )

@@ -1,23 +1,21 @@
 """The definition of a metric: what it reports, what it needs of a model, what it depends on, and how it is measured."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from simulacra.core.config import Config
 from simulacra.core.errors import DataError, UsageError
 from simulacra.features.extractor import Extractor
 from simulacra.images.section import ReportSection
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import Requirement
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun
 
 Better = Literal["smaller", "larger", "neither"]
 Measured = dict[str, Measurement]
-Section = Callable[["OpenedRun", "MetricResults"], ReportSection | None]
+Section = Callable[[OpenedRun, "MetricResults"], ReportSection | None]
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ class MetricResults:
 
     def under(self, facts: Mapping[str, Any]) -> "MetricResults":
         """Return the same results with more facts in the protocol of every number."""
-        measurements = {name: item.under(facts) for name, item in self.measurements.items()}
-        return MetricResults(measurements, self.missing, self.artifacts)
+        return replace(self, measurements={name: item.under(facts) for name, item in self.measurements.items()})
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,7 @@ def attempt(measures: Mapping[str, Callable[[], Measurement | Measured]]) -> Met
     for name, measure in measures.items():
         try:
             result = measure()
+            found |= {name: result} if isinstance(result, Measurement) else result
         except (UsageError, DataError) as error:
             missing[name] = str(error)
-            continue
-        found |= {name: result} if isinstance(result, Measurement) else result
     return MetricResults(found, missing)

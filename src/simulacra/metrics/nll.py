@@ -11,9 +11,9 @@ from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.likelihood_targets import observations
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.model_inputs import observations
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ def negative_log_likelihood(model: HasLikelihood, split: Split, particles: int, 
     With importance samples it is an upper bound in expectation that becomes tighter with their number (Burda et al. 2015,
     theorem 1).
     """
-    scores = []
-    kind = ""
+    scores, kind = [], ""
     for number, observed, condition in observations(model, split, seed):
         with stream(seed, "nll", number):
             result = model.log_likelihood(observed, particles, condition)
@@ -50,20 +49,15 @@ def _measure(context: EvaluationContext) -> MetricResults:
         return MetricResults({"nll_nats": negative_log_likelihood(model, context.split, particles, seed, meter)})
 
 
-METRIC = Metric(
-    name="nll",
-    quantities=(
-        Quantity(
-            "nll_nats",
-            "negative log-likelihood, nats per image",
-            "smaller",
-            "Importance-sampling estimate of the negative log-likelihood; a tighter upper bound than the negative ELBO.",
-        ),
-    ),
-    needs=(HasLikelihood,),
-    order=200,
-    cost=lambda context: f"{len(context.split):,} x {context.options(NLLOptions).particles} decodings",
-    measure=_measure,
-    settings=("seed", "particles"),
-    options=NLLOptions,
+def _cost(context: EvaluationContext) -> str:
+    return f"{len(context.split):,} x {context.options(NLLOptions).particles} decodings"
+
+
+_NLL = Quantity(
+    "nll_nats",
+    "negative log-likelihood, nats per image",
+    "smaller",
+    "Importance-sampling estimate of the negative log-likelihood; a tighter upper bound than the negative ELBO.",
 )
+
+METRIC = Metric("nll", (_NLL,), (HasLikelihood,), 200, _cost, _measure, ("seed", "particles"), NLLOptions)

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
 from simulacra.core.errors import DataError
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, fraction_of
-from simulacra.metrics.metric import Metric, MetricResults, Quantity, attempt
-from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, no_classes, train_images
-from simulacra.metrics.statistics.sample_size import flagged
+from simulacra.metrics.metric import MetricResults, Quantity, attempt
+from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, latent_metric, train_images
+from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -37,14 +35,9 @@ def probe_accuracy(train: Labelled, test: Labelled, count: int) -> Measurement:
     scale = torch.where(deviation > 0, deviation, 1)
     probe, converged = _fit((known - mean) / scale, labels)
     predicted = torch.from_numpy(probe.predict(((unseen - mean) / scale).cpu().numpy()))
-    protocol = {
-        "classifier": f"multinomial logistic regression, L2, C = {_STRENGTH:g}",
-        "latents": "standardized",
-        "train_n": len(known),
-        "converged": converged,
-        **flagged(len(truth), _ENOUGH, "a wide interval"),
-    }
-    return fraction_of(predicted == truth.cpu(), protocol)
+    classifier = f"multinomial logistic regression, L2, C = {_STRENGTH:g}"
+    protocol = {"classifier": classifier, "latents": "standardized", "train_n": len(known), "converged": converged}
+    return fraction_of(predicted == truth.cpu(), protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
 
 
 def _fit(latents: Tensor, labels: Tensor) -> "tuple[LogisticRegression, bool]":
@@ -63,20 +56,11 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return attempt({"probe_accuracy": lambda: probe_accuracy(train, test, classes)})
 
 
-METRIC = Metric(
-    name="probe_accuracy",
-    quantities=(
-        Quantity(
-            "probe_accuracy",
-            "linear probe accuracy",
-            "larger",
-            "Accuracy of a logistic regression on the latents of the training images.",
-        ),
-    ),
-    needs=(AMORTIZED_LATENT_SPACE,),
-    order=50,
-    cost=lambda context: f"a logistic regression on {len(train_images(context)):,} latents",
-    measure=_measure,
-    not_applicable=no_classes,
-    details=frozenset({"converged"}),
+METRIC = latent_metric(
+    "probe_accuracy",
+    50,
+    Quantity("probe_accuracy", "linear probe accuracy", "larger", "Accuracy of a logistic regression on training latents."),
+    lambda context: f"a logistic regression on {len(train_images(context)):,} latents",
+    _measure,
+    details=("converged",),
 )

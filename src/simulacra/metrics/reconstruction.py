@@ -9,11 +9,10 @@ from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import Measurement, mean_of
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.psnr import psnr, psnr_db
-from simulacra.metrics.ssim import WINDOW, ssim, ssim_mean
-from simulacra.metrics.statistics.placement import device_of, on_device
+from simulacra.metrics.statistics.image_similarity import WINDOW, psnr, psnr_db, ssim, ssim_mean
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.model_inputs import batches
 
 _CHUNK = 500  # images
 
@@ -25,18 +24,17 @@ def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str,
     """
     errors, ratios, similarities = [], [], []
     large = min(split.images.shape[1:3]) >= WINDOW
-    for batch in on_device(split.chunks(_CHUNK), device_of(model)):
+    for batch in batches(model, split, _CHUNK):
         reconstructed = model.reconstruct(batch.images, model_condition(model, batch))
         errors.append(((reconstructed - batch.images) ** 2).flatten(1).mean(1).cpu())
         ratios.append(psnr(reconstructed, batch.images).cpu())
         if large:
             similarities.append(ssim(reconstructed, batch.images).cpu())
         meter.advance(len(batch))
-    kind = {"reconstruction": "deterministic"}
     found = {"mse": mean_of(torch.cat(errors), {"pixels": "in [0, 1]"}), "psnr_db": psnr_db(torch.cat(ratios))}
     if large:
         found["ssim"] = ssim_mean(torch.cat(similarities))
-    return {name: item.under(kind) for name, item in found.items()}
+    return {name: item.under({"reconstruction": "deterministic"}) for name, item in found.items()}
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -46,16 +44,13 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return MetricResults(found, {} if "ssim" in found else {"ssim": small})
 
 
+_PSNR = "Peak signal-to-noise ratio (PSNR) of reconstructions, mean over images."
+
 METRIC = Metric(
     name="reconstruction",
     quantities=(
         Quantity("mse", "mean squared error", "smaller", "Squared error of reconstructions, for pixels in [0, 1]."),
-        Quantity(
-            "psnr_db",
-            "peak signal-to-noise ratio, dB",
-            "larger",
-            "Peak signal-to-noise ratio (PSNR) of reconstructions, mean over images.",
-        ),
+        Quantity("psnr_db", "peak signal-to-noise ratio, dB", "larger", _PSNR),
         Quantity("ssim", "structural similarity", "larger", "Structural similarity (SSIM) of reconstructions; 1 means equal."),
     ),
     needs=(Reconstructs,),

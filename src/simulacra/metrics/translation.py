@@ -10,11 +10,11 @@ from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import levels
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import mean_of
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
-from simulacra.metrics.psnr import psnr, psnr_db
-from simulacra.metrics.statistics.directions import ROUNDED, UNTRANSLATED, Direction, directions
-from simulacra.metrics.statistics.placement import device_of, on_device
+from simulacra.metrics.statistics.directions import BASELINE, ROUNDED, UNTRANSLATED, Direction, directions
+from simulacra.metrics.statistics.image_similarity import psnr, psnr_db
+from simulacra.metrics.statistics.measurement import mean_of
+from simulacra.metrics.statistics.model_inputs import device_of
 
 
 def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured:
@@ -25,7 +25,7 @@ def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured
     in between, so that information hidden below one level (Chu et al. 2017) is removed.
     """
     errors = []
-    for batch in on_device(direction.chunks(), device_of(model)):
+    for batch in direction.chunks(device_of(model)):
         condition = model_condition(model, batch)
         translated = levels(model.translate(batch.images, direction.to, condition))
         returned = levels(model.translate(translated, direction.start, condition))
@@ -43,10 +43,8 @@ def translation_psnr(model: Translates, direction: Direction, meter: Meter) -> M
     """
     if direction.answers is None:
         raise UsageError(f"no answers are known from {direction.start} to {direction.to}")
-    device = device_of(model)
     ratios, untranslated = [], []
-    for held, expected in direction.pairs():
-        batch, answers = held.to(device), expected.to(device)
+    for batch, answers in direction.pairs(device_of(model)):
         translated = levels(model.translate(batch.images, direction.to, model_condition(model, batch)))
         ratios.append(psnr(translated, answers).cpu())
         if batch.images.shape == answers.shape:
@@ -72,32 +70,22 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return MetricResults(found, missing)
 
 
-def _psnr_quantities(domain: str) -> tuple[Quantity, Quantity]:
+def _psnr_quantities(to: str) -> tuple[Quantity, Quantity]:
     return (
-        Quantity(
-            f"translation_psnr_db_to_{domain}",
-            f"translation to {domain}, PSNR in dB",
-            "larger",
-            "Peak signal-to-noise ratio of translations with respect to the known answers, mean over images.",
-        ),
-        Quantity(
-            f"untranslated_psnr_db_to_{domain}",
-            f"no translation to {domain}, PSNR in dB",
-            "neither",
-            "The same for images without translation: the baseline that a translation has to exceed.",
-        ),
+        Quantity(f"translation_psnr_db_to_{to}", f"translation to {to}, PSNR in dB", "larger", _ANSWERS),
+        Quantity(f"untranslated_psnr_db_to_{to}", f"no translation to {to}, PSNR in dB", "neither", BASELINE),
     )
 
 
 def _cycle_quantity(start: str, to: str) -> Quantity:
-    return Quantity(
-        f"cycle_mse_{start}",
-        f"cycle {start} to {to} to {start}, mean squared error",
-        "smaller",
-        "Squared difference between images and their translations there and back, for pixels in [0, 1]. The identity reaches 0, "
-        "so the number is meaningful only together with the quality of the translations.",
-    )
+    return Quantity(f"cycle_mse_{start}", f"cycle {start} to {to} to {start}, mean squared error", "smaller", _CYCLE)
 
+
+_ANSWERS = "Peak signal-to-noise ratio of translations with respect to the known answers, mean over images."
+_CYCLE = (
+    "Squared difference between images and their translations there and back, for pixels in [0, 1]. The identity reaches 0, so "
+    "the number is meaningful only together with the quality of the translations."
+)
 
 METRIC = Metric(
     name="translation",

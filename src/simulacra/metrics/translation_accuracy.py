@@ -15,9 +15,9 @@ from simulacra.data.settings import DomainsConfig
 from simulacra.features.extractor import Extractor
 from simulacra.features.loading import default_extractor, why_not
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.measurement import fraction_of
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.directions import (
+    BASELINE,
     ROUNDED,
     UNTRANSLATED,
     Direction,
@@ -25,10 +25,10 @@ from simulacra.metrics.statistics.directions import (
     labelled_chunks,
     original,
 )
-from simulacra.metrics.statistics.placement import device_of
+from simulacra.metrics.statistics.measurement import fraction_of
+from simulacra.metrics.statistics.model_inputs import device_of
 
-Classify = Callable[[Tensor], Tensor]
-"""From images [b c h w] in [0, 1] of a domain to their classes, int64 [b]."""
+Classify = Callable[[Tensor], Tensor]  # from images [b c h w] in [0, 1] of a domain to their classes, int64 [b]
 
 
 def translation_accuracy(model: Translates, direction: Direction, classify: Classify, real: Split, meter: Meter) -> Measured:
@@ -67,7 +67,7 @@ def classified(context: EvaluationContext) -> list[Direction]:
 
 def classifiers(context: EvaluationContext) -> list[Extractor]:
     """Return for each measured direction a classifier of its target domain, trained now if it is not cached."""
-    data = [_training_data(context, way.to) for way in classified(context)]
+    data = (_training_data(context, way.to) for way in classified(context))
     return [context.load_extractor(_classifier_name(context, one), one) for one in data]
 
 
@@ -96,11 +96,8 @@ def _measure(context: EvaluationContext) -> MetricResults:
         held_out = context.held_out(real)
         with context.progress.task(f"classes in {way.to}", len(way.images) + len(held_out), "images") as meter:
             measured = translation_accuracy(model, way, classifier.predictions, held_out, meter)
-        facts = {
-            "classifier": classifier.label,
-            "classifier_name": classifier.name,
-            "classifier_input": classifier.network.rule(),
-        }
+        facts = {"classifier": classifier.label, "classifier_name": classifier.name}
+        facts["classifier_input"] = classifier.network.rule()
         found |= {name: item.under(facts) for name, item in measured.items()}
     return MetricResults(found, missing)
 
@@ -118,20 +115,11 @@ def _training_data(context: EvaluationContext, name: str) -> Dataset:
     return context.opened.dataset.domains[name]
 
 
-def _quantities(domain: str) -> tuple[Quantity, Quantity]:
+def _quantities(to: str) -> tuple[Quantity, Quantity]:
+    meaning = "Share of translations that a classifier of the target domain assigns to the class of the original."
     return (
-        Quantity(
-            f"translation_accuracy_to_{domain}",
-            f"translation to {domain}, accuracy",
-            "larger",
-            "Share of translations that a classifier of the target domain assigns to the class of the original.",
-        ),
-        Quantity(
-            f"untranslated_accuracy_to_{domain}",
-            f"no translation to {domain}, accuracy",
-            "neither",
-            "The same for images without translation: the baseline that a translation has to exceed.",
-        ),
+        Quantity(f"translation_accuracy_to_{to}", f"translation to {to}, accuracy", "larger", meaning),
+        Quantity(f"untranslated_accuracy_to_{to}", f"no translation to {to}, accuracy", "neither", BASELINE),
     )
 
 

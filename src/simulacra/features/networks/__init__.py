@@ -20,9 +20,9 @@ def find(name: str) -> "type[Network]":
     """Return the network of this name; raises UsageError that suggests the nearest."""
     if name not in names():
         raise unknown("extractor", name, names())
-    module = import_module(f"{__name__}.{name}")
     from simulacra.features.extractor import Network
 
-    own = [item for item in vars(module).values() if inspect.isclass(item) and item.__module__ == module.__name__]
-    (network,) = [item for item in own if issubclass(item, Network)]
+    module = import_module(f"{__name__}.{name}")
+    own = (item for item in vars(module).values() if inspect.isclass(item) and item.__module__ == module.__name__)
+    (network,) = (item for item in own if issubclass(item, Network))
     return network

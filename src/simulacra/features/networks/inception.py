@@ -21,8 +21,9 @@ _COUNTERS = "num_batches_tracked"  # of batch normalization, which some files co
 _LISTED = 3  # wrong names in an error message
 
 Kernel = tuple[int, int]
-Step = tuple[str, int, Kernel]  # name, output maps, kernel (height, width)
+Steps = tuple[str, *tuple[tuple[int, Kernel], ...]]  # prefix of the names, then output maps and kernel (height, width) of each
 _ONE, _THREE, _FIVE, _ROW, _COLUMN = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
+_DOUBLE: Steps = ("branch3x3dbl", (64, _ONE), (96, _THREE), (96, _THREE))
 
 
 class Inception(Network):
@@ -89,12 +90,12 @@ def with_weights(tensors: Mapping[str, Tensor], where: Path) -> Inception:
 def _problems(expected: Mapping[str, torch.Size], found: Mapping[str, torch.Size]) -> Sequence[str]:
     missing = [f"{name} is missing" for name in expected if name not in found]
     strange = [f"{name} is not one of its layers" for name in found if name not in expected]
-    shapes = [
-        f"{name} is {list(found[name])}, expected {list(shape)}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
+    shared = [(name, found[name], shape) for name, shape in expected.items() if name in found]
+    return [
+        *missing,
+        *strange,
+        *(f"{name} is {list(own)}, expected {list(shape)}" for name, own, shape in shared if own != shape),
     ]
-    return [*missing, *strange, *shapes]
 
 
 class _Convolution(nn.Module):
@@ -118,14 +119,15 @@ class _Mixed(nn.Module):
     last convolution of each path and the pooling, then by maximum and without a convolution, have stride 2 and no padding.
     """
 
-    def __init__(self, inputs: int, paths: Sequence[Sequence[Step]], pooled: int = 0) -> None:
+    def __init__(self, inputs: int, *paths: Steps, pooled: int = 0) -> None:
         super().__init__()
-        self.paths = [[name for name, _, _ in path] for path in paths]
         self.reduces = not pooled
-        for path in paths:
+        self.paths: list[list[str]] = []
+        for prefix, *steps in paths:
+            self.paths.append([prefix] if len(steps) == 1 else [f"{prefix}_{number}" for number in range(1, len(steps) + 1)])
             held = inputs
-            for name, outputs, kernel in path:
-                halves = self.reduces and name == path[-1][0]
+            for name, (outputs, kernel) in zip(self.paths[-1], steps, strict=True):
+                halves = self.reduces and name == self.paths[-1][-1]
                 self.add_module(name, _Convolution(held, outputs, kernel, stride=2 if halves else 1, padded=not halves))
                 held = outputs
         if pooled:
@@ -174,37 +176,24 @@ def _mean_pool(maps: Tensor) -> Tensor:
 
 def _fine(inputs: int, pooled: int) -> _Mixed:
     """Return the block of 35x35 positions, to 224 + pooled maps (Szegedy et al. 2016, figure 5)."""
-    five = (("branch5x5_1", 48, _ONE), ("branch5x5_2", 64, _FIVE))
-    double = (("branch3x3dbl_1", 64, _ONE), ("branch3x3dbl_2", 96, _THREE), ("branch3x3dbl_3", 96, _THREE))
-    return _Mixed(inputs, ((("branch1x1", 64, _ONE),), five, double), pooled)
+    five = ("branch5x5", (48, _ONE), (64, _FIVE))
+    return _Mixed(inputs, ("branch1x1", (64, _ONE)), five, _DOUBLE, pooled=pooled)
 
 
 def _first_reduction(inputs: int) -> _Mixed:
     """Return the block from 35x35 to 17x17 positions (Szegedy et al. 2016, figure 10)."""
-    double = (("branch3x3dbl_1", 64, _ONE), ("branch3x3dbl_2", 96, _THREE), ("branch3x3dbl_3", 96, _THREE))
-    return _Mixed(inputs, ((("branch3x3", 384, _THREE),), double))
+    return _Mixed(inputs, ("branch3x3", (384, _THREE)), _DOUBLE)
 
 
 def _factored(width: int) -> _Mixed:
     """Return the block of 17x17 positions, 768 maps to 768, with 7x7 as 1x7 and 7x1 (Szegedy et al. 2016, figure 6)."""
-    single = (("branch7x7_1", width, _ONE), ("branch7x7_2", width, _ROW), ("branch7x7_3", 192, _COLUMN))
-    double = (
-        ("branch7x7dbl_1", width, _ONE),
-        ("branch7x7dbl_2", width, _COLUMN),
-        ("branch7x7dbl_3", width, _ROW),
-        ("branch7x7dbl_4", width, _COLUMN),
-        ("branch7x7dbl_5", 192, _ROW),
-    )
-    return _Mixed(768, ((("branch1x1", 192, _ONE),), single, double), pooled=192)
+    single = ("branch7x7", (width, _ONE), (width, _ROW), (192, _COLUMN))
+    double = ("branch7x7dbl", (width, _ONE), (width, _COLUMN), (width, _ROW), (width, _COLUMN), (192, _ROW))
+    return _Mixed(768, ("branch1x1", (192, _ONE)), single, double, pooled=192)
 
 
 def _second_reduction(inputs: int) -> _Mixed:
     """Return the block from 17x17 to 8x8 positions."""
-    three = (("branch3x3_1", 192, _ONE), ("branch3x3_2", 320, _THREE))
-    seven = (
-        ("branch7x7x3_1", 192, _ONE),
-        ("branch7x7x3_2", 192, _ROW),
-        ("branch7x7x3_3", 192, _COLUMN),
-        ("branch7x7x3_4", 192, _THREE),
-    )
-    return _Mixed(inputs, (three, seven))
+    three = ("branch3x3", (192, _ONE), (320, _THREE))
+    seven = ("branch7x7x3", (192, _ONE), (192, _ROW), (192, _COLUMN), (192, _THREE))
+    return _Mixed(inputs, three, seven)

@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def _text(result: dict[str, Any]) -> str:
     from simulacra.evaluation.metric_table import protocol_lines
-    from simulacra.metrics.measurement import Measurement
+    from simulacra.metrics.statistics.measurement import Measurement
 
     data = result["data"]
     title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"

@@ -1,19 +1,39 @@
-"""What the metrics that compare generated and real images in feature space have in common."""
+"""What the metrics of generated images have in common: their definition, and the reasons why they do not apply."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-if TYPE_CHECKING:
-    from simulacra.metrics.context import EvaluationContext
+from simulacra.core.capabilities import Samples
+from simulacra.metrics.context import EvaluationContext
+from simulacra.metrics.metric import Metric, MetricResults, Quantity, Section
 
 SETTINGS = ("samples", "seed", "extractor", "extractor_seed")
-"""Settings that all of these metrics depend on; the sampling plan is added where a model has one."""
+"""Settings that metrics in feature space depend on; the sampling plan is added where a model has one."""
 
 
-def known_density(context: "EvaluationContext") -> str:
-    """Return why metrics in feature space do not apply: the data are points of a known density; else empty."""
-    return "the density of the data is known: generated points are compared with it" if context.density_is_known else ""
+def feature_metric(
+    name: str,
+    order: int,
+    quantities: tuple[Quantity, ...],
+    measure: Callable[[EvaluationContext], MetricResults],
+    *,
+    details: Iterable[str] = (),
+    section: Section | None = None,
+) -> Metric:
+    """Return a metric that compares generated and real images in feature space; arguments as in `Metric`."""
+    metric = Metric(name, quantities, (Samples,), order, generating_cost, measure, SETTINGS)
+    return replace(metric, not_applicable=_known_density, details=frozenset(details), section=section)
 
 
-def cost(context: "EvaluationContext") -> str:
-    """Return the cost in words, most of which is generating images once for all of these metrics."""
+def generating_cost(context: EvaluationContext) -> str:
+    """Return the cost in words, most of which is generating images once for all metrics in feature space."""
     return f"{context.settings.samples:,} generated images in features of {context.extractor_name}"
+
+
+def unconditional(context: EvaluationContext) -> str:
+    """Return why metrics of requested classes do not apply, empty for a conditional model."""
+    return "" if context.classes else "the model is unconditional (see --conditional of 'simulacra train')"
+
+
+def _known_density(context: EvaluationContext) -> str:
+    return "the density of the data is known: generated points are compared with it" if context.density_is_known else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -41,11 +42,7 @@ class Moments:
 
     def without(self, part: "Moments") -> "Moments":
         """Return the moments without a part, which must be a subset of these rows."""
-        count = self.count - part.count
-        difference = part.mean - self.mean
-        mean = self.mean - difference * (part.count / count)
-        between = torch.outer(difference, difference) * (part.count * self.count / count)
-        return Moments(count, mean, self.scatter - part.scatter - between)
+        return self.merged(Moments(-part.count, part.mean, -part.scatter))
 
 
 def moments(features: Tensor) -> Moments:
@@ -90,10 +87,8 @@ class BlockedMoments:
 
     def total(self) -> Moments:
         """Return the moments of all rows."""
-        total = self.blocks[0]
-        for block in self.blocks[1:]:
-            total = total.merged(block) if block.count else total
-        return total
+        first, *others = self.blocks
+        return reduce(Moments.merged, (block for block in others if block.count), first)
 
 
 def blocked_moments(features: Iterable[Features] | Features) -> BlockedMoments:
@@ -112,10 +107,9 @@ def blocked_moments(features: Iterable[Features] | Features) -> BlockedMoments:
 def _blocks(start: int, count: int) -> NDArray[np.int64]:
     """Return the blocks of the rows start .. start+count; 20 successive rows have 20 different blocks."""
     first, last = start // _PAGE, (start + max(count, 1) - 1) // _PAGE
-    pages = [
-        np.random.default_rng(derive(0, "block", page)).permuted(_PATTERN, axis=1).ravel() for page in range(first, last + 1)
-    ]
-    return np.concatenate(pages)[start - first * _PAGE :][:count]
+    generators = [np.random.default_rng(derive(0, "block", page)) for page in range(first, last + 1)]
+    blocks = np.concatenate([random.permuted(_PATTERN, axis=1).ravel() for random in generators])
+    return blocks[start - first * _PAGE :][:count]
 
 
 _PATTERN = np.tile(np.arange(BLOCKS), (_PAGE // BLOCKS, 1))

@@ -1,7 +1,7 @@
 """Figures of the report sections of metrics: images by their positions, in grids."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,13 +11,10 @@ from simulacra.core.capabilities import Samples
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
-from simulacra.images.grid import image_grid
-from simulacra.images.section import Figure, ReportSection
+from simulacra.images.section import ReportSection
 from simulacra.metrics.metric import MetricResults
-from simulacra.metrics.statistics.placement import device_of
-
-if TYPE_CHECKING:
-    from simulacra.runs.opened import OpenedRun
+from simulacra.metrics.statistics.model_inputs import device_of
+from simulacra.runs.opened import OpenedRun
 
 
 def unavailable(title: str, order: int, results: MetricResults) -> ReportSection:
@@ -26,12 +23,7 @@ def unavailable(title: str, order: int, results: MetricResults) -> ReportSection
     return ReportSection(title, order, missing=f"Not available: {reason}.")
 
 
-def figure(images: Tensor, columns: int, alt: str, label: str = "") -> Figure:
-    """Return images [n c h w] in [0, 1] as a figure, in a grid with this number of columns."""
-    return Figure(image_grid(images, columns), alt, label)
-
-
-def generated_images(opened: "OpenedRun", seed: int, positions: Sequence[int]) -> Tensor:
+def generated_images(opened: OpenedRun, seed: int, positions: Sequence[int]) -> Tensor:
     """Return the generated images with these numbers under a seed: float [n c h w] on the CPU."""
     model = cast(Samples, opened.model)
     if not positions:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.metrics.measurement import Measurement, fraction_of, wilson
 from simulacra.metrics.statistics.feature_matrix import matrix, random_rows, same_dimensions
+from simulacra.metrics.statistics.measurement import Measurement, fraction_of, wilson
 
 
 def test_an_interval_takes_the_place_of_the_standard_error() -> None:

@@ -1,20 +1,31 @@
-"""Structural similarity, SSIM (Wang et al. 2004)."""
+"""Similarity of images: peak signal-to-noise ratio, and structural similarity, SSIM (Wang et al. 2004)."""
 
 import torch
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics.measurement import Measurement, mean_of
+from simulacra.metrics.statistics.measurement import Measurement, mean_of
 
+BEST = 100.0  # decibels of a perfect reconstruction, instead of infinity
 WINDOW, SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # (K L)^2 with a range L of 1
 
 
+def psnr_db(values: Tensor) -> Measurement:
+    """Return psnr_db: the mean over images of the ratios [n] that `psnr` returns, in decibels."""
+    return mean_of(values, {"pixels": "in [0, 1]", "mean": "of decibels over images", "at_most": BEST})
+
+
+def psnr(images: Tensor, references: Tensor) -> Tensor:
+    """Return -10 log10 of the mean squared error of each image [n c h w] in [0, 1], at most 100: float64 [n]."""
+    errors = (images.double() - references.double()).square().flatten(1).mean(1)
+    return -10 * torch.log10(errors.clamp_min(10 ** (-BEST / 10)))
+
+
 def ssim_mean(values: Tensor) -> Measurement:
     """Return ssim: the mean over images of the similarities [n] that `ssim` returns; 1 means equal."""
-    return mean_of(
-        values, {"window": f"gaussian {WINDOW}x{WINDOW}, sigma {SIGMA}", "range": 1.0, "borders": "windows within the image"}
-    )
+    window = f"gaussian {WINDOW}x{WINDOW}, sigma {SIGMA}"
+    return mean_of(values, {"window": window, "range": 1.0, "borders": "windows within the image"})
 
 
 def ssim(images: Tensor, references: Tensor) -> Tensor:
@@ -26,9 +37,8 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     if min(height, width) < WINDOW:
-        raise UsageError(
-            f"images are {height}x{width} pixels, expected at least {WINDOW}x{WINDOW}, the window of ssim: use psnr_db or mse"
-        )
+        least = f"{WINDOW}x{WINDOW}, the window of ssim"
+        raise UsageError(f"images are {height}x{width} pixels, expected at least {least}: use psnr_db or mse")
     x, y = images.double(), references.double()
     mean_x, mean_y = _smooth(x), _smooth(y)
     var_x, var_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2

@@ -1,4 +1,4 @@
-"""Measurements: numbers with their error, sample size and protocol."""
+"""Measurements: numbers with their error, sample size and protocol, and checks of sample sizes."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
+
+from simulacra.core.errors import UsageError
 
 _QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
 
@@ -28,8 +30,8 @@ class Measurement:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> "Measurement":
         """Return the measurement of a JSON object, the inverse of `table`."""
-        low_high = table.get("interval")
-        interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        ends = table.get("interval")
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
         return cls(table["value"], table.get("standard_error"), table["n"], dict(table["protocol"]), interval)
 
     @property
@@ -92,3 +94,23 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     centre = (share + weight / 2) / (1 + weight)
     reach = _QUANTILE / (1 + weight) * math.sqrt(share * (1 - share) / count + weight / (4 * count))
     return max(centre - reach, 0.0), min(centre + reach, 1.0)
+
+
+def require(metric: str, what: str, count: int, least: int, remedy: str) -> None:
+    """Raise UsageError where there are fewer than `least` samples; `remedy` completes the message.
+
+    >>> require("kernel_distance", "generated images", 50, 100, "generate more")
+    Traceback (most recent call last):
+    simulacra.core.errors.UsageError: kernel_distance of 50 generated images: at least 100 are needed. Generate more
+    """
+    if count < least:
+        raise UsageError(f"{metric} of {count:,} {what}: at least {least:,} are needed. {remedy[:1].upper()}{remedy[1:]}")
+
+
+def flagged(count: int, enough: int, consequence: str) -> dict[str, Any]:
+    """Return the note of a protocol on a sample that is too small, with its consequence; empty where it is large enough.
+
+    >>> flagged(500, 1000, "noisy"), flagged(1000, 1000, "noisy")
+    ({'few_samples': '500 of 1,000: noisy'}, {})
+    """
+    return {"few_samples": f"{count:,} of {enough:,}: {consequence}"} if count < enough else {}

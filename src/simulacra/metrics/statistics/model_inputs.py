@@ -1,0 +1,47 @@
+"""Inputs of a model under evaluation: batches on its device, the condition that it accepts, observations of a likelihood."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from simulacra.core.batch import Batch
+from simulacra.core.capabilities import HasLikelihood
+from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition
+from simulacra.core.family import model_condition
+from simulacra.core.randomness import stream
+from simulacra.data.dataset import Split
+
+_CHUNK = 250  # images
+
+
+def device_of(model: object) -> torch.device:
+    """Return the device of a model's first parameter or buffer; the CPU for a model without any."""
+    if not isinstance(model, nn.Module):
+        return torch.device("cpu")
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def batches(model: object, split: Split, size: int = _CHUNK) -> Iterator[Batch]:
+    """Yield a split in batches of `size` images on the model's device."""
+    device = device_of(model)
+    return (batch.to(device) for batch in split.chunks(size))
+
+
+def likelihood_condition(model: AcceptsCondition, batch: Batch) -> Condition:
+    """Return the condition for latents and likelihoods: that of the batch, or none for models that define them without one."""
+    return model_condition(model, batch) if model.conditional_likelihood else UNCONDITIONAL
+
+
+def observations(model: HasLikelihood, split: Split, seed: int) -> Iterator[tuple[int, Tensor, Condition]]:
+    """Yield (number of the chunk, observations [b c h w], condition) on the model's device.
+
+    Every metric gets the same draw (binary pixels, dequantized grey levels), which depends on the seed alone.
+    """
+    for number, batch in enumerate(batches(model, split)):
+        condition = likelihood_condition(model, batch)
+        with stream(seed, "observe", number):
+            observed = model.observe(batch.images, condition)
+        yield number, observed, condition
