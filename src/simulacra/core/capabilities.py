@@ -115,11 +115,8 @@ class LatentSpace(Capability):
     """The distribution of latents; it decides how latents are interpolated."""
     amortized: ClassVar[bool]
     """True: `encode` is one evaluation of an encoder. False: it inverts a sampler, in many evaluations and image dimensions."""
-
-    @property
-    @abstractmethod
-    def latent_dim(self) -> int:
-        """Number of latent dimensions, d."""
+    latent_dim: int
+    """Number of latent dimensions, d."""
 
     @abstractmethod
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:

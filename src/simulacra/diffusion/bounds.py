@@ -4,11 +4,15 @@ Images are in [-1, 1] and have 256 levels per pixel. All terms are in nats, sums
 prior + steps + decoder, is an upper bound on -log p(image).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import NoiseLevels, broadcast_like
-from simulacra.diffusion.samplers import DenoiserOutput, posterior_mean
+from simulacra.core.capabilities import DiffusionBound
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like
+from simulacra.diffusion.samplers import Denoiser, DenoiserOutput, posterior_mean
+from simulacra.diffusion.schedules import chain_levels, stratified_times
 from simulacra.diffusion.variances import learned_log_variance, posterior_variance
 from simulacra.objectives.likelihood import discretized_gaussian
 
@@ -61,6 +65,42 @@ def step_probabilities(levels: NoiseLevels) -> Tensor:
     """
     widths = -levels.log_snr.clamp(-_LOG_SNR_LIMIT, _LOG_SNR_LIMIT).diff()
     return 0.5 * widths / widths.sum() + 0.5 / len(widths)
+
+
+def diffusion_bound(denoiser: Denoiser, images: Tensor, path: ProbabilityPath, draws: int) -> DiffusionBound:
+    """Return the terms of the bound of the chain of 1000 levels of a path, with exactly `draws` random steps of each image.
+
+    Draws from torch's global generator.
+    """
+    levels = chain_levels(path, CHAIN_LENGTH)
+    pairs = [_drawn_step(denoiser, images, levels) for _ in range(draws)]
+    steps, times = (torch.stack([pair[side] for pair in pairs], 1) for side in (0, 1))
+    nearest = denoiser(add_noise(images, torch.randn_like(images), levels[0]), levels[0])
+    decoder = decoder_nats(nearest, images, levels[0])
+    return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN_LENGTH - 1)
+
+
+def step_bits_per_dimension(
+    output: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels, path: ProbabilityPath
+) -> Tensor:
+    """Return the cost of steps of the chain of 1000 levels in bits per dimension, a mean over images: 0.001 times the bound.
+
+    The last reverse step, to the image itself, has a different variance and is omitted.
+    """
+    width = 1 / (CHAIN_LENGTH - 1)
+    here = path(level.time.clamp_min(width))
+    nats = step_nats(output, images, noisy, here, path(here.time - width))
+    return nats.mean() / (images[0].numel() * math.log(2))
+
+
+def _drawn_step(denoiser: Denoiser, images: Tensor, levels: NoiseLevels) -> tuple[Tensor, Tensor]:
+    """Return the cost of one random step for each image, divided by its relative frequency, and the time of the step."""
+    shares = step_probabilities(levels)
+    places = torch.searchsorted(shares.cumsum(0), stratified_times(len(images))).clamp_max(len(shares) - 1)
+    here, there = levels[places + 1], levels[places]
+    noisy = add_noise(images, torch.randn_like(images), here)
+    cost = step_nats(denoiser(noisy, here), images, noisy, here, there)
+    return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
 
 
 def _broadcast_double(level: NoiseLevels, images: Tensor) -> NoiseLevels:

@@ -32,6 +32,11 @@ class NoiseLevels:
         """Signal-to-noise ratio alpha^2 / sigma^2."""
         return (self.alpha / self.sigma) ** 2
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of noisy images of unit variance at a single level: the scale of the initial noise."""
+        return float((self.alpha**2 + self.sigma**2).sqrt())
+
     def __len__(self) -> int:
         """Return the number of levels."""
         return len(self.time)
@@ -101,9 +106,10 @@ def straight_path(time: Tensor) -> NoiseLevels:
 
 def append_clean_level(levels: NoiseLevels) -> NoiseLevels:
     """Return levels [n + 1]: the given levels [n], then the level of the clean image (time 0, alpha 1, sigma 0)."""
-    clean = NoiseLevels(*(torch.tensor([value], dtype=torch.float64) for value in (0.0, 1.0, 0.0)))
-    return NoiseLevels(*(torch.cat(pair) for pair in zip(_fields(levels), _fields(clean), strict=True)))
+    clean = ((levels.time, 0.0), (levels.alpha, 1.0), (levels.sigma, 0.0))
+    return NoiseLevels(*(torch.cat([values, torch.tensor([end], dtype=torch.float64)]) for values, end in clean))
 
 
-def _fields(level: NoiseLevels) -> tuple[Tensor, Tensor, Tensor]:
-    return level.time, level.alpha, level.sigma
+def pixel_range(images: Tensor) -> Tensor:
+    """Return images in [0, 1] of images in [-1, 1], clipped."""
+    return (0.5 * (images + 1)).clamp(0, 1)

@@ -95,9 +95,7 @@ class Reports:
 
     def read(self) -> list[dict[str, Any]]:
         """Return all records; incomplete lines, which a crash can leave, are skipped."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(errors="replace").splitlines()
+        lines = self.path.read_text(errors="replace").splitlines() if self.path.exists() else []
         return [record for line in lines if (record := _parsed(line)) is not None]
 
     def forget_after(self, step: int) -> None:
@@ -107,11 +105,8 @@ class Reports:
 
 
 def _ends_with_newline(file: BinaryIO) -> bool:
-    size = file.seek(0, os.SEEK_END)
-    if not size:
-        return True
-    file.seek(size - 1)
-    return file.read(1) == b"\n"
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+    return file.read(1) in (b"", b"\n")
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
@@ -119,5 +114,5 @@ def _parsed(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    whole = isinstance(record, dict) and isinstance(record.get("step"), int) and isinstance(record.get("kind"), str)
-    return record if whole else None
+    is_record = isinstance(record, dict) and isinstance(record.get("step"), int) and isinstance(record.get("kind"), str)
+    return record if is_record else None

@@ -53,28 +53,29 @@ class BackgroundTracker:
 
     def submit(self, call: Call | None) -> None:
         """Queue a call of the tracker, or None as the last one."""
-        self.check()
-        if self._enabled:
-            try:
-                self._calls.put_nowait(call)
-            except Full:
-                self._disable(f"it is {_MOST_QUEUED:,} calls behind")
+        if not self.is_enabled():
+            return
+        try:
+            self._calls.put_nowait(call)
+        except Full:
+            self.disable(f"it is {_MOST_QUEUED:,} calls behind")
 
-    def check(self) -> None:
-        """Disable the tracker if it has failed."""
+    def is_enabled(self) -> bool:
+        """Return whether the tracker is enabled; disable it if it has failed."""
         if self._enabled and self._failure:
-            self._disable(self._failure)
+            self.disable(self._failure)
+        return self._enabled
 
     def join(self, seconds: float) -> bool:
         """Wait for the tracker, at most some seconds; return whether it has finished or is disabled."""
         if self._enabled:
             self._thread.join(max(0.0, seconds))
-            self.check()
-        return not (self._enabled and self._thread.is_alive())
+        return not (self.is_enabled() and self._thread.is_alive())
 
-    def abandon(self) -> None:
-        """Disable a tracker that does not finish."""
-        self._disable(f"it did not finish within {_TIMEOUT:.0f} s, and its last entries may be missing")
+    def disable(self, reason: str) -> None:
+        """Stop using the tracker, with a warning."""
+        self._enabled = False
+        self._progress.message(f"warning: the tracker {self._name} is disabled; training continues: {reason}")
 
     def _work(self) -> None:
         try:
@@ -84,10 +85,6 @@ class BackgroundTracker:
         except BaseException as error:  # SystemExit too; an interrupt by the user never reaches this thread
             lines = str(error).strip().splitlines() or [""]
             self._failure = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
-
-    def _disable(self, reason: str) -> None:
-        self._enabled = False
-        self._progress.message(f"warning: the tracker {self._name} is disabled; training continues: {reason}")
 
 
 class Tracking:
@@ -100,29 +97,26 @@ class Tracking:
         """Send the numbers of a record of the reports, as `kind/name`."""
         step = record["step"]
         values = {f"{kind}/{name}": value for name, value in record.items() if name != "step" and isinstance(value, int | float)}
-        self._submit(lambda tracker: tracker.scalars(step, values))
+        self.submit(lambda tracker: tracker.scalars(step, values))
 
     def image(self, step: int, path: Path) -> None:
         """Send a PNG file, named after its folder."""
-        self._submit(lambda tracker: tracker.image(step, path.parent.name, path))
-
-    def start(self, settings: Mapping[str, object], folder: Path, step: int) -> None:
-        """Start all trackers."""
-        self._submit(lambda tracker: tracker.start(settings, folder, step))
+        self.submit(lambda tracker: tracker.image(step, path.parent.name, path))
 
     def finish(self) -> None:
         """Finish all trackers, and wait for them together, for a limited time."""
-        self._submit(lambda tracker: tracker.finish())
-        self._submit(None)
+        self.submit(lambda tracker: tracker.finish())
+        self.submit(None)
         began = time.monotonic()
         late = [tracker for tracker in self._active if not tracker.join(began + _GRACE - time.monotonic())]
         if late:
             self._progress.message(f"waiting for the trackers to finish, {_TIMEOUT:.0f} s at most")
         for tracker in late:
             if not tracker.join(began + _TIMEOUT - time.monotonic()):
-                tracker.abandon()
+                tracker.disable(f"it did not finish within {_TIMEOUT:.0f} s, and its last entries may be missing")
 
-    def _submit(self, call: Call | None) -> None:
+    def submit(self, call: Call | None) -> None:
+        """Queue a call of all trackers, or None as the last one."""
         for tracker in self._active:
             tracker.submit(call)
 
@@ -133,7 +127,7 @@ def tracking(
 ) -> Iterator[Tracking]:
     """Start trackers for a training that begins at a step, and finish them at the end of the context, also after an error."""
     active = Tracking([BackgroundTracker(name, progress) for name in names], progress)
-    active.start(settings, folder, step)
+    active.submit(lambda tracker: tracker.start(settings, folder, step))
     try:
         yield active
     finally:

@@ -79,7 +79,7 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
 
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.data = config, data
+        self.config, self.data, self.latent_dim = config, data, config.latent_dim
         trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
         self.encoder, features = encoder(data, trunk)
         self.mean = dense(features, config.latent_dim)
@@ -89,11 +89,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
 
     # --- properties
-
-    @property
-    def latent_dim(self) -> int:
-        """Number of latent dimensions."""
-        return self.config.latent_dim
 
     @property
     def beta(self) -> float:

@@ -75,7 +75,7 @@ class VAEGAN(Family, VariationalLatentSpace):
 
     def __init__(self, config: VAEGANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.latent_dim = config, config.latent_dim
         trunk = EncoderDecoderConfig("conv", config.features, config.hidden)
         body, features = encoder(data, trunk)
         heads = {"mean": dense(features, config.latent_dim), "log_var": dense(features, config.latent_dim)}
@@ -131,11 +131,6 @@ class VAEGAN(Family, VariationalLatentSpace):
         return keep_gradient_layout(low), logits
 
     # --- capabilities
-
-    @property
-    def latent_dim(self) -> int:
-        """Number of latent dimensions."""
-        return self.config.latent_dim
 
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z|x)."""

@@ -97,10 +97,7 @@ class AdversarialGame(Family, SamplesFromGenerator):
         """Both losses on the same generated images; the engine differentiates each with respect to its own player."""
         condition = training_condition(self.accepts, batch)
         fake = self._logits(self._inputs(self._fakes(batch, condition)), condition)
-        return {
-            "discriminator": self._discriminator_loss(batch, condition, fake),
-            "generator": self._generator_loss(fake),
-        }
+        return {"discriminator": self._discriminator_loss(batch, condition, fake), "generator": self._generator_loss(fake)}
 
     def _discriminator_loss(self, batch: Batch, condition: Condition, fake: Tensor) -> Loss:
         criterion = ADVERSARIAL_LOSSES[self.config.loss]

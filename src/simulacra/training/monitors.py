@@ -4,7 +4,7 @@ A warning is a function of the records in `reports.jsonl`: it is found again aft
 in runs that were trained before its rule existed. docs/monitoring.md explains the thresholds.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise, zip_longest
 from typing import Any
@@ -54,20 +54,14 @@ class TrainingHistory:
         values = {setting.name: getattr(part, setting.name) for part in parts for setting in options(type(part))}
         return cls(run.reports.read(), done, run.spec.dimensions, values)
 
+    def of_kind(self, kind: str) -> list[Record]:
+        """Return the records of a kind: `train`, or `validation`, of which the first is of the untrained model."""
+        return [record for record in self.records if record["kind"] == kind]
+
     @property
     def validations(self) -> list[Record]:
-        """The records of the trained model on validation images; the first record, of the untrained model, is left out."""
-        return self._of("validation")[1:]
-
-    @property
-    def untrained(self) -> Record | None:
-        """The record of the untrained model."""
-        return next(iter(self._of("validation")), None)
-
-    @property
-    def steps(self) -> list[Record]:
-        """The records of training steps."""
-        return self._of("train")
+        """The records of the trained model on validation images."""
+        return self.of_kind("validation")[1:]
 
     @property
     def players(self) -> int:
@@ -87,9 +81,6 @@ class TrainingHistory:
         """Return whether records span a fifth of the training."""
         return len(records) >= _CONSECUTIVE and self.done_at(records[-1]) - self.done_at(records[0]) >= _LONG
 
-    def _of(self, kind: str) -> list[Record]:
-        return [record for record in self.records if record["kind"] == kind]
-
 
 def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
     """Return the problems of a training, each kind once, for the last time that it occurred."""
@@ -104,11 +95,8 @@ def _mode_collapse(history: TrainingHistory) -> TrainingWarning | None:
     """Find a generator that has lost its diversity, or that never gained any."""
     validations = [record for record in history.validations if "diversity" in record]
     best = accumulate((record["diversity"] for record in validations), max)
-    fallen = [
-        record["step"]
-        for record, maximum in zip(validations, best, strict=True)
-        if maximum > _DIVERSE and record["diversity"] < _FALL * maximum
-    ]
+    pairs = zip(validations, best, strict=True)
+    fallen = [record["step"] for record, most in pairs if most > _DIVERSE and record["diversity"] < _FALL * most]
 
     def is_stuck(records: Sequence[Record]) -> bool:
         pairs = [pair for pair in pairwise(records) if history.is_late(pair[1]) and pair[1]["step"] >= _EMA_STEPS]
@@ -150,16 +138,15 @@ def _missing_modes(history: TrainingHistory) -> TrainingWarning | None:
 
 def _overwhelming_discriminator(history: TrainingHistory) -> TrainingWarning | None:
     """Find a discriminator that is almost always correct, and saturated, for a fifth of the training."""
-    for name in _names(history.steps, "real_accuracy"):
-        warning = _warning(
-            "overwhelming discriminator",
-            _last_interval(history.steps, _overwhelms(name.removesuffix("real_accuracy")), history.is_long),
-            lambda records: "it is almost always correct and saturated, so that the generator receives little gradient",
-            _against_lead(history),
-        )
-        if warning:
-            return warning
-    return None
+    steps = history.of_kind("train")
+    prefixes = [name.removesuffix("real_accuracy") for name in _names(steps, "real_accuracy")]
+    found = (_last_interval(steps, _overwhelms(prefix), history.is_long) for prefix in prefixes)
+    return _warning(
+        "overwhelming discriminator",
+        next(filter(None, found), None),
+        lambda records: "it is almost always correct and saturated, so that the generator receives little gradient",
+        _against_lead(history),
+    )
 
 
 def _overwhelms(prefix: str) -> Predicate:
@@ -177,7 +164,8 @@ def _posterior_collapse(history: TrainingHistory) -> TrainingWarning | None:
     """Find latent units that are inactive in the second half of the training."""
 
     def is_inactive(record: Record) -> bool:
-        return "active_units" in record and record["active_units"] < _ACTIVE * min(record["latent_units"], history.dimensions)
+        units = min(record.get("latent_units", 0), history.dimensions)
+        return bool(record.get("active_units", 0) < _ACTIVE * units)
 
     def is_known(records: Sequence[Record]) -> bool:
         return history.is_late(records[-1]) and records[-1]["step"] >= _EMA_STEPS
@@ -193,10 +181,10 @@ def _posterior_collapse(history: TrainingHistory) -> TrainingWarning | None:
 def _divergence(history: TrainingHistory) -> TrainingWarning | None:
     """Find a single player whose validation loss at the end is above that of the untrained model."""
     validations = history.validations
-    if history.done < 1 or history.players != 1 or not validations or history.untrained is None:
+    if history.done < 1 or history.players != 1 or not validations:
         return None
     (name,) = _names(history.records, "/loss")
-    first = history.untrained[name]
+    first = history.of_kind("validation")[0][name]
     return _warning(
         "divergence",
         _last_interval(validations, lambda record: record[name] > first, lambda records: records[-1] is validations[-1]),
@@ -222,15 +210,12 @@ def _last_interval(
     counts: Callable[[Sequence[Record]], bool] = lambda records: len(records) >= _CONSECUTIVE,
 ) -> Interval | None:
     """Return the last sequence of consecutive records with a problem that counts."""
-    intervals = reversed(list(_intervals(records, has_problem)))
-    return next((found for found in intervals if counts(found.records) and found.records[-1]["step"] >= _MIN_STEPS), None)
-
-
-def _intervals(records: Sequence[Record], has_problem: Predicate) -> Iterator[Interval]:
     groups = [(problem, list(group)) for problem, group in groupby(records, has_problem)]
-    for (problem, group), after in zip_longest(groups, groups[1:]):
-        if problem:
-            yield Interval(group, after[1][0]["step"] if after else None)
+    ends = [group[0]["step"] for _, group in groups[1:]]
+    for (problem, group), end in reversed(list(zip_longest(groups, ends))):
+        if problem and counts(group) and group[-1]["step"] >= _MIN_STEPS:
+            return Interval(group, end)
+    return None
 
 
 def _names(records: Sequence[Record], ending: str) -> list[str]:
@@ -255,20 +240,19 @@ def _lowest(records: Sequence[Record], name: str) -> str:
 
 
 def _against_collapse(history: TrainingHistory) -> str:
-    momentum = history.players > 1 and history.settings["beta1"] > _MOMENTUM
-    penalized = [*_unused(history, "r1", 0, "--r1 0.1"), *_unused(history, "pack", 1, "--pack 2")]
+    momentum = ["--beta1 0.5"] if history.players > 1 and history.settings["beta1"] > _MOMENTUM else []
     rate = ["a lower --beta"] if "beta" in history.settings else []
-    return _any_of([*(["--beta1 0.5"] if momentum else []), *penalized, *rate])
+    return _any_of([*momentum, *_unused(history, ("r1", 0, "--r1 0.1"), ("pack", 1, "--pack 2")), *rate])
 
 
 def _against_lead(history: TrainingHistory) -> str:
-    flags = [*_unused(history, "r1", 0, "--r1 1"), *_unused(history, "spectral_norm", False, "--spectral-norm")]
-    return _any_of([*flags, *_unused(history, "augment", "", "--augment translation,cutout")])
+    augment = ("augment", "", "--augment translation,cutout")
+    return _any_of(_unused(history, ("r1", 0, "--r1 1"), ("spectral_norm", False, "--spectral-norm"), augment))
 
 
-def _unused(history: TrainingHistory, name: str, off: object, flag: str) -> list[str]:
-    """Return the flag of a setting if the model has it and does not use it."""
-    return [flag] if name in history.settings and history.settings[name] == off else []
+def _unused(history: TrainingHistory, *settings: tuple[str, object, str]) -> list[str]:
+    """Return the flags of those of the settings (name, value if off, flag) that the model has and does not use."""
+    return [flag for name, off, flag in settings if name in history.settings and history.settings[name] == off]
 
 
 def _any_of(remedies: list[str]) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -122,11 +123,8 @@ def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
 
 def default_folder(config: RunConfig) -> Path:
     """Return the first folder runs/FAMILY-DATA-N that does not exist."""
-    name = f"{config.family}-{config.data.title}"
-    number = 1
-    while Path("runs", f"{name}-{number}").exists():
-        number += 1
-    return Path("runs", f"{name}-{number}")
+    paths = (Path("runs", f"{config.family}-{config.data.title}-{number}") for number in count(1))
+    return next(path for path in paths if not path.exists())
 
 
 def _command() -> str:
@@ -196,13 +194,8 @@ def _run(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outco
     facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
     trainer.processes.lead(lambda: run.update_provenance(ended=now(), **facts))
     if finished and isinstance(trainer.family, Samples):
-        trainer.processes.lead(lambda: _write_animation(run))
+        trainer.processes.lead(lambda: run.saving()(write_animation)(run))
     return Outcome(run, finished, trainer.step, seconds)
-
-
-def _write_animation(run: Run) -> None:
-    with run.saving():
-        write_animation(run)
 
 
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:
@@ -213,26 +206,24 @@ def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter
 
 
 def _size(trainer: Trainer) -> str:
-    count = sum(parameter.numel() for parameter in trainer.family.parameters())
+    parameters = sum(parameter.numel() for parameter in trainer.family.parameters())
     kind = str(trainer.precision).removeprefix("torch.")
     processes = f" in {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
-    return f"{count:,} parameters, {kind} on {trainer.device.type}{processes}"
+    return f"{parameters:,} parameters, {kind} on {trainer.device.type}{processes}"
 
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
     """Turn SIGINT and SIGTERM into an event; a second signal interrupts. Outside the main thread signals are unchanged."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
 
-    before: Mapping[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before: Mapping[int, Any] = {number: signal.signal(number, stop) for number in handled}
     try:
         yield stopped
     finally:
