@@ -37,10 +37,7 @@ class Samples(Capability):
 
     @abstractmethod
     def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images [b c h w] in [0, 1] from standard normal noise [b *noise_shape].
-
-        A conditional model without given labels draws them from the noise, uniformly.
-        """
+        """Return images [b c h w] in [0, 1] from noise N(0, 1) [b *noise_shape]; labels not given are drawn uniformly from it."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,16 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import DiffusionBound
-from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like
+from simulacra.diffusion.noise_levels import (
+    NoiseLevels,
+    ProbabilityPath,
+    add_noise,
+    broadcast_like,
+    learned_log_variance,
+    posterior_variance,
+)
 from simulacra.diffusion.samplers import Denoiser, DenoiserOutput, posterior_mean
 from simulacra.diffusion.schedules import chain_levels, stratified_times
-from simulacra.diffusion.variances import learned_log_variance, posterior_variance
 from simulacra.objectives.likelihood import discretized_gaussian
 
 CHAIN_LENGTH = 1000  # noise levels (Ho et al. 2020, section 4)
@@ -68,10 +74,7 @@ def step_probabilities(levels: NoiseLevels) -> Tensor:
 
 
 def diffusion_bound(denoiser: Denoiser, images: Tensor, path: ProbabilityPath, draws: int) -> DiffusionBound:
-    """Return the terms of the bound of the chain of 1000 levels of a path, with exactly `draws` random steps of each image.
-
-    Draws from torch's global generator.
-    """
+    """Return the terms of the bound of a path's chain of 1000 levels, with `draws` steps of each image from torch's generator."""
     levels = chain_levels(path, CHAIN_LENGTH)
     pairs = [_drawn_step(denoiser, images, levels) for _ in range(draws)]
     steps, times = (torch.stack([pair[side] for pair in pairs], 1) for side in (0, 1))

@@ -15,10 +15,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import NoiseLevels, broadcast_like
+from simulacra.diffusion.noise_levels import NoiseLevels, broadcast_like, learned_log_variance, posterior_variance
 from simulacra.diffusion.parameterizations import noise_from_image
 from simulacra.diffusion.schedules import Spacing
-from simulacra.diffusion.variances import learned_log_variance, posterior_variance
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class DenoiserOutput:
     """The prediction of a denoiser.
 
     image: the predicted image [b ...]; variance_interpolation: v [b ...] of Nichol & Dhariwal (2021, eq. 15) if the model learns
-    variances (see `variances.learned_log_variance`).
+    variances (see `learned_log_variance`).
     """
 
     image: Tensor
@@ -65,10 +64,7 @@ def sample_ancestral(
 
 
 def posterior_mean(images: Tensor, noisy: Tensor, level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
-    """Return the mean [b ...] of `next_level` given the image and the noisy image at `level` (Ho et al. 2020, eq. 7).
-
-    Levels are [] or [b], and can be any distance apart.
-    """
+    """Return the mean [b ...] of `next_level` given image and noisy image at `level`, both [] or [b] (Ho et al. 2020, eq. 7)."""
     coefficient = next_level.sigma**2 / level.sigma**2 * level.alpha / next_level.alpha
     image_coefficient = next_level.alpha - level.alpha * coefficient
     return broadcast_like(coefficient, noisy) * noisy + broadcast_like(image_coefficient, noisy) * images
@@ -139,10 +135,7 @@ def sample_dpmpp_2m(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, noise_so
 
 @dataclass(frozen=True)
 class Sampler:
-    """A sampler function and its settings.
-
-    spacing: of its noise levels; stochastic: whether it draws fresh noise even if eta is 0; evaluations: denoiser calls per step.
-    """
+    """A sampler: function, spacing of its levels, whether it draws fresh noise even if eta is 0, denoiser calls per step."""
 
     sample: SamplerFunction
     spacing: Spacing
@@ -168,3 +161,27 @@ def _standard_deviation(output: DenoiserOutput, level: NoiseLevels, next_level: 
     if output.variance_interpolation is None:
         return posterior_variance(level, next_level).sqrt().to(x)
     return torch.exp(0.5 * learned_log_variance(output.variance_interpolation, level, next_level))
+
+
+def classifier_free_guidance(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
+    """Return unconditional + guidance_scale * (conditional - unconditional) (Ho & Salimans 2022), of images or of noise.
+
+    A scale of 1 gives the conditional prediction, 0 the unconditional one. The paper's w is guidance_scale - 1 (eq. 6).
+    """
+    return unconditional + guidance_scale * (conditional - unconditional)
+
+
+def inpainting_denoiser(denoiser: Denoiser, images: Tensor, known: Tensor) -> Denoiser:
+    """Return a denoiser that predicts the given images [b ...] at known pixels, for inpainting ( Song et al. 2021, appendix I.2).
+
+    known: 1 for known and 0 for missing pixels, broadcast against images. The paper replaces the noisy pixels by the known ones
+    with fresh noise; replacing the prediction works with every sampler and keeps deterministic samplers deterministic. In both
+    cases the known pixels influence the others through the network only, so results are plausible, but not samples from the exact
+    posterior.
+    """
+
+    def denoise(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
+        output = denoiser(noisy, level)
+        return DenoiserOutput(known * images + (1 - known) * output.image, output.variance_interpolation)
+
+    return denoise

@@ -135,10 +135,7 @@ def _rename(temporary: Path, final: Path) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """Return the contents of `state.json`.
-
-    Raises ValueError if they were changed or belong to another checkpoint, IncompatibleCheckpoint for another format.
-    """
+    """Return the contents of `state.json`; raises ValueError if damaged or of another checkpoint, IncompatibleCheckpoint."""
     state = json.loads((path / _STATE).read_text())
     if not isinstance(state, dict):
         raise ValueError(f"{_STATE} is not that of a checkpoint")  # noqa: TRY004 - an error of the file, not of the caller

@@ -68,8 +68,6 @@ class Trainer:
         self.batches_per_step = sum(turn.repeats for turn in self.turns)
         self.total = self._steps(settings.duration)
 
-    # --- progress
-
     @property
     def evaluated(self) -> Family:
         """The model that is evaluated: the EMA if there is one, otherwise the trained family; not sharded."""
@@ -89,8 +87,6 @@ class Trainer:
     def epochs(self) -> float:
         """Number of passes over the training images so far."""
         return self.step * self.batches_per_step / self.batch_source.per_epoch
-
-    # --- the loop
 
     def run(self, observer: Observer, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train until the end or until `stopped`; return whether the end was reached. The last state is checkpointed."""
@@ -136,8 +132,6 @@ class Trainer:
         rate = next(iter(self.optimizers.values())).rate
         return {"step": self.step, "images": self.images, "epochs": round(self.epochs, 4), "lr": rate, **means}
 
-    # --- one turn
-
     def _play_turn(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> dict[str, Loss]:
         """Compute the gradients of all players of a turn, then update them; return the losses, means over the micro-batches."""
         losses = [self._compute_gradients(turn, piece, (*position, index)) for index, piece in self.placement.split(batch)]
@@ -180,8 +174,6 @@ class Trainer:
         with sharding.gradients_kept(others):
             torch.autograd.backward(part, retain_graph=retain_graph)
 
-    # --- schedule
-
     def _observe(self, observer: Observer) -> None:
         if self._whole:
             trained = self.ema.family if self.ema else self.family
@@ -211,8 +203,6 @@ class Trainer:
             return lambda: self.step % steps == 0
         deadline = self.seconds + Duration.parse(self.settings.checkpoint_every).amount
         return lambda: self.seconds >= deadline
-
-    # --- state
 
     def state(self) -> Checkpoint:
         """Return everything that training needs to continue; raises NonFiniteError. All processes must call this together."""

@@ -6,7 +6,6 @@ All communication between processes is in this file. All processes make the same
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from simulacra.core.errors import SimulacraError, UsageError
-from simulacra.core.launch import launched
+from simulacra.core.launch import Launch, launched
 
 _TIMEOUT = timedelta(hours=6)  # of one exchange; the first process may be decoding a data set or validating
 _CLOSING = 0.2  # seconds for gloo's threads to release the last tensors; they abort an interpreter that exits before
@@ -28,17 +27,8 @@ class Abandoned(SimulacraError):
     """Another process of this training failed or was killed."""
 
 
-@dataclass(frozen=True)
-class Processes:
-    """This process (`rank`) of `count`. With one process nothing is exchanged."""
-
-    rank: int = 0
-    count: int = 1
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes files and reports progress."""
-        return self.rank == 0
+class Processes(Launch):
+    """This process (`rank`) of `count`, of which the first writes files and reports progress; of one nothing is exchanged."""
 
     @property
     def part(self) -> tuple[int, int]:

@@ -49,8 +49,7 @@ def is_split(tensor: Tensor) -> bool:
 
 def local(tensor: Tensor) -> Tensor:
     """Return this process's part of a tensor, sharing its memory."""
-    part: Tensor = tensor.to_local() if is_split(tensor) else tensor  # type: ignore[attr-defined]
-    return part
+    return tensor.to_local() if is_split(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

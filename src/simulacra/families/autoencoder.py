@@ -58,8 +58,7 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return latents [b latent_dim]."""
         require_accepted(self, condition, len(images))
-        latents: Tensor = self.encoder(images)
-        return latents
+        return self.encoder(images)
 
     def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1]."""

@@ -86,8 +86,7 @@ class CycleGAN(Family, Translates):
     def translate(self, images: Tensor, to: str, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images of the domain `to` from images of the other."""
         require_accepted(self, condition, len(images))
-        translated: Tensor = self.generators[to](images)
-        return translated
+        return self.generators[to](images)
 
     def _losses(self, batch: Batch) -> dict[str, Loss]:
         real = {name: batch[name].images for name in self.domains}

@@ -11,8 +11,7 @@ from simulacra.diffusion.loss_weights import LOSS_WEIGHTS
 from simulacra.diffusion.noise_levels import variance_preserving
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS
 from simulacra.diffusion.schedules import SCHEDULES, stratified_times
-from simulacra.games.denoising import DenoisingGame, DenoisingProcess
-from simulacra.games.denoising_config import DenoisingConfig
+from simulacra.games.denoising import DenoisingConfig, DenoisingGame, DenoisingProcess
 
 _CIFAR: dict[str, object] = {
     "features": (128, 256, 256, 256),

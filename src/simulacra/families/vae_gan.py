@@ -85,8 +85,6 @@ class VAEGAN(Family, VariationalLatentSpace):
         discriminator_layers, width = discriminator_body(data, data.channels, config.discriminator_features, norm)
         self.discriminator = Discriminator(discriminator_layers, dense(width, 1))
 
-    # --- training
-
     def players(self) -> dict[str, nn.Module]:
         """Return the encoder, the decoder and the discriminator."""
         return {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
@@ -129,8 +127,6 @@ class VAEGAN(Family, VariationalLatentSpace):
         low = body[:end](images)
         logits: Tensor = self.discriminator.head(body[end:](low))[:, 0].float()
         return keep_gradient_layout(low), logits
-
-    # --- capabilities
 
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z|x)."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +23,43 @@ from simulacra.core.capabilities import (
     SamplingPlan,
 )
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
+from simulacra.core.config import option
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.core.randomness import Streams
+from simulacra.diffusion import samplers as sampling
 from simulacra.diffusion.bounds import diffusion_bound, step_bits_per_dimension
 from simulacra.diffusion.flow_density import flow_log_density
-from simulacra.diffusion.guidance import classifier_free_guidance
-from simulacra.diffusion.inpainting import inpainting_denoiser
 from simulacra.diffusion.loss_weights import output_weight
 from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like, pixel_range
 from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
-from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput, NoiseSource, no_noise, sample_heun
+from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput
 from simulacra.diffusion.schedules import Spacing, sampling_levels, spaced_levels
-from simulacra.games.denoising_config import DenoisingConfig
 from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
-from simulacra.networks.unet import UNet
+from simulacra.networks.unet import UNet, UNetConfig
 
 _INVERSION = 30  # Heun steps of encoding and of decoding
+
+
+@dataclass(frozen=True)
+class DenoisingConfig(UNetConfig):
+    """Settings that all denoising families share."""
+
+    conditional: bool = option(False, "condition on the labels of the images")
+    label_dropout: float = option(0.1, "conditional: probability of training on an image without its label", low=0, high=0.9)
+    sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option("dpmpp-2m", "default sampler")
+    sampling_steps: int = option(20, "default number of sampling steps", low=1)
+    guidance_scale: float = option(1.0, "conditional: classifier-free guidance scale; 1 disables guidance", low=0)
+    eta: float = option(0.0, "ddim: share of fresh noise in each step; 0 is deterministic, 1 ancestral", low=0, high=1)
+
+    def validate(self) -> None:
+        """Raise UsageError where settings contradict each other."""
+        super().validate()
+        if self.guidance_scale != 1 and not self.conditional:
+            raise UsageError(f"guidance_scale is {self.guidance_scale}, which needs labels: add --conditional, or leave it at 1")
+        if self.conditional and self.label_dropout == 0:
+            raise UsageError("label_dropout is 0: a conditional model must also train on images without labels, such as 0.1")
+        _check_eta(self.eta, self.sampler)
 
 
 @dataclass(frozen=True)
@@ -75,9 +95,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         super().__init__()
         self.config, self.data, self.process = config, data, process
         self.label_sizes, self.latent_dim = label_sizes(data, config.conditional), data.dimensions
-        self.network = UNet(data, data.channels * (1 + process.learned), config.shape, self.label_sizes)
-
-    # --- training
+        self.network = UNet(data, data.channels * (1 + process.learned), config, self.label_sizes)
 
     def players(self) -> dict[str, nn.Module]:
         """Return the network."""
@@ -113,8 +131,6 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         unknown = unknown_labels(len(labels), self.label_sizes, labels.device)
         return torch.where(dropped if labels.ndim == 1 else dropped[:, None], unknown, labels)
 
-    # --- evaluating the network
-
     def estimate(self, noisy: Tensor, level: NoiseLevels, condition: Condition = UNCONDITIONAL) -> DenoiserOutput:
         """Return the estimated images, approximately in [-1, 1], of noisy images at one level or one level each."""
         output, share = self._outputs(noisy, level, condition)
@@ -130,8 +146,6 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             return both, None
         output, share = both.chunk(2, dim=1)
         return output, 0.5 * (share + 1)
-
-    # --- sampling
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -171,7 +185,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         """Return images in [-1, 1] that the plan's sampler generates from noise [b *noise_shape]."""
         levels = self.process.levels(plan.sampler, plan.steps)
         start = levels[0].spread * self._pixels(noise).float()
-        draw: NoiseSource = no_noise
+        draw: sampling.NoiseSource = sampling.no_noise
         if SAMPLERS[plan.sampler].stochastic or plan.eta:
             draw = partial(Streams(noise).draw, *self.data.shape)
         return SAMPLERS[plan.sampler].sample(denoise, start, levels, draw, eta=plan.eta)
@@ -180,7 +194,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         """Return images [b c h w] in [0, 1], unchanged where `known` and sampled by the plan of the settings elsewhere."""
         require_accepted(self, condition, len(images))
         denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), lambda: None)
-        return pixel_range(self._sampled(noise, inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
+        return pixel_range(self._sampled(noise, sampling.inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
 
     def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return noisy images at evenly spaced times: [count b c h w] in [0, 1]."""
@@ -216,7 +230,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             image = found.image
             if plan.guidance_scale != 1:
                 unconditional = estimated(noisy, level, replace(condition, labels=None)).image
-                image = classifier_free_guidance(image, unconditional, plan.guidance_scale)
+                image = sampling.classifier_free_guidance(image, unconditional, plan.guidance_scale)
             return DenoiserOutput(image.clamp(-1, 1), found.variance_interpolation)
 
         return denoise
@@ -232,17 +246,14 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         if plan.guidance_scale < 0 or not 0 <= plan.eta <= 1:
             values = f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}"
             raise UsageError(f"{values}, expected at least 0 and a share in [0, 1]")
-        if plan.eta and plan.sampler != "ddim":
-            raise UsageError(f"eta is {plan.eta}, which only sampler 'ddim' has, not {plan.sampler!r}: leave it at 0")
-
-    # --- latent space
+        _check_eta(plan.eta, plan.sampler)
 
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return latents [b d], approximately standard normal, by solving the probability flow ODE up to the noisiest level."""
         require_accepted(self, condition, len(images))
         levels = self._levels_between()
         denoise = partial(self.estimate, condition=condition)
-        noisy = sample_heun(denoise, float(levels.alpha[0]) * (2 * images - 1), levels, no_noise)
+        noisy = sampling.sample_heun(denoise, float(levels.alpha[0]) * (2 * images - 1), levels, sampling.no_noise)
         return (noisy / levels[-1].spread).flatten(1)
 
     def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
@@ -251,13 +262,11 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         levels = self._levels_between().reversed()
         noisy = levels[0].spread * latents.float().unflatten(1, self.data.shape)
         denoise = partial(self.estimate, condition=condition)
-        return pixel_range(sample_heun(denoise, noisy, levels, no_noise) / float(levels.alpha[-1]))
+        return pixel_range(sampling.sample_heun(denoise, noisy, levels, sampling.no_noise) / float(levels.alpha[-1]))
 
     def _levels_between(self) -> NoiseLevels:
         """Return the levels from the least noisy, where images count as noise-free, to the noisiest."""
         return spaced_levels(self.process.path, _INVERSION + 1, self.process.spacing or SAMPLERS["heun"].spacing).reversed()
-
-    # --- likelihood
 
     def diffusion_bound(self, images: Tensor, draws: int, condition: Condition = UNCONDITIONAL) -> DiffusionBound:
         """Return the terms of the bound of a chain of 1000 levels."""
@@ -278,3 +287,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         density = flow_log_density(denoise, start * (2 * dequantized - 1), levels, probes)
         width = math.log(2 * start / 256)  # of a grey level, on the scale at the first noise level
         return LogLikelihood((density + self.data.dimensions * width).float(), "estimate")
+
+
+def _check_eta(eta: float, sampler: str) -> None:
+    if eta and sampler != "ddim":
+        raise UsageError(f"eta is {eta}, which only sampler 'ddim' has, not {sampler!r}: leave it at 0")

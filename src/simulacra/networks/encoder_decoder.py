@@ -77,8 +77,7 @@ class _ConvDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return [b outputs h w] for latents [b latent_dim]."""
-        images: Tensor = self.up(self.dense(latents).unflatten(1, self.bottom))
-        return images
+        return self.up(self.dense(latents).unflatten(1, self.bottom))
 
 
 def _downsampling_layers(inputs: int, outputs: int, downsample: Literal["stride", "pool"]) -> list[nn.Module]:

@@ -88,9 +88,6 @@ def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
     return tuple(warning for rule in rules if (warning := rule(history)))
 
 
-# --- rules
-
-
 def _mode_collapse(history: TrainingHistory) -> TrainingWarning | None:
     """Find a generator that has lost its diversity, or that never gained any."""
     validations = [record for record in history.validations if "diversity" in record]
@@ -193,9 +190,6 @@ def _divergence(history: TrainingHistory) -> TrainingWarning | None:
     )
 
 
-# --- intervals
-
-
 @dataclass(frozen=True)
 class Interval:
     """Consecutive records with a problem. end: the step of the next record without it, None if there is none."""
@@ -220,9 +214,6 @@ def _last_interval(
 
 def _names(records: Sequence[Record], ending: str) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record if name.endswith(ending)))
-
-
-# --- messages
 
 
 def _warning(

@@ -23,7 +23,7 @@ from simulacra.data.synthetic.known_densities import known_density_of
 from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.loop import Observer, Trainer
-from simulacra.engine.tracking import Tracking, tracking
+from simulacra.engine.trackers import Tracking, tracking
 from simulacra.images.files import save_png
 from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.active_units import count_active

@@ -33,8 +33,7 @@ def conv2d(images: Tensor, weight: Tensor, bias: Tensor, geometry: ConvGeometry)
     if not _product_is_faster(images, weight, width, dtype):
         return F.conv2d(images, weight, bias, geometry.stride, geometry.padding)
     operands = images.to(dtype), weight.to(dtype), bias.to(dtype)
-    convolved: Tensor = _Conv2d.apply(*operands, geometry)  # type: ignore[no-untyped-call]
-    return convolved
+    return _Conv2d.apply(*operands, geometry)  # type: ignore[no-untyped-call]
 
 
 def weight_gradient(images: Tensor, gradients: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
@@ -99,8 +98,7 @@ def _aten_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return PyTorch's gradients of images, weight and bias; `mask` selects the ones that are computed."""
     arguments = (None, [geometry.stride] * 2, list(geometry.padding), [1, 1], False, [0, 0], 1, mask)
-    computed: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(gradients, images, weight, *arguments)
-    return computed
+    return torch.ops.aten.convolution_backward(gradients, images, weight, *arguments)
 
 
 def _pixel_rows(features: Tensor) -> Tensor:
@@ -109,10 +107,7 @@ def _pixel_rows(features: Tensor) -> Tensor:
 
 
 def _unfold(images: Tensor, kernel: int, geometry: ConvGeometry) -> Tensor:
-    """Return the input patch of each output pixel as a row [b*h'*w' k*k*i] (im2col).
-
-    In channels-last memory each row of k pixels of a patch is one contiguous copy.
-    """
+    """Return each output pixel's input patch as a row [b*h'*w' k*k*i] (im2col): k contiguous copies in channels-last memory."""
     vertical, horizontal = geometry.padding
     padded = F.pad(images, (horizontal, horizontal, vertical, vertical)) if any(geometry.padding) else images
     stride = geometry.stride
