@@ -1,6 +1,6 @@
-"""Capabilities: what a model can do, stated in its class header. Applications, metrics and tests require nothing else of it.
+"""Capabilities: what a model can do, stated in its class header; applications, metrics and tests require nothing else of it.
 
-Every method takes a `condition` as its last argument and raises UsageError for one that the model does not accept.
+Every method raises UsageError for a `condition` that the model does not accept.
 """
 
 from abc import ABC, abstractmethod
@@ -282,14 +282,5 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
-ALL: tuple[type[Capability], ...] = (
-    Samples,
-    SamplesIteratively,
-    Restores,
-    LatentSpace,
-    Reconstructs,
-    HasPosterior,
-    HasLikelihood,
-    HasDiffusionBound,
-    Translates,
-)
+_LIKELIHOODS = (HasPosterior, HasLikelihood, HasDiffusionBound)
+ALL: tuple[type[Capability], ...] = (Samples, SamplesIteratively, Restores, LatentSpace, Reconstructs, *_LIKELIHOODS, Translates)

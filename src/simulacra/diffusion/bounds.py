@@ -107,5 +107,4 @@ def _drawn_step(denoiser: Denoiser, images: Tensor, levels: NoiseLevels) -> tupl
 
 
 def _broadcast_double(level: NoiseLevels, images: Tensor) -> NoiseLevels:
-    """Return the level as float64 factors of images: float32 is too coarse for differences of the log SNR."""
     return level.broadcast_to(images.detach()[:1].double())

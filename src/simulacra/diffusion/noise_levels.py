@@ -2,9 +2,8 @@
 
     noisy = alpha * image + sigma * noise,        image in [-1, 1], noise standard normal
 
-The other modules of this package depend on noise levels only, so they apply to every process of this form: variance-preserving
-(alpha^2 + sigma^2 = 1, Ho et al. 2020), variance-exploding (alpha = 1, Karras et al. 2022) and the straight paths of flow
-matching (alpha = 1 - time, sigma = time, Lipman et al. 2022).
+This covers variance-preserving (alpha^2 + sigma^2 = 1, Ho et al. 2020), variance-exploding (alpha = 1, Karras et al. 2022) and
+the straight paths of flow matching (alpha = 1 - time, sigma = time, Lipman et al. 2022).
 """
 
 from collections.abc import Callable, Iterator
@@ -105,8 +104,7 @@ def pixel_range(images: Tensor) -> Tensor:
     return (0.5 * (images + 1)).clamp(0, 1)
 
 
-# --- variances of a reverse step from `level` to a less noisy `next_level`, any distance apart: functions of these two levels
-# alone, so that the levels that a strided chain skips have no influence (trap 12)
+# Variances of a reverse step depend on its two levels alone: those that a strided chain skips have no influence (trap 12).
 
 
 def forward_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:

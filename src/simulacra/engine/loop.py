@@ -1,8 +1,7 @@
 """The training loop: it plays the game that a family describes.
 
-In every turn each player of the turn receives the gradient of its own loss with respect to its own parameters, and nothing else.
-Randomness is a function of (seed, step, turn, repeat, micro-batch) and batch number i of (seed, i), so that a resumed run gives
-the same bits as one that was not interrupted.
+In every turn each player receives the gradient of its own loss with respect to its own parameters, and nothing else. Randomness
+is a function of (seed, step, turn, repeat, micro-batch), batch number i of (seed, i): a resumed run gives the same bits.
 """
 
 import math
@@ -197,7 +196,6 @@ class Trainer:
         return int(self.done * self.settings.snapshots + 1e-9)
 
     def _next_checkpoint(self) -> Callable[[], bool]:
-        """Return a function that returns whether the next checkpoint is due."""
         steps = self._steps(self.settings.checkpoint_every)
         if steps is not None:
             return lambda: self.step % steps == 0

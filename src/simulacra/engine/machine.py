@@ -1,6 +1,6 @@
-"""Facts about the machine from the operating system: processor, cores, memory, and the limits of a container.
+"""Facts about the machine from the operating system, None or empty where it does not provide them.
 
-All files are read below `root`, so that tests can imitate other machines. Facts that a system does not provide are None or empty.
+All files are read below `root`, so that tests can imitate other machines.
 """
 
 import os
@@ -91,7 +91,6 @@ def processor(root: Path = _ROOT) -> str:
 
 
 def _asked(call: Callable[[], Number]) -> Number | None:
-    """Return what a function of the operating system returns; None where the system has no such function."""
     try:
         return call()
     except (AttributeError, ValueError, OSError):

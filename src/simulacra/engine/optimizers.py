@@ -32,7 +32,8 @@ class Adam:
         updated = [parameter for parameter in self.parameters if parameter.grad is not None]
         if not updated:
             return
-        states = [self.state.get(parameter) or self._initialize(parameter) for parameter in updated]
+        self.state |= {parameter: self._initialize(parameter) for parameter in updated if parameter not in self.state}
+        states = [self.state[parameter] for parameter in updated]
         steps = [state[_STEP] for state in states]
         torch._foreach_add_(steps, 1)
         settings = self.settings
@@ -50,10 +51,8 @@ class Adam:
             parameter.grad = None
 
     def _initialize(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        value = parameter.detach()
-        count = torch.zeros((), dtype=torch.float32, device=value.device)
-        self.state[parameter] = {_STEP: count, _FIRST: torch.zeros_like(value), _SECOND: torch.zeros_like(value)}
-        return self.state[parameter]
+        count = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        return {_STEP: count, **{name: torch.zeros_like(parameter.detach()) for name in (_FIRST, _SECOND)}}
 
 
 def parameters(player: nn.Module) -> list[nn.Parameter]:
@@ -82,6 +81,5 @@ def restore(players: Mapping[str, nn.Module], adams: Mapping[str, Adam], tensors
 
 
 def _owned(players: Mapping[str, nn.Module], adams: Mapping[str, Adam]) -> dict[str, tuple[nn.Parameter, Adam]]:
-    """Return every parameter by `player/name`, with its optimizer."""
     named = ((player, *pair) for player, module in players.items() for pair in module.named_parameters())
     return {f"{player}/{name}": (parameter, adams[player]) for player, name, parameter in named}

@@ -1,6 +1,6 @@
-"""The processes of a training: one, or several that torchrun started, each of which computes its part of every batch.
+"""The processes of a training, each of which computes its part of every batch, and all communication between them.
 
-All communication between processes is in this file. All processes make the same calls in the same order.
+One, or several that torchrun started; all make the same calls in the same order.
 """
 
 import time

@@ -67,13 +67,8 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         "conv": {},
         "dense": {"network": "dense", "hidden": (400,), "latent_dim": 20},
         "iwae": {
-            "network": "dense",
-            "hidden": (200, 200),
-            "latent_dim": 50,
-            "activation": "tanh",
-            "binarize": True,
-            "objective": "iwae",
-            "particles": 5,
+            **{"network": "dense", "hidden": (200, 200), "latent_dim": 50, "activation": "tanh"},
+            **{"binarize": True, "objective": "iwae", "particles": 5},
         },
     }
 
@@ -187,7 +182,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         return self._pixels(outputs, repeated).view(particles, -1)
 
     def _pixels(self, outputs: Tensor, observed: Tensor) -> Tensor:
-        """Return log p [b] of observations under the distribution given by the decoder's outputs."""
         if self.config.likelihood == "bernoulli":
             return likelihood.bernoulli(outputs, observed)
         if self.log_sigma is not None:

@@ -43,12 +43,8 @@ class WGANGP(Family, SamplesFromGenerator):
     paper = "Gulrajani et al. 2017; Arjovsky et al. 2017"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense"}}
     defaults: ClassVar[Mapping[str, object]] = {
-        "lr": 1e-4,
-        "beta1": 0.0,
-        "beta2": 0.9,
-        "batch": 64,
-        "schedule": "constant",
-        "precision": "float32",
+        **{"lr": 1e-4, "beta1": 0.0, "beta2": 0.9, "schedule": "constant"},
+        **{"batch": 64, "precision": "float32"},
     }
 
     def __init__(self, config: WGANGPConfig, data: DataSpec) -> None:

@@ -115,13 +115,16 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         noisy = add_noise(images, torch.randn_like(images), level)
         condition = training_condition(self.accepts, batch).map(self._without_some)
         output, share = self._outputs(noisy, level, condition)
-        target = training_target(images, noisy, level, self.process.parameterization)
+        parameterization = self.process.parameterization
+        target = training_target(images, noisy, level, parameterization)
         errors = ((output - target) ** 2).flatten(1).mean(1)
-        weight = output_weight(self.process.weight(level), self.process.parameterization(level)).float()
+        weight = output_weight(self.process.weight(level), parameterization(level)).float()
         total, parts = (weight * errors).mean(), {"output_mse": errors.mean()}
         if share is not None:
-            fixed = DenoiserOutput(self._image(output.detach(), noisy, level), share)  # the bound trains the variance only
-            parts["step_bits_per_dim"] = step_bits_per_dimension(fixed, images, noisy, level, self.process.path)
+            image = image_from_output(output.detach(), noisy, level, parameterization)  # the bound trains the variance only
+            parts["step_bits_per_dim"] = step_bits_per_dimension(
+                DenoiserOutput(image, share), images, noisy, level, self.process.path
+            )
             total = total + parts["step_bits_per_dim"]
         return {"denoiser": Loss(total, parts)}
 
@@ -134,10 +137,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
     def estimate(self, noisy: Tensor, level: NoiseLevels, condition: Condition = UNCONDITIONAL) -> DenoiserOutput:
         """Return the estimated images, approximately in [-1, 1], of noisy images at one level or one level each."""
         output, share = self._outputs(noisy, level, condition)
-        return DenoiserOutput(self._image(output, noisy, level), share)
-
-    def _image(self, output: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
-        return image_from_output(output, noisy, level, self.process.parameterization)
+        return DenoiserOutput(image_from_output(output, noisy, level, self.process.parameterization), share)
 
     def _outputs(self, noisy: Tensor, level: NoiseLevels, condition: Condition) -> tuple[Tensor, Tensor | None]:
         """Return the network's output and, if learned, the interpolation of the variance (0.5 for an output of 0): [b c h w]."""
@@ -155,8 +155,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
     @property
     def plan(self) -> SamplingPlan:
         """The plan of the settings."""
-        config = self.config
-        return SamplingPlan(config.sampler, config.sampling_steps, config.guidance_scale, config.eta)
+        return SamplingPlan(self.config.sampler, self.config.sampling_steps, self.config.guidance_scale, self.config.eta)
 
     def evaluations(self, plan: SamplingPlan) -> int:
         """Return the number of network evaluations for one image; guidance doubles it."""
@@ -178,7 +177,6 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         return replace(condition, labels=drawn_labels(noise, condition.labels, self.label_sizes)[1])
 
     def _pixels(self, noise: Tensor) -> Tensor:
-        """Return the noise [b c h w] of the pixels."""
         return noise[:, : self.data.dimensions].unflatten(1, self.data.shape)
 
     def _sampled(self, noise: Tensor, denoise: Denoiser, plan: SamplingPlan) -> Tensor:

@@ -75,7 +75,6 @@ def initialize_weights(network: nn.Sequential) -> nn.Sequential:
 
 
 def _feature_map_sizes(data: DataSpec, features: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the image size before the first and after each convolution of stride 2."""
     if not features:
         raise UsageError("features is empty: a convolutional network needs at least one number, such as 64,128")
     return downsampled_sizes(data.height, data.width, len(features))

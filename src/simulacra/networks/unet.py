@@ -223,7 +223,6 @@ def _output_layer(inputs: int, outputs: int, size: tuple[int, int]) -> nn.Module
 
 
 def _zero(layer: nn.Module) -> nn.Module:
-    """Set all parameters of a layer to zero, and return it."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

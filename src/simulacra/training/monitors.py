@@ -147,7 +147,6 @@ def _overwhelming_discriminator(history: TrainingHistory) -> TrainingWarning | N
 
 
 def _overwhelms(prefix: str) -> Predicate:
-    """Return whether the discriminator with this prefix is always correct, or almost always and saturated."""
 
     def overwhelms(record: Record) -> bool:
         accuracy = min(record.get(f"{prefix}{side}_accuracy", 0.0) for side in ("real", "fake"))

@@ -136,7 +136,6 @@ class RunObserver(Observer):
         return record
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield batches of validation images; with several domains, batches of all of them."""
         pixels = max(math.prod(split.images.shape[1:3]) for split in (self.validation, *self.domains.values()))
         size = max(1, min(_CHUNK, _CHUNK_PIXELS // pixels))
         count = -(-min(_IMAGES, _PIXELS // pixels) // size) or 1
@@ -147,7 +146,6 @@ class RunObserver(Observer):
             yield Batch(batches[0].images, batches[0].condition, dict(zip(self.domains, batches, strict=True)))
 
     def _sample_diversity(self, family: Family, trainer: Trainer) -> dict[str, float]:
-        """Return diversity and distinctness of generated images, and the modes that they cover."""
         if not isinstance(family, Samples):
             return {}
         each = family.evaluations(family.plan) if isinstance(family, SamplesIteratively) else 1
@@ -157,7 +155,6 @@ class RunObserver(Observer):
         return found
 
     def _warn(self, trainer: Trainer) -> None:
-        """Display the warnings of the training, each kind once."""
         for warning in training_warnings(TrainingHistory.of(self.run, trainer.done)):
             if warning.name not in self._warned:
                 self._warned.add(warning.name)

@@ -114,7 +114,6 @@ def _check_processes(run: Run, data: Dataset, processes: Processes) -> None:
 
 
 def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
-    """Record the resume in the run folder, and remove the reports after its step."""
     run.reports.forget_after(trainer.step if trainer.step else -1)
     config.write(run.path / CONFIG)
     entry = {"time": now(), "from_step": trainer.step, "command": _command(), "processes": trainer.processes.count}

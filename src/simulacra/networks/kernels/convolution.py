@@ -83,7 +83,6 @@ class _Conv2d(torch.autograd.Function):
 
 
 def _product_is_faster(images: Tensor, weight: Tensor, width: int, dtype: torch.dtype) -> bool:
-    """Return whether the matrix product is the faster weight gradient for an output of this width in pixels."""
     return (
         images.device.type == "cpu"
         and dtype in _PRODUCT_DTYPES
@@ -102,7 +101,6 @@ def _aten_gradients(
 
 
 def _pixel_rows(features: Tensor) -> Tensor:
-    """Reshape features [b c h w] to one row per pixel [b*h*w c]."""
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
