@@ -37,9 +37,8 @@ def prior_nats(images: Tensor, level: NoiseLevels) -> Tensor:
 def step_nats(output: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
     """Return the KL divergence [b] from the forward process posterior to the model's reverse step (L_t-1 of eq. 5).
 
-    The step leads from `level` to the less noisy `next_level`. Both distributions are Gaussian. If the variance is not learned,
-    both have the posterior variance, and the KL divergence is (next SNR - SNR) / 2 times the squared error of the image (Kingma
-    et al. 2021, eq. 14).
+    The step leads from `level` to the less noisy `next_level`. Both distributions are Gaussian; without a learned variance, of
+    equal variance: then it is (next SNR - SNR) / 2 times the squared error of the image (Kingma et al. 2021, eq. 14).
     """
     true_mean, predicted_mean = (posterior_mean(image, noisy, level, next_level) for image in (images, output.image))
     log_var = broadcast_like(posterior_variance(level, next_level).log(), noisy)

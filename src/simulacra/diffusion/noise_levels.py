@@ -86,8 +86,7 @@ def variance_preserving(log_snr: Callable[[Tensor], Tensor]) -> ProbabilityPath:
 def straight_path(time: Tensor) -> NoiseLevels:
     """Return the levels of flow matching's straight path: alpha = 1 - time, sigma = time (Lipman et al. 2022, eq. 22).
 
-    As in diffusion models, time runs from the image to the noise; the paper's time runs the other way. The paper's sigma_min is
-    0.
+    Time runs from the image to the noise, the paper's the other way; the paper's sigma_min is 0.
     """
     time = time.double()
     return NoiseLevels(time, 1 - time, time)

@@ -24,8 +24,7 @@ from simulacra.diffusion.schedules import Spacing
 class DenoiserOutput:
     """The prediction of a denoiser.
 
-    image: the predicted image [b ...]; variance_interpolation: v [b ...] of Nichol & Dhariwal (2021, eq. 15) if the model learns
-    variances (see `learned_log_variance`).
+    image: [b ...]; variance_interpolation: v [b ...] of `learned_log_variance` if the model learns variances.
     """
 
     image: Tensor
@@ -171,9 +170,8 @@ def inpainting_denoiser(denoiser: Denoiser, images: Tensor, known: Tensor) -> De
     """Return a denoiser that predicts the given images [b ...] at known pixels, for inpainting ( Song et al. 2021, appendix I.2).
 
     known: 1 for known and 0 for missing pixels, broadcast against images. The paper replaces the noisy pixels by the known ones
-    with fresh noise; replacing the prediction works with every sampler and keeps deterministic samplers deterministic. In both
-    cases the known pixels influence the others through the network only, so results are plausible, but not samples from the exact
-    posterior.
+    with fresh noise; replacing the prediction works with every sampler and keeps deterministic ones deterministic. In both cases
+    known pixels influence others through the network only: results are plausible, but not samples from the exact posterior.
     """
 
     def denoise(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:

@@ -16,9 +16,8 @@ _FIRST, _SECOND, _STEP = "exp_avg", "exp_avg_sq", "step"
 class Adam:
     """Adam (Kingma & Ba 2014) or, with decoupled weight decay, AdamW (Loshchilov & Hutter 2017), by PyTorch's fused kernels.
 
-    The same bits as `torch.optim.Adam(fused=True)`, without importing torch._dynamo, which takes 70 MiB and a second. state: for
-    each parameter that was updated, the moving averages of its gradient and squared gradient, and its number of steps, all on the
-    device of the parameter.
+    The same bits as `torch.optim.Adam(fused=True)`, without importing torch._dynamo, which takes 70 MiB and a second. state: of
+    each updated parameter, on its device, the moving averages of its gradient and squared gradient, and its number of steps.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], settings: TrainConfig) -> None:

@@ -38,8 +38,7 @@ class Processes(Launch):
     def micro_batches(self, accumulate: int, batch: int) -> range:
         """Return the numbers of the micro-batches of a batch that this process computes.
 
-        There are `accumulate` micro-batches, or one for each process if that is 1. Raises UsageError if they cannot be shared
-        evenly.
+        There are `accumulate`, or one for each process if that is 1. Raises UsageError if they cannot be shared evenly.
         """
         total = accumulate if accumulate > 1 else self.count
         if total % self.count or batch % total:

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,8 +79,9 @@ class Reports:
         """Append one record as one line, also after an incomplete line; raises Unwritable."""
         try:
             with self.path.open("ab+") as file:
-                line = json.dumps(record) + "\n"
-                file.write((line if _ends_with_newline(file) else "\n" + line).encode())
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                is_complete = file.read(1) in (b"", b"\n")
+                file.write((("" if is_complete else "\n") + json.dumps(record) + "\n").encode())
         except OSError as error:
             raise unwritable(self.path, error) from error
 
@@ -102,11 +103,6 @@ class Reports:
         """Remove the records after a step, which a resumed run writes again."""
         kept = [json.dumps(record) for record in self.read() if record["step"] <= step]
         write_text(self.path, "".join(line + "\n" for line in kept))
-
-
-def _ends_with_newline(file: BinaryIO) -> bool:
-    file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
-    return file.read(1) in (b"", b"\n")
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -52,8 +52,7 @@ class ConvGAN(AdversarialGame):
 def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes: list[tuple[int, int]]) -> nn.Sequential:
     """Return layers from noise [b inputs] to logits of pixels.
 
-    The last is a 7x7 convolution, written as a transposed one, which is the same layer with the kernel rotated by 180 degrees
-    and is faster for a single channel.
+    The last is a 7x7 convolution, written as a transposed one: the same layer with a rotated kernel, faster for one channel.
     """
     maps = config.generator_features
     bottom = (maps, *sizes[2])

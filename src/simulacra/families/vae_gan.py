@@ -96,8 +96,7 @@ class VAEGAN(Family, VariationalLatentSpace):
     def _losses(self, batch: Batch) -> dict[str, Loss]:
         """Return beta * rate + feature loss, gamma * feature loss + generator loss, and the discriminator's loss of a GAN.
 
-        The adversarial losses are means over reconstructions and samples of the prior, each weighted 1/2; the paper's sum weights
-        each 1.
+        The adversarial losses weight reconstructions and samples of the prior by 1/2 each, the paper's sum by 1 each.
         """
         images, criterion = batch.images, ADVERSARIAL_LOSSES[self.config.loss]
         posterior = self.posterior(images)

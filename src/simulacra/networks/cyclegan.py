@@ -115,8 +115,7 @@ def residual_block_count(height: int, width: int) -> int:
 def patch_discriminator(data: DataSpec, features: int) -> nn.Sequential:
     """Return a PatchGAN discriminator: images [b c h w] in [0, 1] -> one logit per patch [b 1 h' w'] (Isola et al. 2016).
 
-    C64-C128-C256-C512 and a last convolution to one channel, with `features` instead of 64 and the number of strided layers that
-    suits the image size.
+    C64-C128-C256-C512 and a convolution to one channel, with `features` for 64 and `strided_layer_count` strided layers.
     """
     strides = strided_layer_count(min(data.height, data.width))
     layers: list[nn.Module] = [Rescale()]

@@ -58,8 +58,7 @@ class UNet(nn.Module):
     """U-Net from noisy images [b c h w], times in [0, 1] and labels to `outputs` values per pixel [b outputs h w].
 
     label_sizes: number of values of each labelled property; if empty, labels are ignored. A label equal to the size means "no
-    label". The last layers of the network, of each residual block and of each attention are initialized to zero, so an untrained
-    network returns zeros.
+    label". The last layers of the network, of residual blocks and of attentions start at zero, so an untrained network returns 0.
     """
 
     def __init__(self, spec: DataSpec, outputs: int, config: UNetConfig, label_sizes: tuple[int, ...] = ()) -> None:
@@ -137,8 +136,7 @@ class UNet(nn.Module):
 def timestep_embedding(times: Tensor, width: int) -> Tensor:
     """Return the sinusoidal embedding float32 [b width] of times [b] in [0, 1], scaled to steps 0..1000.
 
-    The first half are sines, the second half cosines, with periods from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5;
-    Ho et al. 2020).
+    First half sines, second half cosines, of periods 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
     """
     half = width // 2
     powers = torch.arange(half, dtype=torch.float32, device=times.device) / max(half - 1, 1)

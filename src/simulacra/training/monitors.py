@@ -99,13 +99,12 @@ def _mode_collapse(history: TrainingHistory) -> TrainingWarning | None:
         pairs = [pair for pair in pairwise(records) if history.is_late(pair[1]) and pair[1]["step"] >= _EMA_STEPS]
         return any(later["diversity"] < _GROWS * earlier["diversity"] for earlier, later in pairs)
 
-    interval = _last_interval(validations, lambda record: record["step"] in fallen)
-    return _warning(
-        "mode collapse",
-        interval or _last_interval(validations, lambda record: record["diversity"] < _STUCK, is_stuck),
-        lambda records: f"generated images differ from each other by {_lowest(records, 'diversity')} of what real ones do",
-        _against_collapse(history),
-    )
+    def describe(records: Sequence[Record]) -> str:
+        lowest = _lowest(records, "diversity")
+        return f"generated images differ from each other by {lowest} of what real ones do. Try {_against_collapse(history)}"
+
+    has_fallen = _warning("mode collapse", validations, lambda record: record["step"] in fallen, describe)
+    return has_fallen or _warning("mode collapse", validations, lambda record: record["diversity"] < _STUCK, describe, is_stuck)
 
 
 def _repeated_images(history: TrainingHistory) -> TrainingWarning | None:
@@ -114,22 +113,23 @@ def _repeated_images(history: TrainingHistory) -> TrainingWarning | None:
     def is_repeated(record: Record) -> bool:
         return record.get("diversity", 0.0) >= _STUCK and record.get("distinctness", 1.0) < _REPEATED * record["diversity"]
 
-    return _warning(
-        "repeated images",
-        _last_interval(history.validations, is_repeated),
-        lambda records: f"generated images are {_lowest(records, 'distinctness')} as far from the nearest other one as real ones",
-        _against_collapse(history),
-    )
+    def describe(records: Sequence[Record]) -> str:
+        share = f"{_lowest(records, 'distinctness')} as far from the nearest other one as real ones"
+        return f"generated images are {share}. Try {_against_collapse(history)}"
+
+    return _warning("repeated images", history.validations, is_repeated, describe)
 
 
 def _missing_modes(history: TrainingHistory) -> TrainingWarning | None:
     """Find modes of a known density that are not covered in the second half of the training."""
+
+    def describe(records: Sequence[Record]) -> str:
+        reached = f"{records[-1]['modes_covered']} of {records[-1]['modes']} modes"
+        return f"generated points reach {reached}. Try {_against_collapse(history)}"
+
     late = [record for record in history.validations if history.is_late(record)]
     return _warning(
-        "missing modes",
-        _last_interval(late, lambda record: record.get("modes_covered", 1) < _REACHED * record.get("modes", 1)),
-        lambda records: f"generated points reach {records[-1]['modes_covered']} of {records[-1]['modes']} modes",
-        _against_collapse(history),
+        "missing modes", late, lambda record: record.get("modes_covered", 1) < _REACHED * record.get("modes", 1), describe
     )
 
 
@@ -137,17 +137,14 @@ def _overwhelming_discriminator(history: TrainingHistory) -> TrainingWarning | N
     """Find a discriminator that is almost always correct, and saturated, for a fifth of the training."""
     steps = history.of_kind("train")
     prefixes = [name.removesuffix("real_accuracy") for name in _names(steps, "real_accuracy")]
-    found = (_last_interval(steps, _overwhelms(prefix), history.is_long) for prefix in prefixes)
-    return _warning(
-        "overwhelming discriminator",
-        next(filter(None, found), None),
-        lambda records: "it is almost always correct and saturated, so that the generator receives little gradient",
-        _against_lead(history),
-    )
+    problem = "it is almost always correct and saturated, so that the generator receives little gradient"
+    text = f"{problem}. Try {_against_lead(history)}"
+    name = "overwhelming discriminator"
+    found = (_warning(name, steps, _overwhelms(prefix), lambda records: text, history.is_long) for prefix in prefixes)
+    return next(filter(None, found), None)
 
 
 def _overwhelms(prefix: str) -> Predicate:
-
     def overwhelms(record: Record) -> bool:
         accuracy = min(record.get(f"{prefix}{side}_accuracy", 0.0) for side in ("real", "fake"))
         saturation = record.get(f"{prefix}saturation")
@@ -166,12 +163,11 @@ def _posterior_collapse(history: TrainingHistory) -> TrainingWarning | None:
     def is_known(records: Sequence[Record]) -> bool:
         return history.is_late(records[-1]) and records[-1]["step"] >= _EMA_STEPS
 
-    return _warning(
-        "posterior collapse",
-        _last_interval(history.validations, is_inactive, is_known),
-        lambda records: f"only {records[-1]['active_units']} of {records[-1]['latent_units']} latent units are active",
-        "a lower --beta, a smaller --latent-dim, or a longer training",
-    )
+    def describe(records: Sequence[Record]) -> str:
+        active = f"{records[-1]['active_units']} of {records[-1]['latent_units']} latent units"
+        return f"only {active} are active. Try a lower --beta, a smaller --latent-dim, or a longer training"
+
+    return _warning("posterior collapse", history.validations, is_inactive, describe, is_known)
 
 
 def _divergence(history: TrainingHistory) -> TrainingWarning | None:
@@ -181,48 +177,36 @@ def _divergence(history: TrainingHistory) -> TrainingWarning | None:
         return None
     (name,) = _names(history.records, "/loss")
     first = history.of_kind("validation")[0][name]
+    last = f"the validation loss ended at {validations[-1][name]:.4g}, above the {first:.4g} of the untrained model"
     return _warning(
         "divergence",
-        _last_interval(validations, lambda record: record[name] > first, lambda records: records[-1] is validations[-1]),
-        lambda records: f"the validation loss ended at {records[-1][name]:.4g}, above the {first:.4g} of the untrained model",
-        "a lower --lr, or --clip 100",
+        validations,
+        lambda record: record[name] > first,
+        lambda records: f"{last}. Try a lower --lr, or --clip 100",
+        lambda records: records[-1] is validations[-1],
     )
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Consecutive records with a problem. end: the step of the next record without it, None if there is none."""
-
-    records: Sequence[Record]
-    end: int | None
-
-
-def _last_interval(
+def _warning(
+    name: str,
     records: Sequence[Record],
     has_problem: Predicate,
+    describe: Callable[[Sequence[Record]], str],
     counts: Callable[[Sequence[Record]], bool] = lambda records: len(records) >= _CONSECUTIVE,
-) -> Interval | None:
-    """Return the last sequence of consecutive records with a problem that counts."""
+) -> TrainingWarning | None:
+    """Return a warning of the last consecutive records with a problem that counts; describe: the problem and its remedies."""
     groups = [(problem, list(group)) for problem, group in groupby(records, has_problem)]
     ends = [group[0]["step"] for _, group in groups[1:]]
     for (problem, group), end in reversed(list(zip_longest(groups, ends))):
         if problem and counts(group) and group[-1]["step"] >= _MIN_STEPS:
-            return Interval(group, end)
+            since = group[0]["step"]
+            when = f"since step {since:,}" if end is None else f"from step {since:,} to {end:,}"
+            return TrainingWarning(name, since, f"{name} {when}: {describe(group)}")
     return None
 
 
 def _names(records: Sequence[Record], ending: str) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record if name.endswith(ending)))
-
-
-def _warning(
-    name: str, interval: Interval | None, describe: Callable[[Sequence[Record]], str], remedy: str
-) -> TrainingWarning | None:
-    if interval is None:
-        return None
-    since: int = interval.records[0]["step"]
-    when = f"since step {since:,}" if interval.end is None else f"from step {since:,} to {interval.end:,}"
-    return TrainingWarning(name, since, f"{name} {when}: {describe(interval.records)}. Try {remedy}")
 
 
 def _lowest(records: Sequence[Record], name: str) -> str:

@@ -53,8 +53,7 @@ class Outcome:
 def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
     """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given.
 
-    With torchrun every process calls this function; only the first one writes and reports. Raises UsageError, DataError,
-    NonFiniteError.
+    With torchrun every process calls it; only the first writes and reports. Raises UsageError, DataError, NonFiniteError.
     """
     config = _prepare_process(replace(config, data=located(config.data)))
     with joined() as processes, ExitStack() as held:
