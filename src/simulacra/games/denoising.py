@@ -35,6 +35,7 @@ from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_n
 from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
 from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput
 from simulacra.diffusion.schedules import Spacing, sampling_levels, spaced_levels
+from simulacra.networks.kernels.memory_layout import flatten
 from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
 from simulacra.networks.unet import UNet, UNetConfig
 
@@ -117,7 +118,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         output, share = self._outputs(noisy, level, condition)
         parameterization = self.process.parameterization
         target = training_target(images, noisy, level, parameterization)
-        errors = ((output - target) ** 2).flatten(1).mean(1)
+        errors = flatten((output - target) ** 2).mean(1)
         weight = output_weight(self.process.weight(level), parameterization(level)).float()
         total, parts = (weight * errors).mean(), {"output_mse": errors.mean()}
         if share is not None:
