@@ -24,7 +24,7 @@ from simulacra.engine import hardware, optimizers
 from simulacra.engine.ema import EMA
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
-from simulacra.engine.tracking import Tracking
+from simulacra.engine.trackers import Tracking
 from simulacra.runs.provenance import provenance
 from simulacra.runs.run import Run
 from simulacra.runs.settings import RunConfig, resolve

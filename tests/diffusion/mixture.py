@@ -1,11 +1,12 @@
 """A distribution of single pixels with closed-form denoiser and flow: a mixture of Gaussians."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import NoiseLevels
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath
 from simulacra.diffusion.samplers import DenoiserOutput
 
 _LIMIT, _BISECTIONS = 1e3, 90
@@ -51,3 +52,13 @@ class Mixture:
     def _at(self, level: NoiseLevels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         weights, means, stds = (torch.tensor(part, dtype=torch.float64) for part in (self.weights, self.means, self.stds))
         return weights, means, stds, ((level.alpha * stds) ** 2 + level.sigma**2).sqrt()
+
+
+def variance_exploding(log_snr: Callable[[Tensor], Tensor]) -> ProbabilityPath:
+    """Return the path with alpha = 1 of a schedule: sigma^2 = exp(-log SNR) (Karras et al. 2022)."""
+
+    def path(time: Tensor) -> NoiseLevels:
+        ratio = log_snr(time.double())
+        return NoiseLevels(time.double(), torch.ones_like(ratio), torch.exp(-0.5 * ratio))
+
+    return path

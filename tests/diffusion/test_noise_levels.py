@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.diffusion.mixture import variance_exploding
 from torch import Tensor
 
 from simulacra.diffusion import loss_weights as weights
@@ -14,8 +15,11 @@ from simulacra.diffusion.noise_levels import (
     NoiseLevels,
     ProbabilityPath,
     add_noise,
+    forward_variance,
+    learned_log_variance,
+    posterior_variance,
     straight_path,
-    variance_exploding,
+    upper_variance,
     variance_preserving,
 )
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS, image_from_output, noise_from_image, training_target
@@ -28,12 +32,6 @@ from simulacra.diffusion.schedules import (
     sampling_levels,
     sigmoid,
     time_from_log_snr,
-)
-from simulacra.diffusion.variances import (
-    forward_variance,
-    learned_log_variance,
-    posterior_variance,
-    upper_variance,
 )
 
 COUNTS = (2, 3, 5, 19, 50, 1000, 4000)

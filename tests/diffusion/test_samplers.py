@@ -6,16 +6,16 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tests.diffusion.mixture import Mixture
+from tests.diffusion.mixture import Mixture, variance_exploding
 from torch import Tensor
 
-from simulacra.diffusion.guidance import classifier_free_guidance
-from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, straight_path, variance_exploding, variance_preserving
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, straight_path, variance_preserving
 from simulacra.diffusion.samplers import (
     SAMPLERS,
     Denoiser,
     DenoiserOutput,
     SamplerFunction,
+    classifier_free_guidance,
     no_noise,
     sample_ancestral,
     sample_ddim,

@@ -7,7 +7,7 @@ import torch
 from tests.engine.toy_games import AlternatingGame, SimultaneousGame, UnpairedGame, batch_source_for
 
 from simulacra.core.family import Loss, Turn
-from simulacra.engine.loop import Trainer
+from simulacra.engine.loop import Observer, Trainer
 from simulacra.engine.reports import NonFiniteError
 from simulacra.engine.settings import TrainConfig
 
@@ -32,14 +32,11 @@ def assert_same_bits(one, other):
         assert torch.equal(tensor, other[name]), name
 
 
-class RecordingObserver:
+class RecordingObserver(Observer):
     """An observer that stores what it receives."""
 
     def __init__(self):
         self.records, self.states, self.snapshots = [], [], 0
-
-    def on_step(self, trainer):
-        pass
 
     def on_report(self, trainer, record):
         self.records.append(dict(record))

@@ -135,9 +135,9 @@ def test_the_optimizer_gives_the_bits_of_pytorchs_fused_one_also_after_a_resume(
         optimizer.step()
         expected.step()
         if step == 3:
-            stored = optimizers.state(ours, optimizer)
+            stored = optimizers.state({"ours": ours}, {"ours": optimizer})
             optimizer = optimizers.Adam(optimizers.parameters(ours), settings)
-            optimizers.restore(ours, optimizer, stored)
+            optimizers.restore({"ours": ours}, {"ours": optimizer}, stored)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(ours.parameters(), stock.parameters(), strict=True))
     optimizer.zero_grad()
     assert all(parameter.grad is None for parameter in ours.parameters())

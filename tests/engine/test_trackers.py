@@ -13,10 +13,10 @@ from tests.recording import Listener
 
 import simulacra
 from simulacra.core.errors import UsageError
-from simulacra.engine import trackers, tracking
+from simulacra.engine import trackers
 from simulacra.engine.reports import Reports
 from simulacra.engine.settings import TrainConfig
-from simulacra.engine.tracking import BackgroundTracker
+from simulacra.engine.trackers import BackgroundTracker
 from simulacra.interfaces.cli import main
 from simulacra.runs.settings import resolve
 from simulacra.training.train import resume, train
@@ -137,7 +137,7 @@ def test_a_tracker_that_fails_is_disabled_with_one_warning(fake, monkeypatch, tm
 
     monkeypatch.setattr(fake, method, fail)
     listener = Listener()
-    with tracking.tracking(["fake"], {}, tmp_path, 0, listener) as active:
+    with trackers.tracking(["fake"], {}, tmp_path, 0, listener) as active:
         for step in range(3):
             active.scalars("train", {"step": step, "loss": 0.5})
             active.image(step, tmp_path / "samples" / "step.png")
@@ -166,8 +166,8 @@ def test_a_tracker_that_cannot_be_imported_when_a_run_is_resumed_is_disabled(fak
 def test_a_training_waits_for_trackers_only_at_its_end_for_a_limited_time(fake, monkeypatch, tmp_path):
     hung = threading.Event()
     monkeypatch.setattr(fake, "start", lambda *_: hung.wait(60))
-    monkeypatch.setattr(tracking, "_GRACE", 0.05)
-    monkeypatch.setattr(tracking, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(trackers, "_GRACE", 0.05)
+    monkeypatch.setattr(trackers, "_TIMEOUT", 0.2)
     said = warnings(trained(tmp_path / "run"))
     hung.set()
     assert len(said) == 2
@@ -177,7 +177,7 @@ def test_a_training_waits_for_trackers_only_at_its_end_for_a_limited_time(fake, 
 
 def test_a_tracker_with_too_many_queued_calls_is_disabled_once(fake, monkeypatch):
     hung, listener = threading.Event(), Listener()
-    monkeypatch.setattr(tracking, "_MOST_QUEUED", 3)
+    monkeypatch.setattr(trackers, "_MOST_QUEUED", 3)
     tracker = BackgroundTracker("fake", listener)
     began = time.perf_counter()
 
@@ -193,7 +193,7 @@ def test_a_tracker_with_too_many_queued_calls_is_disabled_once(fake, monkeypatch
 
 
 def test_a_training_that_fails_finishes_its_trackers(fake, tmp_path):
-    with pytest.raises(RuntimeError, match="broke"), tracking.tracking(["fake"], {}, tmp_path, 0, Listener()):
+    with pytest.raises(RuntimeError, match="broke"), trackers.tracking(["fake"], {}, tmp_path, 0, Listener()):
         raise RuntimeError("broke")
     assert [call[0] for call in fake.calls] == ["start", "finish"]
 

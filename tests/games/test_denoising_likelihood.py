@@ -10,10 +10,17 @@ from torch.distributions import Normal, kl_divergence
 
 from simulacra.diffusion.bounds import decoder_nats, prior_nats, step_nats
 from simulacra.diffusion.flow_density import flow_log_density
-from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, straight_path, variance_preserving
+from simulacra.diffusion.noise_levels import (
+    NoiseLevels,
+    ProbabilityPath,
+    add_noise,
+    posterior_variance,
+    straight_path,
+    upper_variance,
+    variance_preserving,
+)
 from simulacra.diffusion.samplers import DenoiserOutput, posterior_mean
 from simulacra.diffusion.schedules import chain_levels, cosine, linear, spaced_levels
-from simulacra.diffusion.variances import posterior_variance, upper_variance
 from simulacra.objectives.likelihood import discretized_gaussian
 
 LINEAR = variance_preserving(linear)

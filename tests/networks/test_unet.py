@@ -32,7 +32,7 @@ def images(count: int, *shape: int) -> Tensor:
 def test_the_ddpm_network_for_cifar_10_has_the_published_number_of_parameters() -> None:
     # 35.7 million (Ho et al. 2020, appendix B); 35,746,307 in the published weights
     with torch.device("meta"):
-        network = UNet(DataSpec(3, 32, 32), 3, UNetConfig())
+        network = UNet(DataSpec(3, 32, 32), 3, UNetConfig((128, 256, 256, 256), 2, (16,), 0.1, "conv", "all", 4))
     assert sum(parameter.numel() for parameter in network.parameters()) == 35_746_307
 
 

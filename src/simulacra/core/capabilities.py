@@ -1,6 +1,6 @@
-"""Capabilities: what a model can do, stated in its class header. Applications, metrics and tests require nothing else of it.
+"""Capabilities: what a model can do, stated in its class header; applications, metrics and tests require nothing else of it.
 
-Every method takes a `condition` as its last argument and raises UsageError for one that the model does not accept.
+Every method raises UsageError for a `condition` that the model does not accept.
 """
 
 from abc import ABC, abstractmethod
@@ -37,10 +37,7 @@ class Samples(Capability):
 
     @abstractmethod
     def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images [b c h w] in [0, 1] from standard normal noise [b *noise_shape].
-
-        A conditional model without given labels draws them from the noise, uniformly.
-        """
+        """Return images [b c h w] in [0, 1] from noise N(0, 1) [b *noise_shape]; labels not given are drawn uniformly from it."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +112,8 @@ class LatentSpace(Capability):
     """The distribution of latents; it decides how latents are interpolated."""
     amortized: ClassVar[bool]
     """True: `encode` is one evaluation of an encoder. False: it inverts a sampler, in many evaluations and image dimensions."""
-
-    @property
-    @abstractmethod
-    def latent_dim(self) -> int:
-        """Number of latent dimensions, d."""
+    latent_dim: int
+    """Number of latent dimensions, d."""
 
     @abstractmethod
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
@@ -288,14 +282,5 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
-ALL: tuple[type[Capability], ...] = (
-    Samples,
-    SamplesIteratively,
-    Restores,
-    LatentSpace,
-    Reconstructs,
-    HasPosterior,
-    HasLikelihood,
-    HasDiffusionBound,
-    Translates,
-)
+_LIKELIHOODS = (HasPosterior, HasLikelihood, HasDiffusionBound)
+ALL: tuple[type[Capability], ...] = (Samples, SamplesIteratively, Restores, LatentSpace, Reconstructs, *_LIKELIHOODS, Translates)

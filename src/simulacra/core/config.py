@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, dataclass, field
 from functools import cache
 from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hints
@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hint
 from simulacra.core.errors import UsageError, unknown
 
 Value = bool | int | float | str | tuple[int, ...]
+Kind = Literal["bool", "int", "float", "str", "ints"]
 
 
 def option(default: Value, help: str, *, low: float | None = None, high: float | None = None, flag: str = "") -> Any:
@@ -22,7 +23,7 @@ class Option:
     """The description of one setting."""
 
     name: str
-    kind: Literal["bool", "int", "float", "str", "ints"]
+    kind: Kind
     choices: tuple[str, ...]
     default: Value
     help: str
@@ -32,20 +33,10 @@ class Option:
 
     def parse(self, text: str) -> Value:
         """Parse the text of a flag; raises UsageError."""
-        if self.kind == "bool" and text.lower() in _BOOLEANS:
-            return _BOOLEANS[text.lower()]
         try:
-            if self.kind == "ints":
-                return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
-            if self.kind == "int":
-                return int(text)
-            if self.kind == "float":
-                return float(text)
-        except ValueError:
-            pass
-        if self.kind == "str":
-            return text
-        raise UsageError(f"--{self.flag} is {text!r}, expected {_KINDS[self.kind]}")
+            return _PARSERS[self.kind](text)
+        except (KeyError, ValueError):
+            raise UsageError(f"--{self.flag} is {text!r}, expected {_KINDS[self.kind]}") from None
 
     def check(self, value: object) -> Value:
         """Return the value in its exact type; raises UsageError for a wrong type, choice or range."""
@@ -53,17 +44,17 @@ class Option:
             value = float(value)
         if self.kind == "ints" and isinstance(value, list):
             value = tuple(value)
-        if not _is_kind(value, self.kind):
+        numbers = value if isinstance(value, tuple) else ()
+        if type(value) is not _TYPES[self.kind] or not all(type(number) is int for number in numbers):
             raise UsageError(f"{self.name} is {value!r}, expected {_KINDS[self.kind]}")
         if self.choices and value not in self.choices:
             raise unknown(self.name, str(value), self.choices)
-        for number in value if isinstance(value, tuple) else (value,):
-            self._check_range(number)
-        return value  # type: ignore[return-value]
+        for number in numbers or (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                self._check_range(number)
+        return cast(Value, value)
 
-    def _check_range(self, number: object) -> None:
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            return
+    def _check_range(self, number: float) -> None:
         if not math.isfinite(number):
             raise UsageError(f"{self.name} is {number}, expected a finite number")
         below = self.low is not None and not number >= self.low
@@ -75,6 +66,11 @@ class Option:
 
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_TYPES: Mapping[Kind, type] = {"bool": bool, "int": int, "float": float, "str": str, "ints": tuple}
+_PARSERS: Mapping[str, Callable[[str], Value]] = {
+    **{"bool": lambda text: _BOOLEANS[text.lower()], "int": int, "float": float, "str": str},
+    "ints": lambda text: tuple(int(part) for part in text.replace(" ", "").split(",") if part),
+}
 _KINDS = {
     "bool": "true or false",
     "int": "a whole number",
@@ -82,12 +78,6 @@ _KINDS = {
     "str": "a text",
     "ints": "whole numbers separated by commas, such as 32,64",
 }
-
-
-def _is_kind(value: object, kind: str) -> bool:
-    if kind == "ints":
-        return isinstance(value, tuple) and all(type(number) is int for number in value)
-    return type(value) is {"bool": bool, "int": int, "float": float, "str": str}[kind]
 
 
 @dataclass(frozen=True)
@@ -137,12 +127,10 @@ def _option(item: "dataclasses.Field[Any]", hint: object) -> Option:
     return Option(item.name, kind, choices, item.default, facts["help"], facts["low"], facts["high"], flag)
 
 
-def _kind(hint: object) -> tuple[Literal["bool", "int", "float", "str", "ints"], tuple[str, ...]]:
+def _kind(hint: object) -> tuple[Kind, tuple[str, ...]]:
     if get_origin(hint) is Literal:
         return "str", get_args(hint)
-    if get_origin(hint) is tuple:
-        return "ints", ()
-    scalars: dict[object, Literal["bool", "int", "float", "str"]] = {bool: "bool", int: "int", float: "float", str: "str"}
-    if hint not in scalars:
-        raise TypeError(f"a setting cannot be of type {hint}")
-    return scalars[hint], ()
+    for kind, of_kind in _TYPES.items():
+        if of_kind in (hint, get_origin(hint)):
+            return kind, ()
+    raise TypeError(f"a setting cannot be of type {hint}")

@@ -15,10 +15,7 @@ from simulacra.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of one player.
-
-    total: float32 scalar, which is differentiated; parts: scalars that are logged, with units in their names.
-    """
+    """The loss of one player: total, a float32 scalar to differentiate; parts, scalars to log, with units in their names."""
 
     total: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)

@@ -9,18 +9,10 @@ from typing import Any
 
 from simulacra.core.errors import SimulacraError
 
-_FULL = "free some space there, or choose another folder"
-_FORBIDDEN = "make the folder writable, or choose another one"
-_GONE = "the folder was moved or removed: bring it back"
 _ADVICE = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EFBIG: _FULL,
-    errno.EROFS: _FORBIDDEN,
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
-    errno.ENOENT: _GONE,
-    errno.ENOTDIR: _GONE,
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space there, or choose another folder"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable, or choose another one"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "the folder was moved or removed: bring it back"),
 }
 
 

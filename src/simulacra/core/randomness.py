@@ -52,10 +52,7 @@ def permutation(count: int, seed: int, *purpose: str | int) -> np.ndarray:
 
 
 def noise(seed: int, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
-    """Return standard normal noise for the images start .. start+count: float [count *shape].
-
-    The noise of image k depends on the seed and on k only, not on the batch.
-    """
+    """Return standard normal noise of images start .. start+count, float [count *shape]; image k's depends on seed and k only."""
     first, last = start // _BLOCK, (start + count - 1) // _BLOCK
     blocks = [torch.randn(_BLOCK, *shape, generator=generator(seed, "noise", block)) for block in range(first, last + 1)]
     return torch.cat(blocks)[start - first * _BLOCK :][:count] if blocks else torch.empty(0, *shape)

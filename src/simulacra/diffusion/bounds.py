@@ -4,12 +4,22 @@ Images are in [-1, 1] and have 256 levels per pixel. All terms are in nats, sums
 prior + steps + decoder, is an upper bound on -log p(image).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from simulacra.diffusion.noise_levels import NoiseLevels, broadcast_like
-from simulacra.diffusion.samplers import DenoiserOutput, posterior_mean
-from simulacra.diffusion.variances import learned_log_variance, posterior_variance
+from simulacra.core.capabilities import DiffusionBound
+from simulacra.diffusion.noise_levels import (
+    NoiseLevels,
+    ProbabilityPath,
+    add_noise,
+    broadcast_like,
+    learned_log_variance,
+    posterior_variance,
+)
+from simulacra.diffusion.samplers import Denoiser, DenoiserOutput, posterior_mean
+from simulacra.diffusion.schedules import chain_levels, stratified_times
 from simulacra.objectives.likelihood import discretized_gaussian
 
 CHAIN_LENGTH = 1000  # noise levels (Ho et al. 2020, section 4)
@@ -27,9 +37,8 @@ def prior_nats(images: Tensor, level: NoiseLevels) -> Tensor:
 def step_nats(output: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
     """Return the KL divergence [b] from the forward process posterior to the model's reverse step (L_t-1 of eq. 5).
 
-    The step leads from `level` to the less noisy `next_level`. Both distributions are Gaussian. If the variance is not learned,
-    both have the posterior variance, and the KL divergence is (next SNR - SNR) / 2 times the squared error of the image (Kingma
-    et al. 2021, eq. 14).
+    The step leads from `level` to the less noisy `next_level`. Both distributions are Gaussian; without a learned variance, of
+    equal variance: then it is (next SNR - SNR) / 2 times the squared error of the image (Kingma et al. 2021, eq. 14).
     """
     true_mean, predicted_mean = (posterior_mean(image, noisy, level, next_level) for image in (images, output.image))
     log_var = broadcast_like(posterior_variance(level, next_level).log(), noisy)
@@ -63,6 +72,38 @@ def step_probabilities(levels: NoiseLevels) -> Tensor:
     return 0.5 * widths / widths.sum() + 0.5 / len(widths)
 
 
+def diffusion_bound(denoiser: Denoiser, images: Tensor, path: ProbabilityPath, draws: int) -> DiffusionBound:
+    """Return the terms of the bound of a path's chain of 1000 levels, with `draws` steps of each image from torch's generator."""
+    levels = chain_levels(path, CHAIN_LENGTH)
+    pairs = [_drawn_step(denoiser, images, levels) for _ in range(draws)]
+    steps, times = (torch.stack([pair[side] for pair in pairs], 1) for side in (0, 1))
+    nearest = denoiser(add_noise(images, torch.randn_like(images), levels[0]), levels[0])
+    decoder = decoder_nats(nearest, images, levels[0])
+    return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN_LENGTH - 1)
+
+
+def step_bits_per_dimension(
+    output: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels, path: ProbabilityPath
+) -> Tensor:
+    """Return the cost of steps of the chain of 1000 levels in bits per dimension, a mean over images: 0.001 times the bound.
+
+    The last reverse step, to the image itself, has a different variance and is omitted.
+    """
+    width = 1 / (CHAIN_LENGTH - 1)
+    here = path(level.time.clamp_min(width))
+    nats = step_nats(output, images, noisy, here, path(here.time - width))
+    return nats.mean() / (images[0].numel() * math.log(2))
+
+
+def _drawn_step(denoiser: Denoiser, images: Tensor, levels: NoiseLevels) -> tuple[Tensor, Tensor]:
+    """Return the cost of one random step for each image, divided by its relative frequency, and the time of the step."""
+    shares = step_probabilities(levels)
+    places = torch.searchsorted(shares.cumsum(0), stratified_times(len(images))).clamp_max(len(shares) - 1)
+    here, there = levels[places + 1], levels[places]
+    noisy = add_noise(images, torch.randn_like(images), here)
+    cost = step_nats(denoiser(noisy, here), images, noisy, here, there)
+    return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
+
+
 def _broadcast_double(level: NoiseLevels, images: Tensor) -> NoiseLevels:
-    """Return the level as float64 factors of images: float32 is too coarse for differences of the log SNR."""
     return level.broadcast_to(images.detach()[:1].double())

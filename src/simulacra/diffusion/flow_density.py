@@ -1,8 +1,7 @@
 """The density of the distribution that a deterministic sampler generates (Song et al. 2021, appendix D.2).
 
-The probability flow ODE maps images to noise one to one, and the density follows from the change of variables: the log density of
-an image is that of its noise plus the integral of the divergence along the path, which is estimated with random probes
-(Hutchinson's trace estimator).
+The probability flow ODE maps images to noise one to one: the log density of an image is that of its noise plus the integral of
+the divergence along the path, which is estimated with random probes (Hutchinson's trace estimator).
 """
 
 import math

@@ -2,9 +2,8 @@
 
     noisy = alpha * image + sigma * noise,        image in [-1, 1], noise standard normal
 
-The other modules of this package depend on noise levels only, so they apply to every process of this form: variance-preserving
-(alpha^2 + sigma^2 = 1, Ho et al. 2020), variance-exploding (alpha = 1, Karras et al. 2022) and the straight paths of flow
-matching (alpha = 1 - time, sigma = time, Lipman et al. 2022).
+This covers variance-preserving (alpha^2 + sigma^2 = 1, Ho et al. 2020), variance-exploding (alpha = 1, Karras et al. 2022) and
+the straight paths of flow matching (alpha = 1 - time, sigma = time, Lipman et al. 2022).
 """
 
 from collections.abc import Callable, Iterator
@@ -31,6 +30,11 @@ class NoiseLevels:
     def snr(self) -> Tensor:
         """Signal-to-noise ratio alpha^2 / sigma^2."""
         return (self.alpha / self.sigma) ** 2
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of noisy images of unit variance at a single level: the scale of the initial noise."""
+        return float((self.alpha**2 + self.sigma**2).sqrt())
 
     def __len__(self) -> int:
         """Return the number of levels."""
@@ -79,21 +83,10 @@ def variance_preserving(log_snr: Callable[[Tensor], Tensor]) -> ProbabilityPath:
     return path
 
 
-def variance_exploding(log_snr: Callable[[Tensor], Tensor]) -> ProbabilityPath:
-    """Return the path with alpha = 1 of a schedule: sigma^2 = exp(-log SNR) (Karras et al. 2022)."""
-
-    def path(time: Tensor) -> NoiseLevels:
-        ratio = log_snr(time.double())
-        return NoiseLevels(time.double(), torch.ones_like(ratio), torch.exp(-0.5 * ratio))
-
-    return path
-
-
 def straight_path(time: Tensor) -> NoiseLevels:
     """Return the levels of flow matching's straight path: alpha = 1 - time, sigma = time (Lipman et al. 2022, eq. 22).
 
-    As in diffusion models, time runs from the image to the noise; the paper's time runs the other way. The paper's sigma_min is
-    0.
+    Time runs from the image to the noise, the paper's the other way; the paper's sigma_min is 0.
     """
     time = time.double()
     return NoiseLevels(time, 1 - time, time)
@@ -101,9 +94,52 @@ def straight_path(time: Tensor) -> NoiseLevels:
 
 def append_clean_level(levels: NoiseLevels) -> NoiseLevels:
     """Return levels [n + 1]: the given levels [n], then the level of the clean image (time 0, alpha 1, sigma 0)."""
-    clean = NoiseLevels(*(torch.tensor([value], dtype=torch.float64) for value in (0.0, 1.0, 0.0)))
-    return NoiseLevels(*(torch.cat(pair) for pair in zip(_fields(levels), _fields(clean), strict=True)))
+    clean = ((levels.time, 0.0), (levels.alpha, 1.0), (levels.sigma, 0.0))
+    return NoiseLevels(*(torch.cat([values, torch.tensor([end], dtype=torch.float64)]) for values, end in clean))
 
 
-def _fields(level: NoiseLevels) -> tuple[Tensor, Tensor, Tensor]:
-    return level.time, level.alpha, level.sigma
+def pixel_range(images: Tensor) -> Tensor:
+    """Return images in [0, 1] of images in [-1, 1], clipped."""
+    return (0.5 * (images + 1)).clamp(0, 1)
+
+
+# Variances of a reverse step depend on its two levels alone: those that a strided chain skips have no influence (trap 12).
+
+
+def forward_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the variance of the forward step: sigma^2 - (alpha / next_alpha)^2 next_sigma^2 (Kingma et al. 2021, appendix A.1).
+
+    On variance-preserving paths it equals beta of Ho et al. (2020, eq. 2). Computed as -sigma^2 expm1(log SNR - next log SNR),
+    which has no cancellation for small steps.
+    """
+    return level.sigma**2 * -torch.expm1(level.log_snr - next_level.log_snr)
+
+
+def posterior_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the variance of the forward process posterior, beta tilde of Ho et al. (2020, eq. 7); 0 if next_sigma is 0.
+
+    It equals next_sigma^2 / sigma^2 times the forward variance, and is the reverse variance for a known image, the lower bound.
+    """
+    return next_level.sigma**2 * -torch.expm1(level.log_snr - next_level.log_snr)
+
+
+def upper_variance(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the reverse variance for standard normal images, the upper bound (Ho et al. 2020, section 3.2).
+
+    On variance-preserving paths it equals beta; in general forward / ((alpha / next_alpha)^2 + forward / (next_alpha^2 +
+    next_sigma^2)), with forward the forward variance.
+    """
+    forward = forward_variance(level, next_level)
+    prior = next_level.alpha**2 + next_level.sigma**2
+    kept = (level.alpha / next_level.alpha) ** 2
+    return forward * prior / (kept * prior + forward)
+
+
+def learned_log_variance(interpolation: Tensor, level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
+    """Return the logarithm of a learned variance: v log(upper) + (1 - v) log(posterior) (Nichol & Dhariwal 2021, eq. 15).
+
+    The interpolation is in the logarithm (trap 13). interpolation: v, computed from a network's output, nominally in [0, 1], of
+    any shape that broadcasts with the levels; the result has its dtype. `next_level` must have noise.
+    """
+    upper, lower = (variance(level, next_level).log().to(interpolation) for variance in (upper_variance, posterior_variance))
+    return interpolation * upper + (1 - interpolation) * lower

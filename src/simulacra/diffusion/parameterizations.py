@@ -1,6 +1,4 @@
-"""Parameterizations: the quantity that the network predicts.
-
-Every parameterization is linear, with two coefficients per noise level (Karras et al. 2022, eq. 7):
+"""Parameterizations: the quantity that the network predicts, linear with two coefficients per level (Karras et al. 2022, eq. 7).
 
     image = c_skip * noisy + c_out * output
 

@@ -73,29 +73,20 @@ def stratified_times(count: int, device: torch.device | str = "cpu") -> Tensor:
     return (offsets + torch.rand(1, dtype=torch.float64, device=device)) % 1
 
 
-# --- sequences of noise levels
-
-
 Spacing = Literal["time", "log-snr", "karras"]
 """Quantity in which noise levels are evenly spaced: time, log SNR (Lu et al. 2022, section 4.1) or (sigma / alpha)^(1/7) (Karras
 et al. 2022, eq. 5). The last two need a path with a finite log SNR."""
 
 
 def chain_levels(path: ProbabilityPath, count: int) -> NoiseLevels:
-    """Return the `count` levels of a discrete chain, least noisy first; level i has time i / (count - 1) (Ho et al. 2020).
-
-    Raises ValueError if `count` is less than 2.
-    """
+    """Return `count` levels of a chain at times i / (count - 1) (Ho et al. 2020); raises ValueError if `count` is less than 2."""
     if count < 2:
         raise ValueError(f"a chain of {count} levels: expected at least 2, such as 1000")
     return path(torch.linspace(0, 1, count, dtype=torch.float64))
 
 
 def sampling_levels(path: ProbabilityPath, steps: int, spacing: Spacing) -> NoiseLevels:
-    """Return the steps + 1 levels of a sampler, from the noisiest level of the path to the clean image.
-
-    Raises ValueError if `steps` is less than 1.
-    """
+    """Return a sampler's steps + 1 levels, from the path's noisiest to the clean image; raises ValueError for no steps."""
     if steps < 1:
         raise ValueError(f"steps is {steps}, expected at least 1")
     if spacing == "time":

@@ -50,8 +50,7 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
 
     `folder` must exist: if it was moved during training, creating a new one would hide that. Raises Unwritable.
     """
-    final = folder / _name(step)
-    temporary = folder / f".writing-{os.getpid()}"
+    final, temporary = folder / _name(step), folder / f".writing-{os.getpid()}"
     try:
         for left_over in folder.glob(".writing-*"):
             shutil.rmtree(left_over, ignore_errors=True)
@@ -118,7 +117,7 @@ def _name(step: int) -> str:
 def _write_files(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     digests = {}
     for group, tensors in checkpoint.tensors.items():
-        content = serialize_tensors({name: _plain(tensor) for name, tensor in tensors.items()})
+        content = serialize_tensors({name: _on_cpu(tensor) for name, tensor in tensors.items()})
         digests[f"{group}.safetensors"] = hashlib.sha256(content).hexdigest()
         _write_synced(folder / f"{group}.safetensors", content)
     state = {"format": _FORMAT, "step": step, "facts": checkpoint.facts, "sha256": digests}
@@ -129,35 +128,28 @@ def _write_files(folder: Path, step: int, checkpoint: Checkpoint) -> None:
 def _rename(temporary: Path, final: Path) -> None:
     """Rename; an existing checkpoint of that name is kept as `.old` until the new one is in its place."""
     if final.exists():
-        aside = final.with_suffix(_ASIDE)
-        if aside.exists():
+        if (aside := final.with_suffix(_ASIDE)).exists():
             shutil.rmtree(aside)
         final.rename(aside)
     temporary.rename(final)
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """Return the contents of `state.json`; raises ValueError if they were changed or belong to another checkpoint."""
+    """Return the contents of `state.json`; raises ValueError if damaged or of another checkpoint, IncompatibleCheckpoint."""
     state = json.loads((path / _STATE).read_text())
     if not isinstance(state, dict):
         raise ValueError(f"{_STATE} is not that of a checkpoint")  # noqa: TRY004 - an error of the file, not of the caller
     if state.pop("seal", None) != _seal(state):
         raise ValueError(f"{_STATE} differs from what was written (SHA-256)")
-    _require_format(path, state["format"])
+    if (found := state["format"]) != _FORMAT:
+        version = f"version {_WRITTEN_BY[found]}" if found in _WRITTEN_BY else "another version"
+        raise IncompatibleCheckpoint(
+            f"{path} was written by {version} of Simulacra in checkpoint format {found}, and this version reads format "
+            f"{_FORMAT}: train again with this version, or use {version} to open the run"
+        )
     if path.stem != _name(state["step"]):
         raise ValueError(f"it contains step {state['step']}")
     return state
-
-
-def _require_format(path: Path, found: int) -> None:
-    """Raise IncompatibleCheckpoint for the format of another version."""
-    if found == _FORMAT:
-        return
-    version = f"version {_WRITTEN_BY[found]}" if found in _WRITTEN_BY else "another version"
-    raise IncompatibleCheckpoint(
-        f"{path} was written by {version} of Simulacra in checkpoint format {found}, and this version reads format {_FORMAT}: "
-        f"train again with this version, or use {version} to open the run"
-    )
 
 
 def _seal(state: Mapping[str, Any]) -> str:
@@ -169,11 +161,10 @@ def _read_group(path: Path, digest: str) -> dict[str, Tensor]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise ValueError(f"{path.name} differs from what was written (SHA-256)")
-    tensors: dict[str, Tensor] = parse_tensors(content)
-    return tensors
+    return parse_tensors(content)
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def _on_cpu(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous(memory_format=torch.contiguous_format)
 
 
@@ -190,6 +181,6 @@ def _remove_others(folder: Path, newest: Path, keep: int) -> None:
         if path.with_suffix("").exists():
             shutil.rmtree(path, ignore_errors=True)
     found = paths(folder)
-    current = found.index(newest)
-    for path in found[: max(0, current + 1 - keep)] + found[current + 1 :]:
+    end = found.index(newest) + 1
+    for path in found[: max(0, end - keep)] + found[end:]:
         shutil.rmtree(path, ignore_errors=True)

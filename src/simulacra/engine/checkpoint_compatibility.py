@@ -13,8 +13,7 @@ def incompatibility(tensors: Mapping[str, Mapping[str, Tensor]], family: Family,
     for group in groups:
         if group not in tensors:
             return f"it has no group '{group}'"
-        compare = _compare_optimizers if group == OPTIMIZERS else _compare_weights
-        if found := compare(tensors[group], family):
+        if found := (_compare_optimizers if group == OPTIMIZERS else _compare_weights)(tensors[group], family):
             return f"its '{group}' {found}"
     return ""
 
@@ -30,8 +29,7 @@ def _compare_weights(stored: Mapping[str, Tensor], family: Family) -> str:
 
 def _compare_optimizers(stored: Mapping[str, Tensor], family: Family) -> str:
     """Compare optimizer state, `player/parameter/key`; a scalar such as the step count is always compatible."""
-    players = family.players().items()
-    own = {f"{player}/{name}": parameter for player, module in players for name, parameter in module.named_parameters()}
+    own = {f"{player}/{name}": value for player, module in family.players().items() for name, value in module.named_parameters()}
     for full_name, tensor in stored.items():
         name = full_name.rpartition("/")[0]
         if name not in own:

@@ -30,5 +30,4 @@ def compile_networks(family: Family, device: torch.device) -> None:
 def find_compiler(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the C++ compiler that torch.compile uses on a CPU: $CXX, or the first that is found."""
     named = environment.get("CXX")
-    found = (shutil.which(name) for name in ([named] if named else _COMPILERS))
-    return next((path for path in found if path), None)
+    return next(filter(None, (shutil.which(name) for name in ([named] if named else _COMPILERS))), None)

@@ -9,22 +9,11 @@ from simulacra.core.errors import UsageError
 Unit = Literal["steps", "epochs", "images", "seconds"]
 
 _UNITS: dict[str, tuple[Unit, float]] = {
-    "": ("steps", 1),
-    "step": ("steps", 1),
-    "steps": ("steps", 1),
-    "ep": ("epochs", 1),
-    "epoch": ("epochs", 1),
-    "epochs": ("epochs", 1),
-    "img": ("images", 1),
-    "images": ("images", 1),
-    "k": ("images", 1e3),
-    "kimg": ("images", 1e3),
-    "m": ("images", 1e6),
-    "mimg": ("images", 1e6),
-    "s": ("seconds", 1),
-    "sec": ("seconds", 1),
-    "min": ("seconds", 60),
-    "h": ("seconds", 3600),
+    **dict.fromkeys(("", "step", "steps"), ("steps", 1)),
+    **dict.fromkeys(("ep", "epoch", "epochs"), ("epochs", 1)),
+    **{"img": ("images", 1), "images": ("images", 1), "k": ("images", 1e3), "kimg": ("images", 1e3)},
+    **{"m": ("images", 1e6), "mimg": ("images", 1e6)},
+    **{"s": ("seconds", 1), "sec": ("seconds", 1), "min": ("seconds", 60), "h": ("seconds", 3600)},
 }
 FORMS = "such as 20ep (epochs), 3000 (steps), 500k (images), 10min or 2h (time)"
 

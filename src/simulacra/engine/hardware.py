@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from simulacra.core.errors import UsageError
-from simulacra.engine.machine import cpu_flags, processor
+from simulacra.engine.machine import cpu_flags, processor, system
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
 
@@ -43,9 +43,8 @@ def device_of(choice: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 def precision_of(choice: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
     """Return the type in which networks compute; auto: bfloat16 if the hardware supports it, otherwise float32."""
-    if choice == "auto":
-        return torch.bfloat16 if has_bfloat16(device) else torch.float32
-    return torch.bfloat16 if choice == "bfloat16" else torch.float32
+    reduced = has_bfloat16(device) if choice == "auto" else choice == "bfloat16"
+    return torch.bfloat16 if reduced else torch.float32
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -57,12 +56,6 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def describe() -> dict[str, str | int]:
     """Return the processor, the number of cores and threads, the system, and the GPU if there is one."""
-    facts: dict[str, str | int] = {
-        "processor": processor(),
-        "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
-    return facts
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    return {"processor": processor(), "cores": cores, "threads": threads, "system": system(), **gpu}

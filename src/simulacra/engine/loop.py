@@ -1,14 +1,13 @@
 """The training loop: it plays the game that a family describes.
 
-In every turn each player of the turn receives the gradient of its own loss with respect to its own parameters, and nothing else.
-Randomness is a function of (seed, step, turn, repeat, micro-batch) and batch number i of (seed, i), so that a resumed run gives
-the same bits as one that was not interrupted.
+In every turn each player receives the gradient of its own loss with respect to its own parameters, and nothing else. Randomness
+is a function of (seed, step, turn, repeat, micro-batch), batch number i of (seed, i): a resumed run gives the same bits.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +29,8 @@ from simulacra.engine.reports import Window, non_finite
 from simulacra.engine.settings import TrainConfig
 
 
-class Observer(Protocol):
-    """Callbacks of a training. They never change it."""
+class Observer:
+    """Callbacks of a training. They never change it; those that a subclass does not define do nothing."""
 
     def on_step(self, trainer: "Trainer") -> None:
         """Follow every training step."""
@@ -54,9 +53,8 @@ class Trainer:
         self.placement = Placement.of(settings, processes)
         self.device, self.precision = self.placement.device, self.placement.precision
         check_partition(family)
-        placed = self.placement.place(family, settings)
-        self.family, self._whole = placed.family, placed.whole
-        self.ema = EMA(self.family, settings.ema, placed.ema) if settings.ema else None
+        self.family, ema, self._whole = self.placement.place(family, settings)
+        self.ema = EMA(self.family, settings.ema, ema) if settings.ema else None
         if settings.compile:
             compile_networks(self.family, self.device)
         self.players = self.family.players()
@@ -69,16 +67,10 @@ class Trainer:
         self.batches_per_step = sum(turn.repeats for turn in self.turns)
         self.total = self._steps(settings.duration)
 
-    # --- progress
-
     @property
     def evaluated(self) -> Family:
         """The model that is evaluated: the EMA if there is one, otherwise the trained family; not sharded."""
-        return self._whole or self._averaged
-
-    @property
-    def _averaged(self) -> Family:
-        return self.ema.family if self.ema else self.family
+        return self._whole or (self.ema.family if self.ema else self.family)
 
     @property
     def done(self) -> float:
@@ -95,18 +87,16 @@ class Trainer:
         """Number of passes over the training images so far."""
         return self.step * self.batches_per_step / self.batch_source.per_epoch
 
-    # --- the loop
-
     def run(self, observer: Observer, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train until the end or until `stopped`; return whether the end was reached. The last state is checkpointed."""
-        clock = _Clock()
+        self._clock = time.perf_counter()
         checkpoint_due = self._next_checkpoint()
         if self.step == 0:
             self._observe(observer)
-        while not self._synchronize(clock, stopped) and self.done < 1:
+        while not self._synchronize(stopped) and self.done < 1:
             before = self._snapshots_due()
             self.play()
-            self._synchronize(clock, stopped)  # the time, on which the following conditions depend
+            self._synchronize(stopped)  # the time, on which the following conditions depend
             observer.on_step(self)
             if self.step % self.settings.log_every == 0 or self.done >= 1:
                 observer.on_report(self, self.report())
@@ -141,13 +131,12 @@ class Trainer:
         rate = next(iter(self.optimizers.values())).rate
         return {"step": self.step, "images": self.images, "epochs": round(self.epochs, 4), "lr": rate, **means}
 
-    # --- one turn
-
     def _play_turn(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> dict[str, Loss]:
         """Compute the gradients of all players of a turn, then update them; return the losses, means over the micro-batches."""
         losses = [self._compute_gradients(turn, piece, (*position, index)) for index, piece in self.placement.split(batch)]
         for player in losses[0]:
-            self.processes.average(self._unshared_gradients(player))
+            gradients = [parameter.grad for parameter in self.parameters[player] if parameter.grad is not None]
+            self.processes.average([gradient for gradient in gradients if not sharding.is_split(gradient)])  # FSDP averages those
             if self.settings.clip:
                 nn.utils.clip_grad_norm_(self.parameters[player], self.settings.clip)
             self.optimizers[player].step()
@@ -155,10 +144,15 @@ class Trainer:
         return losses[0] if len(losses) == 1 else _mean(losses)
 
     def _compute_gradients(self, turn: Turn, batch: Batch, position: tuple[int, int, int]) -> dict[str, Loss]:
-        """Add to the gradients of each player of the turn those of its own loss with respect to its own parameters."""
+        """Add to the gradients of each player of the turn those of its own loss with respect to its own parameters.
+
+        Raises NonFiniteError on CPUs for a loss that is not finite, naming the first module with such an output.
+        """
         losses = self._losses(turn, batch, position)
-        if self.device.type == "cpu":  # a GPU would have to be waited for; there the next report checks the losses
-            self._require_finite(losses, lambda: self._losses(turn, batch, position))
+        for player, loss in losses.items() if self.device.type == "cpu" else ():  # on GPUs, without waiting, by the next report
+            if not math.isfinite(value := loss.total.item()):
+                module = first_non_finite(self.family, lambda: self._losses(turn, batch, position))
+                raise non_finite(self.step + 1, f"{player}/loss", value, module)
         for left, (player, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
             self._backward(player, loss.total, retain_graph=left > 0)
         return losses
@@ -167,13 +161,6 @@ class Trainer:
         reseed(self.settings.seed, "step", self.step, *position)
         with self.placement.autocast():
             return dict(turn.losses(batch))
-
-    def _require_finite(self, losses: Mapping[str, Loss], again: Callable[[], object]) -> None:
-        """Raise NonFiniteError for a loss that is not finite, naming the first module with such an output."""
-        for player, loss in losses.items():
-            value = loss.total.item()
-            if not math.isfinite(value):
-                raise non_finite(self.step + 1, f"{player}/loss", value, first_non_finite(self.family, again))
 
     def _backward(self, player: str, total: Tensor, *, retain_graph: bool) -> None:
         """Add to a player's gradients those of its loss, divided by the number of this process's micro-batches."""
@@ -186,43 +173,34 @@ class Trainer:
         with sharding.gradients_kept(others):
             torch.autograd.backward(part, retain_graph=retain_graph)
 
-    def _unshared_gradients(self, player: str) -> list[Tensor]:
-        """Return the gradients that are not yet averaged over processes; FSDP averages those of sharded parameters itself."""
-        gradients = [parameter.grad for parameter in self.parameters[player] if parameter.grad is not None]
-        return sharding.unsplit(gradients)
-
-    # --- schedule
-
     def _observe(self, observer: Observer) -> None:
         if self._whole:
-            self._whole.load_state_dict(sharding.gathered(self._averaged.state_dict()))
+            trained = self.ema.family if self.ema else self.family
+            self._whole.load_state_dict(sharding.gathered(trained.state_dict()))
         observer.on_snapshot(self)
 
-    def _synchronize(self, clock: "_Clock", stopped: Callable[[], bool]) -> bool:
+    def _synchronize(self, stopped: Callable[[], bool]) -> bool:
         """Add to the training time; return whether any process is stopped. All processes get the same time and answer."""
-        self.seconds, halted = self.processes.highest(self.seconds + clock.passed(), float(stopped()))
+        before, self._clock = self._clock, time.perf_counter()
+        self.seconds, halted = self.processes.highest(self.seconds + self._clock - before, float(stopped()))
         return halted > 0
 
     def _steps(self, duration: str) -> int | None:
         return Duration.parse(duration).steps(self.settings.batch, self.batch_source.per_epoch, self.batches_per_step)
 
     def _done_at(self, step: float) -> float:
-        if self.total is not None:
-            return min(1.0, step / self.total)
-        return min(1.0, self.seconds / Duration.parse(self.settings.duration).amount)
+        seconds = Duration.parse(self.settings.duration).amount
+        return min(1.0, step / self.total if self.total is not None else self.seconds / seconds)
 
     def _snapshots_due(self) -> int:
         return int(self.done * self.settings.snapshots + 1e-9)
 
     def _next_checkpoint(self) -> Callable[[], bool]:
-        """Return a function that returns whether the next checkpoint is due."""
         steps = self._steps(self.settings.checkpoint_every)
         if steps is not None:
             return lambda: self.step % steps == 0
         deadline = self.seconds + Duration.parse(self.settings.checkpoint_every).amount
         return lambda: self.seconds >= deadline
-
-    # --- state
 
     def state(self) -> Checkpoint:
         """Return everything that training needs to continue; raises NonFiniteError. All processes must call this together."""
@@ -253,26 +231,12 @@ def check_partition(family: Family) -> None:
         raise ValueError(f"the players of {type(family).__name__} must be disjoint and contain every trainable parameter")
 
 
-class _Clock:
-    """Wall time in intervals."""
-
-    def __init__(self) -> None:
-        self.last = time.perf_counter()
-
-    def passed(self) -> float:
-        """Return the seconds since the last call."""
-        before, self.last = self.last, time.perf_counter()
-        return self.last - before
-
-
 def _mean(pieces: Sequence[Mapping[str, Loss]]) -> dict[str, Loss]:
     def mean(values: list[Tensor]) -> Tensor:
         return torch.stack([value.detach() for value in values]).mean()
 
-    return {
-        player: Loss(
-            mean([piece[player].total for piece in pieces]),
-            {part: mean([piece[player].parts[part] for piece in pieces]) for part in loss.parts},
-        )
-        for player, loss in pieces[0].items()
-    }
+    def joined(player: str, parts: Iterable[str]) -> Loss:
+        losses = [piece[player] for piece in pieces]
+        return Loss(mean([loss.total for loss in losses]), {part: mean([loss.parts[part] for loss in losses]) for part in parts})
+
+    return {player: joined(player, loss.parts) for player, loss in pieces[0].items()}

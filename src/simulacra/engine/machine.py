@@ -1,14 +1,17 @@
-"""Facts about the machine from the operating system: processor, cores, memory, and the limits of a container.
+"""Facts about the machine from the operating system, None or empty where it does not provide them.
 
-All files are read below `root`, so that tests can imitate other machines. Facts that a system does not provide are None or empty.
+All files are read below `root`, so that tests can imitate other machines.
 """
 
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 _ROOT = Path("/")
 _UNLIMITED = 2**60  # bytes; control groups of version 1 report a number near 2^63 if there is no limit
@@ -39,21 +42,27 @@ class Machine:
 
 def examine(root: Path = _ROOT) -> Machine:
     """Return the facts."""
-    memory, available = _memory(root)
-    limit, quota = _memory_limit(root), _cpu_quota(root)
-    cores = os.cpu_count() or 1
+    lines = (line.split() for line in _text(root / "proc/meminfo").splitlines())
+    bytes_of = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdecimal()}
+    memory = bytes_of.get("MemTotal") or _asked(lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    limit, cores = _memory_limit(root), os.cpu_count() or 1
     return Machine(
-        system=f"{platform.system()} {platform.machine()}",
+        system=system(),
         processor=processor(root),
         cores=cores,
-        usable=_usable() or cores,
-        quota=quota,
-        load=_load(),
+        usable=_asked(lambda: len(os.sched_getaffinity(0))) or cores,
+        quota=_cpu_quota(root),
+        load=_asked(lambda: round(os.getloadavg()[0], 2)),
         memory=memory,
-        available=available,
+        available=bytes_of.get("MemAvailable"),
         limit=limit if limit and (memory is None or limit < memory) else None,
         instructions=instructions(root),
     )
+
+
+def system() -> str:
+    """Return the name of the operating system and of the machine's architecture."""
+    return f"{platform.system()} {platform.machine()}"
 
 
 def instructions(root: Path = _ROOT) -> dict[str, bool]:
@@ -77,34 +86,13 @@ def has_nvidia_driver(root: Path = _ROOT) -> bool:
 
 def processor(root: Path = _ROOT) -> str:
     """Return the name of the processor."""
-    names = (_cpu_fact(root, "model name"), _sysctl("machdep.cpu.brand_string"), platform.processor(), platform.machine())
-    return next((name for name in names if name), "unknown")
+    own = _cpu_fact(root, "model name") or _sysctl("machdep.cpu.brand_string")
+    return own or platform.processor() or platform.machine() or "unknown"
 
 
-def _usable() -> int | None:
+def _asked(call: Callable[[], Number]) -> Number | None:
     try:
-        return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # not available on macOS
-        return None
-
-
-def _load() -> float | None:
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):
-        return None
-
-
-def _memory(root: Path) -> tuple[int | None, int | None]:
-    """Return the total and the available memory, in bytes."""
-    lines = (line.split() for line in _text(root / "proc/meminfo").splitlines())
-    facts = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdecimal()}
-    return facts.get("MemTotal") or _physical(), facts.get("MemAvailable")
-
-
-def _physical() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return call()
     except (AttributeError, ValueError, OSError):
         return None
 
@@ -132,11 +120,10 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folders of the control groups of this process, versions 1 and 2, each with its parents."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        base = root / "sys/fs/cgroup" / (controller if controllers else "")
         inside = Path(path.lstrip("/"))
-        yield from (base / part for part in (inside, *inside.parents))
+        if not controllers or controller in controllers.split(","):
+            base = root / "sys/fs/cgroup" / (controller if controllers else "")
+            yield from (base / part for part in (inside, *inside.parents))
 
 
 def _cpu_fact(root: Path, name: str) -> str:
@@ -149,10 +136,9 @@ def _sysctl(name: str) -> str:
     if platform.system() != "Darwin":
         return ""
     try:
-        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=True, timeout=2)
+        return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=True, timeout=2).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
 
 
 def _text(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Adam with fused kernels: one optimizer per player, with named state that can be stored and restored."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,8 @@ _FIRST, _SECOND, _STEP = "exp_avg", "exp_avg_sq", "step"
 class Adam:
     """Adam (Kingma & Ba 2014) or, with decoupled weight decay, AdamW (Loshchilov & Hutter 2017), by PyTorch's fused kernels.
 
-    The same bits as `torch.optim.Adam(fused=True)`, without importing torch._dynamo, which takes 70 MiB and a second. state: for
-    each parameter that was updated, the moving averages of its gradient and squared gradient, and its number of steps, all on the
-    device of the parameter.
+    The same bits as `torch.optim.Adam(fused=True)`, without importing torch._dynamo, which takes 70 MiB and a second. state: of
+    each updated parameter, on its device, the moving averages of its gradient and squared gradient, and its number of steps.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], settings: TrainConfig) -> None:
@@ -31,26 +31,18 @@ class Adam:
         updated = [parameter for parameter in self.parameters if parameter.grad is not None]
         if not updated:
             return
-        states = [self.state.get(parameter) or self._initialize(parameter) for parameter in updated]
+        self.state |= {parameter: self._initialize(parameter) for parameter in updated if parameter not in self.state}
+        states = [self.state[parameter] for parameter in updated]
         steps = [state[_STEP] for state in states]
         torch._foreach_add_(steps, 1)
         settings = self.settings
         kernel = torch._fused_adamw_ if settings.optimizer == "adamw" else torch._fused_adam_
-        kernel(
-            [local(parameter) for parameter in updated],
-            [local(parameter.grad) for parameter in updated if parameter.grad is not None],
-            [local(state[_FIRST]) for state in states],
-            [local(state[_SECOND]) for state in states],
-            [],
-            steps,
-            lr=self.rate,
-            beta1=settings.beta1,
-            beta2=settings.beta2,
-            weight_decay=settings.weight_decay,
-            eps=_EPS,
-            amsgrad=False,
-            maximize=False,
-        )
+        gradients = [local(parameter.grad) for parameter in updated if parameter.grad is not None]
+        first, second = ([local(state[name]) for state in states] for name in (_FIRST, _SECOND))
+        rates = (self.rate, settings.beta1, settings.beta2, settings.weight_decay, _EPS)
+        options: dict[str, Any] = dict(zip(("lr", "beta1", "beta2", "weight_decay", "eps"), rates, strict=True))
+        values = [local(parameter) for parameter in updated]
+        kernel(values, gradients, first, second, [], steps, **options, amsgrad=False, maximize=False)
 
     def zero_grad(self) -> None:
         """Set all gradients to None."""
@@ -58,10 +50,8 @@ class Adam:
             parameter.grad = None
 
     def _initialize(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        value = parameter.detach()
-        count = torch.zeros((), dtype=torch.float32, device=value.device)
-        self.state[parameter] = {_STEP: count, _FIRST: torch.zeros_like(value), _SECOND: torch.zeros_like(value)}
-        return self.state[parameter]
+        count = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        return {_STEP: count, **{name: torch.zeros_like(parameter.detach()) for name in (_FIRST, _SECOND)}}
 
 
 def parameters(player: nn.Module) -> list[nn.Parameter]:
@@ -69,21 +59,26 @@ def parameters(player: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in player.parameters() if parameter.requires_grad]
 
 
-def state(player: nn.Module, optimizer: Adam) -> dict[str, Tensor]:
-    """Return the optimizer's state as tensors named `parameter/key`."""
+def state(players: Mapping[str, nn.Module], adams: Mapping[str, Adam]) -> dict[str, Tensor]:
+    """Return the state of the optimizers as tensors named `player/parameter/key`."""
     return {
         f"{name}/{key}": value
-        for name, parameter in player.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
+        for name, (parameter, adam) in _owned(players, adams).items()
+        for key, value in adam.state.get(parameter, {}).items()
     }
 
 
-def restore(player: nn.Module, optimizer: Adam, tensors: Mapping[str, Tensor]) -> None:
+def restore(players: Mapping[str, nn.Module], adams: Mapping[str, Adam], tensors: Mapping[str, Tensor]) -> None:
     """Restore what `state` returned, on the device and in the memory layout of each parameter."""
-    named = dict(player.named_parameters())
+    owned = _owned(players, adams)
     for full_name, tensor in tensors.items():
-        name, key = full_name.rsplit("/", 1)
-        parameter = named[name]
+        name, _, key = full_name.rpartition("/")
+        parameter, adam = owned[name]
         value = torch.empty_like(tensor, device=parameter.device) if key == _STEP else torch.empty_like(parameter.detach())
         fill(value, tensor)
-        optimizer.state.setdefault(parameter, {})[key] = value
+        adam.state.setdefault(parameter, {})[key] = value
+
+
+def _owned(players: Mapping[str, nn.Module], adams: Mapping[str, Adam]) -> dict[str, tuple[nn.Parameter, Adam]]:
+    named = ((player, *pair) for player, module in players.items() for pair in module.named_parameters())
+    return {f"{player}/{name}": (parameter, adams[player]) for player, name, parameter in named}

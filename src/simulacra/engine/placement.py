@@ -20,19 +20,6 @@ _CHANNELS_LAST_FROM = 4  # images in a batch; below that the default memory layo
 
 
 @dataclass(frozen=True)
-class PlacedFamily:
-    """A family on its device, with the copies that training keeps.
-
-    family: the one that is trained; ema: a copy for the moving average of its weights, None without one; whole: where the family
-    is sharded, a copy in main memory that is not, for validation and sampling.
-    """
-
-    family: Family
-    ema: Family | None
-    whole: Family | None
-
-
-@dataclass(frozen=True)
 class Placement:
     """Device and precision of the networks, the processes, and the micro-batches of every batch that this process computes."""
 
@@ -53,8 +40,14 @@ class Placement:
         """Number of micro-batches of a batch, over all processes."""
         return len(self.micro_batches) * self.processes.count
 
-    def place(self, family: Family, settings: TrainConfig) -> PlacedFamily:
-        """Move a family to the device, with the same weights in all processes, and copy it."""
+    def place(self, family: Family, settings: TrainConfig) -> tuple[Family, Family | None, Family | None]:
+        """Move a family to the device, with the same weights in all processes; return it and two copies.
+
+        The first copy is for the moving average of its weights, None without one; the second, None unless the family is sharded,
+        is a whole copy in main memory, for validation and sampling. Raises UsageError for sharding in a single process.
+        """
+        if settings.shard and self.processes.count == 1:
+            raise UsageError("--shard needs several processes, and this is one: start it with torchrun, or use --no-shard")
         family = family.to(self.device)
         self.processes.equalize([tensor.detach() for tensor in (*family.parameters(), *family.buffers())])
         if self.processes.count > 1 and self.device.type == "cuda":
@@ -62,18 +55,12 @@ class Placement:
         if settings.batch >= _CHANNELS_LAST_FROM and not settings.shard:
             channels_last(family)
         ema = copy.deepcopy(family) if settings.ema else None
-        whole = self._shard(family, ema) if settings.shard else None
-        return PlacedFamily(family, ema, whole)
-
-    def _shard(self, family: Family, ema: Family | None) -> Family:
-        """Split a family and its EMA over the processes; return a copy in main memory that is not split."""
-        if self.processes.count == 1:
-            raise UsageError("--shard needs several processes, and this is one: start it with torchrun, or use --no-shard")
+        if not settings.shard:
+            return family, ema, None
         whole = copy.deepcopy(family).cpu()
-        for module in (family, ema):
-            if module is not None:
-                sharding.shard(module)
-        return whole
+        for module in (family, *([ema] if ema else [])):
+            sharding.shard(module)
+        return family, ema, whole
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks compute in the precision of the placement."""

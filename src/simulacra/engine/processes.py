@@ -1,12 +1,11 @@
-"""The processes of a training: one, or several that torchrun started, each of which computes its part of every batch.
+"""The processes of a training, each of which computes its part of every batch, and all communication between them.
 
-All communication between processes is in this file. All processes make the same calls in the same order.
+One, or several that torchrun started; all make the same calls in the same order.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from simulacra.core.errors import SimulacraError, UsageError
-from simulacra.core.launch import launched
+from simulacra.core.launch import Launch, launched
 
 _TIMEOUT = timedelta(hours=6)  # of one exchange; the first process may be decoding a data set or validating
 _CLOSING = 0.2  # seconds for gloo's threads to release the last tensors; they abort an interpreter that exits before
@@ -28,17 +27,8 @@ class Abandoned(SimulacraError):
     """Another process of this training failed or was killed."""
 
 
-@dataclass(frozen=True)
-class Processes:
-    """This process (`rank`) of `count`. With one process nothing is exchanged."""
-
-    rank: int = 0
-    count: int = 1
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes files and reports progress."""
-        return self.rank == 0
+class Processes(Launch):
+    """This process (`rank`) of `count`, of which the first writes files and reports progress; of one nothing is exchanged."""
 
     @property
     def part(self) -> tuple[int, int]:
@@ -48,8 +38,7 @@ class Processes:
     def micro_batches(self, accumulate: int, batch: int) -> range:
         """Return the numbers of the micro-batches of a batch that this process computes.
 
-        There are `accumulate` micro-batches, or one for each process if that is 1. Raises UsageError if they cannot be shared
-        evenly.
+        There are `accumulate`, or one for each process if that is 1. Raises UsageError if they cannot be shared evenly.
         """
         total = accumulate if accumulate > 1 else self.count
         if total % self.count or batch % total:

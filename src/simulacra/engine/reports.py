@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,8 +79,9 @@ class Reports:
         """Append one record as one line, also after an incomplete line; raises Unwritable."""
         try:
             with self.path.open("ab+") as file:
-                line = json.dumps(record) + "\n"
-                file.write((line if _ends_with_newline(file) else "\n" + line).encode())
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                is_complete = file.read(1) in (b"", b"\n")
+                file.write((("" if is_complete else "\n") + json.dumps(record) + "\n").encode())
         except OSError as error:
             raise unwritable(self.path, error) from error
 
@@ -95,9 +96,7 @@ class Reports:
 
     def read(self) -> list[dict[str, Any]]:
         """Return all records; incomplete lines, which a crash can leave, are skipped."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(errors="replace").splitlines()
+        lines = self.path.read_text(errors="replace").splitlines() if self.path.exists() else []
         return [record for line in lines if (record := _parsed(line)) is not None]
 
     def forget_after(self, step: int) -> None:
@@ -106,18 +105,10 @@ class Reports:
         write_text(self.path, "".join(line + "\n" for line in kept))
 
 
-def _ends_with_newline(file: BinaryIO) -> bool:
-    size = file.seek(0, os.SEEK_END)
-    if not size:
-        return True
-    file.seek(size - 1)
-    return file.read(1) == b"\n"
-
-
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
     except ValueError:
         return None
-    whole = isinstance(record, dict) and isinstance(record.get("step"), int) and isinstance(record.get("kind"), str)
-    return record if whole else None
+    is_record = isinstance(record, dict) and isinstance(record.get("step"), int) and isinstance(record.get("kind"), str)
+    return record if is_record else None

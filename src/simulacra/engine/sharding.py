@@ -47,21 +47,17 @@ def is_split(tensor: Tensor) -> bool:
     return loaded is not None and isinstance(tensor, loaded.DTensor)
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """Return the whole tensor, gathered from all processes if it is split."""
-    found: Tensor = tensor.full_tensor() if is_split(tensor) else tensor  # type: ignore[attr-defined]
-    return found
-
-
 def local(tensor: Tensor) -> Tensor:
     """Return this process's part of a tensor, sharing its memory."""
-    part: Tensor = tensor.to_local() if is_split(tensor) else tensor  # type: ignore[attr-defined]
-    return part
+    return tensor.to_local() if is_split(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return named tensors, gathered from all processes, which must call this together."""
-    return {name: whole(tensor) for name, tensor in tensors.items()}
+    return {
+        name: tensor.full_tensor() if is_split(tensor) else tensor  # type: ignore[attr-defined]
+        for name, tensor in tensors.items()
+    }
 
 
 @torch.no_grad()
@@ -84,11 +80,6 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise ValueError(f"the stored weights differ in names: {sorted(own.keys() ^ tensors.keys())[:4]}")
     for name, target in own.items():
         fill(target, tensors[name])
-
-
-def unsplit(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return the tensors that are not split."""
-    return [tensor for tensor in tensors if not is_split(tensor)]
 
 
 @contextmanager

@@ -54,16 +54,11 @@ def copy(device: torch.device) -> float:
 
 def _best(device: torch.device, work: Callable[[], Any]) -> float:
     """Return the seconds of the fastest round within the time budget, after one warm-up round."""
-    _time(device, work)
-    rounds, ends = [_time(device, work)], time.perf_counter() + _BUDGET
-    while time.perf_counter() < ends:
-        rounds.append(_time(device, work))
-    return min(rounds)
-
-
-def _time(device: torch.device, work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    rounds: list[float] = []
+    while len(rounds) < 2 or sum(rounds[1:]) < _BUDGET:
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        rounds.append(time.perf_counter() - began)
+    return min(rounds[1:])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from simulacra.core.family import Family
 from simulacra.engine import optimizers, sharding
@@ -29,12 +29,7 @@ def collect(family: Family, ema: EMA | None, adams: Mapping[str, optimizers.Adam
 
     Sharded tensors are gathered: all processes must call this together.
     """
-    state = {
-        f"{player}/{name}": tensor
-        for player, module in family.players().items()
-        for name, tensor in optimizers.state(module, adams[player]).items()
-    }
-    tensors: dict[str, Mapping[str, Tensor]] = {MODEL: family.state_dict(), OPTIMIZERS: state}
+    tensors = {MODEL: family.state_dict(), OPTIMIZERS: optimizers.state(family.players(), adams)}
     if ema:
         tensors[EMA_GROUP] = ema.family.state_dict()
     return {group: sharding.gathered(named) for group, named in tensors.items()}
@@ -45,11 +40,4 @@ def restore(tensors: Groups, family: Family, ema: EMA | None, adams: Mapping[str
     sharding.load(family, tensors[MODEL])
     if ema:
         sharding.load(ema.family, tensors[EMA_GROUP])
-    for player, module in family.players().items():
-        _restore_optimizer(tensors[OPTIMIZERS], player, module, adams[player])
-
-
-def _restore_optimizer(stored: Mapping[str, Tensor], player: str, module: nn.Module, adam: optimizers.Adam) -> None:
-    prefix = f"{player}/"
-    own = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
-    optimizers.restore(module, adam, own)
+    optimizers.restore(family.players(), adams, tensors[OPTIMIZERS])

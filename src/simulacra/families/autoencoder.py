@@ -35,25 +35,17 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     Config = AutoencoderConfig
     summary = "a deterministic encoder and decoder with a low-dimensional latent space"
     paper = "Hinton & Salakhutdinov 2006"
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "conv": {},
-        "dense": {"network": "dense", "hidden": (512, 256)},
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense", "hidden": (512, 256)}}
     prior = "none"
     amortized = True
 
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.latent_dim = config, config.latent_dim
         trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, config.downsample)
         body, features = encoder(data, trunk)
         self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
         self.decoder = decoder(data, trunk, config.latent_dim, data.channels)
-
-    @property
-    def latent_dim(self) -> int:
-        """Number of latent dimensions."""
-        return self.config.latent_dim
 
     def players(self) -> dict[str, nn.Module]:
         """Return one player, the autoencoder."""
@@ -66,8 +58,7 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return latents [b latent_dim]."""
         require_accepted(self, condition, len(images))
-        latents: Tensor = self.encoder(images)
-        return latents
+        return self.encoder(images)
 
     def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1]."""

@@ -9,12 +9,12 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
-from simulacra.networks.adversarial import Discriminator, Generator, leaky, spectrally_normalized
+from simulacra.networks.adversarial import leaky
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
 from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense
-from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, same_output_size
+from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, downsampled_sizes
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,19 @@ class ConvGAN(AdversarialGame):
     def __init__(self, config: ConvGANConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
-        sizes = _sizes(data)
-        self.generator = Generator(_generator_layers(config, data, config.noise + sum(self.label_sizes), sizes), self.label_sizes)
+        sizes = downsampled_sizes(data.height, data.width, 2)
+        layers = _generator_layers(config, data, config.noise + sum(self.label_sizes), sizes)
         maps = config.discriminator_features
         body = nn.Sequential(
             *_downsample(data.channels * config.pack, maps, config.dropout), *_downsample(maps, maps, config.dropout), Flatten()
         )
-        head = dense(maps * sizes[2][0] * sizes[2][1], 1)
-        self.discriminator: nn.Module = Discriminator(body, head, self.label_sizes)
-        if config.spectral_norm:
-            self.discriminator = spectrally_normalized(self.discriminator)
+        self.set_networks(layers, body, dense(maps * sizes[2][0] * sizes[2][1], 1))
 
 
 def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes: list[tuple[int, int]]) -> nn.Sequential:
     """Return layers from noise [b inputs] to logits of pixels.
 
-    The last is a 7x7 convolution, written as a transposed one, which is the same layer with the kernel rotated by 180 degrees
-    and is faster for a single channel.
+    The last is a 7x7 convolution, written as a transposed one: the same layer with a rotated kernel, faster for one channel.
     """
     maps = config.generator_features
     bottom = (maps, *sizes[2])
@@ -74,9 +70,3 @@ def _generator_layers(config: ConvGANConfig, data: DataSpec, inputs: int, sizes:
 
 def _downsample(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
     return [SameConv2d(inputs, outputs, 3, 2), leaky(), Dropout(dropout)]
-
-
-def _sizes(data: DataSpec) -> list[tuple[int, int]]:
-    """Return the image size before and after each of two downsamplings."""
-    size = (data.height, data.width)
-    return [size, same_output_size(size), same_output_size(same_output_size(size))]

@@ -52,12 +52,8 @@ class CycleGAN(Family, Translates):
         "small": {"features": 16, "blocks": 3, "downsamplings": 1, "discriminator_features": 32},
     }
     defaults: ClassVar[Mapping[str, object]] = {
-        "lr": 2e-4,
-        "beta1": 0.5,
-        "batch": 1,
-        "schedule": "linear",
-        "warmup": 0.0,
-        "precision": "float32",
+        **{"lr": 2e-4, "beta1": 0.5, "schedule": "linear", "warmup": 0.0},
+        **{"batch": 1, "precision": "float32"},
     }
 
     def __init__(self, config: CycleGANConfig, data: DataSpec) -> None:
@@ -86,8 +82,7 @@ class CycleGAN(Family, Translates):
     def translate(self, images: Tensor, to: str, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images of the domain `to` from images of the other."""
         require_accepted(self, condition, len(images))
-        translated: Tensor = self.generators[to](images)
-        return translated
+        return self.generators[to](images)
 
     def _losses(self, batch: Batch) -> dict[str, Loss]:
         real = {name: batch[name].images for name in self.domains}

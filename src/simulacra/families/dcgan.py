@@ -10,7 +10,6 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
-from simulacra.networks.adversarial import Discriminator, Generator, spectrally_normalized
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialize_weights
 from simulacra.networks.labels import label_sizes
 
@@ -48,13 +47,9 @@ class DCGAN(AdversarialGame):
     def __init__(self, config: DCGANConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
-        self.generator = Generator(
-            generator_layers(data, config.noise + sum(self.label_sizes), config.features), self.label_sizes
-        )
+        layers = generator_layers(data, config.noise + sum(self.label_sizes), config.features)
         norm: Norm = "batch" if config.batch_norm else "none"
         body, features = discriminator_body(data, data.channels * config.pack, config.features, norm)
         head = nn.Linear(features, 1)
         initialize_weights(nn.Sequential(head))
-        self.discriminator: nn.Module = Discriminator(body, head, self.label_sizes)
-        if config.spectral_norm:
-            self.discriminator = spectrally_normalized(self.discriminator)
+        self.set_networks(layers, body, head)

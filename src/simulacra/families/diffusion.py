@@ -11,18 +11,10 @@ from simulacra.diffusion.loss_weights import LOSS_WEIGHTS
 from simulacra.diffusion.noise_levels import variance_preserving
 from simulacra.diffusion.parameterizations import PARAMETERIZATIONS
 from simulacra.diffusion.schedules import SCHEDULES, stratified_times
-from simulacra.games.denoising import DenoisingGame, DenoisingProcess
-from simulacra.games.denoising_config import DenoisingConfig
+from simulacra.games.denoising import DenoisingConfig, DenoisingGame, DenoisingProcess
 
-_CIFAR: dict[str, object] = {
-    "features": (128, 256, 256, 256),
-    "blocks": 2,
-    "attention": (16,),
-    "dropout": 0.1,
-    "resampling": "conv",
-    "skips": "all",
-    "group": 4,
-}
+_CIFAR = {"features": (128, 256, 256, 256), "blocks": 2, "attention": (16,), "dropout": 0.1}
+_HO_ET_AL = {"resampling": "conv", "skips": "all", "group": 4, "noise_schedule": "linear", "prediction": "noise"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Diffusion(DenoisingGame):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "small": {},
         "medium": {"features": (64, 128, 128), "blocks": 2, "attention": (14, 16), "dropout": 0.1},
-        "ddpm": {**_CIFAR, "noise_schedule": "linear", "prediction": "noise"},
+        "ddpm": {**_CIFAR, **_HO_ET_AL},
     }
     defaults: ClassVar[Mapping[str, object]] = {"ema": 0.9995, "clip": 1.0}
 

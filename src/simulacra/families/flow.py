@@ -13,8 +13,7 @@ from simulacra.diffusion.loss_weights import flow_matching
 from simulacra.diffusion.noise_levels import NoiseLevels, straight_path
 from simulacra.diffusion.parameterizations import velocity
 from simulacra.diffusion.schedules import stratified_times
-from simulacra.games.denoising import DenoisingGame, DenoisingProcess
-from simulacra.games.denoising_config import DenoisingConfig
+from simulacra.games.denoising import DenoisingConfig, DenoisingGame, DenoisingProcess
 
 _FIRST = 1e-3  # the earliest time: at 0 there is no noise, and the velocity does not determine the image
 

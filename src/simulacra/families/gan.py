@@ -9,9 +9,8 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
-from simulacra.networks.adversarial import Discriminator, Generator, leaky, spectrally_normalized
 from simulacra.networks.labels import label_sizes
-from simulacra.networks.mlp import dense
+from simulacra.networks.mlp import dense, mlp
 
 
 @dataclass(frozen=True)
@@ -34,20 +33,8 @@ class GAN(AdversarialGame):
     def __init__(self, config: GANConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.noise, self.label_sizes = config, config.noise, label_sizes(data, config.conditional)
-        layers, top = _layers(config.noise + sum(self.label_sizes), config.hidden)
-        self.generator = Generator(
-            nn.Sequential(*layers, dense(top, data.dimensions), nn.Unflatten(1, data.shape)), self.label_sizes
-        )
-        layers, top = _layers(data.dimensions * config.pack, config.hidden[::-1])
-        self.discriminator: nn.Module = Discriminator(nn.Sequential(nn.Flatten(), *layers), dense(top, 1), self.label_sizes)
-        if config.spectral_norm:
-            self.discriminator = spectrally_normalized(self.discriminator)
-
-
-def _layers(inputs: int, hidden: tuple[int, ...]) -> tuple[list[nn.Module], int]:
-    """Return dense layers, each with its non-linearity, and the width of the last."""
-    layers: list[nn.Module] = []
-    for outputs in hidden:
-        layers += [dense(inputs, outputs), leaky()]
-        inputs = outputs
-    return layers, inputs
+        widths = (config.noise + sum(self.label_sizes), *config.hidden)
+        layers = [*mlp(widths[0], widths[1:], "leaky"), dense(widths[-1], data.dimensions), nn.Unflatten(1, data.shape)]
+        widths = (data.dimensions * config.pack, *config.hidden[::-1])
+        body = nn.Sequential(nn.Flatten(), *mlp(widths[0], widths[1:], "leaky"))
+        self.set_networks(nn.Sequential(*layers), body, dense(widths[-1], 1))

@@ -67,19 +67,14 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         "conv": {},
         "dense": {"network": "dense", "hidden": (400,), "latent_dim": 20},
         "iwae": {
-            "network": "dense",
-            "hidden": (200, 200),
-            "latent_dim": 50,
-            "activation": "tanh",
-            "binarize": True,
-            "objective": "iwae",
-            "particles": 5,
+            **{"network": "dense", "hidden": (200, 200), "latent_dim": 50, "activation": "tanh"},
+            **{"binarize": True, "objective": "iwae", "particles": 5},
         },
     }
 
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.data = config, data
+        self.config, self.data, self.latent_dim = config, data, config.latent_dim
         trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
         self.encoder, features = encoder(data, trunk)
         self.mean = dense(features, config.latent_dim)
@@ -87,13 +82,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         outputs = data.channels * (2 if config.likelihood == "logistic" else 1)
         self.decoder = decoder(data, trunk, config.latent_dim, outputs)
         self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
-
-    # --- properties
-
-    @property
-    def latent_dim(self) -> int:
-        """Number of latent dimensions."""
-        return self.config.latent_dim
 
     @property
     def beta(self) -> float:
@@ -118,8 +106,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         density = self.data.dimensions * math.log(256)
         return {"bernoulli": None, "gaussian": density, "logistic": 0.0}[self.config.likelihood]
 
-    # --- training
-
     def players(self) -> dict[str, nn.Module]:
         """Return one player: encoder and decoder maximize the same bound."""
         return {"vae": self}
@@ -130,7 +116,7 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
 
     def _elbo_loss(self, batch: Batch) -> dict[str, Loss]:
         """Beta * rate + distortion in nats, mean over images; divided by the pixels where reduction is `mean`."""
-        terms = self._elbo(self.observe(batch.images), self.config.particles)
+        terms = self.elbo(self.observe(batch.images), particles=self.config.particles)
         rate, distortion = terms.rate.mean(), terms.distortion.mean()
         scale = self.data.dimensions if self.config.reduction == "mean" else 1
         parts = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
@@ -142,8 +128,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         log_weights = self._log_weights(observed, self.posterior(observed), self.config.particles)
         bound = importance_weighted_bound(log_weights).mean()
         return {"vae": Loss(-bound, {"negative_iwae_nats": -bound, "negative_elbo_nats": -log_weights.mean()})}
-
-    # --- latents
 
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z|x)."""
@@ -157,8 +141,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         outputs = self.decoder(latents).float()
         return torch.sigmoid(outputs[:, : self.data.channels])
 
-    # --- likelihood
-
     def observe(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return binary pixels, dequantized levels in [0, 1], or the images themselves."""
         require_accepted(self, condition, len(images))
@@ -168,9 +150,12 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
             return (images * 255 + torch.rand_like(images)) / 256
         return images
 
-    def elbo(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
-        """Analytic KL, and the distortion at one sample of the posterior."""
-        return self._elbo(observed, 1, condition)
+    def elbo(self, observed: Tensor, condition: Condition = UNCONDITIONAL, particles: int = 1) -> ELBOTerms:
+        """Analytic KL, and the mean distortion at samples of the posterior."""
+        posterior = self.posterior(observed, condition)
+        rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1)
+        distortion = -self._log_likelihood_given(drawn(posterior, particles), observed).mean(0)
+        return ELBOTerms(rate, distortion)
 
     def log_likelihood(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
@@ -181,12 +166,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         counts = [min(group, particles - start) for start in range(0, particles, group)]
         log_weights = torch.cat([self._log_weights(observed, posterior, count) for count in counts])
         return LogLikelihood(importance_weighted_bound(log_weights), "lower bound")
-
-    def _elbo(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
-        posterior = self.posterior(observed, condition)
-        rate = kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1)
-        distortion = -self._log_likelihood_given(drawn(posterior, particles), observed).mean(0)
-        return ELBOTerms(rate, distortion)
 
     def _log_weights(self, observed: Tensor, posterior: Posterior, particles: int) -> Tensor:
         """Return log p(x|z) + log p(z) - log q(z|x) for fresh samples z of q: [k b]."""
@@ -203,7 +182,6 @@ class VAE(Family, VariationalLatentSpace, HasLikelihood):
         return self._pixels(outputs, repeated).view(particles, -1)
 
     def _pixels(self, outputs: Tensor, observed: Tensor) -> Tensor:
-        """Return log p [b] of observations under the distribution given by the decoder's outputs."""
         if self.config.likelihood == "bernoulli":
             return likelihood.bernoulli(outputs, observed)
         if self.log_sigma is not None:

@@ -75,7 +75,7 @@ class VAEGAN(Family, VariationalLatentSpace):
 
     def __init__(self, config: VAEGANConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.latent_dim = config, config.latent_dim
         trunk = EncoderDecoderConfig("conv", config.features, config.hidden)
         body, features = encoder(data, trunk)
         heads = {"mean": dense(features, config.latent_dim), "log_var": dense(features, config.latent_dim)}
@@ -84,8 +84,6 @@ class VAEGAN(Family, VariationalLatentSpace):
         norm: Norm = "batch" if config.batch_norm else "none"
         discriminator_layers, width = discriminator_body(data, data.channels, config.discriminator_features, norm)
         self.discriminator = Discriminator(discriminator_layers, dense(width, 1))
-
-    # --- training
 
     def players(self) -> dict[str, nn.Module]:
         """Return the encoder, the decoder and the discriminator."""
@@ -98,8 +96,7 @@ class VAEGAN(Family, VariationalLatentSpace):
     def _losses(self, batch: Batch) -> dict[str, Loss]:
         """Return beta * rate + feature loss, gamma * feature loss + generator loss, and the discriminator's loss of a GAN.
 
-        The adversarial losses are means over reconstructions and samples of the prior, each weighted 1/2; the paper's sum weights
-        each 1.
+        The adversarial losses weight reconstructions and samples of the prior by 1/2 each, the paper's sum by 1 each.
         """
         images, criterion = batch.images, ADVERSARIAL_LOSSES[self.config.loss]
         posterior = self.posterior(images)
@@ -129,13 +126,6 @@ class VAEGAN(Family, VariationalLatentSpace):
         low = body[:end](images)
         logits: Tensor = self.discriminator.head(body[end:](low))[:, 0].float()
         return keep_gradient_layout(low), logits
-
-    # --- capabilities
-
-    @property
-    def latent_dim(self) -> int:
-        """Number of latent dimensions."""
-        return self.config.latent_dim
 
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z|x)."""

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.condition import Condition
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.games.adversarial import SamplesFromGenerator
-from simulacra.networks.adversarial import Discriminator, Generator, leaky
+from simulacra.networks.adversarial import Discriminator, Generator
 from simulacra.networks.dcgan import Rescale, discriminator_body, generator_layers
 from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense, mlp
@@ -44,12 +43,8 @@ class WGANGP(Family, SamplesFromGenerator):
     paper = "Gulrajani et al. 2017; Arjovsky et al. 2017"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense"}}
     defaults: ClassVar[Mapping[str, object]] = {
-        "lr": 1e-4,
-        "beta1": 0.0,
-        "beta2": 0.9,
-        "batch": 64,
-        "schedule": "constant",
-        "precision": "float32",
+        **{"lr": 1e-4, "beta1": 0.0, "beta2": 0.9, "schedule": "constant"},
+        **{"batch": 64, "precision": "float32"},
     }
 
     def __init__(self, config: WGANGPConfig, data: DataSpec) -> None:
@@ -62,7 +57,8 @@ class WGANGP(Family, SamplesFromGenerator):
         else:
             top = ([inputs, *config.hidden])[-1]
             layers = nn.Sequential(mlp(inputs, config.hidden), dense(top, data.dimensions), nn.Unflatten(1, data.shape))
-            body, features = _dense_critic(data.dimensions, config.hidden[::-1])
+            body = nn.Sequential(Rescale(), nn.Flatten(), *mlp(data.dimensions, config.hidden[::-1], "leaky"))
+            features = ([data.dimensions, *config.hidden[::-1]])[-1]
         self.generator = Generator(layers, self.label_sizes)
         self.critic = Discriminator(body, dense(features, 1), self.label_sizes)
 
@@ -89,16 +85,3 @@ class WGANGP(Family, SamplesFromGenerator):
     def _generator_loss(self, batch: Batch) -> dict[str, Loss]:
         condition = training_condition(self.accepts, batch)
         return {"generator": Loss(wasserstein_generator_loss(self.critic(self._fakes(batch, condition), condition)))}
-
-    def _fakes(self, batch: Batch, condition: Condition) -> Tensor:
-        images: Tensor = self.generator(torch.randn(len(batch), self.config.noise, device=batch.images.device), condition)
-        return images
-
-
-def _dense_critic(inputs: int, hidden: tuple[int, ...]) -> tuple[nn.Sequential, int]:
-    """Return layers from images to features [b f], and f."""
-    layers: list[nn.Module] = [Rescale(), nn.Flatten()]
-    for outputs in hidden:
-        layers += [dense(inputs, outputs), leaky()]
-        inputs = outputs
-    return nn.Sequential(*layers), inputs

@@ -17,7 +17,7 @@ from simulacra.data.batches import Batches
 from simulacra.data.dataset import Split
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.duration import Duration
-from simulacra.engine.loop import Trainer
+from simulacra.engine.loop import Observer, Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.features.extractor import Classifier
 
@@ -113,7 +113,7 @@ def correct(network: Classifier, images: Split, meter: Meter | None = None) -> T
     return torch.cat(hits)
 
 
-class ClassifierObserver:
+class ClassifierObserver(Observer):
     """Advances the progress bar of a training, shows the accuracy on held-out images, and passes checkpoints to `store`."""
 
     def __init__(

@@ -12,6 +12,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn, training_condition
+from simulacra.networks.adversarial import Discriminator, Generator, spectrally_normalized
 from simulacra.networks.labels import drawn_labels
 from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES, check_smoothing, discriminator_statistics
 from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse_augmentations
@@ -59,8 +60,10 @@ class SamplesFromGenerator(Samples):
         """Return images [b c h w] in [0, 1]."""
         require_accepted(self, condition, len(noise))
         noise, labels = drawn_labels(noise, condition.labels, self.label_sizes)
-        images: Tensor = self.generator(noise, replace(condition, labels=labels))
-        return images
+        return self.generator(noise, replace(condition, labels=labels))
+
+    def _fakes(self, batch: Batch, condition: Condition) -> Tensor:
+        return self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), condition)
 
 
 class AdversarialGame(Family, SamplesFromGenerator):
@@ -72,6 +75,12 @@ class AdversarialGame(Family, SamplesFromGenerator):
 
     discriminator: nn.Module
     config: AdversarialConfig
+
+    def set_networks(self, layers: nn.Module, body: nn.Sequential, head: nn.Linear) -> None:
+        """Create the generator from its layers, and the discriminator from its body and head, by `config` and `label_sizes`."""
+        self.generator = Generator(layers, self.label_sizes)
+        discriminator = Discriminator(body, head, self.label_sizes)
+        self.discriminator = spectrally_normalized(discriminator) if self.config.spectral_norm else discriminator
 
     def players(self) -> dict[str, nn.Module]:
         """Return the discriminator and the generator."""
@@ -87,45 +96,34 @@ class AdversarialGame(Family, SamplesFromGenerator):
         condition = training_condition(self.accepts, batch)
         with torch.no_grad():  # trap 6: the generator needs no graph here
             fakes = self._fakes(batch, condition)
-        return {"discriminator": self._discriminator_loss(batch, condition, self._logits(self._inputs(fakes), condition))}
+        return {"discriminator": self._discriminator_loss(batch, condition, self.discriminator(self._inputs(fakes), condition))}
 
     def _generate(self, batch: Batch) -> dict[str, Loss]:
         condition = training_condition(self.accepts, batch)
-        return {"generator": self._generator_loss(self._logits(self._inputs(self._fakes(batch, condition)), condition))}
+        return {"generator": self._generator_loss(self.discriminator(self._inputs(self._fakes(batch, condition)), condition))}
 
     def _both(self, batch: Batch) -> dict[str, Loss]:
         """Both losses on the same generated images; the engine differentiates each with respect to its own player."""
         condition = training_condition(self.accepts, batch)
-        fake = self._logits(self._inputs(self._fakes(batch, condition)), condition)
-        return {
-            "discriminator": self._discriminator_loss(batch, condition, fake),
-            "generator": self._generator_loss(fake),
-        }
+        fake = self.discriminator(self._inputs(self._fakes(batch, condition)), condition)
+        return {"discriminator": self._discriminator_loss(batch, condition, fake), "generator": self._generator_loss(fake)}
 
     def _discriminator_loss(self, batch: Batch, condition: Condition, fake: Tensor) -> Loss:
         criterion = ADVERSARIAL_LOSSES[self.config.loss]
         inputs = self._inputs(batch.images)
-        real = self._logits(inputs, condition)
+        real = self.discriminator(inputs, condition)
         total = criterion.discriminator(real, fake, self.config.smoothing)
         parts = discriminator_statistics(real, fake, criterion.boundary, criterion.saturation_logit)
         if self.config.r1:
-            parts["r1"] = zero_centered_penalty(lambda points: self._logits(points, condition), inputs)
+            parts["r1"] = zero_centered_penalty(lambda points: self.discriminator(points, condition), inputs)
             total = total + self.config.r1 * parts["r1"]
         return Loss(total, parts)
 
     def _generator_loss(self, fake: Tensor) -> Loss:
         return Loss(ADVERSARIAL_LOSSES[self.config.loss].generator(fake))
 
-    def _logits(self, inputs: Tensor, condition: Condition) -> Tensor:
-        logits: Tensor = self.discriminator(inputs, condition)
-        return logits
-
     def _inputs(self, images: Tensor) -> Tensor:
         return packed(augment(images, parse_augmentations(self.config.augment)), self.config.pack)
-
-    def _fakes(self, batch: Batch, condition: Condition) -> Tensor:
-        images: Tensor = self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), condition)
-        return images
 
 
 def packed(images: Tensor, count: int) -> Tensor:

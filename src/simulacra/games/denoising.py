@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +23,44 @@ from simulacra.core.capabilities import (
     SamplingPlan,
 )
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
+from simulacra.core.config import option
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.core.randomness import Streams
-from simulacra.diffusion.bounds import CHAIN_LENGTH, decoder_nats, prior_nats, step_nats, step_probabilities
+from simulacra.diffusion import samplers as sampling
+from simulacra.diffusion.bounds import diffusion_bound, step_bits_per_dimension
 from simulacra.diffusion.flow_density import flow_log_density
-from simulacra.diffusion.guidance import classifier_free_guidance
-from simulacra.diffusion.inpainting import inpainting_denoiser
 from simulacra.diffusion.loss_weights import output_weight
-from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like
+from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_noise, broadcast_like, pixel_range
 from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
-from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput, NoiseSource, no_noise, sample_heun
-from simulacra.diffusion.schedules import Spacing, chain_levels, sampling_levels, spaced_levels, stratified_times
-from simulacra.games.denoising_config import DenoisingConfig
+from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput
+from simulacra.diffusion.schedules import Spacing, sampling_levels, spaced_levels
+from simulacra.networks.kernels.memory_layout import flatten
 from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
-from simulacra.networks.unet import UNet
+from simulacra.networks.unet import UNet, UNetConfig
 
 _INVERSION = 30  # Heun steps of encoding and of decoding
+
+
+@dataclass(frozen=True)
+class DenoisingConfig(UNetConfig):
+    """Settings that all denoising families share."""
+
+    conditional: bool = option(False, "condition on the labels of the images")
+    label_dropout: float = option(0.1, "conditional: probability of training on an image without its label", low=0, high=0.9)
+    sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option("dpmpp-2m", "default sampler")
+    sampling_steps: int = option(20, "default number of sampling steps", low=1)
+    guidance_scale: float = option(1.0, "conditional: classifier-free guidance scale; 1 disables guidance", low=0)
+    eta: float = option(0.0, "ddim: share of fresh noise in each step; 0 is deterministic, 1 ancestral", low=0, high=1)
+
+    def validate(self) -> None:
+        """Raise UsageError where settings contradict each other."""
+        super().validate()
+        if self.guidance_scale != 1 and not self.conditional:
+            raise UsageError(f"guidance_scale is {self.guidance_scale}, which needs labels: add --conditional, or leave it at 1")
+        if self.conditional and self.label_dropout == 0:
+            raise UsageError("label_dropout is 0: a conditional model must also train on images without labels, such as 0.1")
+        _check_eta(self.eta, self.sampler)
 
 
 @dataclass(frozen=True)
@@ -74,10 +95,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
     def __init__(self, config: DenoisingConfig, data: DataSpec, process: DenoisingProcess) -> None:
         super().__init__()
         self.config, self.data, self.process = config, data, process
-        self.label_sizes = label_sizes(data, config.conditional)
-        self.network = UNet(data, data.channels * (1 + process.learned), config.shape, self.label_sizes)
-
-    # --- training
+        self.label_sizes, self.latent_dim = label_sizes(data, config.conditional), data.dimensions
+        self.network = UNet(data, data.channels * (1 + process.learned), config, self.label_sizes)
 
     def players(self) -> dict[str, nn.Module]:
         """Return the network."""
@@ -97,25 +116,18 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         noisy = add_noise(images, torch.randn_like(images), level)
         condition = training_condition(self.accepts, batch).map(self._without_some)
         output, share = self._outputs(noisy, level, condition)
-        target = training_target(images, noisy, level, self.process.parameterization)
-        errors = ((output - target) ** 2).flatten(1).mean(1)
-        weight = output_weight(self.process.weight(level), self.process.parameterization(level)).float()
+        parameterization = self.process.parameterization
+        target = training_target(images, noisy, level, parameterization)
+        errors = flatten((output - target) ** 2).mean(1)
+        weight = output_weight(self.process.weight(level), parameterization(level)).float()
         total, parts = (weight * errors).mean(), {"output_mse": errors.mean()}
         if share is not None:
-            fixed = DenoiserOutput(self._image(output.detach(), noisy, level), share)  # the bound trains the variance only
-            parts["step_bits_per_dim"] = self._step_bits(fixed, images, noisy, level)
+            image = image_from_output(output.detach(), noisy, level, parameterization)  # the bound trains the variance only
+            parts["step_bits_per_dim"] = step_bits_per_dimension(
+                DenoiserOutput(image, share), images, noisy, level, self.process.path
+            )
             total = total + parts["step_bits_per_dim"]
         return {"denoiser": Loss(total, parts)}
-
-    def _step_bits(self, estimate: DenoiserOutput, images: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
-        """Return the cost of steps of a chain of 1000 levels in bits per dimension, a mean over images: 0.001 times the bound.
-
-        The last reverse step, to the image itself, has a different variance and is omitted.
-        """
-        width = 1 / (CHAIN_LENGTH - 1)
-        here = self.process.path(level.time.clamp_min(width))
-        nats = step_nats(estimate, images, noisy, here, self.process.path(here.time - width))
-        return nats.mean() / (self.data.dimensions * math.log(2))
 
     def _without_some(self, labels: Tensor) -> Tensor:
         """Replace labels by unknown ones with probability `label_dropout` (Ho & Salimans 2022, algorithm 1)."""
@@ -123,15 +135,10 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         unknown = unknown_labels(len(labels), self.label_sizes, labels.device)
         return torch.where(dropped if labels.ndim == 1 else dropped[:, None], unknown, labels)
 
-    # --- evaluating the network
-
     def estimate(self, noisy: Tensor, level: NoiseLevels, condition: Condition = UNCONDITIONAL) -> DenoiserOutput:
         """Return the estimated images, approximately in [-1, 1], of noisy images at one level or one level each."""
         output, share = self._outputs(noisy, level, condition)
-        return DenoiserOutput(self._image(output, noisy, level), share)
-
-    def _image(self, output: Tensor, noisy: Tensor, level: NoiseLevels) -> Tensor:
-        return image_from_output(output, noisy, level, self.process.parameterization)
+        return DenoiserOutput(image_from_output(output, noisy, level, self.process.parameterization), share)
 
     def _outputs(self, noisy: Tensor, level: NoiseLevels, condition: Condition) -> tuple[Tensor, Tensor | None]:
         """Return the network's output and, if learned, the interpolation of the variance (0.5 for an output of 0): [b c h w]."""
@@ -141,8 +148,6 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         output, share = both.chunk(2, dim=1)
         return output, 0.5 * (share + 1)
 
-    # --- sampling
-
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """One number for each value of an image, and one for each label."""
@@ -151,8 +156,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
     @property
     def plan(self) -> SamplingPlan:
         """The plan of the settings."""
-        config = self.config
-        return SamplingPlan(config.sampler, config.sampling_steps, config.guidance_scale, config.eta)
+        return SamplingPlan(self.config.sampler, self.config.sampling_steps, self.config.guidance_scale, self.config.eta)
 
     def evaluations(self, plan: SamplingPlan) -> int:
         """Return the number of network evaluations for one image; guidance doubles it."""
@@ -166,7 +170,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
     def sample_with_plan(self, noise: Tensor, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Tensor:
         """Return images [b c h w] in [0, 1], by a plan."""
         self.check(plan)
-        return _pixel_range(self._sampled(noise, self._denoiser(self._drawn(noise, condition), plan, advance), plan))
+        return pixel_range(self._sampled(noise, self._denoiser(self._drawn(noise, condition), plan, advance), plan))
 
     def _drawn(self, noise: Tensor, condition: Condition) -> Condition:
         """Return a condition with labels: those that are given, or else drawn from the noise."""
@@ -174,14 +178,13 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         return replace(condition, labels=drawn_labels(noise, condition.labels, self.label_sizes)[1])
 
     def _pixels(self, noise: Tensor) -> Tensor:
-        """Return the noise [b c h w] of the pixels."""
         return noise[:, : self.data.dimensions].unflatten(1, self.data.shape)
 
     def _sampled(self, noise: Tensor, denoise: Denoiser, plan: SamplingPlan) -> Tensor:
         """Return images in [-1, 1] that the plan's sampler generates from noise [b *noise_shape]."""
         levels = self.process.levels(plan.sampler, plan.steps)
-        start = self._spread(levels[0]) * self._pixels(noise).float()
-        draw: NoiseSource = no_noise
+        start = levels[0].spread * self._pixels(noise).float()
+        draw: sampling.NoiseSource = sampling.no_noise
         if SAMPLERS[plan.sampler].stochastic or plan.eta:
             draw = partial(Streams(noise).draw, *self.data.shape)
         return SAMPLERS[plan.sampler].sample(denoise, start, levels, draw, eta=plan.eta)
@@ -190,24 +193,24 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         """Return images [b c h w] in [0, 1], unchanged where `known` and sampled by the plan of the settings elsewhere."""
         require_accepted(self, condition, len(images))
         denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), lambda: None)
-        return _pixel_range(self._sampled(noise, inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
+        return pixel_range(self._sampled(noise, sampling.inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
 
     def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return noisy images at evenly spaced times: [count b c h w] in [0, 1]."""
         require_accepted(self, condition, len(images))
         levels = self.process.path(torch.linspace(0, 1, count)[1:])
         drawn = self._pixels(noise)
-        return torch.stack([images, *(_pixel_range(add_noise(2 * images - 1, drawn, level)) for level in levels)])
+        return torch.stack([images, *(pixel_range(add_noise(2 * images - 1, drawn, level)) for level in levels)])
 
     def reverse_process(self, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return intermediate states of the sampler and its result: [count b c h w] in [0, 1]."""
         denoise, states = self._denoiser(self._drawn(noise, condition), self.plan, lambda: None), list[Tensor]()
 
         def recording(noisy: Tensor, level: NoiseLevels) -> DenoiserOutput:
-            states.append(_pixel_range(noisy))
+            states.append(pixel_range(noisy))
             return denoise(noisy, level)
 
-        images = _pixel_range(self._sampled(noise, recording, self.plan))
+        images = pixel_range(self._sampled(noise, recording, self.plan))
         chosen = torch.linspace(0, len(states), count).round().int().tolist()
         return torch.stack([(*states, images)[place] for place in chosen])
 
@@ -225,9 +228,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             found = estimated(noisy, level, condition)
             image = found.image
             if plan.guidance_scale != 1:
-                image = classifier_free_guidance(
-                    image, estimated(noisy, level, replace(condition, labels=None)).image, plan.guidance_scale
-                )
+                unconditional = estimated(noisy, level, replace(condition, labels=None)).image
+                image = sampling.classifier_free_guidance(image, unconditional, plan.guidance_scale)
             return DenoiserOutput(image.clamp(-1, 1), found.variance_interpolation)
 
         return denoise
@@ -241,57 +243,34 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         if plan.guidance_scale != 1 and not self.label_sizes:
             raise UsageError(f"guidance_scale is {plan.guidance_scale}, and this model is not conditional: leave it at 1")
         if plan.guidance_scale < 0 or not 0 <= plan.eta <= 1:
-            raise UsageError(
-                f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}, expected at least 0 and a share in [0, 1]"
-            )
-        if plan.eta and plan.sampler != "ddim":
-            raise UsageError(f"eta is {plan.eta}, which only sampler 'ddim' has, not {plan.sampler!r}: leave it at 0")
-
-    def _spread(self, level: NoiseLevels) -> float:
-        """Return the standard deviation at a level of images of unit variance: the scale of the initial noise."""
-        return float((level.alpha**2 + level.sigma**2).sqrt())
-
-    # --- latent space
-
-    @property
-    def latent_dim(self) -> int:
-        """Values in one image."""
-        return self.data.dimensions
+            values = f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}"
+            raise UsageError(f"{values}, expected at least 0 and a share in [0, 1]")
+        _check_eta(plan.eta, plan.sampler)
 
     def encode(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return latents [b d], approximately standard normal, by solving the probability flow ODE up to the noisiest level."""
         require_accepted(self, condition, len(images))
         levels = self._levels_between()
-        noisy = sample_heun(self._given(condition), float(levels.alpha[0]) * (2 * images - 1), levels, no_noise)
-        return (noisy / self._spread(levels[-1])).flatten(1)
+        denoise = partial(self.estimate, condition=condition)
+        noisy = sampling.sample_heun(denoise, float(levels.alpha[0]) * (2 * images - 1), levels, sampling.no_noise)
+        return (noisy / levels[-1].spread).flatten(1)
 
     def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the images [b c h w] in [0, 1] of latents [b d], by solving the ODE back."""
         require_accepted(self, condition, len(latents))
         levels = self._levels_between().reversed()
-        noisy = self._spread(levels[0]) * latents.float().unflatten(1, self.data.shape)
-        return _pixel_range(sample_heun(self._given(condition), noisy, levels, no_noise) / float(levels.alpha[-1]))
-
-    def _given(self, condition: Condition) -> Denoiser:
-        return partial(self.estimate, condition=condition)
+        noisy = levels[0].spread * latents.float().unflatten(1, self.data.shape)
+        denoise = partial(self.estimate, condition=condition)
+        return pixel_range(sampling.sample_heun(denoise, noisy, levels, sampling.no_noise) / float(levels.alpha[-1]))
 
     def _levels_between(self) -> NoiseLevels:
         """Return the levels from the least noisy, where images count as noise-free, to the noisiest."""
         return spaced_levels(self.process.path, _INVERSION + 1, self.process.spacing or SAMPLERS["heun"].spacing).reversed()
 
-    # --- likelihood
-
     def diffusion_bound(self, images: Tensor, draws: int, condition: Condition = UNCONDITIONAL) -> DiffusionBound:
         """Return the terms of the bound of a chain of 1000 levels."""
         require_accepted(self, condition, len(images))
-        denoise = self._given(condition)
-        images = 2 * images - 1
-        levels = chain_levels(self.process.path, CHAIN_LENGTH)
-        pairs = [_drawn_step(denoise, images, levels) for _ in range(draws)]
-        steps, times = (torch.stack([pair[side] for pair in pairs], 1) for side in (0, 1))
-        nearest = denoise(add_noise(images, torch.randn_like(images), levels[0]), levels[0])
-        decoder = decoder_nats(nearest, images, levels[0])
-        return DiffusionBound(prior_nats(images, levels[-1]), decoder, steps, times, CHAIN_LENGTH - 1)
+        return diffusion_bound(partial(self.estimate, condition=condition), 2 * images - 1, self.process.path, draws)
 
     def flow_log_likelihood(self, images: Tensor, probes: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Return log p of the levels of images, under the distribution that `decode` maps noise to: an estimate.
@@ -303,21 +282,12 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         levels = self._levels_between()
         start = float(levels.alpha[0])
         dequantized = (255 * images + torch.rand_like(images)) / 256
-        density = flow_log_density(self._given(condition), start * (2 * dequantized - 1), levels, probes)
+        denoise = partial(self.estimate, condition=condition)
+        density = flow_log_density(denoise, start * (2 * dequantized - 1), levels, probes)
         width = math.log(2 * start / 256)  # of a grey level, on the scale at the first noise level
         return LogLikelihood((density + self.data.dimensions * width).float(), "estimate")
 
 
-def _drawn_step(denoise: Denoiser, images: Tensor, levels: NoiseLevels) -> tuple[Tensor, Tensor]:
-    """Return the cost of one random step for each image, divided by its relative frequency, and the time of the step."""
-    shares = step_probabilities(levels)
-    places = torch.searchsorted(shares.cumsum(0), stratified_times(len(images))).clamp_max(len(shares) - 1)
-    here, there = levels[places + 1], levels[places]
-    noisy = add_noise(images, torch.randn_like(images), here)
-    cost = step_nats(denoise(noisy, here), images, noisy, here, there)
-    return cost / (len(shares) * shares[places]).to(images), here.time.to(images)
-
-
-def _pixel_range(images: Tensor) -> Tensor:
-    """Return images in [0, 1] of images in [-1, 1]."""
-    return (0.5 * (images + 1)).clamp(0, 1)
+def _check_eta(eta: float, sampler: str) -> None:
+    if eta and sampler != "ddim":
+        raise UsageError(f"eta is {eta}, which only sampler 'ddim' has, not {sampler!r}: leave it at 0")

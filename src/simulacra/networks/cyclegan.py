@@ -18,7 +18,6 @@ from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, dow
 
 _EPS = 1e-5  # added to the variance of a feature map
 _NINE_BLOCKS_FROM = 256  # pixels: image side from which the paper uses 9 residual blocks instead of 6 (section 7.2)
-_RECEPTIVE_FIELD_WITHOUT_STRIDES = 7  # pixels: of a discriminator whose convolutions all have stride 1
 _MAX_STRIDED_LAYERS = 3  # a receptive field of 70 pixels
 _MAX_RECEPTIVE_FIELD = 5 / 8  # as a fraction of the shorter image side
 
@@ -50,8 +49,7 @@ class ReflectionPaddedConv2d(nn.Module):
         rows, columns = features.shape[-2:]
         padded = reflection_padded(features, kernel // 2)
         if isinstance(self.conv, nn.Conv2d):
-            convolved: Tensor = self.conv(padded)
-            return convolved
+            return self.conv(padded)
         assert self.conv.bias is not None
         return conv_transpose2d(padded, self.conv.weight, self.conv.bias, 1, ((kernel - 1, rows), (kernel - 1, columns)))
 
@@ -117,8 +115,7 @@ def residual_block_count(height: int, width: int) -> int:
 def patch_discriminator(data: DataSpec, features: int) -> nn.Sequential:
     """Return a PatchGAN discriminator: images [b c h w] in [0, 1] -> one logit per patch [b 1 h' w'] (Isola et al. 2016).
 
-    C64-C128-C256-C512 and a last convolution to one channel, with `features` instead of 64 and the number of strided layers that
-    suits the image size.
+    C64-C128-C256-C512 and a convolution to one channel, with `features` for 64 and `strided_layer_count` strided layers.
     """
     strides = strided_layer_count(min(data.height, data.width))
     layers: list[nn.Module] = [Rescale()]
@@ -145,7 +142,4 @@ def strided_layer_count(side: int) -> int:
 
 def receptive_field(strided_layers: int) -> int:
     """Return the side in pixels of the receptive field of one discriminator logit."""
-    side = _RECEPTIVE_FIELD_WITHOUT_STRIDES
-    for _ in range(strided_layers):
-        side = 2 * side + 2
-    return side
+    return 9 * 2**strided_layers - 2  # 7 without strided layers; each maps a side of n to 2 n + 2

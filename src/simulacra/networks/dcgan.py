@@ -49,8 +49,7 @@ def generator_layers(data: DataSpec, noise: int, features: Sequence[int]) -> nn.
 def discriminator_body(data: DataSpec, channels: int, features: Sequence[int], norm: Norm) -> tuple[nn.Sequential, int]:
     """Return layers from images [b channels h w] in [0, 1] to features [b f], and f.
 
-    Each convolution has stride 2 and is followed by normalization, except the first, and LeakyReLU. Raises UsageError if
-    `features` is empty.
+    Convolutions of stride 2, each with normalization, except the first, and LeakyReLU. Raises UsageError without features.
     """
     layers: list[nn.Module] = [Rescale()]
     for index, outputs in enumerate(features):
@@ -75,7 +74,6 @@ def initialize_weights(network: nn.Sequential) -> nn.Sequential:
 
 
 def _feature_map_sizes(data: DataSpec, features: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the image size before the first and after each convolution of stride 2."""
     if not features:
         raise UsageError("features is empty: a convolutional network needs at least one number, such as 64,128")
     return downsampled_sizes(data.height, data.width, len(features))

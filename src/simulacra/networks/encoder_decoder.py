@@ -18,8 +18,7 @@ class EncoderDecoderConfig:
     """Architecture of an encoder and of its decoder, which has the encoder's layers in reverse order.
 
     features: feature maps of each convolution; hidden: widths of the dense hidden layers; downsample: convolutions of stride 2,
-    or convolutions followed by max pooling; activation: of the dense network only. Raises UsageError for a convolutional network
-    without features.
+    or convolutions and max pooling; activation: of the dense network. Raises UsageError for a `conv` network without features.
     """
 
     network: Literal["dense", "conv"]
@@ -77,8 +76,7 @@ class _ConvDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return [b outputs h w] for latents [b latent_dim]."""
-        images: Tensor = self.up(self.dense(latents).unflatten(1, self.bottom))
-        return images
+        return self.up(self.dense(latents).unflatten(1, self.bottom))
 
 
 def _downsampling_layers(inputs: int, outputs: int, downsample: Literal["stride", "pool"]) -> list[nn.Module]:

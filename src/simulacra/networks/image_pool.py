@@ -25,10 +25,7 @@ class ImagePool(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return float32 images [b c h w] in [0, 1], without gradients, for as many images [b c h w] in [0, 1].
-
-        Draws from torch's global generator on the images' device.
-        """
+        """Return as many float32 images [b c h w] in [0, 1], without gradients; draws from torch's generator on their device."""
         levels = (images.detach().float() * 255).round().to(torch.uint8)
         if self.training and len(self.images):
             levels = self._exchange(levels)

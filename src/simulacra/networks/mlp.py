@@ -1,12 +1,13 @@
 """Fully connected networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from simulacra.networks.adversarial import leaky
 from simulacra.networks.same_padding import initialize_glorot
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "leaky": leaky}
 
 
 def dense(inputs: int, outputs: int) -> nn.Linear:

@@ -58,10 +58,7 @@ class SameConv2d(nn.Module):
 
 
 class SameConvTranspose2d(nn.Module):
-    """Transposed convolution, the adjoint of `SameConv2d`, from size ceil(size / stride) to `size` (height, width).
-
-    Raises ValueError if the kernel is smaller than the stride.
-    """
+    """Transposed convolution to `size` (h, w), adjoint of `SameConv2d`; raises ValueError if the kernel is below the stride."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, size: tuple[int, int]) -> None:
         super().__init__()

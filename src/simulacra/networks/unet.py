@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.normalization import GroupNorm
@@ -26,25 +27,29 @@ _MAX_PERIOD = 10_000.0  # of the sinusoidal embedding, over 2 pi (Vaswani et al.
 
 
 @dataclass(frozen=True)
-class UNetConfig:
-    """Architecture of a U-Net.
+class UNetConfig(Config):
+    """Architecture of a U-Net. With skip connections of all feature maps the decoder has one more block per resolution."""
 
-    features: feature maps at each resolution, from the full resolution on, each half of the previous one; blocks: residual blocks
-    per resolution; attention: shorter image sides in pixels at which blocks have self-attention (the middle block always has);
-    resampling: by convolutions, or by average pooling and nearest-neighbour interpolation without parameters; skips: the decoder
-    has skip connections from all feature maps of the encoder and one more block per resolution (Ho et al. 2020), or from residual
-    blocks only; group: minimum number of channels per normalization group. Raises UsageError if `features` is empty.
-    """
+    features: tuple[int, ...] = option(
+        (32, 64, 64), "feature maps of the U-Net at each resolution; each resolution is half of the previous one", low=1
+    )
+    blocks: int = option(1, "residual blocks at each resolution", low=1)
+    attention: tuple[int, ...] = option(
+        (), "resolutions with self-attention, by their shorter side in pixels; the lowest always has it", low=1
+    )
+    dropout: float = option(0.0, "dropout rate of the residual blocks", low=0, high=0.9)
+    resampling: Literal["conv", "pool"] = option(
+        "pool", "resampling by strided convolutions, or by pooling and nearest-neighbour upsampling"
+    )
+    skips: Literal["all", "blocks"] = option(
+        "blocks", "skip connections used by the decoder: of all feature maps, or of residual blocks only"
+    )
+    group: int = option(
+        16, "least number of channels per group of the group normalization; fewer than 16 are slow on CPUs", low=1
+    )
 
-    features: tuple[int, ...] = (128, 256, 256, 256)
-    blocks: int = 2
-    attention: tuple[int, ...] = (16,)
-    dropout: float = 0.1
-    resampling: Literal["conv", "pool"] = "conv"
-    skips: Literal["all", "blocks"] = "all"
-    group: int = 4
-
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
+        """Raise UsageError if there are no features."""
         if not self.features:
             raise UsageError("features is empty: a U-Net needs at least one number, such as 32,64,64")
 
@@ -53,8 +58,7 @@ class UNet(nn.Module):
     """U-Net from noisy images [b c h w], times in [0, 1] and labels to `outputs` values per pixel [b outputs h w].
 
     label_sizes: number of values of each labelled property; if empty, labels are ignored. A label equal to the size means "no
-    label". The last layers of the network, of each residual block and of each attention are initialized to zero, so an untrained
-    network returns zeros.
+    label". The last layers of the network, of residual blocks and of attentions start at zero, so an untrained network returns 0.
     """
 
     def __init__(self, spec: DataSpec, outputs: int, config: UNetConfig, label_sizes: tuple[int, ...] = ()) -> None:
@@ -103,10 +107,7 @@ class UNet(nn.Module):
         return _ResidualBlock(inputs, outputs, self.embedding_dim, self.config, attention=attention)
 
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return [b outputs h w] for noisy images [b c h w] and times in [0, 1], [] or [b].
-
-        labels: int64 [b], or [b k] for k properties; None means "no label" for every image.
-        """
+        """Return [b outputs h w] for noisy images [b c h w], times [] or [b] and labels int64 [b] or [b k], None: no label."""
         embedding = F.silu(self._embedding(noisy, times, labels))
         features = self.first(noisy)
         skips = [features] if self.config.skips == "all" else []
@@ -119,8 +120,7 @@ class UNet(nn.Module):
         for layer in self.up:
             joined = torch.cat([features, skips.pop()], 1) if isinstance(layer, _ResidualBlock) else features
             features = layer(joined, embedding)
-        outputs: Tensor = self.last(features)
-        return outputs
+        return self.last(features)
 
     def _embedding(self, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
         """Return the sum of the time and label embeddings [b embedding_dim]."""
@@ -136,8 +136,7 @@ class UNet(nn.Module):
 def timestep_embedding(times: Tensor, width: int) -> Tensor:
     """Return the sinusoidal embedding float32 [b width] of times [b] in [0, 1], scaled to steps 0..1000.
 
-    The first half are sines, the second half cosines, with periods from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5;
-    Ho et al. 2020).
+    First half sines, second half cosines, of periods 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
     """
     half = width // 2
     powers = torch.arange(half, dtype=torch.float32, device=times.device) / max(half - 1, 1)
@@ -160,8 +159,7 @@ class _ResidualBlock(nn.Module):
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
         """Return [b outputs h w] for features [b inputs h w] and the embedding [b embedding_dim]."""
         hidden = self.first(features) + self.embedding(embedding)[:, :, None, None]
-        attended: Tensor = self.attention(self.shortcut(features) + self.second(hidden))
-        return attended
+        return self.attention(self.shortcut(features) + self.second(hidden))
 
 
 class _SelfAttention(nn.Module):
@@ -192,8 +190,7 @@ class _Downsample(nn.Module):
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
         """Return [b features ceil(h/2) ceil(w/2)]; the embedding is not used."""
-        smaller: Tensor = self.layer(features)
-        return smaller
+        return self.layer(features)
 
 
 class _Upsample(nn.Module):
@@ -207,8 +204,7 @@ class _Upsample(nn.Module):
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
         """Return [b features *size]; the embedding is not used."""
         height, width = self.size
-        larger: Tensor = self.layer(F.interpolate(features, scale_factor=2, mode="nearest")[:, :, :height, :width])
-        return larger
+        return self.layer(F.interpolate(features, scale_factor=2, mode="nearest")[:, :, :height, :width])
 
 
 def _norm(features: int, group: int) -> GroupNorm:
@@ -225,7 +221,6 @@ def _output_layer(inputs: int, outputs: int, size: tuple[int, int]) -> nn.Module
 
 
 def _zero(layer: nn.Module) -> nn.Module:
-    """Set all parameters of a layer to zero, and return it."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

@@ -17,8 +17,7 @@ from simulacra.core.errors import UsageError
 def minimax_discriminator_loss(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return -log D(real) - log(1 - D(fake)) in nats, with D the sigmoid of the logit (Goodfellow et al. 2014, eq. 1).
 
-    `smoothing` is one-sided label smoothing: the target of real images is 1 - smoothing, that of generated images stays 0
-    (Salimans et al. 2016, section 3.4).
+    One-sided label smoothing: targets are 1 - smoothing for real, 0 for generated images (Salimans et al. 2016, section 3.4).
     """
     return (F.softplus(-real) + smoothing * real).mean() + F.softplus(fake).mean()
 

@@ -27,8 +27,5 @@ def standard_normal_log_density(value: Tensor) -> Tensor:
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
-    """Return log (1/k) sum_k w_k [b] for log-weights [k b].
-
-    Its expectation is a lower bound on log p(x) (Burda et al. 2015, eq. 8).
-    """
+    """Return log (1/k) sum_k w_k [b] of log-weights [k b]: on average a lower bound of log p(x) (Burda et al. 2015, eq. 8)."""
     return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))

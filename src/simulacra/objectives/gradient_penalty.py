@@ -25,8 +25,7 @@ def squared_gradient_norms(discriminator: LogitFunction, images: Tensor) -> Tens
 def gradient_penalty(critic: LogitFunction, real: Tensor, fake: Tensor) -> Tensor:
     """Return (||gradient|| - 1)^2, a mean over interpolated images (WGAN-GP: Gulrajani et al. 2017, eq. 3).
 
-    The gradient of each pair of real and generated images [b c h w] is taken at one point, drawn uniformly from the line between
-    them with torch's global generator.
+    Each pair of images [b c h w] gives one point, drawn uniformly from the line between them with torch's global generator.
     """
     weight = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     points = weight * real.detach() + (1 - weight) * fake.detach()

@@ -1,7 +1,4 @@
-"""Diversity of generated images, measured at every validation of a training: a monitor in pixels, without an extractor.
-
-`metrics/diversity.py` measures thousands of images in features; that is the number to report.
-"""
+"""Diversity of generated images in pixels, a monitor of training; `metrics/diversity.py` measures the number to report."""
 
 import torch
 from torch import Tensor

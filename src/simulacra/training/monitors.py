@@ -4,7 +4,7 @@ A warning is a function of the records in `reports.jsonl`: it is found again aft
 in runs that were trained before its rule existed. docs/monitoring.md explains the thresholds.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise, zip_longest
 from typing import Any
@@ -54,20 +54,14 @@ class TrainingHistory:
         values = {setting.name: getattr(part, setting.name) for part in parts for setting in options(type(part))}
         return cls(run.reports.read(), done, run.spec.dimensions, values)
 
+    def of_kind(self, kind: str) -> list[Record]:
+        """Return the records of a kind: `train`, or `validation`, of which the first is of the untrained model."""
+        return [record for record in self.records if record["kind"] == kind]
+
     @property
     def validations(self) -> list[Record]:
-        """The records of the trained model on validation images; the first record, of the untrained model, is left out."""
-        return self._of("validation")[1:]
-
-    @property
-    def untrained(self) -> Record | None:
-        """The record of the untrained model."""
-        return next(iter(self._of("validation")), None)
-
-    @property
-    def steps(self) -> list[Record]:
-        """The records of training steps."""
-        return self._of("train")
+        """The records of the trained model on validation images."""
+        return self.of_kind("validation")[1:]
 
     @property
     def players(self) -> int:
@@ -87,9 +81,6 @@ class TrainingHistory:
         """Return whether records span a fifth of the training."""
         return len(records) >= _CONSECUTIVE and self.done_at(records[-1]) - self.done_at(records[0]) >= _LONG
 
-    def _of(self, kind: str) -> list[Record]:
-        return [record for record in self.records if record["kind"] == kind]
-
 
 def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
     """Return the problems of a training, each kind once, for the last time that it occurred."""
@@ -97,30 +88,23 @@ def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
     return tuple(warning for rule in rules if (warning := rule(history)))
 
 
-# --- rules
-
-
 def _mode_collapse(history: TrainingHistory) -> TrainingWarning | None:
     """Find a generator that has lost its diversity, or that never gained any."""
     validations = [record for record in history.validations if "diversity" in record]
     best = accumulate((record["diversity"] for record in validations), max)
-    fallen = [
-        record["step"]
-        for record, maximum in zip(validations, best, strict=True)
-        if maximum > _DIVERSE and record["diversity"] < _FALL * maximum
-    ]
+    pairs = zip(validations, best, strict=True)
+    fallen = [record["step"] for record, most in pairs if most > _DIVERSE and record["diversity"] < _FALL * most]
 
     def is_stuck(records: Sequence[Record]) -> bool:
         pairs = [pair for pair in pairwise(records) if history.is_late(pair[1]) and pair[1]["step"] >= _EMA_STEPS]
         return any(later["diversity"] < _GROWS * earlier["diversity"] for earlier, later in pairs)
 
-    interval = _last_interval(validations, lambda record: record["step"] in fallen)
-    return _warning(
-        "mode collapse",
-        interval or _last_interval(validations, lambda record: record["diversity"] < _STUCK, is_stuck),
-        lambda records: f"generated images differ from each other by {_lowest(records, 'diversity')} of what real ones do",
-        _against_collapse(history),
-    )
+    def describe(records: Sequence[Record]) -> str:
+        lowest = _lowest(records, "diversity")
+        return f"generated images differ from each other by {lowest} of what real ones do. Try {_against_collapse(history)}"
+
+    has_fallen = _warning("mode collapse", validations, lambda record: record["step"] in fallen, describe)
+    return has_fallen or _warning("mode collapse", validations, lambda record: record["diversity"] < _STUCK, describe, is_stuck)
 
 
 def _repeated_images(history: TrainingHistory) -> TrainingWarning | None:
@@ -129,42 +113,38 @@ def _repeated_images(history: TrainingHistory) -> TrainingWarning | None:
     def is_repeated(record: Record) -> bool:
         return record.get("diversity", 0.0) >= _STUCK and record.get("distinctness", 1.0) < _REPEATED * record["diversity"]
 
-    return _warning(
-        "repeated images",
-        _last_interval(history.validations, is_repeated),
-        lambda records: f"generated images are {_lowest(records, 'distinctness')} as far from the nearest other one as real ones",
-        _against_collapse(history),
-    )
+    def describe(records: Sequence[Record]) -> str:
+        share = f"{_lowest(records, 'distinctness')} as far from the nearest other one as real ones"
+        return f"generated images are {share}. Try {_against_collapse(history)}"
+
+    return _warning("repeated images", history.validations, is_repeated, describe)
 
 
 def _missing_modes(history: TrainingHistory) -> TrainingWarning | None:
     """Find modes of a known density that are not covered in the second half of the training."""
+
+    def describe(records: Sequence[Record]) -> str:
+        reached = f"{records[-1]['modes_covered']} of {records[-1]['modes']} modes"
+        return f"generated points reach {reached}. Try {_against_collapse(history)}"
+
     late = [record for record in history.validations if history.is_late(record)]
     return _warning(
-        "missing modes",
-        _last_interval(late, lambda record: record.get("modes_covered", 1) < _REACHED * record.get("modes", 1)),
-        lambda records: f"generated points reach {records[-1]['modes_covered']} of {records[-1]['modes']} modes",
-        _against_collapse(history),
+        "missing modes", late, lambda record: record.get("modes_covered", 1) < _REACHED * record.get("modes", 1), describe
     )
 
 
 def _overwhelming_discriminator(history: TrainingHistory) -> TrainingWarning | None:
     """Find a discriminator that is almost always correct, and saturated, for a fifth of the training."""
-    for name in _names(history.steps, "real_accuracy"):
-        warning = _warning(
-            "overwhelming discriminator",
-            _last_interval(history.steps, _overwhelms(name.removesuffix("real_accuracy")), history.is_long),
-            lambda records: "it is almost always correct and saturated, so that the generator receives little gradient",
-            _against_lead(history),
-        )
-        if warning:
-            return warning
-    return None
+    steps = history.of_kind("train")
+    prefixes = [name.removesuffix("real_accuracy") for name in _names(steps, "real_accuracy")]
+    problem = "it is almost always correct and saturated, so that the generator receives little gradient"
+    text = f"{problem}. Try {_against_lead(history)}"
+    name = "overwhelming discriminator"
+    found = (_warning(name, steps, _overwhelms(prefix), lambda records: text, history.is_long) for prefix in prefixes)
+    return next(filter(None, found), None)
 
 
 def _overwhelms(prefix: str) -> Predicate:
-    """Return whether the discriminator with this prefix is always correct, or almost always and saturated."""
-
     def overwhelms(record: Record) -> bool:
         accuracy = min(record.get(f"{prefix}{side}_accuracy", 0.0) for side in ("real", "fake"))
         saturation = record.get(f"{prefix}saturation")
@@ -177,77 +157,56 @@ def _posterior_collapse(history: TrainingHistory) -> TrainingWarning | None:
     """Find latent units that are inactive in the second half of the training."""
 
     def is_inactive(record: Record) -> bool:
-        return "active_units" in record and record["active_units"] < _ACTIVE * min(record["latent_units"], history.dimensions)
+        units = min(record.get("latent_units", 0), history.dimensions)
+        return bool(record.get("active_units", 0) < _ACTIVE * units)
 
     def is_known(records: Sequence[Record]) -> bool:
         return history.is_late(records[-1]) and records[-1]["step"] >= _EMA_STEPS
 
-    return _warning(
-        "posterior collapse",
-        _last_interval(history.validations, is_inactive, is_known),
-        lambda records: f"only {records[-1]['active_units']} of {records[-1]['latent_units']} latent units are active",
-        "a lower --beta, a smaller --latent-dim, or a longer training",
-    )
+    def describe(records: Sequence[Record]) -> str:
+        active = f"{records[-1]['active_units']} of {records[-1]['latent_units']} latent units"
+        return f"only {active} are active. Try a lower --beta, a smaller --latent-dim, or a longer training"
+
+    return _warning("posterior collapse", history.validations, is_inactive, describe, is_known)
 
 
 def _divergence(history: TrainingHistory) -> TrainingWarning | None:
     """Find a single player whose validation loss at the end is above that of the untrained model."""
     validations = history.validations
-    if history.done < 1 or history.players != 1 or not validations or history.untrained is None:
+    if history.done < 1 or history.players != 1 or not validations:
         return None
     (name,) = _names(history.records, "/loss")
-    first = history.untrained[name]
+    first = history.of_kind("validation")[0][name]
+    last = f"the validation loss ended at {validations[-1][name]:.4g}, above the {first:.4g} of the untrained model"
     return _warning(
         "divergence",
-        _last_interval(validations, lambda record: record[name] > first, lambda records: records[-1] is validations[-1]),
-        lambda records: f"the validation loss ended at {records[-1][name]:.4g}, above the {first:.4g} of the untrained model",
-        "a lower --lr, or --clip 100",
+        validations,
+        lambda record: record[name] > first,
+        lambda records: f"{last}. Try a lower --lr, or --clip 100",
+        lambda records: records[-1] is validations[-1],
     )
 
 
-# --- intervals
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Consecutive records with a problem. end: the step of the next record without it, None if there is none."""
-
-    records: Sequence[Record]
-    end: int | None
-
-
-def _last_interval(
+def _warning(
+    name: str,
     records: Sequence[Record],
     has_problem: Predicate,
+    describe: Callable[[Sequence[Record]], str],
     counts: Callable[[Sequence[Record]], bool] = lambda records: len(records) >= _CONSECUTIVE,
-) -> Interval | None:
-    """Return the last sequence of consecutive records with a problem that counts."""
-    intervals = reversed(list(_intervals(records, has_problem)))
-    return next((found for found in intervals if counts(found.records) and found.records[-1]["step"] >= _MIN_STEPS), None)
-
-
-def _intervals(records: Sequence[Record], has_problem: Predicate) -> Iterator[Interval]:
+) -> TrainingWarning | None:
+    """Return a warning of the last consecutive records with a problem that counts; describe: the problem and its remedies."""
     groups = [(problem, list(group)) for problem, group in groupby(records, has_problem)]
-    for (problem, group), after in zip_longest(groups, groups[1:]):
-        if problem:
-            yield Interval(group, after[1][0]["step"] if after else None)
+    ends = [group[0]["step"] for _, group in groups[1:]]
+    for (problem, group), end in reversed(list(zip_longest(groups, ends))):
+        if problem and counts(group) and group[-1]["step"] >= _MIN_STEPS:
+            since = group[0]["step"]
+            when = f"since step {since:,}" if end is None else f"from step {since:,} to {end:,}"
+            return TrainingWarning(name, since, f"{name} {when}: {describe(group)}")
+    return None
 
 
 def _names(records: Sequence[Record], ending: str) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record if name.endswith(ending)))
-
-
-# --- messages
-
-
-def _warning(
-    name: str, interval: Interval | None, describe: Callable[[Sequence[Record]], str], remedy: str
-) -> TrainingWarning | None:
-    if interval is None:
-        return None
-    since: int = interval.records[0]["step"]
-    when = f"since step {since:,}" if interval.end is None else f"from step {since:,} to {interval.end:,}"
-    return TrainingWarning(name, since, f"{name} {when}: {describe(interval.records)}. Try {remedy}")
 
 
 def _lowest(records: Sequence[Record], name: str) -> str:
@@ -255,20 +214,19 @@ def _lowest(records: Sequence[Record], name: str) -> str:
 
 
 def _against_collapse(history: TrainingHistory) -> str:
-    momentum = history.players > 1 and history.settings["beta1"] > _MOMENTUM
-    penalized = [*_unused(history, "r1", 0, "--r1 0.1"), *_unused(history, "pack", 1, "--pack 2")]
+    momentum = ["--beta1 0.5"] if history.players > 1 and history.settings["beta1"] > _MOMENTUM else []
     rate = ["a lower --beta"] if "beta" in history.settings else []
-    return _any_of([*(["--beta1 0.5"] if momentum else []), *penalized, *rate])
+    return _any_of([*momentum, *_unused(history, ("r1", 0, "--r1 0.1"), ("pack", 1, "--pack 2")), *rate])
 
 
 def _against_lead(history: TrainingHistory) -> str:
-    flags = [*_unused(history, "r1", 0, "--r1 1"), *_unused(history, "spectral_norm", False, "--spectral-norm")]
-    return _any_of([*flags, *_unused(history, "augment", "", "--augment translation,cutout")])
+    augment = ("augment", "", "--augment translation,cutout")
+    return _any_of(_unused(history, ("r1", 0, "--r1 1"), ("spectral_norm", False, "--spectral-norm"), augment))
 
 
-def _unused(history: TrainingHistory, name: str, off: object, flag: str) -> list[str]:
-    """Return the flag of a setting if the model has it and does not use it."""
-    return [flag] if name in history.settings and history.settings[name] == off else []
+def _unused(history: TrainingHistory, *settings: tuple[str, object, str]) -> list[str]:
+    """Return the flags of those of the settings (name, value if off, flag) that the model has and does not use."""
+    return [flag for name, off, flag in settings if name in history.settings and history.settings[name] == off]
 
 
 def _any_of(remedies: list[str]) -> str:

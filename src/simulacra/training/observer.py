@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from simulacra.core.batch import Batch
@@ -20,8 +22,8 @@ from simulacra.data.dataset import Dataset, Split
 from simulacra.data.synthetic.known_densities import known_density_of
 from simulacra.engine import trackers
 from simulacra.engine.checkpoint import Checkpoint
-from simulacra.engine.loop import Trainer
-from simulacra.engine.tracking import Tracking, tracking
+from simulacra.engine.loop import Observer, Trainer
+from simulacra.engine.trackers import Tracking, tracking
 from simulacra.images.files import save_png
 from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.active_units import count_active
@@ -35,23 +37,11 @@ _IMAGES, _CHUNK = 1000, 250  # validation images in all, and per batch; fewer if
 _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
 
 
-class NullObserver:
+class NullObserver(Observer):
     """The observer of all processes but the first: it does nothing."""
 
-    def on_step(self, trainer: Trainer) -> None:
-        """Do nothing."""
 
-    def on_report(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def on_snapshot(self, trainer: Trainer) -> None:
-        """Do nothing."""
-
-    def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
-        """Do nothing."""
-
-
-class RunObserver:
+class RunObserver(Observer):
     """Writes reports, images and checkpoints into the run folder, and sends them to the progress display and the trackers."""
 
     def __init__(self, run: Run, dataset: Dataset, progress: Progress, meter: Meter, tracking: Tracking) -> None:
@@ -105,17 +95,14 @@ class RunObserver:
         self.tracking.scalars(kind, record)
 
     def _save_images(self, family: Family, trainer: Trainer) -> None:
-        name, count = f"step_{trainer.step:08d}.png", overview_count(self.run.spec.shape)
+        count = overview_count(self.run.spec.shape)
         if isinstance(family, Samples):
             drawn = noise(trainer.settings.seed, 0, count, family.noise_shape).to(model_device(family))
-            path = save_png(image_grid(family.generate(drawn).cpu(), 8), self.run.samples / name)
-            self.tracking.image(trainer.step, path)
+            self._save(image_grid(family.generate(drawn).cpu(), 8), self.run.samples, trainer)
         if isinstance(family, Reconstructs):
             originals = self.validation.head(count // 2).to(model_device(family))
             reconstructions = family.reconstruct(originals.images, model_condition(family, originals))
-            pairs = grid_of_rows((originals.images.cpu(), reconstructions.cpu()), 8)
-            path = save_png(pairs, self.run.reconstructions / name)
-            self.tracking.image(trainer.step, path)
+            self._save(grid_of_rows((originals.images.cpu(), reconstructions.cpu()), 8), self.run.reconstructions, trainer)
         if isinstance(family, Translates):
             for to in family.domains:
                 self._save_translations(family, to, trainer)
@@ -125,8 +112,10 @@ class RunObserver:
         source = source_domain(family, to)
         images = self.domains[source].head(overview_count(self.run.spec.domain(source).shape) // 4).images
         rows = [row.cpu() for row in translate_cycle(family, images.to(model_device(trainer.evaluated)), to)]
-        path = save_png(grid_of_rows(rows, 8), self.run.translations(to) / f"step_{trainer.step:08d}.png")
-        self.tracking.image(trainer.step, path)
+        self._save(grid_of_rows(rows, 8), self.run.translations(to), trainer)
+
+    def _save(self, image: Image, folder: Path, trainer: Trainer) -> None:
+        self.tracking.image(trainer.step, save_png(image, folder / f"step_{trainer.step:08d}.png"))
 
     def _validate(self, family: Family, trainer: Trainer) -> dict[str, float]:
         """Return the losses of every player on validation images, and the number of active latent units."""
@@ -147,7 +136,6 @@ class RunObserver:
         return record
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield batches of validation images; with several domains, batches of all of them."""
         pixels = max(math.prod(split.images.shape[1:3]) for split in (self.validation, *self.domains.values()))
         size = max(1, min(_CHUNK, _CHUNK_PIXELS // pixels))
         count = -(-min(_IMAGES, _PIXELS // pixels) // size) or 1
@@ -158,7 +146,6 @@ class RunObserver:
             yield Batch(batches[0].images, batches[0].condition, dict(zip(self.domains, batches, strict=True)))
 
     def _sample_diversity(self, family: Family, trainer: Trainer) -> dict[str, float]:
-        """Return diversity and distinctness of generated images, and the modes that they cover."""
         if not isinstance(family, Samples):
             return {}
         each = family.evaluations(family.plan) if isinstance(family, SamplesIteratively) else 1
@@ -168,7 +155,6 @@ class RunObserver:
         return found
 
     def _warn(self, trainer: Trainer) -> None:
-        """Display the warnings of the training, each kind once."""
         for warning in training_warnings(TrainingHistory.of(self.run, trainer.done)):
             if warning.name not in self._warned:
                 self._warned.add(warning.name)

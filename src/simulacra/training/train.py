@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -51,8 +52,7 @@ class Outcome:
 def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
     """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given.
 
-    With torchrun every process calls this function; only the first one writes and reports. Raises UsageError, DataError,
-    NonFiniteError.
+    With torchrun every process calls it; only the first writes and reports. Raises UsageError, DataError, NonFiniteError.
     """
     config = _prepare_process(replace(config, data=located(config.data)))
     with joined() as processes, ExitStack() as held:
@@ -112,7 +112,6 @@ def _check_processes(run: Run, data: Dataset, processes: Processes) -> None:
 
 
 def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
-    """Record the resume in the run folder, and remove the reports after its step."""
     run.reports.forget_after(trainer.step if trainer.step else -1)
     config.write(run.path / CONFIG)
     entry = {"time": now(), "from_step": trainer.step, "command": _command(), "processes": trainer.processes.count}
@@ -121,11 +120,8 @@ def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
 
 def default_folder(config: RunConfig) -> Path:
     """Return the first folder runs/FAMILY-DATA-N that does not exist."""
-    name = f"{config.family}-{config.data.title}"
-    number = 1
-    while Path("runs", f"{name}-{number}").exists():
-        number += 1
-    return Path("runs", f"{name}-{number}")
+    paths = (Path("runs", f"{config.family}-{config.data.title}-{number}") for number in count(1))
+    return next(path for path in paths if not path.exists())
 
 
 def _command() -> str:
@@ -195,13 +191,8 @@ def _run(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outco
     facts = {"finished": finished, "step": trainer.step, "training_seconds": seconds}
     trainer.processes.lead(lambda: run.update_provenance(ended=now(), **facts))
     if finished and isinstance(trainer.family, Samples):
-        trainer.processes.lead(lambda: _write_animation(run))
+        trainer.processes.lead(lambda: run.saving()(write_animation)(run))
     return Outcome(run, finished, trainer.step, seconds)
-
-
-def _write_animation(run: Run) -> None:
-    with run.saving():
-        write_animation(run)
 
 
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:
@@ -212,26 +203,24 @@ def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter
 
 
 def _size(trainer: Trainer) -> str:
-    count = sum(parameter.numel() for parameter in trainer.family.parameters())
+    parameters = sum(parameter.numel() for parameter in trainer.family.parameters())
     kind = str(trainer.precision).removeprefix("torch.")
     processes = f" in {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
-    return f"{count:,} parameters, {kind} on {trainer.device.type}{processes}"
+    return f"{parameters:,} parameters, {kind} on {trainer.device.type}{processes}"
 
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
     """Turn SIGINT and SIGTERM into an event; a second signal interrupts. Outside the main thread signals are unchanged."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
 
-    before: Mapping[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before: Mapping[int, Any] = {number: signal.signal(number, stop) for number in handled}
     try:
         yield stopped
     finally:

@@ -38,6 +38,7 @@ def run_status(run: Run) -> RunStatus:
     train, validation = _last(records, "train"), _last(records, "validation")
     finished = bool(run.read_provenance().get("finished"))
     state = "training" if is_written(run.path) else "finished" if finished else "stopped"
+    losses, validation_losses = ({name: value for name, value in record.items() if "/" in name} for record in (train, validation))
     share = 1.0 if finished and state == "finished" else _share(run, train)
     return RunStatus(
         state,
@@ -46,8 +47,8 @@ def run_status(run: Run) -> RunStatus:
         float(train.get("seconds", 0.0)),
         float(train.get("images_per_second", 0.0)),
         share,
-        _losses(train),
-        _losses(validation),
+        losses,
+        validation_losses,
         {name: validation[name] for name in ("diversity", "distinctness") if name in validation},
         training_warnings(TrainingHistory.of(run, share or 0.0)),
     )
@@ -67,19 +68,10 @@ def _last(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return next((record for record in reversed(records) if record["kind"] == kind), {})
 
 
-def _losses(record: dict[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in record.items() if "/" in name}
-
-
 def _share(run: Run, train: dict[str, Any]) -> float | None:
     """Return the fraction of the training that is done, from the last report; None before the first."""
     if not train:
         return None
     duration = Duration.parse(run.config.train.duration)
-    done = {
-        "steps": train["step"],
-        "epochs": train["epochs"],
-        "images": train["images"],
-        "seconds": train["seconds"],
-    }[duration.unit]
+    done = train["step" if duration.unit == "steps" else duration.unit]
     return min(1.0, float(done) / duration.amount)

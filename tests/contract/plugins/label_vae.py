@@ -36,17 +36,13 @@ class LabelVAE(Family, VariationalLatentSpace):
 
     def __init__(self, config: LabelVAEConfig, data: DataSpec) -> None:
         super().__init__()
-        self.config, self.label_sizes = config, label_sizes(data, conditional=True)
+        self.config, self.latent_dim = config, config.latent_dim
+        self.label_sizes = label_sizes(data, conditional=True)
         labels, width = sum(self.label_sizes), config.hidden[-1]
         self.encoder = nn.Sequential(mlp(data.dimensions + labels, config.hidden), dense(width, 2 * config.latent_dim))
         self.decoder = nn.Sequential(
             mlp(config.latent_dim + labels, config.hidden), dense(width, data.dimensions), nn.Unflatten(1, data.shape)
         )
-
-    @property
-    def latent_dim(self) -> int:
-        """Number of latent dimensions."""
-        return self.config.latent_dim
 
     @property
     def noise_shape(self) -> tuple[int, ...]:

@@ -34,7 +34,10 @@ class MLflow:
         self._client = MlflowClient(own or f"sqlite:///{home / 'mlflow.db'}")
         kept = home / "run-id"
         if step and kept.exists():
-            self._continue(kept.read_text())
+            self._run = kept.read_text()
+            self._client.update_run(self._run, status="RUNNING")
+            for name in self._client.get_run(self._run).data.metrics:
+                self._logged[name] = max(point.step for point in self._client.get_metric_history(self._run, name))
         else:
             self._begin(settings, folder.absolute().name, None if own else (home / "artifacts").as_uri())
             kept.write_text(self._run)
@@ -66,12 +69,6 @@ class MLflow:
         experiment = known.experiment_id if known else self._client.create_experiment(title, artifact_location=artifacts)
         self._run = self._client.create_run(experiment, run_name=name).info.run_id
         self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in settings.items()])
-
-    def _continue(self, run: str) -> None:
-        self._run = run
-        self._client.update_run(run, status="RUNNING")
-        for name in self._client.get_run(run).data.metrics:
-            self._logged[name] = max(point.step for point in self._client.get_metric_history(run, name))
 
 
 TRACKER = MLflow

@@ -33,8 +33,7 @@ def conv2d(images: Tensor, weight: Tensor, bias: Tensor, geometry: ConvGeometry)
     if not _product_is_faster(images, weight, width, dtype):
         return F.conv2d(images, weight, bias, geometry.stride, geometry.padding)
     operands = images.to(dtype), weight.to(dtype), bias.to(dtype)
-    convolved: Tensor = _Conv2d.apply(*operands, geometry)  # type: ignore[no-untyped-call]
-    return convolved
+    return _Conv2d.apply(*operands, geometry)  # type: ignore[no-untyped-call]
 
 
 def weight_gradient(images: Tensor, gradients: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
@@ -84,7 +83,6 @@ class _Conv2d(torch.autograd.Function):
 
 
 def _product_is_faster(images: Tensor, weight: Tensor, width: int, dtype: torch.dtype) -> bool:
-    """Return whether the matrix product is the faster weight gradient for an output of this width in pixels."""
     return (
         images.device.type == "cpu"
         and dtype in _PRODUCT_DTYPES
@@ -99,20 +97,15 @@ def _aten_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return PyTorch's gradients of images, weight and bias; `mask` selects the ones that are computed."""
     arguments = (None, [geometry.stride] * 2, list(geometry.padding), [1, 1], False, [0, 0], 1, mask)
-    computed: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(gradients, images, weight, *arguments)
-    return computed
+    return torch.ops.aten.convolution_backward(gradients, images, weight, *arguments)
 
 
 def _pixel_rows(features: Tensor) -> Tensor:
-    """Reshape features [b c h w] to one row per pixel [b*h*w c]."""
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _unfold(images: Tensor, kernel: int, geometry: ConvGeometry) -> Tensor:
-    """Return the input patch of each output pixel as a row [b*h'*w' k*k*i] (im2col).
-
-    In channels-last memory each row of k pixels of a patch is one contiguous copy.
-    """
+    """Return each output pixel's input patch as a row [b*h'*w' k*k*i] (im2col): k contiguous copies in channels-last memory."""
     vertical, horizontal = geometry.padding
     padded = F.pad(images, (horizontal, horizontal, vertical, vertical)) if any(geometry.padding) else images
     stride = geometry.stride

@@ -1,8 +1,7 @@
 """Dropout (Srivastava et al. 2014) with a fast random mask on CPUs: eight values per 64-bit random number.
 
 PyTorch's CPU sampler draws one number per value. Here a random int64 provides eight independent bytes, and a value is kept where
-its byte is below a threshold in 1..255. The keep probability is a multiple of 1/256; kept values are divided by exactly this
-probability, so the expectation is exact.
+its byte is below a threshold in 1..255, and divided by exactly its keep probability, a multiple of 1/256.
 """
 
 import torch

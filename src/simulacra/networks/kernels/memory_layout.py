@@ -36,8 +36,7 @@ def keep_gradient_layout(features: Tensor) -> Tensor:
     """Return features [b c h w] unchanged; their gradient is converted to their memory layout."""
     if not features.requires_grad or not features.is_contiguous(memory_format=torch.channels_last):
         return features
-    same: Tensor = _ChannelsLastGradient.apply(features)  # type: ignore[no-untyped-call]
-    return same
+    return _ChannelsLastGradient.apply(features)  # type: ignore[no-untyped-call]
 
 
 class _ChannelsLastGradient(torch.autograd.Function):
