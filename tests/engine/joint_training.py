@@ -1,4 +1,4 @@
-"""Checks that two processes make together; test_processes.py starts them, with torchrun or from one process that has the imports."""
+"""Checks that two processes make together; test_processes.py starts them, with torchrun or without."""
 
 import os
 import sys

@@ -1,7 +1,6 @@
 """Training in two processes, as torchrun starts them (trap 28)."""
 
 import contextlib
-import multiprocessing
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import pytest
 import torch
 from tests.engine import joint_training as together
 from tests.engine.toy_games import SimultaneousGame
+from tests.processes import FORKSERVER
 from tests.recording import Listener
 
 from simulacra.core.errors import UsageError
@@ -70,8 +70,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[dict[in
     A process that has imported everything starts both, which costs less than torchrun.
     """
     folder = tmp_path_factory.mktemp("pair")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([together.__name__, "torch.distributed.fsdp", "simulacra.training.train"])
     with contextlib.ExitStack() as held, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         sockets = [held.enter_context(socket.socket()) for _ in range(4)]
@@ -79,8 +77,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[dict[in
             each.bind(("127.0.0.1", 0))
         ports = [each.getsockname()[1] for each in sockets]
         held.close()
-        results = context.Queue()
-        processes = [context.Process(target=together.run_as, args=(rank, ports, CHECKS, folder, results)) for rank in (0, 1)]
+        results = FORKSERVER.Queue()
+        processes = [FORKSERVER.Process(target=together.run_as, args=(rank, ports, CHECKS, folder, results)) for rank in (0, 1)]
         for process in processes:
             process.start()
         for process in processes:
