@@ -24,7 +24,7 @@ def vae(tmp_path_factory, cache):
     """A VAE with a likelihood of 256 levels, trained on the ring for some seconds."""
     settings: dict[str, Any] = {
         "network": "dense",
-        "hidden": (32, 32),
+        "hidden": (64, 64),
         "latent_dim": 2,
         "likelihood": "logistic",
         "lr": 5e-3,
@@ -34,7 +34,7 @@ def vae(tmp_path_factory, cache):
         patch.setenv("SIMULACRA_CACHE", str(cache))
         out = tmp_path_factory.mktemp("toys") / "vae"
         return simulacra.train(
-            "vae", data="ring", out=out, duration="500", snapshots=2, threads=1, precision="float32", **settings
+            "vae", data="ring", out=out, duration="800", snapshots=2, threads=1, precision="float32", **settings
         )
 
 
@@ -102,7 +102,7 @@ def test_a_training_and_its_report_show_the_points(vae):
             assert picture.size == (512, height)
     page = vae.report().read_text()
     assert 'width="512" height="512" alt="Images generated from noise"' in page
-    assert 'width="200" height="200" alt="Snapshot at step 500"' in page
+    assert 'width="200" height="200" alt="Snapshot at step 800"' in page
 
 
 def test_a_scatter_plot_shows_points_where_they_are():

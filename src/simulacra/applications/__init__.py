@@ -6,6 +6,7 @@ A module of this package that defines `APPLICATION = Application(...)` is an app
 import ast
 import pkgutil
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,10 +25,19 @@ def summaries() -> Mapping[str, str]:
         spec = find_spec(f"{__name__}.{module.name}")
         if spec is None or spec.origin is None:
             continue
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        if any(_assigns(node, "APPLICATION") for node in tree.body):
-            found[module.name] = (ast.get_docstring(tree) or "").split("\n")[0]
+        summary = _summary(spec.origin, Path(spec.origin).stat().st_mtime_ns)
+        if summary is not None:
+            found[module.name] = summary
     return dict(sorted(found.items()))
+
+
+@cache
+def _summary(path: str, changed: int) -> str | None:
+    """Return the first line of the docstring of a file that defines an application, else None; parse each version once."""
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    if not any(_assigns(node, "APPLICATION") for node in tree.body):
+        return None
+    return (ast.get_docstring(tree) or "").split("\n")[0]
 
 
 def _assigns(node: ast.stmt, name: str) -> bool:
