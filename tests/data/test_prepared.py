@@ -136,7 +136,7 @@ def take(*arguments):
 prepare._take = take
 load(DataConfig(data={str(folder)!r}))
 """
-    killed = FORKSERVER.Process(target=exec, args=(script,))
+    killed = FORKSERVER.Process(target=exec, args=(script, {}))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
