@@ -18,7 +18,7 @@ demo: setup
 	@$(BIN)/simulacra demo
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 kills: setup
 	SIMULACRA_KILLS=100 $(BIN)/python -m pytest -m slow tests/integration/test_kills.py
@@ -55,7 +55,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 format: setup
 	$(BIN)/ruff format .

@@ -96,18 +96,14 @@ def test_changed_images_of_one_domain_are_refused_by_name(model):
 
 
 def test_ten_steps_equal_four_a_resume_and_six_with_a_pool_that_is_partly_filled(tmp_path):
-    whole = train(resolve(recipe("10"), {}), tmp_path / "whole")
-    begun = train(resolve(recipe("4"), {}), tmp_path / "begun")
-    assert 0 < weights(begun.run.path)["model/pools.a.count"] < TINY["pool"]
-    resume(begun.run.path, "10")
     constant = {"schedule": "constant"}  # the decay of four steps is not that of ten
     straight = train(resolve(recipe("10"), constant), tmp_path / "straight")
     killed = train(resolve(recipe("4"), constant), tmp_path / "killed")
+    assert 0 < weights(killed.run.path)["model/pools.a.count"] < TINY["pool"]
     resume(killed.run.path, "10")
     expected, found = weights(straight.run.path), weights(killed.run.path)
     assert expected["model/pools.a.count"] == TINY["pool"]
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    assert not all(torch.equal(tensor, expected[name]) for name, tensor in weights(whole.run.path).items())
 
 
 def test_paths_are_kept_whole_and_recipes_survive_their_file(tmp_path):
@@ -125,9 +121,9 @@ def test_paths_are_kept_whole_and_recipes_survive_their_file(tmp_path):
     ("words", "message"),
     [
         (["cyclegan", "--data", "digits"], "--data.a and --data.b"),
-        (["cyclegan", "--data.a", "digits"], "domain b has no source: give its images with --data.b"),
+        (["cyclegan", "--data.a", "digits"], "domain b has no source"),
         (["cyclegan", "--data.a", "digits", "--data.b", "digist"], "did you mean 'digits'"),
-        (["cyclegan", "--data.a", "digits", "--data.b", "folder"], "--data.b folder has no path"),
+        (["cyclegan", "--data.a", "digits", "--data.b", "folder"], "--data.b folder"),
         (["vae", "--data.a=digits"], "--data.a"),
     ],
 )

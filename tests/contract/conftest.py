@@ -4,8 +4,9 @@ A test requests its cases by the name of its argument: `case` (all presets and s
 `family_case`, or those with a capability, such as `sampling_case`. Three toy families cover every form of game even if no family
 uses it: alternating and repeated turns, one turn of three losses, and unpaired domains.
 
-Two rules keep the tests fast. Presets that differ in numbers only are one case. Settings of more than 16 are reduced to 8, so
-that networks are small; `test_header.py` builds the presets as they are.
+Three rules keep the tests fast. Presets that differ in numbers only are one case. Widths of more than 8 are reduced to 8, and
+networks to two resolutions. Numbers of blocks, steps and updates are reduced to those of `FEWEST`. `test_header.py` builds the
+presets as they are.
 """
 
 import copy
@@ -28,8 +29,10 @@ from simulacra.core.randomness import generator, noise, reseed, stream
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 
-LARGEST = 16  # sizes in settings above this are reduced to SIZE
+LARGEST = 16  # single sizes above this are reduced to SIZE
 SIZE = 8
+LEVELS = 2  # resolutions of a network; more are left out
+FEWEST = {"blocks": 1, "downsamplings": 1, "sampling_steps": 2, "critic_steps": 2, "pool": 4}  # used if a family has the setting
 CLASSES = ("cat", "dog", "owl")
 SMALL = DataSpec(1, 8, 8, CLASSES)
 SHAPES = (DataSpec(3, 13, 9, CLASSES), DataSpec(1, 1, 2, CLASSES))
@@ -80,14 +83,11 @@ class Case:
     def config(self) -> Config:
         """The settings of the preset with reduced sizes."""
         chosen = self.kind.Config.of(self.kind.presets.get(self.preset, {})).table()
-        sizes = {
-            name: [min(one, SIZE) if one > LARGEST else one for one in value]
-            for name, value in chosen.items()
-            if isinstance(value, list)
-        }
+        sizes = {name: [min(one, SIZE) for one in value[:LEVELS]] for name, value in chosen.items() if isinstance(value, list)}
         numbers = {name: SIZE for name, value in chosen.items() if type(value) is int and value > LARGEST}
+        fewest = {name: value for name, value in FEWEST.items() if name in chosen}
         given = {"conditional": True} if self.conditional else {}
-        return self.kind.Config.of({**chosen, **sizes, **numbers, **given})
+        return self.kind.Config.of({**chosen, **sizes, **numbers, **fewest, **given})
 
     def new(self, seed: int = 0) -> Family:
         """Return the family with the initial weights of a seed, without use of the global generator."""

@@ -15,7 +15,14 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
+from simulacra.games import denoising
 from simulacra.runs.latent_paths import linear, spherical
+
+
+@pytest.fixture(autouse=True)
+def _few_integration_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Integrate the paths between noise and images in few steps: an untrained network needs no more."""
+    monkeypatch.setattr(denoising, "_INVERSION", 8)
 
 
 def assert_images(images: Tensor, case: Any, count: int) -> None:

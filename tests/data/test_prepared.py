@@ -3,13 +3,12 @@
 import io
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+from tests.processes import FORKSERVER
 
 from simulacra.core.errors import DataError
 from simulacra.data.formats.pixels import fitted
@@ -125,6 +124,7 @@ def test_damaged_prepared_images_are_rebuilt(folder, cache, decoded, damage):
 def test_a_preparation_killed_halfway_is_ignored_and_done_again(folder, cache):
     script = f"""
 import os, signal
+os.environ["SIMULACRA_CACHE"] = {str(cache)!r}
 from simulacra.data.preparation import prepare
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
@@ -137,8 +137,10 @@ def take(*arguments):
 prepare.fitted = take
 load(DataConfig(data={str(folder)!r}))
 """
-    killed = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = FORKSERVER.Process(target=exec, args=(script, {}))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     (left,) = (cache / "prepared").iterdir()
     assert left.name.startswith(".making-")
     assert sum(len(split) for split in read(folder).splits) == 20

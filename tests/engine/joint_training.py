@@ -1,7 +1,10 @@
-"""Checks that two processes make together; test_processes.py starts them with torchrun."""
+"""Checks that two processes make together; test_processes.py starts them, with torchrun or without."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -10,10 +13,12 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
 from simulacra.core.family import Family, Loss
+from simulacra.core.launch import launched
 from simulacra.engine import checkpoint, sharding
 from simulacra.engine.loop import Trainer
 from simulacra.engine.processes import ALONE, Processes, joined
 from simulacra.engine.settings import TrainConfig
+from simulacra.runs.settings import RunConfig, resolve
 
 STEPS = 4
 
@@ -164,16 +169,45 @@ def a_loss_that_is_not_finite_is_reported_by_all(processes: Processes) -> None:
     assert processes.mean(values).isnan().all()
 
 
-def main() -> None:
+def run(names: Iterable[str]) -> list[str]:
+    """Make the checks of these names, together with the other process; return the names of those that passed."""
     torch.set_num_threads(1)
+    passed = []
     with joined() as processes:
         assert processes.count == 2
-        checks = [check for name in sys.argv[1:] for check in [globals()[name]]]
-        for check in checks:
-            check(processes)
-            if processes.first:
-                sys.stdout.write(f"passed {check.__name__}\n")
+        for name in names:
+            globals()[name](processes)
+            passed.append(name)
+    return passed
+
+
+def run_as(rank: int, ports: Iterable[int], names: Iterable[str], folder: Path, results: Any) -> None:
+    """Make the checks and train as the process of a rank, with the environment of torchrun; put (rank, passed) into a queue."""
+    from simulacra.training.train import resume, train
+
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    port = iter(ports)
+    os.environ["MASTER_PORT"] = str(next(port))  # every process group has a port of its own
+    passed = run(names)
+    for part in (
+        lambda: train(settings("8"), folder / "straight"),
+        lambda: train(settings("4"), folder / "stopped"),
+        lambda: resume(folder / "stopped", "8"),
+    ):
+        os.environ["MASTER_PORT"] = str(next(port))
+        part()
+    results.put((rank, passed))
+
+
+def settings(duration: str) -> RunConfig:
+    """Return the settings of a VAE on the digits whose first steps do not depend on the duration."""
+    model = {"network": "dense", "hidden": [16], "latent_dim": 2}
+    steps: dict[str, object] = {"duration": duration, "batch": 16, "snapshots": 1, "log_every": 1, "warmup": 0.0}
+    fixed: dict[str, object] = {"schedule": "constant", "precision": "float32", "device": "cpu", "threads": 1}
+    return resolve({"family": "vae", "data": {"data": "digits"}, "model": model, "train": {**steps, **fixed}}, {})
 
 
 if __name__ == "__main__":
-    main()
+    for name in run(sys.argv[1:]):
+        if launched().first:
+            sys.stdout.write(f"passed {name}\n")

@@ -1,7 +1,10 @@
 """Training in two processes, as torchrun starts them (trap 28)."""
 
+import contextlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,12 +14,15 @@ import pytest
 import torch
 from tests.engine import joint_training as together
 from tests.engine.toy_games import SimultaneousGame
+from tests.processes import FORKSERVER
+from tests.recording import Listener
 
 from simulacra.core.errors import UsageError
 from simulacra.core.launch import Launch, launched
 from simulacra.engine import checkpoint
 from simulacra.engine.processes import ALONE, Abandoned, Processes
 from simulacra.runs.run import Run
+from simulacra.training.train import resume
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 DIGITS = [
@@ -57,13 +63,60 @@ CHECKS = (
 )
 
 
-def test_two_processes_follow_one_with_the_same_batch_sharded_or_not() -> None:
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[dict[int, list[str]], Path]:
+    """What passed in each of two processes, and the folder with the runs that they trained.
+
+    A process that has imported everything starts both, which costs less than torchrun.
+    """
+    folder = tmp_path_factory.mktemp("pair")
+    with contextlib.ExitStack() as held, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMULACRA_CACHE", str(cache))
+        sockets = [held.enter_context(socket.socket()) for _ in range(4)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        ports = [each.getsockname()[1] for each in sockets]
+        held.close()
+        results = FORKSERVER.Queue()
+        processes = [FORKSERVER.Process(target=together.run_as, args=(rank, ports, CHECKS, folder, results)) for rank in (0, 1)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    return dict(results.get(timeout=10) for _ in processes), folder
+
+
+def test_two_processes_follow_one_with_the_same_batch_sharded_or_not(pair: tuple[dict[int, list[str]], Path]) -> None:
+    assert pair[0] == {0: list(CHECKS), 1: list(CHECKS)}
+
+
+def test_two_processes_go_on_to_the_bits_of_an_undisturbed_run_and_the_first_alone_writes(
+    pair: tuple[dict[int, list[str]], Path],
+) -> None:
+    straight, stopped = (Run.open(pair[1] / name) for name in ("straight", "stopped"))
+    assert_same_weights(straight.path, stopped.path)
+    for run in (straight, stopped):
+        assert [line["step"] for line in run.reports.read() if line["kind"] == "train"] == list(range(1, 9))
+    assert straight.provenance["processes"] == 2
+
+
+def test_one_process_goes_on_with_a_run_of_two(pair: tuple[dict[int, list[str]], Path], tmp_path: Path) -> None:
+    shutil.copytree(pair[1] / "stopped", tmp_path / "run")
+    listener = Listener()
+    assert resume(tmp_path / "run", "10", progress=listener).step == 10
+    assert any("in 2 micro-batches" in line for line in listener.said)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_processes() -> None:
     command = [*TORCHRUN, "-m", together.__name__, *CHECKS]  # one start for all checks
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("passed ")] == [f"passed {check}" for check in CHECKS]
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_writes_and_a_killed_one_ends_all_and_resume_works(tmp_path: Path) -> None:
     run = tmp_path / "run"
     training = start("train", "vae", *DIGITS, "--for", "100000", "--checkpoint-every", "20", "--out", str(run))
@@ -86,6 +139,7 @@ def test_the_first_process_alone_writes_and_a_killed_one_ends_all_and_resume_wor
     assert steps[-1] == step
 
 
+@pytest.mark.slow
 def test_stopping_torchrun_saves_and_two_processes_go_on_to_the_bits_of_an_undisturbed_run(tmp_path: Path) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     words = ["train", "vae", *DIGITS, "--checkpoint-every", "100000", "--for", "300", "--snapshots", "1", "--log-every", "5"]
@@ -97,8 +151,12 @@ def test_stopping_torchrun_saves_and_two_processes_go_on_to_the_bits_of_an_undis
     reached = checkpoint.read_newest(stopped / "checkpoints")[0].facts["step"]
     assert 0 < reached < 300
     assert ended(start("resume", str(stopped)))[0] == 0
-    for group, tensors in checkpoint.read_newest(straight / "checkpoints")[0].tensors.items():
-        again = checkpoint.read_newest(stopped / "checkpoints")[0].tensors[group]
+    assert_same_weights(straight, stopped)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    for group, tensors in checkpoint.read_newest(one / "checkpoints")[0].tensors.items():
+        again = checkpoint.read_newest(other / "checkpoints")[0].tensors[group]
         assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
 
 

@@ -30,7 +30,7 @@ from simulacra.metrics.class_histogram import images_by_class
 from simulacra.metrics.context import EvaluationContext
 from simulacra.runs.opened import OpenedRun, open_run
 
-TINY = {"duration": "80", "batch": 64, "threads": 1, "precision": "float32", "device": "cpu"}
+TINY = {"duration": "40", "batch": 64, "threads": 1, "precision": "float32", "device": "cpu"}
 SAMPLES = 600
 NAMES = {"frechet_distance", "kernel_distance", "precision", "diversity", "nearest_train_ratio", "modes_covered", "class_kl"}
 

@@ -264,7 +264,9 @@ def test_inception_is_used_from_its_usual_place_or_from_a_path(digits, tmp_path,
     monkeypatch.setenv("SIMULACRA_DATA", str(tmp_path))
     path = tmp_path / "inception" / "pt_inception-2015-12-05.safetensors"
     path.parent.mkdir()
-    save_file(Inception().state_dict(), path)
+    with torch.device("meta"):
+        shapes = Inception().state_dict()
+    save_file({name: torch.zeros(item.shape, dtype=item.dtype) for name, item in shapes.items()}, path)
     by_place, by_path = load_extractor("inception", digits), load_extractor(f"inception:{path}", digits)
     assert by_place.digest == by_path.digest
     assert by_place.label.startswith("Inception-2048 sha256:")
@@ -282,8 +284,8 @@ def test_a_file_that_is_no_weights_is_an_error_before_the_evaluation(digits, tmp
 
 
 def test_a_short_training_classifies_the_digits(digits):
-    extractor = train_extractor("lenet", digits, {**TINY, "duration": "40", "batch": 64})
-    assert extractor.facts["accuracy"]["test"]["value"] > 0.9
+    extractor = train_extractor("lenet", digits, {**TINY, "duration": "25", "batch": 64})
+    assert extractor.facts["accuracy"]["test"]["value"] > 0.85
 
 
 def test_resnet18_trains_on_small_colour_images():
@@ -298,11 +300,11 @@ def test_resnet18_trains_on_small_colour_images():
 def test_a_classifier_of_real_images_scores_well_and_one_of_shuffled_labels_at_chance(digits):
     batch = digits.train.head(len(digits.train))
     assert batch.labels is not None
-    short = {**TINY, "duration": "40", "batch": 64}
+    short = {**TINY, "duration": "20", "batch": 64}
     real = classifier_accuracy(batch.images, batch.labels, digits.test, "lenet", overrides=short)
     order = torch.randperm(len(batch), generator=generator(0, "shuffle"))
     shuffled = classifier_accuracy(batch.images, batch.labels[order], digits.test, "lenet", overrides=short)
-    assert real.value > 0.9
+    assert real.value > 0.7
     # 297 guesses among ten classes: above 0.22 with probability below 1e-6
     assert shuffled.value < 0.22
     assert real.n == len(digits.test)

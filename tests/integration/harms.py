@@ -37,15 +37,16 @@ MOMENTS = {  # what is called, and at which call the harm is done
     "end": (Run, "update_provenance", 1),
 }
 QUICK = [
-    *(("full", moment) for moment in MOMENTS),
+    ("full", "picture"),
+    ("full", "checkpoint"),
     ("read-only", "creation"),
-    ("read-only", "checkpoint"),
     ("moved", "report"),
     ("without checkpoints", "checkpoint"),
 ]
 ALL = [
     *QUICK,
-    *(("read-only", moment) for moment in ("picture", "report", "end")),
+    *(("full", moment) for moment in ("creation", "report", "end")),
+    *(("read-only", moment) for moment in ("picture", "report", "checkpoint", "end")),
     *(("moved", moment) for moment in ("picture", "checkpoint", "end")),
 ]
 

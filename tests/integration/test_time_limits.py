@@ -9,7 +9,7 @@ import pytest
 from simulacra.interfaces.cli import main
 from simulacra.training.observer import RunObserver
 
-LIMIT, FIRST = 2.0, 0.8  # seconds
+LIMIT, FIRST = 1.2, 0.4  # seconds
 FLAGS = "train vae --data digits --features 2 --hidden 8 --latent-dim 2 --batch 32 --threads 1 --log-every 1 --device cpu"
 
 

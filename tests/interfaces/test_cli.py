@@ -1,7 +1,6 @@
 """The command line: help, results, errors with remedies, exit codes, and output streams."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.processes import Command
 
 from simulacra import applications
 from simulacra.interfaces.cli import main, names
@@ -25,9 +25,9 @@ def run(capsys, *words):
     return code, captured.out, captured.err
 
 
-def subprocess_run(*words, **settings):
+def subprocess_run(*words):
     command = [sys.executable, "-m", "simulacra", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **settings)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def width_of(path):
@@ -248,11 +248,11 @@ def test_training_from_a_recipe_keeps_everything_in_the_run_folder(capsys, tmp_p
 
 
 def test_json_is_the_only_thing_on_standard_output(tmp_path):
-    done = subprocess_run("train", "vae", *QUICK, "--json", "--out", tmp_path / "run", env={**os.environ})
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
+    code, output, errors = Command(tmp_path / "streams", "train", "vae", *QUICK, "--json", "--out", tmp_path / "run").ended()
+    assert code == 0, errors
+    outcome = json.loads(output)
     assert outcome["finished"] is True
-    assert "training VAE" in done.stderr
+    assert "training VAE" in errors
 
 
 def test_evaluate_gives_every_number_with_its_error_count_and_protocol(capsys, trained_vae):

@@ -150,7 +150,7 @@ def test_as_many_real_as_generated_images_are_displayed(vae):
     assert real.image.size == generated.image.size
 
 
-@pytest.mark.parametrize("shape", [(97, 64, 3), (8, 8, 1), (5, 40, 3), (130, 130, 1)])
+@pytest.mark.parametrize("shape", [(97, 64, 3), (5, 40, 3), pytest.param((130, 130, 1), marks=pytest.mark.slow)])
 def test_images_of_any_size_are_shown(shape, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, *shape), dtype=np.uint8)
     settings: dict[str, Any] = {"duration": "2", "batch": 16, "features": (4, 4), "hidden": (8,), "latent_dim": 3, "threads": 1}

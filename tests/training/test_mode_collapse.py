@@ -52,7 +52,7 @@ def test_watch_and_the_report_have_the_warnings_of_the_training(collapsed):
     assert set(now.diversity) == {"diversity", "distinctness"}
     page = model.report().read_text()
     for warning in now.training_warnings:
-        assert f"During training: {warning.message}." in page
+        assert warning.message in page
     assert "<h3>modes reached</h3>" in page
 
 
@@ -63,6 +63,7 @@ def trained(family, recipe, out):
     return model, [line for line in listener.said if "warning" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "recipe"), [("gan", "gan-ring"), ("wgan_gp", "wgan-gp-ring")])
 def test_a_regularized_gan_reaches_every_mode_of_the_ring_and_gives_no_warning(family, recipe, tmp_path):
     model, warnings = trained(family, recipe, tmp_path / "run")

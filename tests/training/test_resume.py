@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from tests.processes import Command
 from tests.recording import Listener
 
 from simulacra.core.errors import SimulacraError, UsageError
@@ -63,20 +62,10 @@ def straight(tmp_path_factory, cache):
 
 
 def start(out, *extra):
-    """Start a training in a process of its own, and return once it has written a checkpoint."""
-    flags = [
-        ("--features", "4,8"),
-        ("--hidden", "16"),
-        ("--latent-dim", "3"),
-        ("--for", "60"),
-        ("--batch", "64"),
-        ("--snapshots", "4"),
-    ]
-    flags += [("--threads", "1"), ("--log-every", "7"), ("--checkpoint-every", "10"), ("--device", "cpu")]
-    words = [word for flag in flags for word in flag]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "simulacra", "train", "vae", *words, "--out", str(out), *extra]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    """Start a training in a process of its own."""
+    flags = "--features 4,8 --hidden 16 --latent-dim 3 --for 60 --batch 64 --snapshots 4 --threads 1 --log-every 7"
+    words = f"train vae {flags} --checkpoint-every 10 --device cpu --out {out}"
+    return Command(out.with_name("streams"), *words.split(), *extra)
 
 
 def wait_for(condition, seconds=60):
@@ -91,7 +80,6 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tmp_path):
     process = start(out)
     wait_for(lambda: len(list(out.glob("checkpoints/step_*"))) > 0)
     process.kill()
-    process.communicate()
     assert resume(out).finished
     assert_same_run(straight, out)
 
@@ -101,9 +89,9 @@ def test_a_signal_saves_a_checkpoint_and_prints_how_to_resume(straight, tmp_path
     out = tmp_path / "stopped"
     process = start(out, "--for", "100000")
     wait_for(lambda: len(list(out.glob("checkpoints/step_*"))) > 0)
-    process.send_signal(number)
-    said, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    os.kill(process.pid, number)
+    code, said, errors = process.ended()
+    assert code == 1
     assert f"simulacra resume {out}" in said
     assert "Traceback" not in errors
     step = checkpoint.read(checkpoint.paths(out / "checkpoints")[-1]).facts["step"]
@@ -160,7 +148,6 @@ def test_two_processes_never_write_one_run_and_watch_reads_its_status(straight, 
     assert main(["watch", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "training"
     process.kill()
-    process.communicate()
     assert main(["watch", str(out)]) == 1
     assert capsys.readouterr().out.startswith("stopped: ")
     reached = checkpoint.read_newest(out / "checkpoints")[0].facts["step"]

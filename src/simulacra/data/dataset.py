@@ -34,6 +34,11 @@ class Split:
     labels: NDArray[np.int64] | None = None
     stored_captions: Captions | None = None
 
+    @property
+    def class_labels(self) -> NDArray[np.int64] | None:
+        """Class numbers int64 [n]: the first attribute where there are several, None without labels."""
+        return self.labels if self.labels is None or self.labels.ndim == 1 else self.labels[:, 0]
+
     @cached_property
     def captions(self) -> tuple[str, ...] | None:
         """The caption of each image, empty where it has none; None if the images have no captions. Read on first use."""

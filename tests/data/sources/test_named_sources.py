@@ -18,6 +18,7 @@ from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Item
 from simulacra.data.sources import cifar10, digits, fashion_mnist, mnist
+from simulacra.data.synthetic import toys
 from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES, SHAPE
 
 
@@ -233,10 +234,11 @@ def test_light_modules_stay_light(statement, absent):
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "moons"])
-def test_toy_points_are_images_of_two_values_with_their_modes_as_classes(name):
+def test_toy_points_are_images_of_two_values_with_their_modes_as_classes(name, monkeypatch):
+    monkeypatch.setattr(toys, "_COUNTS", (("train", 6000), ("test", 1000)))
     data = load(DataConfig(data=name))
     density = KNOWN_DENSITIES[name]
-    assert [len(split) for split in data.splits] == [45_833, 4_167, 10_000]
+    assert [len(split) for split in data.splits] == [5_500, 500, 1_000]
     assert data.spec.shape == SHAPE
     assert len(data.spec.classes) == len(density.shares)
     modes, distances = density.nearest(data.test.images.reshape(-1, 2))
@@ -246,3 +248,4 @@ def test_toy_points_are_images_of_two_values_with_their_modes_as_classes(name):
 
 def test_points_are_not_taken_for_copies_of_each_other():
     assert check(DataConfig(data="ring")).healthy
+    assert [len(split) for split in load(DataConfig(data="ring")).splits] == [45_833, 4_167, 10_000]
