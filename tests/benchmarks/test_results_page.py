@@ -18,7 +18,7 @@ from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import evaluation_settings
-from simulacra.runs import open_run
+from simulacra.runs.opened import open_run
 
 QUICK = evaluation_settings({"samples": 0, "particles": 2})
 SETTINGS: dict[str, Any] = {
