@@ -20,8 +20,10 @@ def compile_networks(family: Family, device: torch.device) -> None:
     """
     if device.type == "cpu" and not find_compiler():
         raise UsageError("--compile needs a C++ compiler on a CPU, and none was found: install g++, or remove --compile")
+    import torch._functorch.config as functorch
     import torch._inductor.config as inductor  # takes a second to import
 
+    functorch.donated_buffer = False  # else a graph cannot be differentiated by the losses of several players
     inductor.fallback_random = True
     for unit in units(family):
         unit.compile()
