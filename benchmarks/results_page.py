@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-BEGIN = "<!-- begin results: 'simulacra results' replaces all that stands between this line and the next of its kind -->"
+BEGIN = "<!-- begin results: benchmarks/results.py replaces everything between this line and the end mark -->"
 END = "<!-- end results -->"
 TRANSLATION = (
     "translation_psnr_db_to_b", "untranslated_psnr_db_to_b", "translation_psnr_db_to_a", "untranslated_psnr_db_to_a",
