@@ -28,7 +28,7 @@ from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
-from simulacra.runs.generation import Order, changed, sampled
+from simulacra.runs.generation import SampleRequest, change_plan, sample_images
 from training import run
 
 USUAL, FLOAT32, OURS = "usual loop", "simulacra, float32", "simulacra"
@@ -89,11 +89,11 @@ def measured(parsed: argparse.Namespace) -> dict[str, float]:
         hardware.keep_memory()
         hardware.channels_last(model)
     precision = variants.precision_of(case) if parsed.variant == OURS else torch.float32
-    plan = changed(model.plan, "dpmpp-2m", STEPS, precision=precision)
+    plan = change_plan(model.plan, "dpmpp-2m", STEPS, precision=precision)
     with inference_mode(model):
-        sampled(model, Order(8, 0, None, changed(plan, steps=3)), SILENT)
+        sample_images(model, SampleRequest(8, plan=change_plan(plan, steps=3)), SILENT)
         began = time.perf_counter()
-        sampled(model, Order(parsed.images, 0, None, plan), SILENT)
+        sample_images(model, SampleRequest(parsed.images, plan=plan), SILENT)
         seconds = time.perf_counter() - began
     peak = memory_mib("VmHWM")
     return {"images_per_second": parsed.images * STEPS / seconds, "peak_mib": peak, "above_start_mib": peak - start}

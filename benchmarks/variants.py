@@ -159,7 +159,7 @@ def bare(family: Family, batch_source: BatchSource, watch: Stopwatch, precision:
                 torch.autograd.backward(loss.total, inputs=parameters[name], retain_graph=left > 0)
             for name in losses:
                 adams[name].step()
-                adams[name].forget_gradients()
+                adams[name].zero_grad()
         average.update()
         watch.tick()
 
