@@ -1,5 +1,7 @@
 """Devices: where a model is, and how many images one call of it takes."""
 
+from itertools import chain
+
 import torch
 from torch import nn
 
@@ -8,9 +10,12 @@ _BYTES_PER_VALUE = 4096  # of activations for each value of an image: about 1,00
 _MOST = 4096  # images; larger calls are not faster
 
 
-def model_device(module: nn.Module) -> torch.device:
-    """Return the device of a module's parameters."""
-    return next(module.parameters()).device
+def model_device(model: object) -> torch.device:
+    """Return the device of a model's first parameter or buffer; the CPU for a model without any."""
+    if not isinstance(model, nn.Module):
+        return torch.device("cpu")
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def images_per_call(device: torch.device, values_per_image: int, cpu: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, options
-from simulacra.core.device import images_per_call
+from simulacra.core.device import images_per_call, model_device
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family
@@ -24,7 +24,7 @@ from simulacra.features.cache import cached_embedding
 from simulacra.features.extractor import Embedding, Extractor, joined
 from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.settings import SharedSettings
-from simulacra.metrics.statistics.model_inputs import batches, device_of, likelihood_condition
+from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
 from simulacra.runs.generation import plan_facts, sample_in_batches
 from simulacra.runs.opened import OpenedRun
 
@@ -59,7 +59,7 @@ class EvaluationContext:
     @cached_property
     def device(self) -> torch.device:
         """The device of the model. Images are moved there; results and features are on the CPU."""
-        return device_of(self.model)
+        return model_device(self.model)
 
     # --- real images
 

@@ -5,6 +5,7 @@ from typing import cast
 import torch
 
 from simulacra.core.capabilities import Translates
+from simulacra.core.device import model_device
 from simulacra.core.errors import UsageError
 from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
@@ -14,7 +15,6 @@ from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.directions import BASELINE, ROUNDED, UNTRANSLATED, Direction, directions
 from simulacra.metrics.statistics.image_similarity import psnr, psnr_db
 from simulacra.metrics.statistics.measurement import mean_of
-from simulacra.metrics.statistics.model_inputs import device_of
 
 
 def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured:
@@ -25,7 +25,7 @@ def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured
     in between, so that information hidden below one level (Chu et al. 2017) is removed.
     """
     errors = []
-    for batch in direction.chunks(device_of(model)):
+    for batch in direction.chunks(model_device(model)):
         condition = model_condition(model, batch)
         translated = levels(model.translate(batch.images, direction.to, condition))
         returned = levels(model.translate(translated, direction.start, condition))
@@ -44,7 +44,7 @@ def translation_psnr(model: Translates, direction: Direction, meter: Meter) -> M
     if direction.answers is None:
         raise UsageError(f"no answers are known from {direction.start} to {direction.to}")
     ratios, untranslated = [], []
-    for batch, answers in direction.pairs(device_of(model)):
+    for batch, answers in direction.pairs(model_device(model)):
         translated = levels(model.translate(batch.images, direction.to, model_condition(model, batch)))
         ratios.append(psnr(translated, answers).cpu())
         if batch.images.shape == answers.shape:

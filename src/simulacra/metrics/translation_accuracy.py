@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Translates
+from simulacra.core.device import model_device
 from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Dataset, Split, levels
@@ -26,7 +27,6 @@ from simulacra.metrics.statistics.directions import (
     original,
 )
 from simulacra.metrics.statistics.measurement import fraction_of
-from simulacra.metrics.statistics.model_inputs import device_of
 
 Classify = Callable[[Tensor], Tensor]  # from images [b c h w] in [0, 1] of a domain to their classes, int64 [b]
 
@@ -38,7 +38,7 @@ def translation_accuracy(model: Translates, direction: Direction, classify: Clas
     classifier count as errors of the model: real images of the domain TO reach `real_against_real` (in the protocol). Intervals
     cover the images. Raises UsageError for images without labels.
     """
-    device = device_of(model)
+    device = model_device(model)
     hits, untranslated = [], []
     for held, labels in labelled_chunks(direction.images, direction.start):
         batch = held.to(device)

@@ -1,11 +1,15 @@
 """List the families of models: summary, capabilities, applications and presets."""
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from simulacra import applications, families
 from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.console import Console
+
+if TYPE_CHECKING:
+    from simulacra.applications.application import Application
 
 EXAMPLES = examples("simulacra models", "simulacra train vae --help    # every flag of one family")
 POSITION = ("models", 1)
@@ -17,17 +21,21 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """List."""
-    content = {name: _facts(name) for name in families.names()}
+    usable = {name: applications.find(name) for name in applications.names()}
+    content = {name: _facts(name, usable) for name in families.names()}
     console.result(content, lambda: "\n\n".join(_text(name, facts) for name, facts in content.items()))
     return 0
 
 
-def _facts(name: str) -> dict[str, Any]:
+def _facts(name: str, usable: "Mapping[str, Application]") -> dict[str, Any]:
     from simulacra.core.capabilities import of
 
     family = families.find(name)
-    usable = [name for name in applications.names() if applications.find(name).applies_to(family)]
-    lists = {"capabilities": list(of(family)), "applications": usable, "presets": list(family.presets)}
+    lists = {
+        "capabilities": list(of(family)),
+        "applications": [name for name, application in usable.items() if application.applies_to(family)],
+        "presets": list(family.presets),
+    }
     return {"summary": family.summary, "paper": family.paper} | lists
 
 

@@ -1,14 +1,13 @@
 """Inputs of a model under evaluation: batches on its device, the condition that it accepts, observations of a likelihood."""
 
 from collections.abc import Iterator
-from itertools import chain
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from simulacra.core.batch import Batch
 from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition
+from simulacra.core.device import model_device
 from simulacra.core.family import model_condition
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
@@ -16,17 +15,9 @@ from simulacra.data.dataset import Split
 _CHUNK = 250  # images
 
 
-def device_of(model: object) -> torch.device:
-    """Return the device of a model's first parameter or buffer; the CPU for a model without any."""
-    if not isinstance(model, nn.Module):
-        return torch.device("cpu")
-    first = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if first is None else first.device
-
-
 def batches(model: object, split: Split, size: int = _CHUNK) -> Iterator[Batch]:
     """Yield a split in batches of `size` images on the model's device."""
-    device = device_of(model)
+    device = model_device(model)
     return (batch.to(device) for batch in split.chunks(size))
 
 

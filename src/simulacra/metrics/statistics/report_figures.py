@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Samples
+from simulacra.core.device import model_device
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
 from simulacra.images.section import ReportSection
 from simulacra.metrics.metric import MetricResults
-from simulacra.metrics.statistics.model_inputs import device_of
 from simulacra.runs.opened import OpenedRun
 
 
@@ -30,7 +30,7 @@ def generated_images(opened: OpenedRun, seed: int, positions: Sequence[int]) -> 
         return torch.empty(0, *opened.spec.shape)
     drawn = torch.cat([noise(seed, position, 1, model.noise_shape) for position in positions])
     with inference_mode(opened.model):
-        return model.generate(drawn.to(device_of(model))).cpu()
+        return model.generate(drawn.to(model_device(model))).cpu()
 
 
 def real_images(split: Split, positions: Sequence[int]) -> Tensor:
