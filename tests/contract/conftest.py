@@ -290,7 +290,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> dict[str, Callable[[], Any]]:
     """Return a call of every method of every capability of a model, by the method's name."""
     count = len(images)
-    known = torch.ones(images.shape[2:], dtype=torch.bool)
+    known = torch.ones_like(images[:, :1])
 
     def drawn() -> Tensor:
         return noise(0, 0, count, family.noise_shape)

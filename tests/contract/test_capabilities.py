@@ -133,11 +133,12 @@ def test_known_pixels_are_kept_and_the_others_depend_on_the_noise(restoring_case
     known[:, : images.shape[3] // 2] = True
     first, second = (noise(seed, 0, 3, family.noise_shape) for seed in (0, 1))
     with inference_mode(family):
-        restored = twice(family.restore, images, known, first)
+        given = known.float().expand(3, 1, -1, -1)
+        restored = twice(family.restore, images, given, first)
         assert_images(restored, restoring_case, 3)
         torch.testing.assert_close(restored[:, :, known], images[:, :, known], rtol=0, atol=1e-5)
-        assert not torch.equal(restored, family.restore(images, known, second))
-        torch.testing.assert_close(family.restore(images[1:2], known, first[1:2]), restored[1:2], rtol=1e-4, atol=1e-4)
+        assert not torch.equal(restored, family.restore(images, given, second))
+        torch.testing.assert_close(family.restore(images[1:2], given[1:2], first[1:2]), restored[1:2], rtol=1e-4, atol=1e-4)
 
 
 # --- LatentSpace of a sampler

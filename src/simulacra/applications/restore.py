@@ -89,12 +89,8 @@ def restore(opened: OpenedRun, images: Tensor, known: Tensor, seed: int = 0, con
     if known.shape != images.shape[2:] or known.dtype != torch.bool:
         raise UsageError(f"known is {known.dtype} {tuple(known.shape)}, expected bool {tuple(images.shape[2:])}")
     check_images(images, opened.spec)
-    here = known.to(opened.device)
-
-    def restored(part: Tensor, drawn: Tensor, given: Condition) -> Tensor:
-        return model.restore(part, here, drawn, given)
-
-    return opened.apply(restored, images, noise(seed, 0, len(images), model.noise_shape), condition=condition)
+    here = known.float().expand(len(images), 1, -1, -1)
+    return opened.apply(model.restore, images, here, noise(seed, 0, len(images), model.noise_shape), condition=condition)
 
 
 def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> ApplicationResult:

@@ -91,16 +91,24 @@ class SamplesIteratively(Samples):
         """Return intermediate states of `generate`: [count b c h w] in [0, 1], noise first, the generated images last."""
 
 
-class Restores(Samples):
-    """Fills in missing pixels."""
+class Restores(Capability):
+    """Draws images given degraded ones."""
 
     phrase = "restoration"
+    degradations: ClassVar[Literal["missing pixels", "any"]]
+    """Which degradations it restores: missing pixels where all others keep their values, or any that it was trained on."""
+
+    @property
+    @abstractmethod
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the standard normal noise of one image."""
 
     @abstractmethod
-    def restore(self, images: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return images [b c h w] in [0, 1]: equal to `images` where `known`, bool [h w], is True, and generated elsewhere.
+    def restore(self, degraded: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return images [b c h w] in [0, 1] given degraded images [b c h w] in [0, 1], from noise [b *noise_shape].
 
-        noise: [b *noise_shape], as `generate` takes it; other noise gives other pixels.
+        known: float [b 1 h w], 1 where the degraded image has the pixels of the original: these are returned unchanged. Other
+        noise gives other pixels elsewhere. condition: everything else that the model is given, such as labels.
         """
 
 

@@ -62,6 +62,13 @@ class AcceptsCondition:
         """Names of the fields of a condition that the model accepts; any other is a usage error."""
         return frozenset({"labels"} if self.label_sizes else ())
 
+    def complete_condition(self, given: Condition, images: Tensor) -> Condition:
+        """Return the condition of images [b c h w] with the fields that the model derives from the images themselves.
+
+        By default there are none. A model of degraded images derives these, as a deterministic function of each image.
+        """
+        return given
+
 
 def require_accepted(model: AcceptsCondition, condition: Condition, rows: int | None = None) -> None:
     """Raise UsageError for a field that the model does not accept, labels out of range, or a number of rows other than `rows`."""

@@ -64,8 +64,9 @@ class Family(nn.Module, AcceptsCondition, ABC):
 
 
 def model_condition(model: AcceptsCondition, batch: Batch) -> Condition:
-    """Return the condition of a batch with only the fields that the model accepts: what metrics pass on."""
-    return Condition(**{name: getattr(batch.condition, name) for name in model.accepts})
+    """Return the condition of a batch for evaluation: the fields that the model accepts, and those it derives from the images."""
+    given = Condition(**{name: getattr(batch.condition, name) for name in model.accepts})
+    return model.complete_condition(given, batch.images)
 
 
 def training_condition(accepts: frozenset[str], batch: Batch) -> Condition:

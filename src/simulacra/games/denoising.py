@@ -90,6 +90,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
     prior = "standard normal"
     amortized = False
+    degradations = "missing pixels"
     conditional_likelihood = False  # latents and likelihoods are those of the unconditional model
 
     def __init__(self, config: DenoisingConfig, data: DataSpec, process: DenoisingProcess) -> None:
@@ -189,11 +190,11 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             draw = partial(Streams(noise).draw, *self.data.shape)
         return SAMPLERS[plan.sampler].sample(denoise, start, levels, draw, eta=plan.eta)
 
-    def restore(self, images: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+    def restore(self, degraded: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1], unchanged where `known` and sampled by the plan of the settings elsewhere."""
-        require_accepted(self, condition, len(images))
+        require_accepted(self, condition, len(degraded))
         denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), lambda: None)
-        return pixel_range(self._sampled(noise, sampling.inpainting_denoiser(denoise, 2 * images - 1, known.float()), self.plan))
+        return pixel_range(self._sampled(noise, sampling.inpainting_denoiser(denoise, 2 * degraded - 1, known), self.plan))
 
     def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return noisy images at evenly spaced times: [count b c h w] in [0, 1]."""
