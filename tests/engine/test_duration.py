@@ -18,7 +18,7 @@ from simulacra.engine.settings import TrainConfig
         ("0.5 epochs", 0.5, "epochs"),
         ("64images", 64, "images"),
         ("500k", 500_000, "images"),
-        ("1.5M", 1_500_000, "images"),
+        ("1.5Mimg", 1_500_000, "images"),
         ("90s", 90, "seconds"),
         (" 10min ", 600, "seconds"),
         ("2h", 7200, "seconds"),
@@ -31,6 +31,12 @@ def test_every_unit_is_read(text: str, amount: float, unit: str) -> None:
 @pytest.mark.parametrize("text", ["", "ep", "-3", "3 fortnights", "1e3", "3,000", "20 ep 3", "nan", "inf"])
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected a number with a unit, such as 20ep"):
+        Duration.parse(text)
+
+
+@pytest.mark.parametrize("text", ["5m", "1.5 M"])
+def test_a_letter_with_two_meanings_is_refused_with_both(text: str) -> None:
+    with pytest.raises(UsageError, match=r"ambiguous: write [\d.]+min for minutes, or [\d.]+mimg"):
         Duration.parse(text)
 
 

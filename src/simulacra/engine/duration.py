@@ -12,7 +12,7 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     **dict.fromkeys(("", "step", "steps"), ("steps", 1)),
     **dict.fromkeys(("ep", "epoch", "epochs"), ("epochs", 1)),
     **{"img": ("images", 1), "images": ("images", 1), "k": ("images", 1e3), "kimg": ("images", 1e3)},
-    **{"m": ("images", 1e6), "mimg": ("images", 1e6)},
+    "mimg": ("images", 1e6),
     **{"s": ("seconds", 1), "sec": ("seconds", 1), "min": ("seconds", 60), "h": ("seconds", 3600)},
 }
 FORMS = "such as 20ep (epochs), 3000 (steps), 500k (images), 10min or 2h (time)"
@@ -32,6 +32,9 @@ class Duration:
         >>> Duration.parse("500k"), Duration.parse("10min")
         (Duration(amount=500000.0, unit='images'), Duration(amount=600.0, unit='seconds'))
         """
+        if re.fullmatch(r"\s*[\d.]+\s*[mM]\s*", text):
+            number = text.strip()[:-1].strip()
+            raise UsageError(f"duration {text!r} is ambiguous: write {number}min for minutes, or {number}mimg for million images")
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
         if match is None or match[2].lower() not in _UNITS or not float(match[1]):
             raise UsageError(f"duration is {text!r}, expected a number with a unit, {FORMS}, and more than zero")

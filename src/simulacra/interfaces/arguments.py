@@ -4,11 +4,11 @@ import argparse
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from simulacra.core.config import Config, Option, option, options
 from simulacra.core.errors import UsageError, unknown
+from simulacra.interfaces.synonyms import hint, translated
 
 if TYPE_CHECKING:
     from simulacra.interfaces.console import Console
@@ -39,14 +39,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. See '{self.prog} --help'")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse words; raises UsageError for an unknown flag, with the nearest one."""
-        parsed, left = self.parse_known_args(words)
+        """Parse words, which may be flags of other tools; raises UsageError for an unknown flag, with ours or the nearest one."""
+        chosen = self.subcommands.get(next((word for word in words if not word.startswith("-")), ""), self)
+        flags = [flag for action in chosen._actions for flag in action.option_strings if flag.startswith("--")]
+        parsed, left = self.parse_known_args(translated(words, flags))
         if left:
-            parser = self.subcommands.get(getattr(parsed, "action", ""), self)
-            flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
-            near = get_close_matches(left[0].split("=")[0], flags, n=1, cutoff=0.5)
-            hint = f": did you mean {near[0]}?" if near else "."
-            raise UsageError(f"unknown argument {left[0]!r}{hint} See '{parser.prog} --help'")
+            raise UsageError(f"unknown argument {left[0]!r}{hint(left[0].split('=')[0], flags)} See '{chosen.prog} --help'")
         return parsed
 
 

@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import cast
 
 from simulacra import applications
-from simulacra.core.errors import SimulacraError, unknown
+from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.launch import launched
 from simulacra.interfaces import commands
 from simulacra.interfaces.arguments import JSON_HELP, Parser
 from simulacra.interfaces.command import ApplicationCommand, Command
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.synonyms import COMMANDS, RELATED
 
 _GROUPS: Mapping[str, str] = {
     "start": "start",
@@ -63,7 +64,9 @@ def _run(words: list[str]) -> int:
 
         print(f"simulacra {version('simulacra')}")
         return 0
-    name, rest = words[0], words[1:]
+    name, rest = COMMANDS.get(words[0], words[0]), words[1:]
+    if name in RELATED:
+        raise UsageError(f"unknown command {name!r}: {RELATED[name]}. See 'simulacra --help'")
     if name not in names():
         raise unknown("command", name, names())
     command = ApplicationCommand(name) if name in applications.names() else _module(name)
