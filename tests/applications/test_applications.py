@@ -96,6 +96,27 @@ def test_the_help_of_a_run_lists_only_settings_that_apply(toy, capsys, trained_v
     assert "--shade" in err
 
 
+def test_an_application_may_have_several_actions(tmp_path, monkeypatch, capsys, trained_vae):
+    single = "    settings=BrightnessConfig,\n    needs=(Samples,),\n    run=run,\n"
+    several = """    needs=(Samples,),
+    actions=(
+        Action("measure", "Measure it.", BrightnessConfig, run),
+        Action("dim", "Do nothing.", Config, lambda opened, settings, progress: ApplicationResult({"dim": 1}, "dim")),
+    ),
+"""
+    source = TOY.replace(single, several).replace("import Application,", "import Action, Application,")
+    source = source.replace('"brightness",', '"several",').replace('    setting_needs={"shade": ("labels",)},\n', "")
+    (tmp_path / "several.py").write_text(source)
+    monkeypatch.setattr(applications, "__path__", [*applications.__path__, str(tmp_path)])
+    path = trained_vae.run.path
+    code, out, err = run(capsys, "several", "measure", path, "--images", "2", "--json")
+    assert (code, err) == (0, "")
+    assert 0 < json.loads(out)["brightness"] < 1
+    assert run(capsys, "several", "dim", path)[:2] == (0, "dim\n")
+    assert "--images" in run(capsys, "several", "dim", path, "--images", "2")[2]
+    assert "did you mean 'measure'" in run(capsys, "several", "measur", path)[2]
+
+
 def test_an_application_that_does_not_apply_is_refused(trained_autoencoder):
     with pytest.raises(NotApplicable, match="Autoencoder"):
         applications.find("sample").require(trained_autoencoder.model)

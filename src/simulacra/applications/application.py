@@ -1,6 +1,6 @@
 """What an application is: a command that uses a trained model, with settings, a result, and a section of the run report."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from simulacra.core.config import Config
 from simulacra.core.errors import NotApplicable
 from simulacra.core.progress import Progress
 from simulacra.images.section import ReportSection
-from simulacra.runs.applicable import Requirement, missing, require_applicable
+from simulacra.runs.applicable import Requirement, missing
 from simulacra.runs.opened import OpenedRun
 
 
@@ -21,30 +21,59 @@ class ApplicationResult:
     text: str
 
 
-@dataclass(frozen=True)
-class Application:
-    """One application of trained models.
+Run = Callable[[OpenedRun, Any, Progress], ApplicationResult]
 
-    name: the command, and the name of its file; description: the help of the command, whose first line is the summary; settings:
-    its fields become flags; needs: what a model must have, one of them is enough; examples: command lines; setting_needs: what
-    single settings need, by name; run: computes the result; section: its part of the run report, None where a run has none.
+
+@dataclass(frozen=True)
+class Action:
+    """One action of an application that has several: the subcommand `simulacra APPLICATION NAME RUN`.
+
+    description: its help, whose first line is the summary; settings: its fields become flags; run: computes the result;
+    setting_needs: what single settings need, by name.
     """
 
     name: str
     description: str
     settings: type[Config]
+    run: Run
+    setting_needs: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Application:
+    """One application of trained models: a command with settings, or with several actions that have settings of their own.
+
+    name: the command, and the name of its file; description: the help of the command, whose first line is the summary; needs:
+    what a model must have, one of them is enough; settings: its fields become flags; run: computes the result; setting_needs:
+    what single settings need, by name; actions: the subcommands, instead of settings and run; examples: command lines; section:
+    its part of the run report, None where a run has none.
+    """
+
+    name: str
+    description: str
     needs: tuple[Requirement, ...]
-    run: Callable[[OpenedRun, Any, Progress], ApplicationResult]
+    settings: type[Config] = Config
+    run: Run | None = None
     examples: tuple[str, ...] = ()
     setting_needs: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
+    actions: tuple[Action, ...] = ()
     section: Callable[[OpenedRun], ReportSection | None] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (not self.actions):
+            raise TypeError(f"application {self.name} needs either run or actions")
 
     def applies_to(self, model: AcceptsCondition | type) -> bool:
         """Return whether the application is applicable to a model, or to a class of models."""
         return not missing(model, self.needs)
 
-    def require(self, model: AcceptsCondition, given: Collection[str] = ()) -> None:
-        """Raise NotApplicable where the application, or one of the settings that are given, is not applicable to a model."""
+    def require(self, model: AcceptsCondition) -> None:
+        """Raise NotApplicable where the application is not applicable to a model."""
         if reason := missing(model, self.needs):
             raise NotApplicable(f"{self.name} is not applicable to {type(model).__name__}: {reason}")
-        require_applicable(model, given, self.setting_needs)
+
+    @property
+    def only_action(self) -> Action | None:
+        """The action of an application without subcommands, None of one that has several."""
+        run = self.run
+        return None if run is None else Action(self.name, self.description, self.settings, run, self.setting_needs)

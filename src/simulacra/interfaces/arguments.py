@@ -13,8 +13,6 @@ from simulacra.interfaces.synonyms import hint, translated
 if TYPE_CHECKING:
     from simulacra.interfaces.console import Console
 
-    Action = Callable[[argparse.Namespace, Console], int]
-    Flags = Callable[["Parser"], None]
 
 JSON_HELP = "print one JSON object to standard output, everything else to standard error"
 
@@ -53,20 +51,33 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=110)
 
 
-def add_actions(parser: Parser, words: Sequence[str], actions: "Mapping[str, tuple[Action, Flags]]") -> None:
-    """Add subcommands: what runs each, whose docstring is its help, and what adds its flags. `parsed.run` is the chosen one.
+@dataclass(frozen=True)
+class Subcommand:
+    """A subcommand: its help, and what adds its flags and sets what runs it as a default of the parser."""
 
-    Raises UsageError for an unknown action, with the nearest one.
-    """
+    help: str
+    add: "Callable[[Parser], None]"
+
+    @classmethod
+    def of(cls, run: "Callable[[argparse.Namespace, Console], int]", flags: "Callable[[Parser], None]") -> "Subcommand":
+        """Return the subcommand of a function, whose docstring is its help and which becomes `parsed.run`."""
+
+        def add(parser: Parser) -> None:
+            flags(parser)
+            parser.set_defaults(run=run)
+
+        return cls(run.__doc__ or "", add)
+
+
+def add_actions(parser: Parser, words: Sequence[str], actions: Mapping[str, Subcommand]) -> None:
+    """Add subcommands by name; raises UsageError for an unknown action, with the nearest one."""
     if words and not words[0].startswith("-") and words[0] not in actions:
         raise unknown("action", words[0], actions)
     subcommands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    for name, (run, add) in actions.items():
-        help_text = run.__doc__ or ""
-        child = subcommands.add_parser(name, help=help_text.split("\n")[0].rstrip("."), description=help_text)
+    for name, action in actions.items():
+        child = subcommands.add_parser(name, help=action.help.split("\n")[0].rstrip("."), description=action.help)
         child.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=JSON_HELP)
-        child.set_defaults(run=run)
-        add(child)
+        action.add(child)
         parser.subcommands[name] = child
 
 

@@ -5,10 +5,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
+from simulacra.interfaces.arguments import (
+    MachineConfig,
+    Parser,
+    Subcommand,
+    add_actions,
+    add_settings,
+    examples,
+    given,
+    machine,
+)
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
+    from simulacra.applications.application import Action
     from simulacra.runs.applicable import Requirement
     from simulacra.runs.opened import OpenedRun
 
@@ -44,19 +54,39 @@ class ApplicationCommand:
 
     def arguments(self, parser: Parser, words: list[str]) -> None:
         """Add the flags; in the help of a given run only those that apply to its model."""
-        hidden = inapplicable_flags(words, self.application.setting_needs)
-        add_settings(parser, "settings", self.application.settings, without=hidden)
-        add_run(parser)
+        if (only := self.application.only_action) is not None:
+            add_action(parser, only, words)
+            parser.set_defaults(chosen=only)
+        else:
+            add_actions(parser, words, {action.name: _subcommand(action, words[1:]) for action in self.application.actions})
 
     def run(self, parsed: argparse.Namespace, console: Console) -> int:
-        """Run the application."""
-        flags = given(parsed, self.application.settings)
-        settings = self.application.settings.of(flags, "the flags")
+        """Run the application, or the action of it that is chosen."""
+        from simulacra.runs.applicable import require_applicable
+
+        action: Action = parsed.chosen
+        flags = given(parsed, action.settings)
+        settings = action.settings.of(flags, "the flags")
         opened = opened_run(parsed, console)
-        self.application.require(opened.model, flags)
-        result = self.application.run(opened, settings, console)
+        self.application.require(opened.model)
+        require_applicable(opened.model, flags, action.setting_needs)
+        result = action.run(opened, settings, console)
         console.result(result.content, lambda: result.text)
         return 0
+
+
+def add_action(parser: Parser, action: "Action", words: Sequence[str]) -> None:
+    """Add the flags of an action of an application; in the help of a given run only those that apply to its model."""
+    add_settings(parser, "settings", action.settings, without=inapplicable_flags(words, action.setting_needs))
+    add_run(parser)
+
+
+def _subcommand(action: "Action", words: Sequence[str]) -> Subcommand:
+    def add(parser: Parser) -> None:
+        add_action(parser, action, words)
+        parser.set_defaults(chosen=action)
+
+    return Subcommand(action.description, add)
 
 
 def add_run(parser: Parser) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulacra.core.errors import UsageError
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
-from simulacra.interfaces.arguments import Parser, add_actions, add_settings, examples, given
+from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
@@ -25,8 +25,13 @@ POSITION = ("data", 1)
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the actions."""
-    actions = {"prepare": (_prepare, _add_data), "check": (_check, _add_data), "pack": (_pack, _pack_flags)}
-    add_actions(parser, words, {"list": (_list, lambda child: None), **actions})
+    actions = {
+        "list": Subcommand.of(_list, lambda child: None),
+        "prepare": Subcommand.of(_prepare, _add_data),
+        "check": Subcommand.of(_check, _add_data),
+        "pack": Subcommand.of(_pack, _pack_flags),
+    }
+    add_actions(parser, words, actions)
 
 
 def _pack_flags(parser: Parser) -> None:

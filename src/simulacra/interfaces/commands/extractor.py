@@ -15,7 +15,7 @@ from typing import Any
 from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import TrainConfig
-from simulacra.interfaces.arguments import Parser, add_actions, add_settings, examples, given
+from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
 from simulacra.interfaces.tables import table
 
@@ -35,7 +35,11 @@ POSITION = ("data", 2)
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the actions."""
-    actions = {"train": (_train, _train_flags), "list": (_list, lambda child: None), "show": (_show, _show_flags)}
+    actions = {
+        "train": Subcommand.of(_train, _train_flags),
+        "list": Subcommand.of(_list, lambda child: None),
+        "show": Subcommand.of(_show, _show_flags),
+    }
     add_actions(parser, words, actions)
 
 
