@@ -110,7 +110,7 @@ def test_an_application_may_have_several_actions(tmp_path, monkeypatch, capsys, 
     monkeypatch.setattr(applications, "__path__", [*applications.__path__, str(tmp_path)])
     path = trained_vae.run.path
     code, out, err = run(capsys, "several", "measure", path, "--images", "2", "--json")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert 0 < json.loads(out)["brightness"] < 1
     assert run(capsys, "several", "dim", path)[:2] == (0, "dim\n")
     assert "--images" in run(capsys, "several", "dim", path, "--images", "2")[2]
