@@ -1,11 +1,12 @@
 """Restorations of images in batches: how images are degraded, and independent draws given the degraded images."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,9 @@ from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference_mode
+from simulacra.core.progress import Progress
 from simulacra.core.randomness import Streams, derive, noise
+from simulacra.data.dataset import Split
 from simulacra.degradations import Degradation, Degraded, parse
 from simulacra.runs.opened import OpenedRun
 
@@ -32,10 +35,6 @@ class Degrader(Protocol):
     def name(self) -> str:
         """What it does, as it is recorded: equal names degrade alike."""
 
-    @property
-    def masks(self) -> bool:
-        """Whether pixels are only removed."""
-
     def degrade(self, images: Tensor, start: int) -> Degraded:
         """Return degraded images of images [n c h w] in [0, 1] with the numbers start .. start+n."""
 
@@ -52,11 +51,6 @@ class NamedDegradation:
         """The text."""
         return str(self.degradation)
 
-    @property
-    def masks(self) -> bool:
-        """Whether pixels are only removed."""
-        return self.degradation.masks
-
     def degrade(self, images: Tensor, start: int) -> Degraded:
         """Return degraded images."""
         streams = Streams(noise(derive(self.seed, "degradation"), start, len(images), _STREAM))
@@ -70,7 +64,6 @@ class TrainingDegradations:
 
     model: AcceptsCondition
     name: str = "those of the training"
-    masks: bool = False
 
     def degrade(self, images: Tensor, start: int) -> Degraded:
         """Return degraded images."""
@@ -85,7 +78,6 @@ class GivenMasks:
     """Hides the pixels of given masks: known, bool [m 1 h w], of which image k has mask k modulo m."""
 
     known: Tensor
-    masks: bool = True
 
     @property
     def name(self) -> str:
@@ -98,6 +90,56 @@ class GivenMasks:
         return Degraded(images * known, known)
 
 
+@dataclass(frozen=True)
+class AlreadyDegraded:
+    """Returns images as they are, as measurements of which no pixel is known exactly."""
+
+    name: str = "already degraded"
+
+    def degrade(self, images: Tensor, start: int) -> Degraded:
+        """Return the images."""
+        return Degraded(images, torch.zeros_like(images[:, :1]))
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Restorations of n images; values are in [0, 1].
+
+    degraded, mean, deviation, lower, upper: float32 [n c h w], where mean and deviation (n - 1 in the denominator) are over the
+    draws; known: bool [n 1 h w], True where the degraded image has the pixels of the original; draws: float32 [n k c h w];
+    lower, upper: ends of the intervals mean ± factor x deviation of a level; calibrated: whether the factor is from validation
+    images, or else that of a Gaussian; truth: the original images, None where they are unknown.
+    """
+
+    degraded: Tensor
+    known: Tensor
+    draws: Tensor
+    mean: Tensor
+    deviation: Tensor
+    lower: Tensor
+    upper: Tensor
+    level: float
+    factor: float
+    calibrated: bool
+    truth: Tensor | None = None
+
+
+def joined(parts: Sequence[Restoration]) -> Restoration:
+    """Return the restorations of several parts as one."""
+    first = vars(parts[0])
+    tensors = [name for name, value in first.items() if isinstance(value, Tensor)]
+    return Restoration(**{**first, **{name: torch.cat([vars(part)[name] for part in parts]) for name in tensors}})
+
+
+@dataclass(frozen=True)
+class RestorationRequest:
+    """What to draw: `draws` restorations of each image, which `degrader` degrades, with the noise of a seed."""
+
+    degrader: Degrader
+    draws: int
+    seed: int = 0
+
+
 def degrader(model: object, degradation: str, seed: int = 0) -> Degrader:
     """Return what degrades images for a model: the degradation that a text names, or that of its training where this is empty.
 
@@ -108,7 +150,9 @@ def degrader(model: object, degradation: str, seed: int = 0) -> Degrader:
     if not degradation:
         if restorer.degradations == "any":
             return TrainingDegradations(restorer)
-        raise UsageError(f"no degradation is named, and {type(model).__name__} has none of its own: name one, such as quadrants:1")
+        raise UsageError(
+            f"no degradation is named, and {type(model).__name__} has none of its own: name one, such as quadrants:1"
+        )
     named = parse(degradation)
     if restorer.degradations == "missing pixels" and not named.masks:
         raise UsageError(
@@ -123,23 +167,44 @@ def evaluations(model: object) -> int:
     return model.evaluations(model.plan) if isinstance(model, SamplesIteratively) else 1
 
 
-def chunks(opened: OpenedRun, count: int, draws: int) -> Iterator[slice]:
-    """Yield the images 0 .. count in chunks, so small that all draws of one fit in memory."""
-    size = max(1, min(_CHUNK, _HELD // (draws * opened.spec.dimensions)))
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+@dataclass(frozen=True)
+class DrawnChunk:
+    """Restorations of the images start .. start+n: images [n c h w], what they were degraded to, draws [n k c h w]."""
+
+    start: int
+    images: Tensor
+    degraded: Degraded
+    draws: Tensor
+
+
+def drawn_chunks(
+    opened: OpenedRun, images: Split | Tensor, count: int, request: RestorationRequest, progress: Progress
+) -> Iterator[DrawnChunk]:
+    """Yield the first `count` images with their restorations, in chunks that fit in memory, with the progress of the draws."""
+    size = max(1, min(_CHUNK, _HELD // (request.draws * opened.spec.dimensions)))
+    with progress.task("restoring", count * request.draws, "draws") as meter:
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            part = images[start:stop] if isinstance(images, Tensor) else images.batch(np.arange(start, stop)).images
+            degraded = request.degrader.degrade(part, start)
+            yield DrawnChunk(start, part, degraded, draw(opened, degraded, start, request, meter.advance))
 
 
 def draw(
-    opened: OpenedRun, degraded: Degraded, start: int, draws: int, seed: int, advance: Callable[[int], None] = lambda rows: None
+    opened: OpenedRun,
+    degraded: Degraded,
+    start: int,
+    request: RestorationRequest,
+    advance: Callable[[int], None] = lambda rows: None,
 ) -> Tensor:
-    """Return `draws` restorations of each degraded image: float [n draws c h w] in [0, 1] on the CPU.
+    """Return restorations of degraded images: float [n draws c h w] in [0, 1] on the CPU.
 
     Draw j of image k, whose number is start + its row, depends on the seed, k and j alone. Known pixels are exactly those of the
     degraded image. `advance` is called with the number of restorations that are done. Raises NotApplicable.
     """
     model = require(opened.model, Restores, "restoration")
-    count = len(degraded.image)
-    seeds = [derive(seed, "restoration", number) for number in range(draws)]
+    count, draws = len(degraded.image), request.draws
+    seeds = [derive(request.seed, "restoration", number) for number in range(draws)]
     drawn = torch.cat([noise(own, start, count, model.noise_shape) for own in seeds])
     rows = torch.arange(count).repeat(draws)
     restored = []

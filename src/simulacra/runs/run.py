@@ -39,6 +39,7 @@ class Run:
         self.path = path
         self.checkpoints, self.samples, self.evaluations = (path / name for name in _FOLDERS)
         self.reconstructions, self.images = path / "reconstructions", path / "images"
+        self.calibrations = self.evaluations / "calibrations"
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
 

@@ -10,7 +10,6 @@ import math
 from statistics import NormalDist
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
