@@ -41,6 +41,7 @@ from simulacra.runs.restoration import (
     degrader,
     drawn_chunks,
     joined,
+    untrained,
 )
 from simulacra.runs.test_images import choose_images, overview_images
 
@@ -209,6 +210,8 @@ def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> Appl
     if settings.given == "degraded" and known is None and not settings.degradation and not chosen.opaque.all():
         known = chosen.opaque
     ways = _degraders(opened, settings.degradation, known, settings.given, settings.seed)
+    if (known is not None or settings.degradation) and (warning := untrained(opened.model, settings.degradation)):
+        progress.message(f"warning: {warning}")
     basis = _basis(
         opened, CalibrationRequest(ways.calibrated, settings.draws, settings.level, settings.calibration_images), progress
     )

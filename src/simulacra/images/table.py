@@ -13,6 +13,7 @@ _HEADER = 16  # pixels of height of the labels
 _COLOURS = torch.tensor(  # black, violet, red, orange, light yellow: luminance increases
     [(0.0, 0.0, 0.0), (0.30, 0.07, 0.48), (0.75, 0.22, 0.35), (0.97, 0.58, 0.25), (1.0, 1.0, 0.75)]
 )
+_FONT = 10  # points
 _BAR, _MARGIN = 12, 6  # pixels: height of a colour scale, and space around it
 
 
@@ -37,6 +38,7 @@ def image_table(columns: Sequence[tuple[str, Tensor]], scale: tuple[str, float] 
     canvas = np.concatenate([part for panel in panels for part in (panel, gap)][:-1], 1)
     if scale:
         canvas = np.concatenate([canvas, _scale(*scale, canvas.shape[1], channels)])
+    canvas = np.pad(canvas, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=255)
     return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
 
 
@@ -64,9 +66,9 @@ def _scale(label: str, most: float, width: int, channels: int) -> np.ndarray:
 
 def _text(text: str, width: int, height: int, channels: int) -> np.ndarray:
     strip = Image.new("L", (width, height), 255)
-    ImageDraw.Draw(strip).text((0, 1), text, 0, font=ImageFont.load_default(11))
+    ImageDraw.Draw(strip).text((0, 2), text, 0, font=ImageFont.load_default(_FONT))
     return np.repeat(np.asarray(strip)[:, :, None], channels, 2)
 
 
 def _width(text: str) -> int:
-    return int(ImageFont.load_default(11).getlength(text)) + 4
+    return int(ImageFont.load_default(_FONT).getlength(text)) + 2

@@ -133,11 +133,12 @@ def joined(parts: Sequence[Restoration]) -> Restoration:
 
 @dataclass(frozen=True)
 class RestorationRequest:
-    """What to draw: `draws` restorations of each image, which `degrader` degrades, with the noise of a seed."""
+    """What to draw: `draws` restorations of each image, which `degrader` degrades, with the noise of a seed; task: for progress."""
 
     degrader: Degrader
     draws: int
     seed: int = 0
+    task: str = "restoring"
 
 
 def degrader(model: object, degradation: str, seed: int = 0) -> Degrader:
@@ -162,6 +163,18 @@ def degrader(model: object, degradation: str, seed: int = 0) -> Degrader:
     return NamedDegradation(named, seed)
 
 
+def untrained(model: object, degradation: str) -> str:
+    """Return the warning where a model was trained on degradations and not on the one that a text names; empty otherwise.
+
+    degradation: empty for masks of one's own.
+    """
+    known = require(model, Restores, "restoration").trained_degradations
+    named = str(parse(degradation)) if degradation else "this mask"
+    if not known or named in known:
+        return ""
+    return f"this {type(model).__name__} was trained on {', '.join(known)}, not on {named}: expect worse restorations"
+
+
 def evaluations(model: object) -> int:
     """Return the number of network evaluations of one restoration, by the settings of the model."""
     return model.evaluations(model.plan) if isinstance(model, SamplesIteratively) else 1
@@ -182,7 +195,7 @@ def drawn_chunks(
 ) -> Iterator[DrawnChunk]:
     """Yield the first `count` images with their restorations, in chunks that fit in memory, with the progress of the draws."""
     size = max(1, min(_CHUNK, _HELD // (request.draws * opened.spec.dimensions)))
-    with progress.task("restoring", count * request.draws, "draws") as meter:
+    with progress.task(request.task, count * request.draws, "draws") as meter:
         for start in range(0, count, size):
             stop = min(start + size, count)
             part = images[start:stop] if isinstance(images, Tensor) else images.batch(np.arange(start, stop)).images

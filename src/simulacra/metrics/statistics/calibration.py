@@ -117,9 +117,10 @@ def calibrated(opened: OpenedRun, request: CalibrationRequest, progress: Progres
     if not count:
         raise DataError(f"{opened.dataset.name} has no validation images to calibrate with: train with --validation")
     total = count * request.draws * identity["evaluations"]
-    cost = f"{count:,} validation images x {request.draws} draws x {identity['evaluations']} evaluations = {total:,}"
-    progress.message(f"calibrating the intervals: {cost} evaluations of the network")
-    wanted = RestorationRequest(request.degrader, request.draws, _SEED)
+    each = f" x {identity['evaluations']} steps" if identity["evaluations"] > 1 else ""
+    cost = f"{count:,} validation images x {request.draws} draws{each} = {total:,} evaluations of the network"
+    progress.message(f"calibrating the intervals: {cost}")
+    wanted = RestorationRequest(request.degrader, request.draws, _SEED, "calibrating")
     found = _calibrate(drawn_chunks(opened, split, count, wanted, progress), request.level)
     calibration = Calibration(identity=identity, **found)
     make_folder(file.parent)
