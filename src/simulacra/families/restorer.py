@@ -77,7 +77,7 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
     """
 
     Config = RestorerConfig
-    summary = "a conditional VAE that restores degraded images: several draws for each, a likelihood of hidden pixels"
+    summary = "a conditional VAE that draws restorations of degraded images in one forward pass each"
     paper = "Sohn et al. 2015; Zhang et al. 2021"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "small": {},
@@ -158,7 +158,8 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
                 streams.append(Streams(images))
             return streams[0].draw(*shape)
 
-        return self._degraded(images, draw)
+        derived = self._degraded(images, draw)
+        return replace(given, image=derived.image, known=derived.known)
 
     def _degraded(self, images: Tensor, draw: Draw) -> Condition:
         degraded = apply_one_of(self.choices, images, draw)

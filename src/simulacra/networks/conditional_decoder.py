@@ -88,10 +88,9 @@ class ConditionEncoder(nn.Module):
     def __init__(self, inputs: int, config: ConditionalConfig) -> None:
         super().__init__()
         self.encoder = ImageEncoder(inputs, config)
-        below = [inputs, *config.features]
-        self.skips = nn.ModuleList(
-            SameConv2d(*widths, 3) for widths in zip(reversed(below), decoder_widths(config.features), strict=True)
-        )
+        *widths, last = decoder_widths(config.features)
+        maps = (SameConv2d(below, width, 1) for below, width in zip(reversed(config.features), widths, strict=True))
+        self.skips = nn.ModuleList([*maps, SameConv2d(inputs, last, 3)])
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return features [b width], and feature maps for the decoder, from the lowest resolution to that of the image."""

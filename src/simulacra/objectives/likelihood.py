@@ -66,4 +66,6 @@ def bits_per_dimension(nats: Tensor | float, dimensions: int) -> Tensor | float:
 
 def _total(values: Tensor, weight: Tensor | None) -> Tensor:
     """Return the weighted sum [b] of values [b ...] over all axes but the first."""
-    return (values if weight is None else values * weight).flatten(1).sum(1)
+    if weight is not None:  # in the memory layout of the values, so that their gradient has it too
+        values = values * torch.empty_like(values).copy_(weight)
+    return values.flatten(1).sum(1)
