@@ -123,15 +123,13 @@ def _degraders(opened: OpenedRun, degradation: str, known: Tensor | None, given:
         if known.all():
             raise UsageError("every pixel is known, so that nothing is missing: give a mask, or images, with hidden pixels")
         return _Ways(GivenMasks(known), GivenMasks(known))
-    own = degrader(model, degradation)
-    if given == "clean":
-        return _Ways(degrader(model, degradation, seed), own)
-    if not degradation or parse(degradation).masks:
+    if given == "degraded" and (not degradation or parse(degradation).masks):
         raise UsageError(
             "images that are degraded already need a mask, transparent pixels, or the name of a degradation that changes every "
             "pixel, such as blur"
         )
-    return _Ways(AlreadyDegraded(), own)
+    applied = AlreadyDegraded() if given == "degraded" else degrader(model, degradation, seed)
+    return _Ways(applied, degrader(model, degradation))
 
 
 def _basis(opened: OpenedRun, request: CalibrationRequest, progress: Progress) -> Calibration | Uncalibrated:
@@ -216,13 +214,14 @@ def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> Appl
         opened, CalibrationRequest(ways.calibrated, settings.draws, settings.level, settings.calibration_images), progress
     )
     quality, request = RestorationQuality(), RestorationRequest(ways.applied, settings.draws, settings.seed)
-    with restorations_writer(path, chosen.names) as write:
+    facts = {"level": basis.level, "factor": basis.factor, "calibrated": isinstance(basis, Calibration)}
+    with restorations_writer(path, chosen.names, **facts) as write:
         for start, restored in _restored(opened, chosen.images, request, basis, progress):
             part = replace(restored, truth=None) if settings.given == "degraded" else restored
             quality.add(part)
             write(start, part)
     content = {"path": str(path), "count": len(chosen.images), "draws": settings.draws, "seed": settings.seed}
-    content |= {"degradation": ways.applied.name, **_numbers(quality, basis), "skipped": len(chosen.skipped)}
+    content |= {"degradation": ways.applied.name, **_numbers(quality), **facts, "skipped": len(chosen.skipped)}
     return ApplicationResult(content, _text(content, settings))
 
 
@@ -238,11 +237,9 @@ def _images(opened: OpenedRun, settings: RestoreConfig, path: Path, progress: Pr
     return found
 
 
-def _numbers(quality: RestorationQuality, basis: Calibration | Uncalibrated) -> dict[str, Any]:
+def _numbers(quality: RestorationQuality) -> dict[str, Any]:
     """Return the numbers of the result, ready for JSON."""
-    similarity = {name: item.value for name, item in quality.similarity.items()}
-    intervals = {"level": basis.level, "factor": basis.factor, "calibrated": isinstance(basis, Calibration)}
-    return {**similarity, "diversity": quality.diversity.value, **intervals}
+    return {**{name: item.value for name, item in quality.similarity.items()}, "diversity": quality.diversity.value}
 
 
 def _text(content: dict[str, Any], settings: RestoreConfig) -> str:

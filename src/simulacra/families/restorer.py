@@ -108,6 +108,11 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
         return frozenset({"image", "known"})
 
     @property
+    def trained_degradations(self) -> tuple[str, ...]:
+        """Names of the degradations of the settings."""
+        return tuple(map(str, self.choices))
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         """The noise is a latent in units of the prior: [latent_dim]."""
         return (self.latent_dim,)

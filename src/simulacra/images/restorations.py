@@ -55,14 +55,14 @@ def degraded_on_grey(restored: Restoration) -> Tensor:
 
 
 @contextmanager
-def restorations_writer(path: Path, names: Sequence[str]) -> Iterator[Write]:
-    """Write restorations in parts, in the order of the images: `names`, one for each, are those of the folders.
+def restorations_writer(path: Path, names: Sequence[str], **facts: float | bool) -> Iterator[Write]:
+    """Write restorations in parts, in the order of the images; the suffix of the path decides the form.
 
-    The suffix of the path decides the form, as in `simulacra sample`. Raises UsageError, Unwritable.
+    names: one for each image, of its folder; facts: numbers that an .npz file holds too. Raises UsageError, Unwritable.
     """
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        with npz_writer(path, len(names)) as write:
+        with npz_writer(path, len(names), **facts) as write:
             yield lambda start, restored: write(start, _arrays(restored))
     elif suffix == ".png":
         parts = list[Restoration]()

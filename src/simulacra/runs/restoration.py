@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Restores, SamplesIteratively, require
-from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition
+from simulacra.core.condition import UNCONDITIONAL
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference_mode
@@ -62,8 +62,12 @@ class NamedDegradation:
 class TrainingDegradations:
     """The degradations that a model was trained on, as it derives them from each image."""
 
-    model: AcceptsCondition
-    name: str = "those of the training"
+    model: Restores
+
+    @property
+    def name(self) -> str:
+        """The degradations, one of which is drawn for each image."""
+        return ",".join(self.model.trained_degradations) or "those of the training"
 
     def degrade(self, images: Tensor, start: int) -> Degraded:
         """Return degraded images."""
@@ -133,7 +137,7 @@ def joined(parts: Sequence[Restoration]) -> Restoration:
 
 @dataclass(frozen=True)
 class RestorationRequest:
-    """What to draw: `draws` restorations of each image, which `degrader` degrades, with the noise of a seed; task: for progress."""
+    """What to draw: `draws` restorations of each image, which `degrader` degrades; seed: of the noise; task: for progress."""
 
     degrader: Degrader
     draws: int

@@ -128,7 +128,7 @@ def test_images_without_a_counted_value_do_not_change_a_pooled_mean():
 def test_the_error_of_a_pooled_mean_agrees_with_repeated_samples():
     """Standard deviation of 2,000 pooled means against their estimated error, clusters of unequal size; seed 2.
 
-    The relative error of a standard deviation of 2,000 values is 1.6 %; the tolerance of 10 % has a false-positive rate below 1e-6.
+    The relative error of a standard deviation of 2,000 values is 1.6 %; 10 % has a false-positive rate below 1e-6.
     """
     random = np.random.default_rng(2)
     values, errors = [], []
@@ -137,5 +137,5 @@ def test_the_error_of_a_pooled_mean_agrees_with_repeated_samples():
         shares = random.beta(2, 1, 100)
         found = pooled_mean(torch.from_numpy(random.binomial(counts.numpy(), shares)), counts, {})
         values.append(found.value)
-        errors.append(found.standard_error)
+        errors.append(found.standard_error or 0.0)
     assert np.std(values) == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=0.1)
