@@ -29,8 +29,8 @@ from simulacra.data.own_images import OwnImages, own_images
 from simulacra.degradations import OPERATORS, parse
 from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
 from simulacra.images.section import Figure, ReportSection
-from simulacra.metrics.statistics.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
-from simulacra.metrics.statistics.restoration_quality import RestorationQuality
+from simulacra.metrics.restorations.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
+from simulacra.metrics.restorations.quality import RestorationQuality
 from simulacra.runs.opened import OpenedRun, check_images
 from simulacra.runs.restoration import (
     AlreadyDegraded,

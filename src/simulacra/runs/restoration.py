@@ -151,15 +151,15 @@ def degrader(model: object, degradation: str, seed: int = 0) -> Degrader:
     Raises NotApplicable for a model that does not restore, UsageError for an unknown name, for a model without degradations of
     its own, and for one that restores missing pixels only where the degradation does more than remove pixels.
     """
-    restorer = require(model, Restores, "restoration")
+    able = require(model, Restores, "restoration")
     if not degradation:
-        if restorer.degradations == "any":
-            return TrainingDegradations(restorer)
+        if able.degradations == "any":
+            return TrainingDegradations(able)
         raise UsageError(
             f"no degradation is named, and {type(model).__name__} has none of its own: name one, such as quadrants:1"
         )
     named = parse(degradation)
-    if restorer.degradations == "missing pixels" and not named.masks:
+    if able.degradations == "missing pixels" and not named.masks:
         raise UsageError(
             f"{type(model).__name__} restores missing pixels only, and {named} changes the others: name a degradation that only "
             "removes pixels, such as quadrants:1, or train a model on this degradation"

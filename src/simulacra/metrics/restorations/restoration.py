@@ -6,10 +6,9 @@ from simulacra.core.capabilities import Restores
 from simulacra.core.errors import DataError, UsageError
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
-from simulacra.metrics.statistics.conformal import LEAST_DEVIATION
-from simulacra.metrics.statistics.image_similarity import WINDOW
-from simulacra.metrics.statistics.restoration_options import (
+from simulacra.metrics.restorations.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
+from simulacra.metrics.restorations.conformal import LEAST_DEVIATION
+from simulacra.metrics.restorations.options import (
     OPTIONS,
     RestorationOptions,
     degrader_of,
@@ -18,7 +17,8 @@ from simulacra.metrics.statistics.restoration_options import (
     restored_count,
     undegraded,
 )
-from simulacra.metrics.statistics.restoration_quality import RestorationQuality
+from simulacra.metrics.restorations.quality import RestorationQuality
+from simulacra.metrics.statistics.image_similarity import WINDOW
 from simulacra.runs.restoration import Degrader, RestorationRequest, drawn_chunks
 
 

@@ -10,14 +10,14 @@ from simulacra.data.dataset import levels
 from simulacra.features.extractor import Extractor
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.measurement import mean_of
-from simulacra.metrics.statistics.restoration_options import (
+from simulacra.metrics.restorations.options import (
     degrader_of,
     restoration_cost,
     restoration_protocol,
     restored_count,
     undegraded,
 )
+from simulacra.metrics.statistics.measurement import mean_of
 from simulacra.runs.restoration import RestorationRequest, drawn_chunks
 
 

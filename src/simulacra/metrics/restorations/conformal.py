@@ -58,6 +58,7 @@ def conformal_factor(values: Tensor, level: float) -> float:
     If these n scores and a new one are exchangeable, the new one is at most this factor with a probability of at least `level`,
     and at most level + 1 / (n + 1) where all differ. Raises UsageError where n is too small for the level.
 
+    >>> import torch
     >>> conformal_factor(torch.arange(1.0, 10.0), 0.5), conformal_factor(torch.arange(1.0, 10.0), 0.9)
     (5.0, 9.0)
     """

@@ -15,9 +15,9 @@ from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT
 from simulacra.data.load import from_array
 from simulacra.evaluation.settings import evaluation_settings
-from simulacra.metrics import restoration, restoration_features
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.statistics.conformal import normal_factor
+from simulacra.metrics.restorations import restoration, restoration_features
+from simulacra.metrics.restorations.conformal import normal_factor
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.run import Run
 

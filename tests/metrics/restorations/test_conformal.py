@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from simulacra.core.errors import UsageError
-from simulacra.metrics.statistics.conformal import (
+from simulacra.metrics.restorations.conformal import (
     LEAST_DEVIATION,
     conformal_factor,
     counted,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from simulacra.metrics.metric import Measured
-from simulacra.metrics.statistics.calibration import Calibration
-from simulacra.metrics.statistics.conformal import LEAST_DEVIATION, counted, pooled_mean
+from simulacra.metrics.restorations.calibration import Calibration
+from simulacra.metrics.restorations.conformal import LEAST_DEVIATION, counted, pooled_mean
 from simulacra.metrics.statistics.image_similarity import BEST, WINDOW, psnr, psnr_db, ssim, ssim_mean
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
 from simulacra.runs.restoration import Restoration

@@ -15,7 +15,7 @@ from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
 from simulacra.images.files import make_folder
-from simulacra.metrics.statistics.conformal import (
+from simulacra.metrics.restorations.conformal import (
     conformal_factor,
     counted,
     interval,
