@@ -60,12 +60,11 @@ class RestorerConfig(Config):
 class _Given:
     """What the model computes from the degraded images, once for all latents.
 
-    hidden: float [b 1 h w], 1 where a pixel is not known; prior: p(z | degraded); features [b width] and skips: for the decoder.
+    hidden: float [b 1 h w], 1 where a pixel is not known; prior: p(z | degraded); skips: feature maps that the decoder adds.
     """
 
     hidden: Tensor
     prior: Posterior
-    features: Tensor
     skips: list[Tensor]
 
 
@@ -99,7 +98,7 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
         self.posterior_encoder = ImageEncoder(data.channels + measured, network)
         self.posterior_head = dense(network.width, 2 * config.latent_dim)
         outputs = data.channels * (2 if config.likelihood == "logistic" else 1)
-        self.decoder = ConditionalDecoder(config.latent_dim + network.width, outputs, network)
+        self.decoder = ConditionalDecoder(config.latent_dim, outputs, network)
         self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
 
     @property
@@ -212,7 +211,7 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
         """Encode a condition of so many images; raises UsageError where it is incomplete or has another shape."""
         image, known = self._checked(condition, rows)
         features, skips = self.condition_encoder(torch.cat([image, known], 1))
-        return _Given(1 - known, posterior_of(*self.prior(features).chunk(2, 1)), features, skips)
+        return _Given(1 - known, posterior_of(*self.prior(features).chunk(2, 1)), skips)
 
     def _checked(self, condition: Condition, rows: int) -> tuple[Tensor, Tensor]:
         require_accepted(self, condition, rows)
@@ -256,10 +255,8 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
 
     def _outputs(self, latents: Tensor, given: _Given) -> Tensor:
         """Return the outputs of the decoder, float32, for latents [k*b d]."""
-        times = len(latents) // len(given.features)
-        features = repeated(given.features, times)
-        vector = torch.cat([latents.to(features.dtype), features], 1)
-        outputs: Tensor = self.decoder(vector, [repeated(skip, times) for skip in given.skips])
+        times = len(latents) // len(given.hidden)
+        outputs: Tensor = self.decoder(latents, [repeated(skip, times) for skip in given.skips])
         return outputs.float()
 
     def _pixels(self, outputs: Tensor, observed: Tensor, hidden: Tensor) -> Tensor:
