@@ -1,6 +1,5 @@
 """Restorer: a conditional VAE that draws images given degraded ones (Sohn et al. 2015; Zhang et al. 2021)."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -9,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import ELBOTerms, HasLikelihood, HasPosterior, LogLikelihood, Posterior, Restores
+from simulacra.core.capabilities import ELBOTerms, HasPosterior, LogLikelihood, Posterior, Restores
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import Streams
 from simulacra.degradations import Draw, apply_one_of, parse_list
+from simulacra.games.latent_variable import PIXEL_KINDS, PixelDistribution, PixelLikelihood, estimated_log_likelihood
 from simulacra.games.variational import drawn, posterior_of
 from simulacra.networks.conditional_decoder import (
     ConditionalConfig,
@@ -25,11 +25,9 @@ from simulacra.networks.conditional_decoder import (
     repeated,
 )
 from simulacra.networks.mlp import dense
-from simulacra.objectives import likelihood
-from simulacra.objectives.divergence import importance_weighted_bound, kl_between_normals, normal_log_density
+from simulacra.objectives.divergence import kl_between_normals
 
-_CHUNK = 1024 * 784  # pixel values per decoder call in `log_likelihood`
-_LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: far below the width of a grey level
+_REPEATED = 4  # memory of a decoded sample with the feature maps of its condition, compared with one without a condition
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,7 @@ class RestorerConfig(Config):
     features: tuple[int, ...] = option((32, 64), "feature maps after each downsampling by 2", low=1)
     blocks: int = option(1, "residual blocks at each resolution below that of the image", low=0)
     hidden: tuple[int, ...] = option((256,), "widths of the dense layers of each encoder", low=1)
-    likelihood: Literal["bernoulli", "gaussian", "logistic"] = option(
-        "bernoulli", "distribution of a pixel: bernoulli, gaussian (learned sigma), logistic (256 levels)"
-    )
+    likelihood: Literal["bernoulli", "gaussian", "logistic"] = option("bernoulli", PIXEL_KINDS)
     beta: float = option(1.0, "weight of the KL term", low=0)
 
     def validate(self) -> None:
@@ -60,16 +56,15 @@ class RestorerConfig(Config):
 class _Given:
     """What the model computes from the degraded images, once for all latents.
 
-    hidden: float [b 1 h w], 1 where a pixel is not known; prior: p(z | degraded); features [b width] and skips: for the decoder.
+    hidden: float [b 1 h w], 1 where a pixel is not known; prior: p(z | degraded); skips: feature maps that the decoder adds.
     """
 
     hidden: Tensor
     prior: Posterior
-    features: Tensor
     skips: list[Tensor]
 
 
-class Restorer(Family, Restores, HasPosterior, HasLikelihood):
+class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
     """A latent-variable model p(x | z, d) p(z | d) of images x given degraded images d, with a posterior q(z | x, d).
 
     All distributions of latents are diagonal Gaussians. Where pixels are known, they are not modelled: likelihoods are those of
@@ -98,9 +93,9 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
         self.prior = dense(network.width, 2 * config.latent_dim)
         self.posterior_encoder = ImageEncoder(data.channels + measured, network)
         self.posterior_head = dense(network.width, 2 * config.latent_dim)
-        outputs = data.channels * (2 if config.likelihood == "logistic" else 1)
-        self.decoder = ConditionalDecoder(config.latent_dim + network.width, outputs, network)
-        self.log_sigma = nn.Parameter(torch.full((), math.log(0.1))) if config.likelihood == "gaussian" else None
+        self.pixels = PixelDistribution(config.likelihood, False, data.channels, data.dimensions)
+        self.decoder = ConditionalDecoder(config.latent_dim, self.pixels.outputs, network)
+        self.log_sigma = self.pixels.new_log_sigma()
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -120,12 +115,7 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
     @property
     def target(self) -> str:
         """What the likelihood is of."""
-        pixels = {
-            "bernoulli": "grey levels as Bernoulli means (not a likelihood of binary data)",
-            "gaussian": "uniformly dequantized 256 grey levels (density)",
-            "logistic": "256 grey levels (discretized logistic)",
-        }[self.config.likelihood]
-        return f"hidden pixels given the degraded image ({self.config.degradation}): {pixels}"
+        return f"hidden pixels given the degraded image ({self.config.degradation}): {super().target}"
 
     @property
     def nats_to_discrete(self) -> None:
@@ -173,16 +163,12 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z | x, d) in units of the prior p(z | d), so that a posterior that ignores x is N(0, 1)."""
         given = self._given(condition, len(images))
-        posterior, prior = self._posterior(images, condition, given), given.prior
-        mean = (posterior.mean - prior.mean) * torch.exp(-0.5 * prior.log_var)
-        return Posterior(mean, posterior.log_var - prior.log_var)
+        return _in_units_of(given.prior, self._posterior(images, condition, given))
 
-    def observe(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return dequantized levels in [0, 1], or the images themselves."""
-        require_accepted(self, condition, len(images))
-        if self.config.likelihood == "gaussian":
-            return (images * 255 + torch.rand_like(images)) / 256
-        return images
+    def floor(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor | None:
+        """Return the entropy of hidden grey levels as Bernoulli means; None for other targets."""
+        _, known = self._checked(condition, len(observed))
+        return self.pixels.floor(observed, 1 - known)
 
     def elbo(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
         """Analytic KL of the posterior to the prior, and the distortion of hidden pixels at a sample of the posterior."""
@@ -194,14 +180,15 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
 
     def log_likelihood(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
-        if particles < 1:
-            raise ValueError(f"particles is {particles}, expected at least 1")
         given = self._given(condition, len(observed))
-        posterior = self._posterior(observed, condition, given)
-        group = max(1, _CHUNK // observed.numel())
-        counts = [min(group, particles - start) for start in range(0, particles, group)]
-        log_weights = torch.cat([self._log_weights(observed, given, posterior, count) for count in counts])
-        return LogLikelihood(importance_weighted_bound(log_weights), "lower bound")
+        posterior = _in_units_of(given.prior, self._posterior(observed, condition, given))
+        bound = estimated_log_likelihood(
+            lambda noise: self._log_likelihood_given(_latents(given.prior, noise), observed, given),
+            posterior,
+            particles,
+            _REPEATED * observed.numel(),
+        )
+        return LogLikelihood(bound, "lower bound")
 
     def restore(self, degraded: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the mean images of p(x | z, d) at latents of the prior, and the degraded image where pixels are known.
@@ -209,15 +196,14 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
         `degraded` and `known` replace those of the condition.
         """
         given = self._given(replace(condition, image=degraded, known=known), len(noise))
-        latents = given.prior.mean + torch.exp(0.5 * given.prior.log_var) * noise
-        images = torch.sigmoid(self._outputs(latents, given)[:, : self.data.channels])
+        images = self.pixels.mean(self._outputs(_latents(given.prior, noise), given))
         return torch.where(known > 0, degraded, images)
 
     def _given(self, condition: Condition, rows: int) -> _Given:
         """Encode a condition of so many images; raises UsageError where it is incomplete or has another shape."""
         image, known = self._checked(condition, rows)
         features, skips = self.condition_encoder(torch.cat([image, known], 1))
-        return _Given(1 - known, posterior_of(*self.prior(features).chunk(2, 1)), features, skips)
+        return _Given(1 - known, posterior_of(*self.prior(features).chunk(2, 1)), skips)
 
     def _checked(self, condition: Condition, rows: int) -> tuple[Tensor, Tensor]:
         require_accepted(self, condition, rows)
@@ -246,31 +232,26 @@ class Restorer(Family, Restores, HasPosterior, HasLikelihood):
             torch.where(informed, posterior.log_var, given.prior.log_var),
         )
 
-    def _log_weights(self, observed: Tensor, given: _Given, posterior: Posterior, particles: int) -> Tensor:
-        """Return log p(x | z, d) + log p(z | d) - log q(z | x, d) for fresh samples z of q: [k b]."""
-        latents = drawn(posterior, particles)
-        prior = normal_log_density(latents, given.prior.mean, given.prior.log_var)
-        proposal = normal_log_density(latents, posterior.mean, posterior.log_var)
-        return self._log_likelihood_given(latents, observed, given) + prior - proposal
-
     def _log_likelihood_given(self, latents: Tensor, observed: Tensor, given: _Given) -> Tensor:
         """Return log p(hidden pixels | z, d) [k b] for latents [k b d] and observations [b c h w]."""
         particles = len(latents)
         outputs = self._outputs(latents.flatten(0, 1), given)
-        return self._pixels(outputs, repeated(observed, particles), repeated(given.hidden, particles)).view(particles, -1)
+        targets, hidden = repeated(observed, particles), repeated(given.hidden, particles)
+        return self.pixels.log_likelihood(outputs, targets, self.log_sigma, hidden).view(particles, -1)
 
     def _outputs(self, latents: Tensor, given: _Given) -> Tensor:
         """Return the outputs of the decoder, float32, for latents [k*b d]."""
-        times = len(latents) // len(given.features)
-        features = repeated(given.features, times)
-        vector = torch.cat([latents.to(features.dtype), features], 1)
-        outputs: Tensor = self.decoder(vector, [repeated(skip, times) for skip in given.skips])
+        times = len(latents) // len(given.hidden)
+        outputs: Tensor = self.decoder(latents, [repeated(skip, times) for skip in given.skips])
         return outputs.float()
 
-    def _pixels(self, outputs: Tensor, observed: Tensor, hidden: Tensor) -> Tensor:
-        if self.config.likelihood == "bernoulli":
-            return likelihood.bernoulli(outputs, observed, hidden)
-        if self.log_sigma is not None:
-            return likelihood.gaussian(torch.sigmoid(outputs), self.log_sigma.clamp(_LEAST_LOG_SIGMA), observed, hidden)
-        mean, log_scale = outputs.chunk(2, dim=1)
-        return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed, hidden)
+
+def _latents(prior: Posterior, noise: Tensor) -> Tensor:
+    """Return the latents [... b d] of noise [... b d] in units of the prior."""
+    return prior.mean + torch.exp(0.5 * prior.log_var) * noise
+
+
+def _in_units_of(prior: Posterior, posterior: Posterior) -> Posterior:
+    """Return the distribution of the noise whose latents have the distribution `posterior`."""
+    mean = (posterior.mean - prior.mean) * torch.exp(-0.5 * prior.log_var)
+    return Posterior(mean, posterior.log_var - prior.log_var)

@@ -91,20 +91,22 @@ class ConditionEncoder(nn.Module):
         *widths, last = decoder_widths(config.features)
         maps = (SameConv2d(below, width, 1) for below, width in zip(reversed(config.features), widths, strict=True))
         self.skips = nn.ModuleList([*maps, SameConv2d(inputs, last, 3)])
+        self.bottom = _bottom(config.width, config)
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return features [b width], and feature maps for the decoder, from the lowest resolution to that of the image."""
         features, maps = self.encoder(images)
-        return features, [skip(values) for skip, values in zip(self.skips, reversed([images, *maps]), strict=True)]
+        lowest, *skips = (skip(values) for skip, values in zip(self.skips, reversed([images, *maps]), strict=True))
+        return features, [lowest + self.bottom(features), *skips]
 
 
 class ConditionalDecoder(nn.Module):
-    """Maps a vector [b inputs] and the feature maps of a `ConditionEncoder` to values per pixel, without a final activation."""
+    """Maps latents [b d] and the feature maps of a `ConditionEncoder` to values per pixel, without a final activation."""
 
-    def __init__(self, inputs: int, outputs: int, config: ConditionalConfig) -> None:
+    def __init__(self, latent_dim: int, outputs: int, config: ConditionalConfig) -> None:
         super().__init__()
         widths, sizes = decoder_widths(config.features), list(reversed(config.sizes))
-        self.dense = nn.Sequential(dense(inputs, config.flat), Unflatten(1, (widths[0], *sizes[0])))
+        self.bottom = _bottom(latent_dim, config)
         self.up = nn.ModuleList(
             SameConvTranspose2d(below, above, 3, 2, size)
             for below, above, size in zip(widths, widths[1:], sizes[1:], strict=False)
@@ -114,12 +116,17 @@ class ConditionalDecoder(nn.Module):
         )
         self.last = nn.Sequential(nn.ReLU(), SameConv2d(widths[-1], outputs, 3))
 
-    def forward(self, vector: Tensor, skips: Sequence[Tensor]) -> Tensor:
+    def forward(self, latents: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """Return [b outputs h w]."""
-        features = self.dense(vector) + skips[0]
+        features = self.bottom(latents) + skips[0]
         for blocks, up, skip in zip(self.blocks, self.up, skips[1:], strict=True):
             features = up(blocks(features)) + skip
         return self.last(features)
+
+
+def _bottom(inputs: int, config: ConditionalConfig) -> nn.Module:
+    """Return a linear layer from vectors [b inputs] to feature maps of the lowest resolution."""
+    return nn.Sequential(dense(inputs, config.flat), Unflatten(1, (config.features[-1], *config.sizes[-1])))
 
 
 def decoder_widths(features: Sequence[int]) -> list[int]:
