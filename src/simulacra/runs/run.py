@@ -1,7 +1,7 @@
 """The run folder: the only interface between training and everything that uses a model. It knows every path in it.
 
 config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
-report.html; images saved during training: samples/, reconstructions/, translations/.
+report.html; images saved during training: samples/, reconstructions/, restorations/, translations/.
 """
 
 import json
@@ -39,6 +39,8 @@ class Run:
         self.path = path
         self.checkpoints, self.samples, self.evaluations = (path / name for name in _FOLDERS)
         self.reconstructions, self.images = path / "reconstructions", path / "images"
+        self.calibrations = self.evaluations / "calibrations"
+        self.restorations = path / "restorations"
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
 
@@ -53,7 +55,7 @@ class Run:
     @property
     def snapshot_folders(self) -> tuple[Path, ...]:
         """Folders of images saved during training; those of what the model does not support do not exist."""
-        return (self.samples, self.path / "translations", self.reconstructions)
+        return (self.samples, self.path / "translations", self.reconstructions, self.restorations)
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any]) -> "Run":
