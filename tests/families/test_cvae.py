@@ -17,7 +17,7 @@ from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise, stream
 from simulacra.families.cvae import CVAE, CVAEConfig
-from simulacra.networks.labels import every_label, one_hot
+from simulacra.networks.labels import every_label, scaled_one_hot
 
 SIGMA = 0.1
 CLASSES = ("cat", "dog", "owl")
@@ -45,11 +45,11 @@ def images_of(count: int, spec: DataSpec = SPEC) -> Tensor:
 
 
 class LinearDecoder(nn.Module):
-    """Logits whose sigmoid is 0.5 + W z + b_y, for [z, one-hot y]."""
+    """Logits whose sigmoid is 0.5 + W z + b_y, for [z, sqrt(3) one-hot y]."""
 
     def __init__(self, weight: Tensor, offsets: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.cat([weight, offsets], 1))
+        self.weight = nn.Parameter(torch.cat([weight, offsets / math.sqrt(3)], 1))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.logit(0.5 + inputs @ self.weight.T).view(-1, *SPEC.shape)
@@ -82,10 +82,8 @@ class LinearGaussian:
         latents = mu[labels] + sigma[labels] * torch.randn(21, 2, generator=generator)
         observed = 0.5 + latents @ columns.T + offsets.T[labels] + SIGMA * torch.randn(21, 6, generator=generator)
         model.decoder, model.encoder = LinearDecoder(columns, offsets), nn.Sequential(nn.Flatten())
-        model.posterior_layers = _Posterior(columns, offsets, mu, log_var, chosen)
-        model.encoder_labels = _table(
-            100.0 * one_hot(torch.arange(3), (3,)).float() @ torch.eye(3, 6)
-        )  # readable by the posterior
+        model.posterior_layers = nn.Sequential(_Posterior(columns, offsets, mu, log_var, chosen))
+        model.encoder_labels = _linear(100 * torch.eye(6, 3))  # from which the posterior reads the label
         if model.label_prior is not None:
             model.label_prior = _table(torch.cat([mu, log_var], 1))
         assert model.log_sigma is not None
@@ -103,6 +101,13 @@ class LinearGaussian:
         torch.manual_seed(1)
         given = Condition(self.labels) if condition is None else condition
         return self.model.log_likelihood(self.observed, particles, given).nats.double().numpy()
+
+
+def _linear(weight: Tensor) -> nn.Linear:
+    """Return a layer that multiplies one-hot vectors, which are scaled by sqrt(3), by a weight."""
+    layer = nn.Linear(3, len(weight), bias=False)
+    layer.weight = nn.Parameter(weight / math.sqrt(3))
+    return layer
 
 
 def _table(rows: Tensor) -> Any:
@@ -180,12 +185,12 @@ def dense_terms(model: CVAE, images: Tensor, label: int, drawn: Tensor) -> np.nd
     """Return beta * rate + distortion [b] of one label in float64, from the weights and the noise [b d]."""
     state = {name: tensor.detach().double().numpy() for name, tensor in model.state_dict().items()}
     pixels = images.flatten(1).double().numpy()
-    first = pixels @ state["encoder.1.weight"].T + state["encoder.1.bias"] + state["encoder_labels.weight"][label]
+    first = pixels @ state["encoder.1.weight"].T + state["encoder.1.bias"] + 3**0.5 * state["encoder_labels.weight"][:, label]
     hidden = np.maximum(first, 0) @ state["posterior_layers.1.weight"].T + state["posterior_layers.1.bias"]
     mean, log_var = np.split(hidden, 2, 1)
     prior_mean, prior_log_var = np.split(state["label_prior.weight"][label], 2)
     latents = mean + np.exp(log_var / 2) * drawn.double().numpy()
-    decoded = np.concatenate([latents, np.tile(np.eye(3)[label], (len(images), 1))], 1)
+    decoded = np.concatenate([latents, np.tile(3**0.5 * np.eye(3)[label], (len(images), 1))], 1)
     logits = np.maximum(decoded @ state["decoder.0.weight"].T + state["decoder.0.bias"], 0)
     logits = logits @ state["decoder.2.weight"].T + state["decoder.2.bias"]
     probability = scipy.special.expit(logits)
@@ -264,7 +269,7 @@ def test_a_learned_prior_begins_as_the_standard_one_and_generate_maps_noise_to_i
     mean, log_var = model.label_prior.weight[labels].chunk(2, 1)
     with inference_mode(model):
         latents = mean + torch.exp(log_var / 2) * drawn[:, :3]
-        expected = torch.sigmoid(model.decoder(torch.cat([latents, one_hot(labels, (3,)).float()], 1)))
+        expected = torch.sigmoid(model.decoder(torch.cat([latents, scaled_one_hot(labels, (3,))], 1)))
         torch.testing.assert_close(model.generate(drawn, Condition(labels)), expected)
 
 
