@@ -28,8 +28,9 @@ from simulacra.games.latent_variable import (
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder, image_layers
 from simulacra.networks.kernels.dropout import Dropout
-from simulacra.networks.labels import LabelEmbedding, drawn_labels, every_label, label_sizes, one_hot
+from simulacra.networks.labels import LabelEmbedding, drawn_labels, every_label, label_sizes, scaled_one_hot
 from simulacra.networks.mlp import ACTIVATIONS, dense
+from simulacra.networks.same_padding import initialize_glorot
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.semi_supervised import unlabelled_bound
 
@@ -67,10 +68,10 @@ class CVAEConfig(Config):
 class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     """A latent-variable model p(x|z,y) p(z|y) of images x with labels y, and a diagonal Gaussian posterior q(z|x,y).
 
-    The label is concatenated as one-hot vectors to the latents and to the features of the encoder's convolutions (dense: to the
-    pixels); the part of a layer that multiplies the one-hot vectors is a table with one row for each label, so that an image is
-    encoded once for all labels. Latents are relative to the prior of their label: z = mu_y + sigma_y * latents, so that their
-    prior is N(0, 1) in either case, and equal latents of different labels have the same style.
+    The label is concatenated as scaled one-hot vectors to the latents and to the features of the encoder's convolutions (dense:
+    to the pixels). The layer that follows is computed as the sum of its two parts, so that an image is encoded once for all
+    labels. Latents are relative to the prior of their label: z = mu_y + sigma_y * latents, so that their prior is N(0, 1) in
+    either case, and equal latents of different labels have the same style.
 
     Without labels, likelihoods are those of p(x) = sum_y p(y) p(x|y) with uniform p(y), images are encoded with their most
     probable label, `decode` returns the mean over labels, and `generate` draws labels from the noise.
@@ -99,8 +100,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         layers, flat = image_layers(data, trunk)
         widths = [*config.hidden, 2 * config.latent_dim]
         self.encoder = nn.Sequential(*layers, dense(flat, widths[0]))
-        self.encoder_labels = LabelEmbedding(sizes, widths[0])
-        nn.init.xavier_uniform_(self.encoder_labels.weight)
+        self.encoder_labels = nn.Linear(sum(sizes), widths[0], bias=False)
+        initialize_glorot(self.encoder_labels)
         deeper = [layer for pair in pairwise(widths) for layer in (ACTIVATIONS[config.activation](), dense(*pair))]
         self.posterior_layers = nn.Sequential(*deeper)
         self.pixels = PixelDistribution(config.likelihood, config.binarize, data.channels, data.dimensions)
@@ -259,7 +260,9 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
     def _posterior(self, features: Tensor, labels: Tensor) -> Posterior:
         """Return q of the latents [b d], relative to the prior of the label, for features [b f] of the encoder."""
-        mean, log_var = self.posterior_layers(features + self.encoder_labels(labels)).chunk(2, 1)
+        mean, log_var = self.posterior_layers(features + self.encoder_labels(scaled_one_hot(labels, self.label_sizes))).chunk(
+            2, 1
+        )
         posterior = posterior_of(mean, log_var)
         if self.label_prior is None:
             return posterior
@@ -272,7 +275,7 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         if self.label_prior is not None:
             prior = posterior_of(*self.label_prior(labels).chunk(2, 1))
             latents = prior.mean + torch.exp(0.5 * prior.log_var) * latents
-        outputs: Tensor = self.decoder(torch.cat([latents, one_hot(labels, self.label_sizes).to(latents.dtype)], 1))
+        outputs: Tensor = self.decoder(torch.cat([latents, scaled_one_hot(labels, self.label_sizes)], 1))
         return outputs.float()
 
     def _given(self, observed: Tensor, labels: Tensor) -> LogLikelihoodGiven:
