@@ -10,6 +10,7 @@ from simulacra.core.vocabulary import PADDING, Vocabulary
 from simulacra.networks.mlp import dense
 
 _WIDTH, _LAYERS, _HEADS = 64, 2, 4
+_SUMMARY = 0.02  # standard deviation of the initial summary token: small, so that captions differ from the beginning
 _EXPANSION = 4  # width of the hidden layer of a block, over that of its input (Vaswani et al. 2017, section 3.3)
 
 
@@ -39,7 +40,7 @@ class CaptionEncoder(nn.Module):
         super().__init__()
         self.word = nn.Embedding(len(vocabulary.words) + 1, _WIDTH)  # the row of the padding is never attended to
         self.position = nn.Embedding(vocabulary.longest, _WIDTH)
-        self.summary = nn.Parameter(torch.randn(1, 1, _WIDTH))
+        self.summary = nn.Parameter(_SUMMARY * torch.randn(1, 1, _WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(_LAYERS)])
         self.output = nn.Sequential(nn.LayerNorm(_WIDTH), dense(_WIDTH, features))
 
