@@ -88,7 +88,14 @@ def test_a_wrong_label_of_attributes_names_what_is_valid(text, name):
 def captioned(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
-        settings: dict[str, Any] = {"duration": "2", "batch": 16, "threads": 1, "snapshots": 1, "features": (8, 8), "sampling_steps": 2}
+        settings: dict[str, Any] = {
+            "duration": "2",
+            "batch": 16,
+            "threads": 1,
+            "snapshots": 1,
+            "features": (8, 8),
+            "sampling_steps": 2,
+        }
         return simulacra.train(
             "diffusion", data="digits-hues", captions=True, out=tmp_path_factory.mktemp("runs") / "captioned", **settings
         )
