@@ -42,7 +42,7 @@ def reference(network: CaptionEncoder, tokens: list[int]) -> Tensor:
             mixed.append(weights @ value[:, head])
         hidden = hidden + block.mixed(torch.cat(mixed, 1))
         hidden = hidden + block.dense(normalized(hidden, block.second))
-    return output[1](normalized(hidden[0], output[0]))
+    return output[1](normalized(hidden.mean(0), output[0]))
 
 
 def test_the_encoder_is_a_transformer_of_the_words_alone() -> None:
