@@ -17,6 +17,7 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
 from simulacra.core.randomness import stream
+from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint, state
 from simulacra.engine.checkpoint import Checkpoint
@@ -225,7 +226,10 @@ def _is_unmade(path: Path) -> bool:
 def _spec(data: dict[str, Any]) -> DataSpec:
     domains = {name: _spec(domain) for name, domain in data["domains"].items()} if "domains" in data else {}
     attributes = tuple(Attribute(item["name"], tuple(item["values"])) for item in data.get("attributes", []))
-    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains, attributes)
+    shape = (data["channels"], data["height"], data["width"])
+    words = data.get("vocabulary")  # images without captions, and runs of earlier versions, have none
+    vocabulary = Vocabulary(tuple(words["words"]), words["longest"]) if words else None
+    return DataSpec(*shape, tuple(data["classes"]), domains, attributes, vocabulary)
 
 
 def _require_whole_data(data: dict[str, Any]) -> None:
