@@ -26,7 +26,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.own_images import OwnImages, own_images
-from simulacra.degradations import OPERATORS, parse
+from simulacra.degradations import descriptions, parse
 from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
 from simulacra.images.section import Figure, ReportSection
 from simulacra.metrics.restorations.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
@@ -58,7 +58,7 @@ class RestoreConfig(Config):
     """Settings of a restoration."""
 
     degradation: str = option(
-        "", f"what is done to the images: {', '.join(sorted(OPERATORS))}, several joined by +; empty: as in the training"
+        "", f"what is done to the images, several joined by +; empty: as in the training. Known: {', '.join(descriptions())}"
     )
     mask: str = option("", "an image file of the model's size instead, bright where pixels are known")
     input: str = option("", "images of your own instead of test images: a file, folder or archive")

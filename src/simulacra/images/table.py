@@ -60,7 +60,7 @@ def _scale(label: str, most: float, width: int, channels: int) -> np.ndarray:
     bar = np.full((_BAR, width, channels), 255, np.uint8)
     bar[:, :length] = opaque_bytes(ramp)[0]
     space = np.full((_MARGIN, width, channels), 255, np.uint8)
-    ends = f"{label}: 0 to {most:g}"
+    ends = f"{label}: from 0 to {most:g}"
     return np.concatenate([space, _text(ends, width, _HEADER, channels), bar])
 
 
