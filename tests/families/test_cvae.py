@@ -28,7 +28,7 @@ SEVERAL = DataSpec(1, 8, 8, ATTRIBUTES[0].values, attributes=ATTRIBUTES)
 
 def new(spec: DataSpec = SPEC, **settings: Any) -> CVAE:
     small: dict[str, Any] = {"latent_dim": 3, "hidden": (8,), "features": (4, 4), "network": "dense"}
-    small |= {"classifier_hidden": (8,), "classifier_features": (4,)}
+    small |= {"classifier_hidden": (8,), "classifier_features": (4,), "classifier_network": "dense"}
     with stream(0, "test"):
         model = CVAE(CVAEConfig.of({**small, **settings}), spec)
         for parameter in model.parameters():

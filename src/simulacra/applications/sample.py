@@ -119,10 +119,11 @@ def sample_classes(
     model = require(opened.model, Samples, "sampling")
     if plan is None and isinstance(model, SamplesIteratively):
         plan = opened.plan()
-    with inference_mode(opened.model):
-        rows = [
-            sample_images(model, SampleRequest(styles, seed, Condition(row), plan), progress, opened.device) for row in labels
-        ]
+    rows = []
+    with inference_mode(opened.model), progress.task("sampling by class", len(labels), "classes") as meter:
+        for row in labels:
+            rows.append(sample_images(model, SampleRequest(styles, seed, Condition(row), plan), SILENT, opened.device))
+            meter.advance(1)
     return torch.stack(rows)
 
 

@@ -55,7 +55,8 @@ class CVAEConfig(Config):
         "standard", "prior of the latents given the label: N(0, 1), or a normal distribution learned for each label"
     )
     semi_supervised: bool = option(False, "M2: add a classifier q(y|x) and train on unlabelled images too (--labels)")
-    classification_weight: float = option(50.0, "M2: weight of the classifier's cross-entropy on labelled images", low=0)
+    classification_weight: float = option(10.0, "M2: weight of the classifier's cross-entropy on labelled images", low=0)
+    classifier_network: Literal["conv", "dense"] = option("conv", "M2: architecture of the classifier")
     classifier_features: tuple[int, ...] = option((32, 64), "M2, conv: feature maps of the classifier", low=1)
     classifier_hidden: tuple[int, ...] = option((128,), "M2: widths of the classifier's dense layers", low=1)
     dropout: float = option(0.5, "M2: share of the classifier's last features that are dropped in training", low=0, high=0.9)
@@ -84,7 +85,7 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "conv": {},
         "dense": {"network": "dense", "hidden": (400,), "latent_dim": 20},
-        "m2": {"semi_supervised": True, "features": (16, 32)},
+        "m2": {"semi_supervised": True, "network": "dense", "hidden": (400,), "latent_dim": 20},
     }
 
     def __init__(self, config: CVAEConfig, data: DataSpec) -> None:
@@ -309,8 +310,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
 def _classifier(config: CVAEConfig, data: DataSpec) -> nn.Module:
     """Return the network of q(y|x), from images [b c h w] to logits [b c]: with convolutions, max pooling after each."""
-    shape = EncoderDecoderConfig(config.network, config.classifier_features, config.classifier_hidden, "pool", config.activation)
-    layers, features = encoder(data, shape)
+    sizes = config.classifier_features, config.classifier_hidden
+    layers, features = encoder(data, EncoderDecoderConfig(config.classifier_network, *sizes, "pool", config.activation))
     return nn.Sequential(layers, Dropout(config.dropout), dense(features, math.prod(data.label_sizes)))
 
 
