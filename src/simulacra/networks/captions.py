@@ -48,8 +48,9 @@ class CaptionEncoder(nn.Module):
         nn.init.normal_(self.position.weight, std=_SMALL)
         self.summary = nn.Parameter(_SMALL * torch.randn(1, 1, _WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(_LAYERS)])
-        self.output = nn.Sequential(nn.LayerNorm(_WIDTH), dense(_WIDTH, features))
-        nn.init.normal_(self.output[1].weight, std=_SPREAD / math.sqrt(_WIDTH))
+        last = dense(_WIDTH, features)
+        nn.init.normal_(last.weight, std=_SPREAD / math.sqrt(_WIDTH))
+        self.output = nn.Sequential(nn.LayerNorm(_WIDTH), last)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the vectors [b features] of captions: int64 [b t], 0 for padding, t at most the longest of the vocabulary."""
