@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 from PIL import Image
 
+import simulacra
 from simulacra.core.errors import NotApplicable
 from simulacra.images.grid import GAP, row_height
 from simulacra.interfaces.cli import main
@@ -60,6 +62,24 @@ def test_the_evaluation_measures_the_conditional_likelihood(run: Path, capsys: p
     assert bound["value"] > bound["protocol"]["floor_nats"] > 0
     assert bound["protocol"]["target"].startswith("hidden pixels given the degraded image (quadrants:1,quadrants:2)")
     assert "negative_elbo_nats" not in found
+
+
+def test_the_conditional_likelihood_is_that_of_the_chosen_degradation(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    floors = {}
+    for count in (1, 2, 3):
+        capsys.readouterr()
+        words = ["--metrics", "conditional_likelihood", "--particles", "1", "--degradation", f"quadrants:{count}"]
+        assert main(["evaluate", str(run), *words, "--json"]) == 0
+        bound = json.loads(capsys.readouterr().out)["metrics"]["conditional_bound_nats"]
+        assert bound["protocol"]["degradation"] == f"quadrants:{count}"
+        floors[count] = bound["protocol"]["floor_nats"]
+    images = simulacra.load_data("digits").test.images[..., 0] / 255
+    entropy = scipy.special.entr(images) + scipy.special.entr(1 - images)
+    lower, right = slice(4, 8), slice(4, 8)
+    known = {1: entropy[:, lower, :4], 2: entropy[:, :, :4]}
+    for count, pixels in known.items():
+        assert floors[count] == pytest.approx((entropy.sum() - pixels.sum()) / len(images), rel=1e-4)
+    assert floors[3] == pytest.approx(entropy[:, lower, right].sum() / len(images), rel=1e-4)
 
 
 def test_it_does_not_sample(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
