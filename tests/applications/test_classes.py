@@ -12,7 +12,11 @@ import simulacra
 from simulacra.core.batch import Attribute
 from simulacra.core.condition import Condition
 from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.progress import SILENT
 from simulacra.interfaces.cli import main
+from simulacra.metrics import find
+from simulacra.metrics.context import EvaluationContext
+from simulacra.metrics.settings import SharedSettings
 
 QUICK: dict[str, Any] = {"duration": "4", "batch": 32, "threads": 1, "snapshots": 1, "hidden": (16,), "latent_dim": 3}
 
@@ -141,6 +145,21 @@ def test_models_without_labels_are_refused(trained_vae: simulacra.Model) -> None
     assert main(["reconstruct", str(trained_vae.run.path), "--label", "5"]) == NotApplicable.exit_code
     with pytest.raises(NotApplicable, match="takes no labels"):
         trained_vae.render_classes(trained_vae.dataset.test.head(2).images)
+
+
+# --- metrics of generated images
+
+
+def test_metrics_of_requested_classes_generate_them(model: simulacra.Model) -> None:
+    context = EvaluationContext(model, SharedSettings(samples=23), SILENT)
+    ((images, labels),) = context.labelled_images()
+    assert context.classes == 10
+    assert torch.equal(labels, torch.arange(23) % 10)
+    expected = model.sample(23, label="4")
+    torch.testing.assert_close(images[4::10], (expected * 255).round()[4::10] / 255)
+    for name in ("label_agreement", "class_histogram", "classification_accuracy_score"):
+        reason = find(name).not_applicable(context)
+        assert reason == "" or "--cas" in reason
 
 
 # --- few labels

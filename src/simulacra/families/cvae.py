@@ -100,10 +100,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         self.config, self.data, self.latent_dim = config, data, config.latent_dim
         self.label_sizes = sizes = label_sizes(data, conditional=True, remedy="train vae, or add labels")
         if config.semi_supervised and len(sizes) > 1:
-            names = ", ".join(attribute.name for attribute in data.attributes)
-            raise UsageError(
-                f"semi_supervised needs one labelled property, and these images have several ({names}): leave it out"
-            )
+            several = f"several ({', '.join(attribute.name for attribute in data.attributes)})"
+            raise UsageError(f"semi_supervised needs one labelled property, and these images have {several}: leave it out")
         trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
         layers, flat = image_layers(data, trunk)
         widths = [*config.hidden, 2 * config.latent_dim]
@@ -196,10 +194,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         require_accepted(self, condition, len(latents))
         if condition.labels is not None:
             return self.pixels.mean(self._outputs(latents, condition.labels))
-        images = [
-            self.pixels.mean(self._outputs(latents, self._repeated(label, latents))) for label in every_label(self.label_sizes)
-        ]
-        return torch.stack(images).mean(0)
+        labels = (self._repeated(label, latents) for label in every_label(self.label_sizes))
+        return torch.stack([self.pixels.mean(self._outputs(latents, each)) for each in labels]).mean(0)
 
     def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Decode the posterior mean, with the same label with which it is encoded."""
@@ -274,10 +270,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
     def _posterior(self, features: Tensor, labels: Tensor) -> Posterior:
         """Return q of the latents [b d], relative to the prior of the label, for features [b f] of the encoder."""
-        mean, log_var = self.posterior_layers(features + self.encoder_labels(scaled_one_hot(labels, self.label_sizes))).chunk(
-            2, 1
-        )
-        posterior = posterior_of(mean, log_var)
+        joined = features + self.encoder_labels(scaled_one_hot(labels, self.label_sizes))
+        posterior = posterior_of(*self.posterior_layers(joined).chunk(2, 1))
         if self.label_prior is None:
             return posterior
         prior = posterior_of(*self.label_prior(labels).chunk(2, 1))
