@@ -1,7 +1,5 @@
 """Captions of conditional models: their vocabulary, and a small transformer that maps them to vectors."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +11,6 @@ from simulacra.networks.mlp import dense
 
 _WIDTH, _LAYERS, _HEADS = 64, 2, 4
 _SMALL = 0.02  # standard deviation of the initial summary token and positions: small, so that words dominate
-_SPREAD = 2.0  # standard deviation of the initial vectors
 _EXPANSION = 4  # width of the hidden layer of a block, over that of its input (Vaswani et al. 2017, section 3.3)
 
 
@@ -32,13 +29,15 @@ def no_captions(count: int, device: torch.device) -> Tensor:
 
 
 class CaptionEncoder(nn.Module):
-    """Maps captions int64 [b t] to vectors [b features]: a transformer of two layers, 64 wide, without dropout.
+    """Maps captions int64 [b t] to vectors [b features]: the sum of the words' embeddings, and the output of a transformer.
 
-    The inputs are a learned summary token and the words, each the sum of the embeddings of the word and of its position
-    (Vaswani et al. 2017; normalization before each block as in Xiong et al. 2020). The output is computed from the mean over the
-    summary token and the words. Padding is ignored, so that it does not change the output; a caption that is all padding gives a
-    learned vector. Initial vectors have a standard deviation of 2, so that each of about four words has the variance of the
-    embedding of a class, 1. With much less, a denoiser takes several times as many steps until its images depend on a word.
+    The transformer has two layers, 64 wide, and no dropout. Its inputs are a learned summary token and the words, each the sum of
+    the embeddings of the word and of its position (Vaswani et al. 2017; normalization before each block as in Xiong et al. 2020);
+    its output is computed from the summary token. It alone depends on the order of the words. Padding is ignored, so that it does
+    not change the output; a caption that is all padding gives a learned vector.
+
+    The sum, of one N(0, 1) row for each word as for a class, is there because a transformer alone, whose weights all words share,
+    forgets words of little influence on the loss early in the training of a denoiser: hues are learned, and digits are not.
     """
 
     def __init__(self, vocabulary: Vocabulary, features: int) -> None:
@@ -48,9 +47,8 @@ class CaptionEncoder(nn.Module):
         nn.init.normal_(self.position.weight, std=_SMALL)
         self.summary = nn.Parameter(_SMALL * torch.randn(1, 1, _WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(_LAYERS)])
-        last = dense(_WIDTH, features)
-        nn.init.normal_(last.weight, std=_SPREAD / math.sqrt(_WIDTH))
-        self.output = nn.Sequential(nn.LayerNorm(_WIDTH), last)
+        self.output = nn.Sequential(nn.LayerNorm(_WIDTH), dense(_WIDTH, features))
+        self.direct = nn.Embedding(len(vocabulary.words) + 1, features)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the vectors [b features] of captions: int64 [b t], 0 for padding, t at most the longest of the vocabulary."""
@@ -59,8 +57,8 @@ class CaptionEncoder(nn.Module):
         attended = F.pad(tokens != PADDING, (1, 0), value=True)[:, None, None, :]
         for block in self.blocks:
             hidden = block(hidden, attended)
-        read = attended[:, 0, 0, :, None].to(hidden.dtype)
-        vectors: Tensor = self.output((hidden * read).sum(1) / read.sum(1))
+        direct = (self.direct(tokens) * (tokens != PADDING)[:, :, None]).sum(1)
+        vectors: Tensor = self.output(hidden[:, 0]) + direct
         return vectors
 
 
