@@ -158,7 +158,14 @@ def test_images_of_another_shape_are_refused(diffusion):
 # --- calibration
 
 
-def test_intervals_are_calibrated_once_for_weights_degradation_draws_and_level(capsys, restorer, tmp_path, monkeypatch):
+@pytest.fixture
+def _all_count(monkeypatch):
+    """Let every hidden value with a deviation count: draws of an untrained model hardly differ."""
+    monkeypatch.setattr("simulacra.metrics.restorations.conformal.LEAST_DEVIATION", 0.0)
+
+
+@pytest.mark.usefixtures("_all_count")
+def test_intervals_are_calibrated_once_for_weights_degradation_draws_and_level(capsys, restorer, tmp_path):
     shutil.copytree(restorer, tmp_path / "run")
     words = ["restore", tmp_path / "run", "--degradation", "bottom", "--draws", "4", "--level", "0.5"]
     code, out, err = run(capsys, *words, "--json")
@@ -175,6 +182,18 @@ def test_intervals_are_calibrated_once_for_weights_degradation_draws_and_level(c
     assert json.loads(out)["factor"] == result["factor"]
     file.write_text(json.dumps({**stored, "identity": {**stored["identity"], "weights": "of another model"}}))
     assert "calibrating" in run(capsys, *words)[2]
+
+
+@pytest.mark.usefixtures("_all_count")
+def test_a_calibration_does_not_depend_on_the_seed_of_its_use(capsys, restorer, tmp_path):
+    factors = []
+    for seed in ("3", "4"):
+        shutil.copytree(restorer, tmp_path / seed)
+        words = ["restore", tmp_path / seed, "--degradation", "noise:0.2", "--draws", "4", "--count", "2", "--level", "0.5"]
+        result = found(capsys, *words, "--seed", seed)
+        assert result["calibrated"]
+        factors.append(result["factor"])
+    assert factors[0] == factors[1]
 
 
 def test_the_expected_number_of_evaluations_is_announced(capsys, diffusion, tmp_path):

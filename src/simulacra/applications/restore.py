@@ -29,7 +29,14 @@ from simulacra.data.own_images import OwnImages, own_images
 from simulacra.degradations import descriptions, parse
 from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
 from simulacra.images.section import Figure, ReportSection
-from simulacra.metrics.restorations.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
+from simulacra.metrics.restorations.calibration import (
+    CALIBRATION_SEED,
+    Calibration,
+    CalibrationRequest,
+    Uncalibrated,
+    calibrated,
+    with_intervals,
+)
 from simulacra.metrics.restorations.quality import RestorationQuality
 from simulacra.runs.opened import OpenedRun, check_images
 from simulacra.runs.restoration import (
@@ -129,7 +136,7 @@ def _degraders(opened: OpenedRun, degradation: str, known: Tensor | None, given:
             "pixel, such as blur"
         )
     applied = AlreadyDegraded() if given == "degraded" else degrader(model, degradation, seed)
-    return _Ways(applied, degrader(model, degradation))
+    return _Ways(applied, degrader(model, degradation, CALIBRATION_SEED))
 
 
 def _basis(opened: OpenedRun, request: CalibrationRequest, progress: Progress) -> Calibration | Uncalibrated:

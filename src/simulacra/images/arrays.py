@@ -42,7 +42,7 @@ def npz_writer(path: Path, count: int, **facts: float | bool) -> Iterator[Callab
             for key, value in facts.items():
                 np.save(folder / f"{key}.npy", np.asarray(value), allow_pickle=False)
             packed = folder / path.name
-            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 for key in (*held, *facts):
                     archive.write(folder / f"{key}.npy", f"{key}.npy")
             shutil.move(packed, path)

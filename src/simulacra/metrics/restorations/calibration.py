@@ -11,9 +11,9 @@ from torch import Tensor
 
 from simulacra.core.capabilities import SamplesIteratively
 from simulacra.core.errors import DataError
-from simulacra.core.files import write_json
+from simulacra.core.files import Unwritable, write_json
 from simulacra.core.progress import Progress
-from simulacra.core.randomness import permutation
+from simulacra.core.randomness import derive, permutation
 from simulacra.images.files import make_folder
 from simulacra.metrics.restorations.conformal import (
     conformal_factor,
@@ -29,8 +29,10 @@ from simulacra.runs.restoration import Degrader, DrawnChunk, Restoration, Restor
 
 _IMAGES, _ITERATIVE_IMAGES = 1000, 64  # validation images, by default at most
 _VALUES = 4096  # values of each image whose scores are kept, at most
-_SEED = 0  # of the draws of a calibration, whatever the seed of its use
-_VERSION = 1  # increased when the definition of a calibration changes
+_VERSION = 2  # increased when the definition of a calibration changes
+
+CALIBRATION_SEED = derive(0, "calibration")
+"""Seed of the degradations and draws of every calibration, whatever the seed of its use, so that it can be used again."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Uncalibrated:
 class CalibrationRequest:
     """What to calibrate: restorations of images degraded by `degrader`, `draws` each, for intervals of a level.
 
+    degrader: with random numbers of CALIBRATION_SEED, so that its name identifies what it does;
     images: number of validation images at most; -1: 1,000, or 64 for a model that samples in steps.
     """
 
@@ -120,11 +123,14 @@ def calibrated(opened: OpenedRun, request: CalibrationRequest, progress: Progres
     each = f" x {identity['evaluations']} steps" if identity["evaluations"] > 1 else ""
     cost = f"{count:,} validation images x {request.draws} draws{each} = {total:,} evaluations of the network"
     progress.message(f"calibrating the intervals: {cost}")
-    wanted = RestorationRequest(request.degrader, request.draws, _SEED, "calibrating")
+    wanted = RestorationRequest(request.degrader, request.draws, CALIBRATION_SEED, "calibrating")
     found = _calibrate(drawn_chunks(opened, split, count, wanted, progress), request.level)
     calibration = Calibration(identity=identity, **found)
-    make_folder(file.parent)
-    write_json(file, asdict(calibration))
+    try:
+        make_folder(file.parent)
+        write_json(file, asdict(calibration))
+    except Unwritable as error:
+        progress.message(f"warning: the calibration is not stored: {error}")
     return calibration
 
 
@@ -134,7 +140,7 @@ def _calibrate(drawn: Iterator[DrawnChunk], level: float) -> dict[str, Any]:
     for chunk in drawn:
         mean, deviation = mean_and_deviation(chunk.draws)
         counts = counted(deviation, chunk.degraded.known > 0).flatten(1)
-        places = torch.from_numpy(permutation(counts.shape[1], _SEED, "calibration")[:_VALUES])
+        places = torch.from_numpy(permutation(counts.shape[1], CALIBRATION_SEED, "values")[:_VALUES])
         chosen = counts[:, places]
         found = scores(chunk.images.flatten(1)[:, places], mean.flatten(1)[:, places], deviation.flatten(1)[:, places])
         kept.append(found[chosen])

@@ -6,7 +6,14 @@ from simulacra.core.capabilities import Restores
 from simulacra.core.errors import DataError, UsageError
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
-from simulacra.metrics.restorations.calibration import Calibration, CalibrationRequest, Uncalibrated, calibrated, with_intervals
+from simulacra.metrics.restorations.calibration import (
+    CALIBRATION_SEED,
+    Calibration,
+    CalibrationRequest,
+    Uncalibrated,
+    calibrated,
+    with_intervals,
+)
 from simulacra.metrics.restorations.conformal import LEAST_DEVIATION
 from simulacra.metrics.restorations.options import (
     OPTIONS,
@@ -19,15 +26,16 @@ from simulacra.metrics.restorations.options import (
 )
 from simulacra.metrics.restorations.quality import RestorationQuality
 from simulacra.metrics.statistics.image_similarity import WINDOW
-from simulacra.runs.restoration import Degrader, RestorationRequest, drawn_chunks
+from simulacra.runs.restoration import RestorationRequest, degrader, drawn_chunks
 
 
-def _calibration(context: EvaluationContext, by: Degrader) -> Calibration:
+def _calibration(context: EvaluationContext) -> Calibration:
     options = context.options(RestorationOptions)
     if options.calibration_images == 0:
         raise UsageError("disabled by --calibration-images 0")
     if context.settings.split == "validation":
         raise UsageError("the intervals are calibrated with the validation images: measure their coverage on test images")
+    by = degrader(context.model, options.degradation, CALIBRATION_SEED)
     request = CalibrationRequest(by, options.draws, options.level, options.calibration_images)
     return calibrated(context.opened, request, context.progress)
 
@@ -37,7 +45,7 @@ def _measure(context: EvaluationContext) -> MetricResults:
     missing: dict[str, str] = {}
     calibration: Calibration | None = None
     try:
-        calibration = _calibration(context, by)
+        calibration = _calibration(context)
     except (UsageError, DataError) as error:
         missing |= dict.fromkeys(_INTERVALS, str(error))
     quality, request = RestorationQuality(), RestorationRequest(by, options.draws, context.settings.seed)
