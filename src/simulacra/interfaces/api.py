@@ -45,6 +45,7 @@ class Model(OpenedRun):
     decode = latent_space.decode
     interpolate = interpolation.interpolate
     interpolate_noise = interpolation.interpolate_noise
+    interpolate_classes = interpolation.interpolate_classes
     traverse = traversal.traverse
     translate = translation.translate
     restore = restoration.restore
