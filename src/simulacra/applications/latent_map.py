@@ -73,7 +73,7 @@ def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
     images = split.batch(found.indices).images
     make_folder(page.parent)
     save_png(_picture(found, colours, 640), picture)
-    write_text(page, map_page(opened.run.path.name, found, colours, images, opened.spec.classes))
+    write_text(page, map_page(opened.run.path.name, found, colours, images, opened.dataset.spec.classes))
     facts = {"seed": settings.seed, "color": colours.title, **found.table()}
     write_json(table, {"weights": opened.digest, **facts, "points_of_maps": _stored(found)})
     content = {"path": str(page), "picture": str(picture), "table": str(table), **facts}

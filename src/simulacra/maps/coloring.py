@@ -54,9 +54,10 @@ def coloring(opened: OpenedRun, split: Split, indices: NDArray[np.int64], choice
     choice: class, score (the reconstruction error), an attribute of the data, or FILE.csv:COLUMN; by default class where there
     are classes. Raises UsageError, NotApplicable, DataError.
     """
-    known = {"class": opened.spec.classes} if opened.spec.classes and split.labels is not None else {}
+    spec = opened.dataset.spec
+    known = {"class": spec.classes} if spec.classes and split.labels is not None else {}
     columns = dict.fromkeys(known, 0)
-    for at, attribute in enumerate(opened.spec.attributes):
+    for at, attribute in enumerate(spec.attributes):
         known[attribute.name], columns[attribute.name] = attribute.values, at
     if not choice:
         choice = "class" if "class" in known else "none"

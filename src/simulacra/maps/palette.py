@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Shape = Literal["circle", "square", "triangle", "diamond", "inverted"]
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#888888")
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#707070")
 """Seven colours of Okabe & Ito (2008), and grey instead of their black, which a dark background would hide."""
 SHAPES: tuple[Shape, ...] = ("circle", "square", "triangle", "diamond", "inverted")
 _SCALE = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))  # viridis (van der Walt & Smith 2015)

@@ -48,9 +48,10 @@ def class_latent(opened: OpenedRun, name: str) -> ClassLatent:
 
 def images_of_class(opened: OpenedRun, split: Split, name: str) -> np.ndarray:
     """Return the numbers of the images of a class in a split, int64 [n]; raises UsageError for an unknown or empty class."""
-    if split.class_labels is None or name not in opened.spec.classes:
-        raise unknown("class", name, opened.spec.classes)
-    found = np.flatnonzero(split.class_labels == opened.spec.classes.index(name))
+    classes = opened.dataset.spec.classes
+    if split.class_labels is None or name not in classes:
+        raise unknown("class", name, classes)
+    found = np.flatnonzero(split.class_labels == classes.index(name))
     if not len(found):
         raise UsageError(f"there are no {split.name} images of class {name}: choose another class")
     return found
