@@ -17,7 +17,7 @@ from markupsafe import escape
 from PIL import Image
 
 from simulacra.maps.coloring import Coloring
-from simulacra.maps.latent_map import MapRequest, latent_map
+from simulacra.maps.latent_map import latent_map
 from simulacra.maps.page import map_page
 from simulacra.maps.sprites import sprite_sheet
 
@@ -27,7 +27,7 @@ NASTY = ('</script><script>alert("x")</script>', "<img src=x onerror=alert(1)>",
 
 @pytest.fixture(scope="module")
 def found(trained_vae):
-    return latent_map(trained_vae, MapRequest(("pca",), 60, seed=1))
+    return latent_map(trained_vae, ("pca",), 60, seed=1)
 
 
 @pytest.fixture(scope="module")

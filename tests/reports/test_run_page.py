@@ -235,7 +235,7 @@ def test_without_the_data_everything_else_is_there_with_the_reason(vae, monkeypa
     monkeypatch.setattr(trained_module, "load", gone)
     page = page_of(simulacra.open(vae.run.path))
     assert page.prose.count("the disk <of the lab> is gone") == 1
-    assert page.prose.count("for the reason at the top of the page") == 3
+    assert page.prose.count("for the reason at the top of the page") == 4
     assert "Images generated from noise" in [attributes["alt"] for attributes in page.all("img")]
 
 

@@ -23,7 +23,7 @@ from simulacra.images.files import check_html, check_png, make_folder, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.maps.coloring import Coloring, check_color, coloring
-from simulacra.maps.latent_map import POINTS, LatentMap, MapRequest, latent_map
+from simulacra.maps.latent_map import POINTS, LatentMap, latent_map
 from simulacra.maps.page import map_page
 from simulacra.maps.projection import NAMES, PERPLEXITY, Method
 from simulacra.maps.scatter import scatter
@@ -67,7 +67,8 @@ def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
     picture, table = check_png(page.with_suffix(".png")), page.with_suffix(".json")
     check_color(settings.color)
     methods: tuple[Method, ...] = () if settings.method == "auto" else (settings.method,)
-    found = latent_map(opened, MapRequest(methods, settings.points, settings.seed, settings.perplexity), progress)
+    amounts = settings.points, settings.seed
+    found = latent_map(opened, methods, *amounts, perplexity=settings.perplexity, progress=progress)
     split = opened.dataset.test
     colours = coloring(opened, split, found.indices, settings.color)
     images = split.batch(found.indices).images
@@ -119,7 +120,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     count = min(_REPORT_POINTS, len(opened.dataset.test))
     dimensions = require(opened.model, AMORTIZED_LATENT_SPACE, "a map").latent_dim
     method: Method = "latents" if dimensions <= 2 else "pca"
-    found = latent_map(opened, MapRequest((method,), count))
+    found = latent_map(opened, (method,), count)
     colours = coloring(opened, opened.dataset.test, found.indices)
     alt = f"{count} test images at the places of their latents, by {colours.title}"
     figures = [Figure(_picture(found, colours, _REPORT_SIDE), alt, NAMES[method])]

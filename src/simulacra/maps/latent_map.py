@@ -1,12 +1,13 @@
 """A map of the latents of test images: which images, their latents, projections, and how faithful each of these is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulacra.core.capabilities import LatentSpace, require
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import permutation
@@ -57,26 +58,26 @@ def default_methods(latent_dim: int) -> tuple[Method, ...]:
     return ("latents",) if latent_dim <= 2 else ("tsne", "pca")
 
 
-@dataclass(frozen=True)
-class MapRequest:
-    """What to map. methods: by default those of `default_methods`; points: number of test images, chosen by the seed."""
+def latent_map(
+    opened: OpenedRun,
+    methods: Sequence[Method] = (),
+    points: int = 0,
+    seed: int = 0,
+    *,
+    perplexity: float = PERPLEXITY,
+    progress: Progress = SILENT,
+) -> LatentMap:
+    """Return maps of the latents of test images, a function of the model and the arguments.
 
-    methods: tuple[Method, ...] = ()
-    points: int = 0
-    seed: int = 0
-    perplexity: float = PERPLEXITY
-
-
-def latent_map(opened: OpenedRun, request: MapRequest, progress: Progress = SILENT) -> LatentMap:
-    """Return maps of the latents of test images, a function of the model and the request.
-
+    methods: by default those of `default_methods`; points: number of test images, chosen by the seed, 0 for at most 3,000.
     Raises NotApplicable, UsageError; SimulacraError for latents that are all equal or not finite.
     """
     split = opened.dataset.test
-    indices = choose_points(split, request.points, request.seed)
-    methods = request.methods or default_methods(require(opened.model, LatentSpace, "a map").latent_dim)
+    indices = choose_points(split, points, seed)
+    model = require(opened.model, AMORTIZED_LATENT_SPACE, "a latent map")
+    methods = tuple(methods) or default_methods(model.latent_dim)
     if "tsne" in methods:
-        check_perplexity(request.perplexity, len(indices))
+        check_perplexity(perplexity, len(indices))
     if "pacmap" in methods:
         check_pacmap()
     batch = split.batch(indices)
@@ -85,7 +86,7 @@ def latent_map(opened: OpenedRun, request: MapRequest, progress: Progress = SILE
     maps = []
     with progress.task("projecting latents", len(methods), "maps") as meter:
         for method in methods:
-            projection = project(method, latents, request.seed, request.perplexity)
+            projection = project(method, latents, seed, perplexity)
             maps.append((projection, faithfulness(latents, projection.coordinates, classes)))
             meter.advance()
     accuracy = None if classes is None else knn_accuracy(latents, classes)
