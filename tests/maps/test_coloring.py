@@ -1,5 +1,7 @@
 """What the colours of a map show, and what a file of values must hold."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,15 @@ def test_attributes_are_categories_or_a_scale_of_many_numbers(attributes):
     assert not hues.categories
     assert hues.values.tolist() == attributes.dataset.test.labels[:, 1].tolist()
     assert len(set(hues.colours())) > 5
+
+
+def test_classes_with_numeric_names_stay_categories(attributes):
+    assert colours(attributes, "class").categories == ("0", "1", "2")
+    test = replace(attributes.dataset.test, labels=attributes.dataset.test.labels[:, 1])
+    spec = replace(attributes.dataset.spec, classes=tuple(map(str, range(20))), attributes=())
+    model = SimpleNamespace(dataset=SimpleNamespace(spec=spec))
+    found = coloring(model, test, np.arange(len(test)))  # type: ignore[arg-type]
+    assert found.categories == spec.classes
 
 
 def test_an_unknown_colour_suggests_the_nearest(attributes):

@@ -128,9 +128,10 @@ def _section(opened: OpenedRun) -> ReportSection:
         figures.append(stored)
     text = (
         "Test images at the places of their latents. Groups of one class indicate latents that separate the classes. "
-        f"Trustworthiness is 1 where neighbours in the map are neighbours in the latents. {_summary(found)}"
+        "Trustworthiness is 1 where neighbours in the map are neighbours in the latents. Beside it stands the share of images "
+        "whose nearest others have mostly their class, in the map and in the latents."
     )
-    return ReportSection("Latent map", 85, (text,), (tuple(figures),))
+    return ReportSection("Latent map", 85, (text, *_summary(found).splitlines()), (tuple(figures),))
 
 
 def _stored_tsne(opened: OpenedRun) -> Figure | None:

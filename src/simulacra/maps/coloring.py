@@ -63,7 +63,8 @@ def coloring(opened: OpenedRun, split: Split, indices: NDArray[np.int64], choice
         choice = "class" if "class" in known else "none"
     if choice in known and split.labels is not None:
         labels = split.labels.reshape(len(split), -1)[indices, columns[choice]]
-        return _labelled(choice, [known[choice][label] for label in labels.tolist()], known[choice])
+        texts = [known[choice][label] for label in labels.tolist()]
+        return (_categories if choice == "class" else _labelled)(choice, texts, known[choice])
     if choice == "none":
         return Coloring("image", ("",) * len(indices), ("all",), np.zeros(len(indices), np.int64))
     if choice == "score":
@@ -87,6 +88,10 @@ def _labelled(title: str, texts: Sequence[str], names: Sequence[str]) -> Colorin
     """Return the colouring by labels: a scale where they are more than 12 distinct numbers."""
     if len(names) > _MOST_NUMBERS and all(math.isfinite(number) for number in map(_number, names)):
         return _numbers(title, np.array([_number(text) for text in texts]))
+    return _categories(title, texts, names)
+
+
+def _categories(title: str, texts: Sequence[str], names: Sequence[str]) -> Coloring:
     at = {name: number for number, name in enumerate(names)}
     return Coloring(title, tuple(texts), tuple(names), np.array([at[text] for text in texts], np.int64))
 
