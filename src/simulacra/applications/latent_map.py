@@ -1,4 +1,4 @@
-"""Map the latents of test images to the plane, as an image and as an interactive page; --walk decodes a plane of latents.
+"""Map the latents of test images to the plane: a picture and an interactive page; --walk decodes a plane of latents.
 
 The maps are t-SNE and PCA, or the latents themselves where there are at most two. Beside each map stand its trustworthiness and
 the nearest-neighbour accuracy in the map and in the latents: a map with a lower one hides what the latents hold.
