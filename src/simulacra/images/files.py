@@ -27,6 +27,13 @@ def check_png(path: Path) -> Path:
     return _check_file(path)
 
 
+def check_html(path: Path) -> Path:
+    """Return the path of a page to write; raises UsageError where it does not end in .html, or is or lies in the wrong thing."""
+    if path.suffix.lower() != ".html":
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a page is written as .html")
+    return _check_file(path)
+
+
 def check_images_path(path: Path) -> Path:
     """Return the path of images to write: a .png file, an .npz file, or a new or empty folder; raises UsageError otherwise."""
     suffix = path.suffix.lower()
