@@ -1,6 +1,7 @@
 """Every capability of every family: shapes, ranges, determinism, refused conditions, and no change of the model."""
 
 import inspect
+import math
 from collections import Counter
 from dataclasses import fields
 from typing import Any
@@ -288,6 +289,34 @@ def test_the_target_is_described(likelihood_case: Any) -> None:
     family = likelihood_case.new()
     assert len(family.target) > 3
     assert family.nats_to_discrete is None or family.nats_to_discrete >= 0
+
+
+def test_the_floor_is_not_above_the_negative_log_likelihood_and_not_negative(likelihood_case: Any) -> None:
+    family = likelihood_case.new()
+    torch.manual_seed(0)
+    with inference_mode(family):
+        observed = family.observe(likelihood_case.batch(3).images)
+        floor = family.floor(observed)
+        if floor is None:
+            return
+        distortion = family.elbo(observed).distortion
+    assert floor.shape == (3,)
+    assert (floor >= 0).all()
+    assert (floor <= distortion + 1e-4).all()
+
+
+# --- Classifies
+
+
+def test_class_log_probabilities_are_normalized_and_those_of_each_image_alone(classifying_case: Any) -> None:
+    family, images = classifying_case.new().train(), classifying_case.batch(3).images
+    assert isinstance(family.has_classifier, bool)
+    with inference_mode(family):
+        found = twice(family.class_log_probabilities, images)
+        torch.testing.assert_close(family.class_log_probabilities(images[1:2]), found[1:2], rtol=1e-4, atol=1e-4)
+    assert found.shape == (3, math.prod(classifying_case.spec.label_sizes))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(3), rtol=1e-5, atol=1e-5)
 
 
 # --- Translates

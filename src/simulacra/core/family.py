@@ -53,6 +53,13 @@ class Family(nn.Module, AcceptsCondition, ABC):
     """Training settings that differ from the engine's defaults."""
     domains: ClassVar[tuple[str, ...]] = ()
     """Names of the unpaired sources in a batch; empty for a single source."""
+    needs_labels: ClassVar[bool] = False
+    """Whether every model of the family is conditional on labels, so that images without classes are refused."""
+
+    @property
+    def accepts_unlabelled(self) -> bool:
+        """Whether training batches may contain images of unknown label, which is -1."""
+        return False
 
     @abstractmethod
     def players(self) -> dict[str, nn.Module]:

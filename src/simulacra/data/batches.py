@@ -95,7 +95,10 @@ class Batches:
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
         """Return this part of batch i on a device: images float32 [b c h w] in [0, 1]."""
-        rows = self.rows(i)[self._slice]
+        return self.gathered(self.rows(i)[self._slice], i, device)
+
+    def gathered(self, rows: NDArray[np.int64], i: int, device: torch.device | str = "cpu") -> Batch:
+        """Return the images of these rows as this part of batch i, by whose number they are flipped."""
         mirrored = flips(self._seed, i, self.size)[self._slice] if self._flip else None
         pixels, labels = self._taken(rows, mirrored, torch.device(device))
         return Batch(to_floats(pixels, channels_last=self._channels_last), Condition(labels))

@@ -12,7 +12,7 @@ from torch import Tensor
 from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
 from simulacra.core.batch_source import UnpairedBatches
-from simulacra.core.errors import DataError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
@@ -20,6 +20,7 @@ from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
 from simulacra.data.preparation.prepare import arrange, prepare
+from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.shards.streamed import Streamed
@@ -51,14 +52,23 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
 
 
-def training_batches(
-    data: Dataset, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
-) -> Batches | Streamed | UnpairedBatches:
+def training_batches(  # noqa: PLR0917
+    data: Dataset, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1), labels: int = 0
+) -> Batches | SemiSupervised | Streamed | UnpairedBatches:
     """Return the training batches of `batch` images; of each, the slice of `part` = (rank, count) is returned.
 
-    Several domains are drawn independently, each in its own random order, even if two of them have the same images. Raises
-    UsageError for a batch that is larger than the data or cannot be shared equally.
+    labels: number of training images whose label is used, 0 for all. Several domains are drawn independently, each in its own
+    random order, even if two of them have the same images. Raises UsageError for a batch that is larger than the data or cannot
+    be shared equally, and for a number of labels that the data cannot have.
     """
+    if labels:
+        if data.domains or data.stream is not None:
+            held = "several domains" if data.domains else "streamed"
+            raise UsageError(
+                f"--labels {labels} needs images of one source in memory, and {data.name} is {held}: leave --labels out"
+            )
+        labelled = labelled_rows(data.train, data.spec.classes, labels, seed)
+        return SemiSupervised(data.train, labelled, batch, seed, flip, part)
     if data.domains:
         return UnpairedBatches(
             {name: training_batches(own, batch, derive(seed, "domain", name), flip, part) for name, own in data.domains.items()}

@@ -17,6 +17,14 @@ def bernoulli(logits: Tensor, observed: Tensor) -> Tensor:
     return -F.binary_cross_entropy_with_logits(logits, observed, reduction="none").flatten(1).sum(1)
 
 
+def bernoulli_entropy(means: Tensor) -> Tensor:
+    """Return the entropy [b] of Bernoulli pixels with means [b ...] in [0, 1]: the least value of minus `bernoulli`.
+
+    The cross-entropy of grey levels is smallest where the predicted means equal them.
+    """
+    return -(torch.xlogy(means, means) + torch.xlogy(1 - means, 1 - means)).flatten(1).sum(1)
+
+
 def gaussian(mean: Tensor, log_sigma: Tensor, observed: Tensor) -> Tensor:
     """Return the log-density [b] of pixels [b ...] under N(mean, exp(log_sigma)^2); log_sigma is broadcast."""
     deviation = (observed - mean) * torch.exp(-log_sigma)
