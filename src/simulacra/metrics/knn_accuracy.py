@@ -1,13 +1,12 @@
 """Nearest-neighbour accuracy in latent space: whether images with similar latents have the same class."""
 
-import torch
-
 from simulacra.core.progress import Meter
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
-from simulacra.metrics.statistics.distances import BLOCK, clouds, nearest
+from simulacra.metrics.statistics.distances import BLOCK
 from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, latent_metric, train_images
 from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, require
+from simulacra.metrics.statistics.nearest_votes import class_votes
 
 NEIGHBOURS = 5
 _ENOUGH = 1000
@@ -22,10 +21,7 @@ def knn_accuracy(train: Labelled, test: Labelled, count: int, meter: Meter, *, b
     """
     known, labels, unseen, truth = labelled(train, test, count, "knn_accuracy")
     require("knn_accuracy", "training images", len(known), NEIGHBOURS, "use more")
-    queries, references = clouds(unseen, known)
-    _, positions = nearest(queries, references, NEIGHBOURS, meter, block=block)
-    votes = torch.zeros(len(truth), count, device=unseen.device)
-    votes.scatter_add_(1, labels[positions], torch.ones_like(positions, dtype=votes.dtype))
+    votes = class_votes(known, labels, unseen, count, meter, n_neighbors=NEIGHBOURS, block=block)
     protocol = {"k": NEIGHBOURS, "distance": "Euclidean", "train_n": len(known)}
     return fraction_of(votes.argmax(1) == truth, protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
 

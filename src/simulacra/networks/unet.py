@@ -109,6 +109,18 @@ class UNet(nn.Module):
     def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return [b outputs h w] for noisy images [b c h w], times [] or [b] and labels int64 [b] or [b k], None: no label."""
         embedding = F.silu(self._embedding(noisy, times, labels))
+        features, skips = self._encoded(noisy, embedding)
+        for layer in self.up:
+            joined = torch.cat([features, skips.pop()], 1) if isinstance(layer, _ResidualBlock) else features
+            features = layer(joined, embedding)
+        return self.last(features)
+
+    def features(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the feature maps of the lowest resolution, before the decoder: [b f h' w'], f the last of `features`."""
+        return self._encoded(noisy, F.silu(self._embedding(noisy, times, labels)))[0]
+
+    def _encoded(self, noisy: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the feature maps of the lowest resolution, and those of the skip connections, the last one first used."""
         features = self.first(noisy)
         skips = [features] if self.config.skips == "all" else []
         for layer in self.down:
@@ -117,10 +129,7 @@ class UNet(nn.Module):
                 skips.append(features)
         for layer in self.middle:
             features = layer(features, embedding)
-        for layer in self.up:
-            joined = torch.cat([features, skips.pop()], 1) if isinstance(layer, _ResidualBlock) else features
-            features = layer(joined, embedding)
-        return self.last(features)
+        return features, skips
 
     def _embedding(self, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
         """Return the sum of the time and label embeddings [b embedding_dim]."""

@@ -1,7 +1,8 @@
 """The run folder: the only interface between training and everything that uses a model. It knows every path in it.
 
 config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
-report.html; images saved during training: samples/, reconstructions/, translations/.
+classification/ (a classifier and its evaluations), report.html; images saved during training: samples/, reconstructions/,
+translations/.
 """
 
 import json
@@ -39,6 +40,7 @@ class Run:
         self.path = path
         self.checkpoints, self.samples, self.evaluations = (path / name for name in _FOLDERS)
         self.reconstructions, self.images = path / "reconstructions", path / "images"
+        self.classification = path / "classification"
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
 
