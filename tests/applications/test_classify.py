@@ -172,8 +172,14 @@ def test_test_images_have_no_effect_on_what_is_fitted(copied):
     assert next(copied.run.classification.glob("*.safetensors")).read_bytes() == weights
 
 
+def section_of(opened):
+    section = applications.find("classify").section
+    assert section is not None
+    return section(opened)
+
+
 def test_an_evaluation_is_a_section_of_the_report(copied, capsys):
-    assert applications.find("classify").section(copied) is None
+    assert section_of(copied) is None
     result(capsys, "evaluate", copied.run.path, "--labels", "50", "--splits", "2", "--steps", "2", "--method", "probe")
     page = write_report(copied, SILENT).read_text()
     assert 'id="classification"' in page
@@ -181,9 +187,9 @@ def test_an_evaluation_is_a_section_of_the_report(copied, capsys):
     assert "Confusion matrix of the linear probe" in page
     stored = copied.run.classification / "evaluation_50.json"
     stored.write_text(json.dumps({**json.loads(stored.read_text()), "weights": "0"}))
-    assert applications.find("classify").section(copied) is None
+    assert section_of(copied) is None
     stored.write_text("{")
-    assert applications.find("classify").section(copied) is None
+    assert section_of(copied) is None
 
 
 def test_features_of_a_denoiser_are_classified(tmp_path, cache, capsys):
@@ -194,10 +200,10 @@ def test_features_of_a_denoiser_are_classified(tmp_path, cache, capsys):
     result(capsys, "train", model.run.path, "--labels", "50", "--method", "fine-tune", "--steps", "2")
 
 
-def test_a_model_without_features_is_refused():
-    from simulacra.families.gan import GAN
-
-    assert not applications.find("classify").applies_to(GAN)
+def test_a_model_without_features_is_refused(tmp_path, cache):
+    model = simulacra.train("gan", data="digits", duration="1", batch=32, hidden=(8,), threads=1, out=tmp_path / "gan")
+    with pytest.raises(NotApplicable, match="a latent space with an encoder or features of a denoiser"):
+        applications.find("classify").require(model.model)
 
 
 def test_the_classifier_of_the_model_is_a_row_with_a_note_on_its_labels(tmp_path, cache, capsys):
@@ -209,16 +215,11 @@ def test_the_classifier_of_the_model_is_a_row_with_a_note_on_its_labels(tmp_path
 
 
 def test_the_interval_over_splits_is_that_of_student():
-    # four values with mean 0.9 and standard deviation 0.1 / sqrt(3) x sqrt(3) = 0.1; the quantile of 3 degrees is 3.18244631
-    values = [0.8, 0.9, 0.9, 1.0]
-    deviation = np.std(values, ddof=1)
+    values = [0.45, 0.5, 0.5, 0.55]
+    reach = 3.18244631 * np.std(values, ddof=1) / 2  # the 0.975 quantile of 3 degrees of freedom
     found = over_splits(values, 7, {})
-    assert found.interval == pytest.approx((0.9 - 3.18244631 * deviation / 2, 0.9 + 3.18244631 * deviation / 2))
+    assert found.interval == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert over_splits([0.1, 0.9], 7, {}).interval == (0, 1)
     assert found.n == 7
     assert accuracy_of([0.5], 10, {}).interval == pytest.approx((0.2366, 0.7634), abs=1e-4)
     assert over_splits([0.5], 10, {}).interval is None
-
-
-def test_the_capability_is_named_in_the_error(trained_vae, monkeypatch):
-    with pytest.raises(NotApplicable, match="a latent space with an encoder or features of a denoiser"):
-        applications.find("classify").require(torch.nn.Linear(1, 1))

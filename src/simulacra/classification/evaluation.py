@@ -83,8 +83,8 @@ class Row:
 def over_splits(values: Sequence[float], count: int, protocol: Mapping[str, Any]) -> Measurement:
     """Return the mean of values of several splits with its 95 % t interval (Student 1908); no interval for a single one.
 
-    The interval covers the choice of labelled images, and the networks' random numbers; the test images are the same. count: of
-    the test images.
+    values: shares in [0, 1], at whose ends the interval is cut; count: number of test images. The interval covers the choice of
+    labelled images and the networks' random numbers; the test images are the same.
     """
     mean = sum(values) / len(values)
     if len(values) == 1:
@@ -94,7 +94,7 @@ def over_splits(values: Sequence[float], count: int, protocol: Mapping[str, Any]
     spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
     reach = float(stdtrit(len(values) - 1, _LEVEL)) * spread / math.sqrt(len(values))
     facts = {**protocol, "interval": f"t interval over {len(values)} splits"}
-    return Measurement(mean, None, count, facts, (mean - reach, mean + reach))
+    return Measurement(mean, None, count, facts, (max(mean - reach, 0.0), min(mean + reach, 1.0)))
 
 
 def accuracy_of(values: Sequence[float], count: int, protocol: Mapping[str, Any]) -> Measurement:
