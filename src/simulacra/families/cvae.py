@@ -28,8 +28,9 @@ from simulacra.games.latent_variable import (
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder, image_layers
 from simulacra.networks.kernels.dropout import Dropout
-from simulacra.networks.labels import LabelEmbedding, drawn_labels, every_label, label_sizes, one_hot
+from simulacra.networks.labels import LabelEmbedding, drawn_labels, every_label, label_sizes, scaled_one_hot
 from simulacra.networks.mlp import ACTIVATIONS, dense
+from simulacra.networks.same_padding import initialize_glorot
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.semi_supervised import unlabelled_bound
 
@@ -54,7 +55,8 @@ class CVAEConfig(Config):
         "standard", "prior of the latents given the label: N(0, 1), or a normal distribution learned for each label"
     )
     semi_supervised: bool = option(False, "M2: add a classifier q(y|x) and train on unlabelled images too (--labels)")
-    classification_weight: float = option(50.0, "M2: weight of the classifier's cross-entropy on labelled images", low=0)
+    classification_weight: float = option(10.0, "M2: weight of the classifier's cross-entropy on labelled images", low=0)
+    classifier_network: Literal["conv", "dense"] = option("conv", "M2: architecture of the classifier")
     classifier_features: tuple[int, ...] = option((32, 64), "M2, conv: feature maps of the classifier", low=1)
     classifier_hidden: tuple[int, ...] = option((128,), "M2: widths of the classifier's dense layers", low=1)
     dropout: float = option(0.5, "M2: share of the classifier's last features that are dropped in training", low=0, high=0.9)
@@ -67,10 +69,10 @@ class CVAEConfig(Config):
 class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     """A latent-variable model p(x|z,y) p(z|y) of images x with labels y, and a diagonal Gaussian posterior q(z|x,y).
 
-    The label is concatenated as one-hot vectors to the latents and to the features of the encoder's convolutions (dense: to the
-    pixels); the part of a layer that multiplies the one-hot vectors is a table with one row for each label, so that an image is
-    encoded once for all labels. Latents are relative to the prior of their label: z = mu_y + sigma_y * latents, so that their
-    prior is N(0, 1) in either case, and equal latents of different labels have the same style.
+    The label is concatenated as scaled one-hot vectors to the latents and to the features of the encoder's convolutions (dense:
+    to the pixels). The layer that follows is computed as the sum of its two parts, so that an image is encoded once for all
+    labels. Latents are relative to the prior of their label: z = mu_y + sigma_y * latents, so that their prior is N(0, 1) in
+    either case, and equal latents of different labels have the same style.
 
     Without labels, likelihoods are those of p(x) = sum_y p(y) p(x|y) with uniform p(y), images are encoded with their most
     probable label, `decode` returns the mean over labels, and `generate` draws labels from the noise.
@@ -83,7 +85,7 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "conv": {},
         "dense": {"network": "dense", "hidden": (400,), "latent_dim": 20},
-        "m2": {"semi_supervised": True, "features": (16, 32)},
+        "m2": {"semi_supervised": True, "network": "dense", "hidden": (400,), "latent_dim": 20},
     }
 
     def __init__(self, config: CVAEConfig, data: DataSpec) -> None:
@@ -91,16 +93,14 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         self.config, self.data, self.latent_dim = config, data, config.latent_dim
         self.label_sizes = sizes = label_sizes(data, conditional=True, remedy="train vae, or add labels")
         if config.semi_supervised and len(sizes) > 1:
-            names = ", ".join(attribute.name for attribute in data.attributes)
-            raise UsageError(
-                f"semi_supervised needs one labelled property, and these images have several ({names}): leave it out"
-            )
+            several = f"several ({', '.join(attribute.name for attribute in data.attributes)})"
+            raise UsageError(f"semi_supervised needs one labelled property, and these images have {several}: leave it out")
         trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
         layers, flat = image_layers(data, trunk)
         widths = [*config.hidden, 2 * config.latent_dim]
         self.encoder = nn.Sequential(*layers, dense(flat, widths[0]))
-        self.encoder_labels = LabelEmbedding(sizes, widths[0])
-        nn.init.xavier_uniform_(self.encoder_labels.weight)
+        self.encoder_labels = nn.Linear(sum(sizes), widths[0], bias=False)
+        initialize_glorot(self.encoder_labels)
         deeper = [layer for pair in pairwise(widths) for layer in (ACTIVATIONS[config.activation](), dense(*pair))]
         self.posterior_layers = nn.Sequential(*deeper)
         self.pixels = PixelDistribution(config.likelihood, config.binarize, data.channels, data.dimensions)
@@ -186,10 +186,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         require_accepted(self, condition, len(latents))
         if condition.labels is not None:
             return self.pixels.mean(self._outputs(latents, condition.labels))
-        images = [
-            self.pixels.mean(self._outputs(latents, self._repeated(label, latents))) for label in every_label(self.label_sizes)
-        ]
-        return torch.stack(images).mean(0)
+        labels = (self._repeated(label, latents) for label in every_label(self.label_sizes))
+        return torch.stack([self.pixels.mean(self._outputs(latents, each)) for each in labels]).mean(0)
 
     def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Decode the posterior mean, with the same label with which it is encoded."""
@@ -259,8 +257,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
     def _posterior(self, features: Tensor, labels: Tensor) -> Posterior:
         """Return q of the latents [b d], relative to the prior of the label, for features [b f] of the encoder."""
-        mean, log_var = self.posterior_layers(features + self.encoder_labels(labels)).chunk(2, 1)
-        posterior = posterior_of(mean, log_var)
+        joined = features + self.encoder_labels(scaled_one_hot(labels, self.label_sizes))
+        posterior = posterior_of(*self.posterior_layers(joined).chunk(2, 1))
         if self.label_prior is None:
             return posterior
         prior = posterior_of(*self.label_prior(labels).chunk(2, 1))
@@ -272,7 +270,7 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         if self.label_prior is not None:
             prior = posterior_of(*self.label_prior(labels).chunk(2, 1))
             latents = prior.mean + torch.exp(0.5 * prior.log_var) * latents
-        outputs: Tensor = self.decoder(torch.cat([latents, one_hot(labels, self.label_sizes).to(latents.dtype)], 1))
+        outputs: Tensor = self.decoder(torch.cat([latents, scaled_one_hot(labels, self.label_sizes)], 1))
         return outputs.float()
 
     def _given(self, observed: Tensor, labels: Tensor) -> LogLikelihoodGiven:
@@ -306,8 +304,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
 def _classifier(config: CVAEConfig, data: DataSpec) -> nn.Module:
     """Return the network of q(y|x), from images [b c h w] to logits [b c]: with convolutions, max pooling after each."""
-    shape = EncoderDecoderConfig(config.network, config.classifier_features, config.classifier_hidden, "pool", config.activation)
-    layers, features = encoder(data, shape)
+    sizes = config.classifier_features, config.classifier_hidden
+    layers, features = encoder(data, EncoderDecoderConfig(config.classifier_network, *sizes, "pool", config.activation))
     return nn.Sequential(layers, Dropout(config.dropout), dense(features, math.prod(data.label_sizes)))
 
 

@@ -40,7 +40,9 @@ class Model(OpenedRun):
     """
 
     sample = sampling.sample
+    sample_classes = sampling.sample_classes
     reconstruct = reconstruction.reconstruct
+    render_classes = reconstruction.render_classes
     encode = latent_space.encode
     decode = latent_space.decode
     interpolate = interpolation.interpolate

@@ -54,6 +54,15 @@ def one_hot(labels: Tensor, sizes: tuple[int, ...]) -> Tensor:
     return torch.cat([F.one_hot(column, size) for column, size in zip(columns, sizes, strict=True)], 1)
 
 
+def scaled_one_hot(labels: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Return one-hot vectors times the square root of their size, float32 [b sum(sizes)].
+
+    The mean square of every input is then 1, as that of standard normal latents, so that labels are learned as fast.
+    """
+    scales = torch.tensor([math.sqrt(size) for size in sizes for _ in range(size)], device=labels.device)
+    return one_hot(labels, sizes) * scales
+
+
 def unknown_labels(count: int, sizes: tuple[int, ...], device: torch.device) -> Tensor:
     """Return labels that stand for no value: the size of each property."""
     return _joined([torch.full((count,), size, device=device) for size in sizes])
