@@ -140,7 +140,7 @@ def test_evaluate_prints_every_baseline_with_the_same_labels(copied, capsys):
     with Image.open(found["confusion_path"]) as image:
         assert image.size == (464, 464)
     _, out, _ = run(capsys, "classify", *words)
-    assert "5 nearest neighbours, 64 pixel values  (baseline)" in out
+    assert "5 nearest neighbours, 64 pixel values (baseline)" in out
 
 
 def test_raw_pixels_with_all_labels_are_those_of_scikit_learn(copied, capsys):

@@ -14,6 +14,7 @@ import torch
 from simulacra.applications.application import Action, Application, ApplicationResult
 from simulacra.classification import methods
 from simulacra.classification.calibration import calibration_error, mean_nll
+from simulacra.classification.chart import Bar, accuracy_chart
 from simulacra.classification.confusion import confusion_image
 from simulacra.classification.evaluation import (
     EvaluationRequest,
@@ -173,7 +174,7 @@ def _line(name: str, row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Return title, accuracy in percent, and calibration error in percent before and after, of a row of JSON."""
     found = {key: Measurement.of(item) for key, item in row["metrics"].items()}
     accuracy, after, before = found["accuracy"], found["calibration_error"], found["calibration_error_uncalibrated"]
-    kind = "  (baseline)" if row["baseline"] else ""
+    kind = " (baseline)" if row["baseline"] else ""
     return f"{row['title']}{kind}", _percent(accuracy), f"{100 * before.value:.1f}", f"{100 * after.value:.1f}"
 
 
@@ -230,8 +231,15 @@ def _section(opened: OpenedRun) -> ReportSection | None:
         *newest["notes"],
         f"Confusion matrix of the {first['title']}: rows are true classes, columns predicted ones, counts over all splits.",
     )
-    image = confusion_image(torch.tensor(first["confusion"]), tuple(newest["classes"]))
-    return ReportSection("Classification", _ORDER, text, ((Figure(image, f"confusion matrix of the {first['title']}"),),))
+    confusion = confusion_image(torch.tensor(first["confusion"]), tuple(newest["classes"]))
+    chart = accuracy_chart([_bar(row) for row in rows.values()])
+    figures = (Figure(chart, "accuracy of each method"), Figure(confusion, f"confusion matrix of the {first['title']}"))
+    return ReportSection("Classification", _ORDER, text, tuple((figure,) for figure in figures))
+
+
+def _bar(row: Mapping[str, Any]) -> Bar:
+    accuracy = Measurement.of(row["metrics"]["accuracy"])
+    return Bar(row["title"], accuracy.value, *accuracy.bounds, row["baseline"])
 
 
 def _read(path: Path) -> dict[str, Any] | None:

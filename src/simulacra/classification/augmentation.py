@@ -29,5 +29,6 @@ def random_affine(images: Tensor, mirror: bool) -> Tensor:
     ratio = images.shape[2] / images.shape[3]
     across = torch.stack([sign * scale * angle.cos(), -scale * angle.sin() * ratio, right], 1)
     along = torch.stack([sign * scale * angle.sin() / ratio, scale * angle.cos(), down], 1)
-    grid = F.affine_grid(torch.stack([across, along], 1), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid.to(images.dtype), padding_mode="border", align_corners=False)
+    with torch.autocast(device.type, enabled=False):  # the grid needs float32
+        grid = F.affine_grid(torch.stack([across, along], 1), list(images.shape), align_corners=False)
+        return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)

@@ -235,7 +235,9 @@ def own_row(opened: OpenedRun) -> Row | None:
     outcome = outcome_of(logits(opened.dataset.test), class_labels(opened.dataset.test), temperature)
     training = opened.run.config.train
     own = model.has_classifier
-    protocol = {"labels": training.labels or ALL, "training_seed": training.seed, "split": "test"}
+    probabilities = "q(y|x), a network" if own else "Bayes' rule with the model's bound of the likelihood"
+    labels = {"labels": training.labels or ALL, "training_seed": training.seed}
+    protocol = {"probabilities": probabilities, **labels, "split": "test"}
     name, title = ("classifier", "the model's own classifier") if own else ("bayes", "the model by Bayes' rule")
     return Row(name, title, False, (outcome,), protocol)
 

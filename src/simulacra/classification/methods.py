@@ -225,4 +225,4 @@ def find(name: str) -> Method:
 
 def parse_methods(text: str) -> tuple[Method, ...]:
     """Return the methods in a comma-separated text; raises UsageError for an unknown name or for none."""
-    return tuple(find(name.strip()) for name in text.split(","))
+    return tuple(find(name) for name in dict.fromkeys(part.strip() for part in text.split(",")))
