@@ -143,6 +143,14 @@ def test_evaluate_prints_every_baseline_with_the_same_labels(copied, capsys):
     assert "5 nearest neighbours, 64 pixel values (baseline)" in out
 
 
+def test_label_spreading_is_compared_with_that_of_principal_components(copied, capsys):
+    words = ("--labels", "50", "--splits", "1", "--steps", "2", "--method", "spreading,spreading")
+    found = result(capsys, "evaluate", copied.run.path, *words)
+    assert found["rows"]["pca_spreading"]["baseline"]
+    assert found["rows"]["pca_spreading"]["metrics"]["accuracy"]["protocol"]["inputs"] == "4 principal components"
+    assert found["rows"]["spreading"]["metrics"]["accuracy"]["protocol"]["nodes"] == len(copied.dataset.train)
+
+
 def test_raw_pixels_with_all_labels_are_those_of_scikit_learn(copied, capsys):
     from sklearn.neighbors import KNeighborsClassifier
 

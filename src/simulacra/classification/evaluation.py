@@ -131,8 +131,8 @@ class _Candidate:
 def evaluate_methods(opened: OpenedRun, request: EvaluationRequest, progress: Progress) -> list[Row]:
     """Return the rows of the methods and of all baselines, on the same labelled images.
 
-    Baselines: probe and k nearest neighbours of raw pixels and of principal components, and the network of the model trained
-    without pretraining. Split k has the seed `seed` + k; where all images have labels there is one. Temperatures are fitted to
+    Baselines: probe and k nearest neighbours of raw pixels and of principal components, label spreading on these where it is
+    chosen, and the network of the model trained without pretraining. Split k has the seed `seed` + k; where all images have labels there is one. Temperatures are fitted to
     validation images; test images are used once, for the results. Raises UsageError for a method that does not apply.
     """
     if len(opened.dataset.test) == 0:
@@ -163,8 +163,12 @@ def _candidates(opened: OpenedRun, chosen: Sequence[Method]) -> Iterator[_Candid
         if method.inputs not in shared:
             shared[method.inputs] = method.inputs(opened)
         yield _Candidate(method.name, method.title, False, shared[method.inputs], method.fit, method)
-    for key, inputs in (("pixels", pixels(opened)), ("pca", principal_components(opened))):
-        for method in (methods.METHODS["probe"], methods.METHODS["knn"]):
+    usual, spreading = [methods.METHODS["probe"], methods.METHODS["knn"]], methods.METHODS["spreading"]
+    for key, inputs, compared in (
+        ("pixels", pixels(opened), usual),
+        ("pca", principal_components(opened), [*usual, *([spreading] if spreading in chosen else [])]),
+    ):
+        for method in compared:
             yield _Candidate(f"{key}_{method.name}", f"{method.title}, {inputs.name}", True, inputs, method.fit, method)
     like = replace(methods.METHODS["fine-tune"], name="network without pretraining")
     yield _Candidate("network_alone", like.name, True, images(opened), lambda problem, inputs: _alone(problem), like)
