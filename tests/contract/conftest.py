@@ -298,8 +298,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> dict[str, Callable[[], Any]]:
-    """Return a call of every method of every capability of a model, by the method's name."""
+    """Return a call of every method of every capability of a model, by the method's name.
+
+    Fields of the condition that are not given and that the model derives from images are added.
+    """
     count = len(images)
+    condition = family.complete_condition(condition, images)
     known = torch.ones_like(images[:, :1])
 
     def drawn() -> Tensor:

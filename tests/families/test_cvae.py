@@ -178,6 +178,23 @@ def test_the_classes_by_bayes_rule_are_those_of_the_exact_likelihood() -> None:
     np.testing.assert_allclose(found, joint - scipy.special.logsumexp(joint, axis=1, keepdims=True), atol=3e-3)
 
 
+# --- M2: the inputs of the classifier
+
+
+def test_the_classifier_receives_shifted_images_in_training_only() -> None:
+    model = new(semi_supervised=True, classifier_shift=0.3)
+    images, received = images_of(5), []
+    assert model.classifier is not None
+    model.classifier.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
+    batch = Batch(images, Condition(torch.tensor([0, 1, 2, -1, -1])))
+    model.train().turns()[0].losses(batch)
+    model.eval().turns()[0].losses(batch)
+    assert not torch.equal(received[0], images)
+    assert torch.equal(received[1], images)
+    kept = received[0][received[0] > 0].unique()
+    assert torch.isin(kept, images).all()  # whole pixels, and zeros moved in
+
+
 # --- M2 against an explicit enumeration in float64
 
 
@@ -201,7 +218,7 @@ def dense_terms(model: CVAE, images: Tensor, label: int, drawn: Tensor) -> np.nd
 
 
 def test_the_m2_loss_equals_an_explicit_enumeration_of_labels() -> None:
-    model = new(semi_supervised=True, prior="learned", beta=0.7, classification_weight=3.0, dropout=0.0)
+    model = new(semi_supervised=True, prior="learned", beta=0.7, classification_weight=3.0, dropout=0.0, classifier_shift=0.0)
     images, labels = images_of(7), torch.tensor([0, -1, 2, -1, 1, -1, -1])
     torch.manual_seed(5)
     loss = model.turns()[0].losses(Batch(images, Condition(labels)))["cvae"]
@@ -224,7 +241,7 @@ def test_the_m2_loss_equals_an_explicit_enumeration_of_labels() -> None:
 
 
 def test_the_marginal_elbo_is_the_m2_bound_of_unlabelled_images() -> None:
-    model, images = new(semi_supervised=True, prior="learned", dropout=0.0), images_of(4)
+    model, images = new(semi_supervised=True, prior="learned", dropout=0.0, classifier_shift=0.0), images_of(4)
     torch.manual_seed(5)
     loss = model.turns()[0].losses(Batch(images, Condition(torch.full((4,), -1))))["cvae"]
     torch.manual_seed(5)

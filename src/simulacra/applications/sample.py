@@ -6,6 +6,9 @@ conditional model, `labels`; anything else is a new folder of PNG files. Image k
 --grid classes draws the classes of a conditional model in rows, or the values of its first attribute, and one style in each
 column: the same noise for every class. --count images are divided among the classes.
 
+A model of captions takes --caption: words of the captions that it was trained on, or several captions separated by semicolons.
+Each then gives --count images, one row of the grid; a column has the same noise. Without --caption its images are unconditional.
+
 Diffusion and flow models take --sampler, --steps, --guidance-scale and --precision; the defaults are those of the run's settings.
 """
 
@@ -43,6 +46,7 @@ class SampleConfig(Config):
     seed: int = option(0, "seed of the noise", low=0)
     label: str = option("", "label of all images: a class, or attribute=value,...; without it labels are drawn uniformly")
     grid: Literal["samples", "classes"] = option("samples", "samples in reading order, or classes in rows and styles in columns")
+    caption: str = option("", "caption of all images, or several separated by ';': each gives --count images, one row of a grid")
     sampler: str = option("", "sampler: dpmpp-2m, ddim, heun, euler or ancestral (diffusers: scheduler)")
     steps: int = option(0, "number of sampling steps (diffusers: num_inference_steps); 0 takes that of the run", low=0)
     guidance_scale: float = option(-1.0, _GUIDANCE, low=-1)
@@ -59,21 +63,33 @@ def sample(
     progress: Progress = SILENT,
     *,
     label: str | None = None,
+    caption: str | None = None,
     plan: SamplingPlan | None = None,
 ) -> Tensor:
     """Return `count` images, float [n c h w] in [0, 1]; image k of a seed does not depend on the count.
 
     label: the label of all images, as `OpenedRun.label_condition` parses it; without it a conditional model draws labels.
+    caption: of all images, or several separated by semicolons, which give `count` images each, in order, of the same noise.
     plan: of an iterative sampler; without it that of the run's settings. Raises NotApplicable, UsageError.
     """
     model = require(opened.model, Samples, "sampling")
     if count < 1:
         raise UsageError(f"count is {count}, expected at least 1")
-    condition = UNCONDITIONAL if label is None else opened.label_condition(label, count)
+    if label is not None and caption is not None:
+        raise UsageError(f"both a label {label!r} and a caption {caption!r} are given: give one of them")
+    conditions = [UNCONDITIONAL if label is None else opened.label_condition(label, count)]
+    if caption is not None:
+        conditions = [opened.caption_condition(part, count) for part in _captions(caption)]
     if plan is None and isinstance(model, SamplesIteratively):
         plan = opened.plan()
     with inference_mode(opened.model):
-        return sample_images(model, SampleRequest(count, seed, condition, plan), progress, opened.device)
+        requests = (SampleRequest(count, seed, condition, plan) for condition in conditions)
+        return torch.cat([sample_images(model, request, progress, opened.device) for request in requests])
+
+
+def _captions(text: str) -> list[str]:
+    """Return the captions of a text, which semicolons separate."""
+    return [part.strip() for part in text.split(";") if part.strip()] or [text]
 
 
 def sampled_labels(opened: OpenedRun, count: int, seed: int, label: str | None) -> Tensor | None:
@@ -159,19 +175,22 @@ def _class_grid(opened: OpenedRun, settings: SampleConfig, progress: Progress, p
 
 
 def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> ApplicationResult:
-    label, plan = settings.label or None, None
+    label, caption, plan = settings.label or None, settings.caption or None, None
     if isinstance(opened.model, SamplesIteratively):
         guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
     if settings.grid == "classes":
         return _class_grid(opened, settings, progress, plan)
     path = check_images_path(opened.run.output(settings.out, "samples.png"))
-    images = sample(opened, settings.count, settings.seed, progress, label=label, plan=plan)
+    images = sample(opened, settings.count, settings.seed, progress, label=label, caption=caption, plan=plan)
     labels = sampled_labels(opened, settings.count, settings.seed, label)
     names = None if labels is None else _label_names(opened, labels)
-    save_images(images, path, None if labels is None else labels.numpy(), names)
+    captions = [part for part in _captions(caption) for _ in range(settings.count)] if caption else None
+    columns = settings.count if len(images) > settings.count else None  # one row for each caption
+    save_images(images, path, None if labels is None else labels.numpy(), names or captions, columns=columns)
     content = {"path": str(path), "count": len(images), "seed": settings.seed, "label": label}
     content |= {} if names is None else {"labels": names}
+    content |= {} if captions is None else {"captions": captions}
     content |= {} if plan is None else plan_facts(plan)
     return ApplicationResult(content, f"{len(images):,} images in {path}")
 
@@ -236,9 +255,14 @@ APPLICATION = Application(
         "simulacra sample runs/first --count 100 --out samples/",
         "simulacra sample runs/conditional --label 7",
         "simulacra sample runs/conditional --grid classes --count 100",
+        "simulacra sample runs/captioned --caption 'a red seven; a blue seven' --count 8",
         "simulacra sample runs/diffusion --sampler ddim --steps 50",
         "simulacra sample runs/diffusion --label 7 --guidance-scale 2",
     ),
-    setting_needs=dict.fromkeys(("label", "grid"), ("labels",)) | dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,)),
+    setting_needs={
+        **dict.fromkeys(("label", "grid"), ("labels",)),
+        "caption": ("tokens",),
+        **dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,)),
+    },
     section=_section,
 )

@@ -132,8 +132,9 @@ def evaluate_methods(opened: OpenedRun, request: EvaluationRequest, progress: Pr
     """Return the rows of the methods and of all baselines, on the same labelled images.
 
     Baselines: probe and k nearest neighbours of raw pixels and of principal components, label spreading on these where it is
-    chosen, and the network of the model trained without pretraining. Split k has the seed `seed` + k; where all images have labels there is one. Temperatures are fitted to
-    validation images; test images are used once, for the results. Raises UsageError for a method that does not apply.
+    chosen, and the network of the model trained without pretraining. Split k has the seed `seed` + k; where all images have
+    labels there is one. Temperatures are fitted to validation images; test images are used once, for the results. Raises
+    UsageError for a method that does not apply.
     """
     if len(opened.dataset.test) == 0:
         raise UsageError("there are no test images to evaluate with: use data with a test split")
@@ -248,6 +249,8 @@ def own_row(opened: OpenedRun) -> Row | None:
 
 def label_note(opened: OpenedRun, labels: int) -> str:
     """Return a warning where the model itself was trained with more labels than the methods receive; empty otherwise."""
+    if "tokens" in opened.model.accepts:
+        return "the model was trained with captions, which may name the class: its features are not learned without labels"
     if "labels" not in opened.model.accepts:
         return ""
     used = opened.run.config.train.labels

@@ -99,6 +99,11 @@ class Restores(Capability):
     """Which degradations it restores: missing pixels where all others keep their values, or any that it was trained on."""
 
     @property
+    def trained_degradations(self) -> tuple[str, ...]:
+        """Names of the degradations that it was trained on; empty for a model that was trained on images without any."""
+        return ()
+
+    @property
     @abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the standard normal noise of one image."""

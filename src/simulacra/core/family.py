@@ -80,9 +80,8 @@ def training_condition(accepts: frozenset[str], batch: Batch) -> Condition:
     """Return the accepted fields of a batch's condition; raises UsageError where one is missing."""
     for name in sorted(accepts):
         if getattr(batch.condition, name) is None:
-            raise UsageError(
-                f"the model is conditional on {name}, and these images have none: leave --conditional out, or add {name}"
-            )
+            what, flag = ("captions", "captions") if name == "tokens" else (name, "conditional")
+            raise UsageError(f"the model is conditional on {what}, and these images have none: leave --{flag} out, or add {what}")
     return Condition(**{name: getattr(batch.condition, name) for name in accepts})
 
 

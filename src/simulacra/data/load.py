@@ -1,5 +1,6 @@
 """Loading of data sets from settings or from arrays, their training batches, and single images for use with a model."""
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
@@ -20,6 +21,7 @@ from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
 from simulacra.data.preparation.prepare import arrange, prepare
+from simulacra.data.preparation.prepared import HeldCaptions
 from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
@@ -27,6 +29,7 @@ from simulacra.data.shards.streamed import Streamed
 from simulacra.data.source import Pixels, Reading
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
+from simulacra.data.vocabularies import captioned_tokens
 
 Images = np.ndarray | Tensor
 
@@ -42,13 +45,16 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
         return combine(disjoint(loaded) if config.disjoint else loaded)
     material = locate(config, progress)
     if material.shards is not None and not material.shards.few:
+        if config.hold_out:
+            raise UsageError(f"--hold-out needs several attributes, and {material.name} is a folder of tar shards: leave it out")
         return open_shards(material.shards, config, progress)
     prepared = prepare(material, config, progress)
     facts = prepared.facts
-    images = Split("train", prepared.images, prepared.labels, prepared.captions)
-    train, validation, test = split(images, facts.train, config.validation, config.limit)
+    images = Split("train", prepared.images, prepared.labels, prepared.captions, prepared.tokens)
+    train, validation, test = split(images, facts.train, config.validation, config.limit, facts.held_out)
     _, height, width, channels = facts.shape
-    spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes)
+    vocabulary = facts.vocabulary if prepared.tokens is not None else None
+    spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes, vocabulary=vocabulary)
     return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
 
 
@@ -87,13 +93,16 @@ def from_array(
     test_labels: Images | None = None,
     classes: tuple[str, ...] = (),
     attributes: Sequence[Attribute | str] = (),
+    captions: Sequence[str] | None = None,
+    test_captions: Sequence[str] | None = None,
     validation: float = 1 / 12,
 ) -> Dataset:
     """Return a data set of images in memory: [n h w], [n h w c] or [n c h w], floats in [0, 1] or whole numbers in 0..255.
 
     labels: whole numbers [n], or [n k] for k attributes. classes: names of the classes 0, 1, ...; without them the classes are
     the numbers that occur. attributes: of each column of labels, its name, or its name and the names of the values 0, 1, ...;
-    required for k > 1. Without test images a tenth of the images becomes test. Pixels are stored as uint8.
+    required for k > 1. captions: one text for each image, empty for none. Without test images a tenth of the images becomes test.
+    Pixels are stored as uint8.
     Raises DataError for a wrong rank, range or NaN, with the number of the first bad image, and for labels that do not fit.
     """
     named = [item if isinstance(item, Attribute) else Attribute(item, ()) for item in attributes]
@@ -110,17 +119,25 @@ def from_array(
         keys += [("test", f"{at:09d}") for at in range(len(held_out))]
         pixels = np.concatenate([pixels, held_out])
         numbers = None if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
+    texts = _texts(captions, test_captions, len(pixels), name)
     digest = sha256(f"{pixels.shape}|{numbers is not None}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     found: tuple[Attribute, ...] = ()
     if numbers is not None:
         digest.update(numbers.tobytes())
         numbers, found = name_labels(numbers, named, name)
+    digest.update(b"" if texts is None else json.dumps(texts).encode())
     order, train = arrange(keys)
-    parts = split(Split("train", pixels[order], None if numbers is None else numbers[order]), train, validation)
+    held, vocabulary, tokens = None, None, None
+    if texts is not None:
+        held = HeldCaptions(tuple(texts))[order]
+        vocabulary, tokens = captioned_tokens(held.texts, train)
+    stored = Split("train", pixels[order], None if numbers is None else numbers[order], held, tokens)
+    parts = split(stored, train, validation)
     _, height, width, channels = pixels.shape
     classes, several = found[0].values if found else (), found if len(found) > 1 else ()
-    spec = DataSpec(channels, height, width, classes, attributes=several)
+    known = None if tokens is None else vocabulary
+    spec = DataSpec(channels, height, width, classes, attributes=several, vocabulary=known)
     return Dataset(name, digest.hexdigest(), spec, *parts)
 
 
@@ -159,6 +176,16 @@ def _checked(images: Images, labels: Images | None, where: str, columns: int) ->
     prefer: Layout = "channels first" if isinstance(images, Tensor) else "channels last"
     pixels = to_uint8(_numpy(images), where, prefer)
     return pixels, None if labels is None else to_labels(_numpy(labels), len(pixels), where, columns)
+
+
+def _texts(captions: Sequence[str] | None, test_captions: Sequence[str] | None, images: int, name: str) -> list[str] | None:
+    """Return the captions of all images; raises DataError for another number of them or other values than texts."""
+    if captions is None and test_captions is None:
+        return None
+    texts = [*(captions or ()), *(test_captions or ())]
+    if len(texts) != images or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{name}: there are {len(texts)} captions of {images} images: give one text for each, empty for none")
+    return texts
 
 
 def _numpy(values: Images) -> np.ndarray:

@@ -26,11 +26,13 @@ from simulacra.games.latent_variable import (
     require_binary_pixels,
 )
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder, image_layers
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, image_layers
 from simulacra.networks.kernels.dropout import Dropout
+from simulacra.networks.kernels.memory_layout import Flatten
 from simulacra.networks.labels import LabelEmbedding, drawn_labels, every_label, label_sizes, scaled_one_hot
 from simulacra.networks.mlp import ACTIVATIONS, dense
-from simulacra.networks.same_padding import initialize_glorot
+from simulacra.networks.same_padding import SameConv2d, downsampled_sizes, initialize_glorot
+from simulacra.objectives.augmentation import translation
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.semi_supervised import unlabelled_bound
 
@@ -57,9 +59,14 @@ class CVAEConfig(Config):
     semi_supervised: bool = option(False, "M2: add a classifier q(y|x) and train on unlabelled images too (--labels)")
     classification_weight: float = option(10.0, "M2: weight of the classifier's cross-entropy on labelled images", low=0)
     classifier_network: Literal["conv", "dense"] = option("conv", "M2: architecture of the classifier")
-    classifier_features: tuple[int, ...] = option((32, 64), "M2, conv: feature maps of the classifier", low=1)
+    classifier_features: tuple[int, ...] = option(
+        (32, 64, 128), "M2, conv: feature maps of the classifier after each downsampling by 2", low=1
+    )
     classifier_hidden: tuple[int, ...] = option((128,), "M2: widths of the classifier's dense layers", low=1)
-    dropout: float = option(0.5, "M2: share of the classifier's last features that are dropped in training", low=0, high=0.9)
+    classifier_shift: float = option(
+        0.08, "M2: largest random shift of the classifier's inputs in training, as a share of each side", low=0, high=0.5
+    )
+    dropout: float = option(0.4, "M2: dropout rate before the classifier's dense layers", low=0, high=0.9)
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
@@ -148,14 +155,15 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         """J = mean L(x, y) + mean U(x) + alpha * mean -log q(y|x), in nats (Kingma et al. 2014, eqs. 6 to 9).
 
         L = beta * rate + distortion - log p(y) of labelled images, U of images of label -1 (`unlabelled_bound`), the
-        cross-entropy of labelled images. Each mean is over the images of its kind, not a sum as in the paper, so that the weights
+        cross-entropy of labelled images. The classifier's inputs are shifted at random in training (`classifier_shift`): U is a
+        bound for any q(y|x). Each mean is over the images of its kind, not a sum as in the paper, so that the weights
         do not depend on the numbers of images; a kind without images adds nothing.
         """
         labels = _labels(training_condition(self.accepts, batch))
         known = labels != _UNKNOWN
         require_accepted(self, Condition(labels.where(known, 0)), len(batch))
         observed = self.observe(batch.images)
-        features, log_q = self.encoder(observed), self._log_q(observed)
+        features, log_q = self.encoder(observed), self._log_q(self._shifted(observed))
         total, parts = features.new_zeros((), dtype=torch.float32), dict[str, Tensor]()
         if known.any():
             terms = self._terms(observed[known], features[known], labels[known], self.config.particles)
@@ -240,6 +248,11 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
     # --- parts
 
+    def _shifted(self, images: Tensor) -> Tensor:
+        """Return the inputs of the classifier: shifted at random in training, in whole pixels with zeros moved in."""
+        share = self.config.classifier_shift
+        return translation(images, share, padding=0.0) if self.training and share else images
+
     def _log_q(self, images: Tensor) -> Tensor:
         assert self.classifier is not None
         return torch.log_softmax(self.classifier(images).float(), 1)
@@ -303,10 +316,19 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
 
 def _classifier(config: CVAEConfig, data: DataSpec) -> nn.Module:
-    """Return the network of q(y|x), from images [b c h w] to logits [b c]: with convolutions, max pooling after each."""
-    sizes = config.classifier_features, config.classifier_hidden
-    layers, features = encoder(data, EncoderDecoderConfig(config.classifier_network, *sizes, "pool", config.activation))
-    return nn.Sequential(layers, Dropout(config.dropout), dense(features, math.prod(data.label_sizes)))
+    """Return the network of q(y|x), from images [b c h w] to logits [b c]: strided convolutions with batch norm, dense layers."""
+    layers: list[nn.Module] = []
+    inputs, flat = data.channels, data.dimensions
+    if config.classifier_network == "conv":
+        for outputs in config.classifier_features:
+            layers += [SameConv2d(inputs, outputs, 3, 2), nn.BatchNorm2d(outputs), nn.ReLU()]
+            inputs = outputs
+        flat = inputs * math.prod(downsampled_sizes(data.height, data.width, len(config.classifier_features))[-1])
+    layers.append(Flatten())
+    for width in config.classifier_hidden:
+        layers += [Dropout(config.dropout), dense(flat, width), ACTIVATIONS[config.activation]()]
+        flat = width
+    return nn.Sequential(*layers, Dropout(config.dropout), dense(flat, math.prod(data.label_sizes)))
 
 
 def _parts(terms: ELBOTerms) -> dict[str, Tensor]:

@@ -73,18 +73,23 @@ class PixelDistribution:
         """Return the mean image [b c h w] of p(x|z) for outputs [b outputs h w] of a decoder, in float32."""
         return torch.sigmoid(outputs.float()[:, : self.channels])
 
-    def log_likelihood(self, outputs: Tensor, observed: Tensor, log_sigma: Tensor | None = None) -> Tensor:
-        """Return log p(x|z) [b] of observations [b c h w]; outputs: float32; log_sigma: that of Gaussian pixels."""
-        if self.kind == "bernoulli":
-            return likelihood.bernoulli(outputs, observed)
-        if log_sigma is not None:
-            return likelihood.gaussian(torch.sigmoid(outputs), log_sigma.clamp(_LEAST_LOG_SIGMA), observed)
-        mean, log_scale = outputs.chunk(2, dim=1)
-        return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed)
+    def log_likelihood(
+        self, outputs: Tensor, observed: Tensor, log_sigma: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return log p(x|z) [b] of observations [b c h w].
 
-    def floor(self, observed: Tensor) -> Tensor | None:
+        outputs: float32; log_sigma: that of Gaussian pixels; weight: of each pixel, [b 1 h w], None for 1.
+        """
+        if self.kind == "bernoulli":
+            return likelihood.bernoulli(outputs, observed, weight)
+        if log_sigma is not None:
+            return likelihood.gaussian(torch.sigmoid(outputs), log_sigma.clamp(_LEAST_LOG_SIGMA), observed, weight)
+        mean, log_scale = outputs.chunk(2, dim=1)
+        return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed, weight)
+
+    def floor(self, observed: Tensor, weight: Tensor | None = None) -> Tensor | None:
         """Return the least negative log-likelihood [b] of grey levels under Bernoulli pixels, their entropy; otherwise None."""
-        return likelihood.bernoulli_entropy(observed) if self.kind == "bernoulli" and not self.binarize else None
+        return likelihood.bernoulli_entropy(observed, weight) if self.kind == "bernoulli" and not self.binarize else None
 
 
 class PixelLikelihood(HasLikelihood):

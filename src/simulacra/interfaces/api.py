@@ -19,6 +19,7 @@ from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
+from simulacra.maps import latent_map, walk
 from simulacra.reports.comparison_page import write_comparison
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space
@@ -47,7 +48,10 @@ class Model(OpenedRun):
     decode = latent_space.decode
     interpolate = interpolation.interpolate
     interpolate_noise = interpolation.interpolate_noise
+    interpolate_classes = interpolation.interpolate_classes
     traverse = traversal.traverse
+    latent_map = latent_map.latent_map
+    latent_walk = walk.walk
     translate = translation.translate
     restore = restoration.restore
     report = write_report

@@ -5,6 +5,7 @@ from typing import cast
 from simulacra.core.capabilities import HasLikelihood
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
+from simulacra.metrics.restorations.options import degrader_of
 from simulacra.metrics.statistics.likelihoods import DISTORTION, RATE, LikelihoodOptions, is_conditional, split_bound, split_nll
 from simulacra.metrics.statistics.measurement import mean_of
 
@@ -12,10 +13,11 @@ from simulacra.metrics.statistics.measurement import mean_of
 def _measure(context: EvaluationContext) -> MetricResults:
     model, split, seed = cast(HasLikelihood, context.model), context.split, context.settings.seed
     particles = context.options(LikelihoodOptions).particles
+    degrader = degrader_of(context) if "image" in context.model.accepts else None
     with context.progress.task("conditional bound", len(split), "images") as meter:
-        bound = split_bound(model, split, seed, meter)
+        bound = split_bound(model, split, seed, meter, degrader)
     with context.progress.task(f"conditional NLL with {particles} samples", len(split), "images") as meter:
-        scores, protocol = split_nll(model, split, particles, seed, meter)
+        scores, protocol = split_nll(model, split, particles, seed, meter, degrader)
     floor = {name: value for name, value in bound.protocol.items() if name == "floor_nats"}
     terms = {
         "conditional_bound_nats": bound.rate + bound.distortion,
@@ -50,7 +52,7 @@ METRIC = Metric(
     order=201,
     cost=_cost,
     measure=_measure,
-    settings=("seed", "particles"),
+    settings=("seed", "particles", "degradation"),
     not_applicable=_not_applicable,
     details=frozenset({"floor_nats"}),
 )

@@ -14,6 +14,7 @@ from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.metric import Quantity
 from simulacra.metrics.statistics.model_inputs import observations
+from simulacra.runs.restoration import Degrader
 
 _NATS = "nats per image"
 _RATE = "KL divergence of the posterior from the prior."
@@ -56,11 +57,11 @@ class SplitBound:
     protocol: dict[str, Any]
 
 
-def split_bound(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> SplitBound:
+def split_bound(model: HasLikelihood, split: Split, seed: int, meter: Meter, degrader: Degrader | None = None) -> SplitBound:
     """Return the bound of the images of a split, given their condition where the model has one."""
     rates, distortions, floors = [], [], []
     given: tuple[str, ...] = ()
-    for number, observed, condition in observations(model, split, seed):
+    for number, observed, condition in observations(model, split, seed, degrader):
         with stream(seed, "evidence", number):
             terms = model.elbo(observed, condition)
         rates.append(terms.rate.cpu())
@@ -70,11 +71,14 @@ def split_bound(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> 
         meter.advance(len(observed))
     protocol: dict[str, Any] = {"target": model.target, "latent_samples": 1, "seed": seed}
     protocol |= {"given": ", ".join(given)} if given else {}
+    protocol |= {} if degrader is None else {"degradation": degrader.name}
     protocol |= {"floor_nats": torch.cat(floors).mean().item()} if floors else {}
     return SplitBound(torch.cat(rates), torch.cat(distortions), protocol)
 
 
-def split_nll(model: HasLikelihood, split: Split, particles: int, seed: int, meter: Meter) -> tuple[Tensor, dict[str, Any]]:
+def split_nll(  # noqa: PLR0917
+    model: HasLikelihood, split: Split, particles: int, seed: int, meter: Meter, degrader: Degrader | None = None
+) -> tuple[Tensor, dict[str, Any]]:
     """Return minus the log-likelihood [n] of every image of a split, given its condition, and the protocol.
 
     With importance samples it is an upper bound in expectation that becomes tighter with their number (Burda et al. 2015,
@@ -82,14 +86,15 @@ def split_nll(model: HasLikelihood, split: Split, particles: int, seed: int, met
     """
     scores, kind = [], ""
     given: tuple[str, ...] = ()
-    for number, observed, condition in observations(model, split, seed):
+    for number, observed, condition in observations(model, split, seed, degrader):
         with stream(seed, "nll", number):
             result = model.log_likelihood(observed, particles, condition)
         scores.append(-result.nats.cpu())
         kind, given = result.kind, condition.given
         meter.advance(len(observed))
     protocol = {"target": model.target, "importance_samples": particles, "kind": bound_of_nll(kind), "seed": seed}
-    return torch.cat(scores), protocol | ({"given": ", ".join(given)} if given else {})
+    protocol |= {"given": ", ".join(given)} if given else {}
+    return torch.cat(scores), protocol | ({} if degrader is None else {"degradation": degrader.name})
 
 
 def bound_of_nll(kind: str) -> str:
