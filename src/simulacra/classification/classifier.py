@@ -10,9 +10,9 @@ from torch import Tensor
 
 from simulacra.core.errors import DataError
 from simulacra.core.progress import SILENT
-from simulacra.metrics.statistics.linear_probe import ITERATIONS, LinearProbe, fit_linear_probe
+from simulacra.features.linear_probe import ITERATIONS, LinearProbe, fit_linear_probe
+from simulacra.metrics.knn_accuracy import class_votes
 from simulacra.metrics.statistics.measurement import require
-from simulacra.metrics.statistics.nearest_votes import class_votes
 
 N_NEIGHBORS = 5
 TOLERANCE = 1e-8

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simulacra.classification import methods
-from simulacra.classification.calibration import BINS, calibration_error, fit_temperature
+from simulacra.classification.calibration import BINS, calibration_error, fit_temperature, mean_nll
 from simulacra.classification.classifier import Classifier
 from simulacra.classification.confusion import confusion_matrix
 from simulacra.classification.methods import Fitted, Method
@@ -249,12 +249,28 @@ def own_row(opened: OpenedRun) -> Row | None:
 
 def label_note(opened: OpenedRun, labels: int) -> str:
     """Return a warning where the model itself was trained with more labels than the methods receive; empty otherwise."""
+    if labels == 0:
+        return ""
     if "tokens" in opened.model.accepts:
         return "the model was trained with captions, which may name the class: its features are not learned without labels"
     if "labels" not in opened.model.accepts:
         return ""
     used = opened.run.config.train.labels
-    if used and used <= (labels or used):
+    if used and used <= labels:
         return ""
     given = f"{used:,}" if used else "all"
-    return f"the model was trained with {given} labels: its features are not those of a model that sees {labels or ALL} only"
+    return f"the model was trained with {given} labels: its features are not those of a model that sees {labels:,} only"
+
+
+def validation_scores(opened: OpenedRun, logits: Tensor, temperature: float) -> dict[str, Any]:
+    """Return accuracy, NLL and calibration error on validation images, to which the temperature was fitted; empty without any."""
+    if len(opened.dataset.validation) == 0:
+        return {}
+    labels = class_labels(opened.dataset.validation)
+    probabilities = {"calibrated": torch.softmax(logits / temperature, 1), "uncalibrated": torch.softmax(logits, 1)}
+    return {
+        "n": len(labels),
+        "accuracy": (logits.argmax(1) == labels).double().mean().item(),
+        "nll_nats": {"calibrated": mean_nll(logits, labels, temperature), "uncalibrated": mean_nll(logits, labels)},
+        "calibration_error": {name: calibration_error(values, labels) for name, values in probabilities.items()},
+    }

@@ -23,6 +23,7 @@ from simulacra.images.files import check_file, make_folder
 from simulacra.runs.opened import OpenedRun
 
 _CHUNK = 256  # images that are classified at once
+_LISTED = 10  # predictions in the terminal, at most
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Predictions:
         writer.writerows((item.file, item.label, f"{item.probability:.6f}") for item in self.images)
         writer.writerows((file, "", "") for file, _ in self.skipped)
         return text.getvalue()
+
+    def text(self, path: Path) -> str:
+        """Return the first predictions, the number of them, and all skipped files; path: of the table that was written."""
+        lines = [f"{item.file}: {item.label} ({100 * item.probability:.1f} %)" for item in self.images[:_LISTED]]
+        rest = len(self.images) - len(lines)
+        lines += [f"and {rest:,} more"] if rest else []
+        lines += [f"{len(self.images):,} images classified, in {path}"]
+        lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
+        return "\n".join(lines)
 
 
 def predict(opened: OpenedRun, stored: StoredClassifier, path: Path, progress: Progress) -> Predictions:

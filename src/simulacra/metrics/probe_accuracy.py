@@ -1,10 +1,10 @@
 """Linear probe accuracy: how well a linear classifier predicts the class of an image from its latents."""
 
 from simulacra.core.errors import DataError
+from simulacra.features.linear_probe import STRENGTH, fit_linear_probe
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, latent_metric, train_images
-from simulacra.metrics.statistics.linear_probe import STRENGTH, fit_linear_probe
 from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of
 
 _ENOUGH = 1000
