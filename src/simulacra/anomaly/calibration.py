@@ -127,10 +127,11 @@ def _thinned(values: Tensor, most: int = 10**6) -> Tensor:
     return values[:: max(1, -(-len(values) // most))]
 
 
-def validation_scores(opened: OpenedRun, scorer: Scorer, rate: float, progress: Progress, what: str) -> Calibration:
+def validation_scores(opened: OpenedRun, scorer: Scorer, rate: float, progress: Progress) -> Calibration:
     """Return the calibration of a scorer by the validation images of a run, which are neither training nor test images."""
     images = images_of(opened.dataset.validation)
-    return calibration_of(score_images(scorer, images, progress, what), rate)
+    with progress.task("scoring validation images", len(images), "images") as meter:
+        return calibration_of(score_images(scorer, images, meter, "validation images"), rate)
 
 
 def store(opened: OpenedRun, score: Score, calibration: Calibration) -> Path:

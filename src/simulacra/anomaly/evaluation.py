@@ -84,8 +84,7 @@ class DetectionEvaluation:
 def fitted(opened: OpenedRun, score: Score, calibration: Calibration | None, rate: float, progress: Progress) -> Detector:
     """Return a score with its calibration, computed from the validation images unless it is given."""
     scorer = score.fit(opened, progress)
-    given = calibration or validation_scores(opened, scorer, rate, progress, f"validation images by {score.name}")
-    return Detector(score, scorer, given)
+    return Detector(score, scorer, calibration or validation_scores(opened, scorer, rate, progress))
 
 
 def evaluate_detection(
@@ -107,12 +106,11 @@ def evaluate_detection(
 
 
 def _results(detector: Detector, normal: Tensor, kinds: Sequence[Anomalies], progress: Progress) -> dict[str, Result]:
-    name = detector.score.name
-    reference = score_images(detector.scorer, normal, progress, f"normal test images by {name}")
-    found = {}
-    for item in kinds:
-        scored = score_images(detector.scorer, item.images, progress, f"{item.kind} by {name}")
-        found[item.kind] = result_of(detector, reference, scored, item)
+    total, found = len(normal) + sum(len(item.images) for item in kinds), {}
+    with progress.task(f"evaluating {detector.score.name}", total, "images") as meter:
+        reference = score_images(detector.scorer, normal, meter, "normal test images")
+        for item in kinds:
+            found[item.kind] = result_of(detector, reference, score_images(detector.scorer, item.images, meter, item.kind), item)
     return found
 
 

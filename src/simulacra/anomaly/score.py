@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simulacra.core.capabilities import Capability, Need, supports
 from simulacra.core.errors import NotApplicable, SimulacraError
-from simulacra.core.progress import Progress
+from simulacra.core.progress import Meter, Progress
 from simulacra.runs.opened import OpenedRun
 
 _CHUNK = 250  # images scored in one call
@@ -54,13 +54,12 @@ class Score:
                 raise NotApplicable(f"score {self.name} is not applicable to {type(model).__name__}: it needs {need.phrase}")
 
 
-def score_images(scorer: Scorer, images: Tensor, progress: Progress, what: str) -> Scored:
-    """Return the scores of images [n c h w], computed in chunks; raises SimulacraError for a score that is not finite."""
+def score_images(scorer: Scorer, images: Tensor, meter: Meter, what: str) -> Scored:
+    """Return the scores of images [n c h w], computed in chunks; raises SimulacraError, naming `what`, if one is not finite."""
     parts = []
-    with progress.task(f"scoring {what}", len(images), "images") as meter:
-        for chunk in images.split(_CHUNK):
-            parts.append(scorer(chunk))
-            meter.advance(len(chunk))
+    for chunk in images.split(_CHUNK):
+        parts.append(scorer(chunk))
+        meter.advance(len(chunk))
     values = torch.cat([part.values for part in parts])
     if not values.isfinite().all():
         at = int((~values.isfinite()).nonzero()[0])

@@ -85,7 +85,7 @@ def calibrated(opened: OpenedRun, score: Score, progress: Progress) -> Detector:
     scorer = score.fit(opened, progress)
     if held is None:
         progress.message(f"{score.name} is not calibrated: calibrating for a false-positive rate of {DEFAULT_RATE:g}")
-        held = validation_scores(opened, scorer, DEFAULT_RATE, progress, "validation images")
+        held = validation_scores(opened, scorer, DEFAULT_RATE, progress)
         store(opened, score, held)
     return Detector(score, scorer, held)
 
@@ -102,7 +102,7 @@ def _calibrate(opened: OpenedRun, settings: CalibrateConfig, progress: Progress)
     score = find(settings.score, opened.model)
     require_enough(len(opened.dataset.validation), settings.false_positive_rate)
     scorer = score.fit(opened, progress)
-    calibration = validation_scores(opened, scorer, settings.false_positive_rate, progress, "validation images")
+    calibration = validation_scores(opened, scorer, settings.false_positive_rate, progress)
     path = store(opened, score, calibration)
     low, high = calibration.interval
     text = (
@@ -128,7 +128,8 @@ def _score(opened: OpenedRun, settings: ScoreConfig, progress: Progress) -> Appl
     if not found.names:
         raise DataError(f"{settings.input} contains no image that can be used{found.reasons}: give an image, folder or archive")
     detector = calibrated(opened, score, progress)
-    scored = score_images(detector.scorer, found.images, progress, "images")
+    with progress.task("scoring images", len(found.images), "images") as meter:
+        scored = score_images(detector.scorer, found.images, meter, "images")
     lines = lines_of(found.names, scored.values, detector.calibration, found.unreadable)
     facts = {"score": score.name, **detector.calibration.facts()}
     if table:
@@ -200,27 +201,22 @@ def _save_mistakes(
 
 
 def _text(content: dict[str, Any], path: Path) -> str:
-    calibration, names = content["calibration"], list(content["baselines"])
+    calibration, tables = content["calibration"], [content["metrics"], *content["baselines"].values()]
     low, high = calibration["true_rate_interval"]
-    shown = [f"{'anomalies':<18}" + "".join(f"{name:<34}" for name in (content["score"], *names))]
-    for kind in content["metrics"]:
-        cells = [_cell(numbers[kind]) for numbers in (content["metrics"], *content["baselines"].values())]
-        shown.append(f"{kind:<18}" + "".join(f"{cell:<34}" for cell in cells))
-    alarm = [Measurement.of(next(iter(table.values()))["false_positive_rate"]) for table in _tables(content)]
-    shown.append(f"{'false positives':<18}" + "".join(f"{_count(item):<34}" for item in alarm))
+    rows = [["anomalies", content["score"], *content["baselines"]]]
+    rows += [[kind, *(_cell(table[kind]) for table in tables)] for kind in content["metrics"]]
+    alarms = (Measurement.of(next(iter(table.values()))["false_positive_rate"]) for table in tables)
+    rows.append(["false positives", *map(_count, alarms)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         [
-            "AUROC, and detected anomalies at the calibrated threshold (95 % interval)",
-            *(line.rstrip() for line in shown),
+            "AUROC; anomalies detected at the calibrated threshold (95 % interval of the rate)",
+            *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
             f"thresholds from {calibration['calibration_images']:,} validation images for a false-positive rate of "
             f"{calibration['false_positive_rate']:g}; 95 % interval of the rate {low:.4f} to {high:.4f}",
             f"false alarms, then missed anomalies of each kind, in {path}; all numbers in {content['path']}",
         ]
     )
-
-
-def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [content["metrics"], *content["baselines"].values()]
 
 
 def _cell(numbers: dict[str, Any]) -> str:
