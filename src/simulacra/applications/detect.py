@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, Anomalies, anomalies
 from simulacra.anomaly.calibration import DEFAULT_RATE, require_enough, store, stored, validation_scores
@@ -26,14 +27,14 @@ from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Denoises, HasDis
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import write_json
-from simulacra.core.progress import Progress
+from simulacra.core.progress import SILENT, Progress
 from simulacra.data.load import named_images
 from simulacra.data.settings import DataConfig
 from simulacra.images.files import check_new_folder, check_png, make_folder, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection, columns_for
 from simulacra.metrics.statistics.measurement import Measurement
-from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun, check_images
 
 _SCORE = (
     f"anomaly score (default: that of the family): {', '.join(DEFAULTS)}, features, latent; baselines: {', '.join(BASELINES)}, "
@@ -88,6 +89,16 @@ def calibrated(opened: OpenedRun, score: Score, progress: Progress) -> Detector:
         held = validation_scores(opened, scorer, DEFAULT_RATE, progress)
         store(opened, score, held)
     return Detector(score, scorer, held)
+
+
+def anomaly_scores(opened: OpenedRun, images: Tensor, score: str = "") -> Tensor:
+    """Return anomaly scores float64 [n] of images [n c h w] in [0, 1], larger for images less like the training images.
+
+    score: its name, by default that of the family. Raises NotApplicable, UsageError for an unknown name or another shape.
+    """
+    chosen = find(score, opened.model)
+    with SILENT.task("", None, "") as meter:
+        return score_images(chosen.fit(opened, SILENT), check_images(images, opened.spec), meter, "images").values
 
 
 # --- calibrate
