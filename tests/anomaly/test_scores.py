@@ -1,5 +1,7 @@
 """Scores are deterministic, independent of the other images, and equal to their definitions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from simulacra.anomaly.scores import BASELINES, DEFAULTS, LOCAL_BASELINE, defaul
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.progress import SILENT
 
-TINY = {"data": "digits", "duration": "2", "batch": 16, "threads": 1, "snapshots": 1}
+TINY: dict[str, Any] = {"data": "digits", "duration": "2", "batch": 16, "threads": 1, "snapshots": 1}
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,15 @@ def trained(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
         out = tmp_path_factory.mktemp("runs") / "some"
-        settings = {"latent_dim": 8, "network": "dense", "hidden": (64,), "lr": 3e-3, "batch": 64, "snapshots": 1, "threads": 1}
+        settings: dict[str, Any] = {
+            "latent_dim": 8,
+            "network": "dense",
+            "hidden": (64,),
+            "lr": 3e-3,
+            "batch": 64,
+            "snapshots": 1,
+            "threads": 1,
+        }
         return simulacra.train("autoencoder", only_classes="0,1,2,3,4,5,6", validation=0.2, duration="15ep", out=out, **settings)
 
 
@@ -199,6 +208,7 @@ def test_corruptions_are_a_function_of_the_image_number(trained):
 
 def test_other_classes_are_the_test_images_that_were_not_trained_on(trained, trained_autoencoder):
     whole = simulacra.load_data("digits").test
+    assert whole.labels is not None
     expected = whole.images[np.isin(whole.labels, (7, 8, 9))]
     found = anomalies(trained, "other-class", 0, "", SILENT).images
     assert np.array_equal((found.permute(0, 2, 3, 1) * 255).round().numpy().astype(np.uint8), expected)
