@@ -245,3 +245,24 @@ def test_defects_have_masks_of_the_size_of_the_model(trained_autoencoder):
 def test_unknown_kinds_name_the_nearest(trained):
     with pytest.raises(UsageError, match="did you mean 'rotation'"):
         anomalies(trained, "rotatoin", 0, "", SILENT)
+
+
+def test_a_kind_that_is_named_twice_is_refused(path, capsys):
+    code, _, err = run(capsys, "detect", "evaluate", path, "--anomalies", "noise,noise")
+    assert code == 2
+    assert "names a kind twice" in err
+
+
+def test_a_damaged_evaluation_is_stated_in_the_report(path):
+    (path / "detection").mkdir()
+    (path / "detection" / "evaluation_pca.json").write_text('{"metrics": {}, "baselines": {}}')
+    assert "stored evaluation is damaged" in write_report(simulacra.open(path)).read_text()
+
+
+def test_scores_are_available_in_python(path, folder, capsys):
+    model = simulacra.open(path)
+    images = model.dataset.test.head(3).images
+    values = model.anomaly_scores(images)
+    found = result(capsys, "score", path, "--input", folder)["images"]
+    assert values.dtype == torch.float64
+    assert values[:3].tolist() == pytest.approx([line["score"] for line in found[:3]], rel=1e-6)

@@ -5,7 +5,7 @@
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from simulacra.anomaly.training_images import images_of
 from simulacra.applications.application import Action, Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Denoises, HasDiscriminator, HasLikelihood, Reconstructs
 from simulacra.core.config import Config, option
-from simulacra.core.errors import DataError, UsageError
+from simulacra.core.errors import DataError, SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.load import named_images
@@ -183,6 +183,8 @@ def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -
     score = find(settings.score, opened.model)
     kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
     found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]
+    if len({item.kind for item in found}) < len(found):
+        raise UsageError(f"--anomalies {settings.anomalies} names a kind twice, or two folders of one name: name each once")
     evaluation = evaluate_detection(opened, calibrated(opened, score, progress), found, settings.count, progress)
     _save_mistakes(opened, evaluation, found, settings.count, path)
     stored_at = opened.run.detection_evaluation(score.name)
@@ -245,6 +247,13 @@ def _section(opened: OpenedRun) -> ReportSection | None:
     content = stored_evaluation(opened.run)
     if content is None:
         return None
+    try:
+        return _section_of(opened, content)
+    except (KeyError, TypeError, StopIteration) as error:
+        raise SimulacraError(f"the stored evaluation is damaged ({error}): run 'simulacra detect evaluate' again") from error
+
+
+def _section_of(opened: OpenedRun, content: Mapping[str, Any]) -> ReportSection:
     names = ", ".join(f"{name} ({scores()[name].summary.removeprefix('baseline: ')})" for name in content["baselines"])
     first = (
         f"Normal test images against anomalies, by the score {content['score']}. An AUROC of 0.5 is that of chance, 1 separates "
@@ -255,6 +264,7 @@ def _section(opened: OpenedRun) -> ReportSection | None:
     if content["weights_sha256"] != opened.digest:
         text.insert(0, "The run has been trained further since this evaluation: run 'simulacra detect evaluate' again.")
     path = Path(content["mistakes"])
+    path = opened.run.images / path.name if path.name == _MISTAKES else path  # the run may have been moved
     try:
         with Image.open(path) as image:
             drawn = image.copy()
@@ -264,7 +274,7 @@ def _section(opened: OpenedRun) -> ReportSection | None:
     return ReportSection("Anomaly detection", 18, tuple(text), ((Figure(drawn, label, label),),))
 
 
-def _sentence(content: dict[str, Any], kind: str) -> str:
+def _sentence(content: Mapping[str, Any], kind: str) -> str:
     own = content["metrics"][kind]
     others = ", ".join(f"{name} {numbers[kind]['auroc']['value']:.3f}" for name, numbers in content["baselines"].items())
     pixels = f", of pixels {Measurement.of(own['pixel_auroc']).text}" if "pixel_auroc" in own else ""
