@@ -17,8 +17,8 @@ from simulacra.core.randomness import permutation
 from simulacra.runs.opened import OpenedRun
 
 _SIDE, _STRIDE = 8, 4  # pixels of a patch, and between patches of a scored image
-_BANK = 20_000  # patches of training images, chosen at random
-_IMAGES, _PER_IMAGE = 2000, 10
+_BANK = 10_000  # patches of training images, chosen at random
+_IMAGES, _PER_IMAGE = 2000, 5
 
 
 def _fit(opened: OpenedRun, progress: Progress) -> Scorer:
@@ -45,7 +45,7 @@ def _padding(size: int, side: int) -> int:
 
 
 def _bank(images: Tensor, side: int) -> Tensor:
-    """Return random patches [n c*side*side] of training images: `_BANK` of them, or ten of each image where that is less."""
+    """Return random patches [n c*side*side] of training images: `_BANK` of them, or five of each image where that is less."""
     chosen = []
     for number, image in enumerate(images):
         patches = F.unfold(image[None], side)[0].T
