@@ -12,21 +12,20 @@ from torch import Tensor
 
 from simulacra.anomaly.neighbours import NEIGHBOURS, LocalOutliers
 from simulacra.anomaly.score import Score, Scored, Scorer
-from simulacra.anomaly.training_images import REFERENCES, first_images
-from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
+from simulacra.anomaly.training_images import REFERENCES, encodings, first_images
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Reconstructs, require
 from simulacra.core.progress import Progress
-from simulacra.runs.latent_space import decode, encode
 from simulacra.runs.opened import OpenedRun
 
 _WEIGHT = 3.0  # of latents against residuals
 
 
 def _fit(opened: OpenedRun, progress: Progress) -> Scorer:
+    model = require(opened.model, Reconstructs, "the score neighbours")
     progress.message("encoding training images and computing the distances between them")
 
     def parts(images: Tensor) -> tuple[Tensor, Tensor]:
-        latents = encode(opened, images).float()
-        return latents, (images - decode(opened, latents)).float()
+        return encodings(opened, images), images - opened.apply(model.reconstruct, images).float()
 
     latents, residuals = parts(first_images(opened))
     spread = (latents - latents.mean(0)).square().sum(1).mean().sqrt()
@@ -48,7 +47,7 @@ SCORE = Score(
     "neighbours",
     f"local outlier ratio of latent and residual among the {NEIGHBOURS} nearest training images; heat maps: squared residuals",
     _fit,
-    (AMORTIZED_LATENT_SPACE,),
+    (AMORTIZED_LATENT_SPACE, Reconstructs),
     {"neighbours": NEIGHBOURS, "references": REFERENCES, "latent_weight": _WEIGHT},
     maps=True,
 )
