@@ -12,6 +12,8 @@ import simulacra
 from simulacra.applications.interpolate import InterpolateConfig, interpolations
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.interfaces.cli import main
+from simulacra.runs.class_latents import class_latent
+from simulacra.runs.latent_paths import spherical
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +117,83 @@ def test_a_conditional_latent_space_encodes_and_decodes_with_labels(trained_vae,
         starts, ends, decoded = (labels.tolist() for labels in given)
         assert starts != ends
         assert decoded == ([7] * 6 if label else [starts[0]] * 3 + [starts[1]] * 3)
+
+
+# --- between classes
+
+
+@pytest.fixture
+def linear_model(trained_autoencoder, monkeypatch):
+    """An autoencoder of four latents whose encoder and decoder are the two sides of an orthogonal projection."""
+    kind = type(trained_autoencoder.model)
+    axes = torch.linalg.qr(torch.randn(64, 4, generator=torch.Generator().manual_seed(0))).Q
+    monkeypatch.setattr(kind, "encode", lambda self, images, condition: images.flatten(1) @ axes)
+    monkeypatch.setattr(kind, "decode", lambda self, latents, condition: (latents @ axes.T).unflatten(1, (1, 8, 8)))
+    return trained_autoencoder, axes @ axes.T
+
+
+def class_mean(model, name):
+    train = model.dataset.train
+    return train.batch(np.flatnonzero(train.labels == int(name))[:1000]).images.mean(0)
+
+
+def test_the_path_between_classes_joins_their_mean_latents(linear_model):
+    model, projection = linear_model
+    rows = model.interpolate_classes("4", "9", 5)
+    assert rows.shape == (1, 5, 1, 8, 8)
+    first, last = ((class_mean(model, name).flatten() @ projection).unflatten(0, (1, 8, 8)) for name in "49")
+    for step, image in enumerate(rows[0]):
+        torch.testing.assert_close(image, torch.lerp(first, last, step / 4), atol=1e-5, rtol=1e-4)
+
+
+def test_single_images_are_moved_by_the_difference_of_the_means(linear_model):
+    model, projection = linear_model
+    images = model.dataset.test.head(3).images
+    rows = model.interpolate_classes("4", "9", 3, images=images)
+    difference = class_mean(model, "9") - class_mean(model, "4")
+    for row, image in zip(rows[1:], images, strict=True):
+        for share, moved in zip((0, 0.5, 1), row, strict=True):
+            expected = ((image + share * difference).flatten() @ projection).unflatten(0, (1, 8, 8))
+            torch.testing.assert_close(moved, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_path_of_a_model_with_a_normal_prior_is_an_arc(trained_vae):
+    first, last = (class_latent(trained_vae, name).mean[None] for name in "49")
+    arc, middle = spherical(first, last, 5)[2], (first + last) / 2
+    assert not torch.allclose(arc, middle, atol=1e-4)
+    torch.testing.assert_close(trained_vae.interpolate_classes("4", "9", 5)[0, 2], trained_vae.decode(arc)[0])
+    torch.testing.assert_close(trained_vae.interpolate_classes("4", "9", 5, "linear")[0, 2], trained_vae.decode(middle)[0])
+
+
+def test_classes_are_given_on_the_command_line(trained_vae, capsys):
+    words = ["interpolate", str(trained_vae.run.path), "--from-class", "4", "--to-class", "9", "--out", "ways.png"]
+    assert main([*words, "--rows", "3", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["between"], content["rows"]) == ("classes 4 and 9", 3)
+    found = class_latent(trained_vae, "9")
+    assert content["to_norm"] == pytest.approx(found.norm)
+    assert 0 < content["to_norm"] < content["to_image_norm"] == pytest.approx(found.image_norm)
+    assert main(words) == 0
+    assert "norms of the mean latents" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--from-class", "4"], "--to-class is missing"),
+        (["--from-class", "4", "--to-class", "ten"], "unknown class 'ten'"),
+        (["--from-class", "4", "--to-class", "9", "--between", "noise"], "--between noise does not apply"),
+        (["--from-class", "4", "--to-class", "9", "--rows", "500"], "expected at most"),
+    ],
+)
+def test_wrong_classes_are_refused_in_words(words, message, trained_vae, capsys):
+    assert main(["interpolate", str(trained_vae.run.path), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_arithmetic_between_classes_needs_latents_that_are_not_given_the_class(gans, trained_vae, monkeypatch):
+    with pytest.raises(NotApplicable, match="encoder"):
+        gans[0].interpolate_classes("4", "9")
+    monkeypatch.setattr(type(trained_vae.model), "label_sizes", (10,))
+    with pytest.raises(NotApplicable, match="given labels"):
+        trained_vae.interpolate_classes("4", "9")

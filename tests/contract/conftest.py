@@ -43,13 +43,17 @@ SHAPES = (DataSpec(3, 13, 9, CLASSES), DataSpec(1, 1, 2, CLASSES))
 
 @dataclass(frozen=True)
 class RandomImages:
-    """Random images of 256 levels and random labels: batch i is a function of (seed, i), or one and the same for every i."""
+    """Random images of 256 levels and random labels: batch i is a function of (seed, i), or one and the same for every i.
+
+    unlabelled: every second image has the label -1, as in semi-supervised training.
+    """
 
     spec: DataSpec
     size: int
     seed: int = 0
     fixed: bool = False
     per_epoch: int = 5
+    unlabelled: bool = False
 
     def batch(self, number: int, device: torch.device | str = "cpu") -> Batch:
         """Return batch `number`: smooth images with some noise, so that a loss can decrease."""
@@ -58,6 +62,8 @@ class RandomImages:
         smooth = nn.functional.interpolate(blocks, (self.spec.height, self.spec.width), mode="bilinear")
         noisy = (smooth + 0.1 * torch.rand(smooth.shape, generator=source)).clamp(0, 1)
         labels = torch.randint(0, max(1, len(self.spec.classes)), (self.size,), generator=source) if self.spec.classes else None
+        if labels is not None and self.unlabelled:
+            labels[1::2] = -1
         return Batch((noisy * 255).round() / 255, Condition(labels)).to(device)
 
 
@@ -97,7 +103,7 @@ class Case:
     def batch_source(self, size: int = 4, seed: int = 0, fixed: bool = False) -> BatchSource:
         """Return batches of this shape, from every domain where the family has several."""
         if not self.kind.domains:
-            return RandomImages(self.spec, size, seed, fixed)
+            return RandomImages(self.spec, size, seed, fixed, unlabelled=self.new().accepts_unlabelled)
         batch_sources = {
             name: RandomImages(self.spec, size, seed + 1000 * (index + 1), fixed) for index, name in enumerate(self.kind.domains)
         }
@@ -258,11 +264,14 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
         if not capabilities.supports(case.kind, capabilities.AMORTIZED_LATENT_SPACE)
     ),
     "conditional_case": lambda: tuple(
-        Case(kind, name, conditional=True) for name, kind in FAMILIES if "conditional" in _settings(kind)
+        Case(kind, name, conditional=not kind.needs_labels)
+        for name, kind in FAMILIES
+        if kind.needs_labels or "conditional" in _settings(kind)
     ),
     "reconstructing_case": lambda: able(capabilities.Reconstructs),
     "posterior_case": lambda: able(capabilities.HasPosterior),
     "likelihood_case": lambda: able(capabilities.HasLikelihood),
+    "classifying_case": lambda: able(capabilities.Classifies),
     "translating_case": lambda: able(capabilities.Translates),
     "small_likelihood_case": lambda: tuple(case for case in able(capabilities.HasLikelihood) if case.spec is SMALL),
 }
@@ -288,8 +297,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> dict[str, Callable[[], Any]]:
-    """Return a call of every method of every capability of a model, by the method's name."""
+    """Return a call of every method of every capability of a model, by the method's name.
+
+    Fields of the condition that are not given and that the model derives from images are added.
+    """
     count = len(images)
+    condition = family.complete_condition(condition, images)
     known = torch.ones_like(images[:, :1])
 
     def drawn() -> Tensor:
@@ -313,6 +326,7 @@ def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> 
             "observe": lambda: family.observe(images, condition),
             "elbo": lambda: family.elbo(images, condition).negative_elbo,
             "log_likelihood": lambda: family.log_likelihood(images, 2, condition).nats,
+            "floor": lambda: or_zeros(family.floor(images, condition), count),
         },
         capabilities.HasDiffusionBound: {
             "diffusion_bound": lambda: family.diffusion_bound(images, 2, condition).total,
@@ -320,9 +334,15 @@ def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> 
         },
         capabilities.HasDiscriminator: {"discriminator_features": lambda: family.discriminator_features(images, condition)},
         capabilities.Denoises: {"denoise": lambda: family.denoise(images, drawn(), 0.5, condition)},
+        capabilities.Classifies: {"class_log_probabilities": lambda: family.class_log_probabilities(images, condition)},
         capabilities.Translates: {"translate": lambda: family.translate(images, family.domains[0], condition)},
     }
     return {name: call for kind, named in table.items() if isinstance(family, kind) for name, call in named.items()}
+
+
+def or_zeros(values: Tensor | None, count: int) -> Tensor:
+    """Return the values, or zeros where there are none."""
+    return torch.zeros(count) if values is None else values
 
 
 # --- recording turns

@@ -1,6 +1,7 @@
 """Every capability of every family: shapes, ranges, determinism, refused conditions, and no change of the model."""
 
 import inspect
+import math
 from collections import Counter
 from dataclasses import fields
 from typing import Any
@@ -40,6 +41,12 @@ def twice(function: Any, *arguments: Any) -> Tensor:
     torch.manual_seed(2)
     assert torch.equal(first, function(*arguments))
     return first
+
+
+def derived(family: Any, images: Tensor) -> Condition:
+    """Return the condition that the model derives from images; of most models it is empty."""
+    condition: Condition = family.complete_condition(UNCONDITIONAL, images)
+    return condition
 
 
 # --- Samples
@@ -218,8 +225,10 @@ def test_black_and_white_images_are_accepted(reconstructing_case: Any) -> None:
 def test_the_posterior_is_finite_and_its_mean_is_the_latent(posterior_case: Any) -> None:
     family, images = posterior_case.new(), posterior_case.batch(3).images
     with inference_mode(family):
-        posterior = family.posterior(images)
-        mean, log_var = twice(lambda: family.posterior(images).mean), twice(lambda: family.posterior(images).log_var)
+        condition = derived(family, images)
+        posterior = family.posterior(images, condition)
+        mean = twice(lambda: family.posterior(images, condition).mean)
+        log_var = twice(lambda: family.posterior(images, condition).log_var)
         if isinstance(family, capabilities.LatentSpace):
             assert torch.equal(family.encode(images), mean)
     assert posterior.mean.shape == posterior.log_var.shape
@@ -233,9 +242,10 @@ def test_the_posterior_is_finite_and_its_mean_is_the_latent(posterior_case: Any)
 
 
 def test_the_elbo_has_finite_terms_per_image_and_a_rate_that_is_not_negative(likelihood_case: Any) -> None:
-    family = likelihood_case.new()
+    family, images = likelihood_case.new(), likelihood_case.batch(3).images
     with inference_mode(family):
-        terms = family.elbo(family.observe(likelihood_case.batch(3).images))
+        condition = derived(family, images)
+        terms = family.elbo(family.observe(images, condition), condition)
     for term in (terms.rate, terms.distortion, terms.negative_elbo):
         assert term.shape == (3,)
         assert term.dtype == torch.float32
@@ -245,14 +255,16 @@ def test_the_elbo_has_finite_terms_per_image_and_a_rate_that_is_not_negative(lik
 
 
 def test_observations_have_the_shape_and_range_of_images(likelihood_case: Any) -> None:
+    images = likelihood_case.batch(3).images
     with inference_mode(family := likelihood_case.new()):
-        assert_images(family.observe(likelihood_case.batch(3).images), likelihood_case, 3)
+        assert_images(family.observe(images, derived(family, images)), likelihood_case, 3)
 
 
 def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_discrete(likelihood_case: Any) -> None:
-    family = likelihood_case.new()
+    family, images = likelihood_case.new(), likelihood_case.batch(3).images
     with inference_mode(family):
-        result = family.log_likelihood(family.observe(likelihood_case.batch(3).images), 5)
+        condition = derived(family, images)
+        result = family.log_likelihood(family.observe(images, condition), 5, condition)
     assert result.nats.shape == (3,)
     assert torch.isfinite(result.nats).all()
     assert result.kind in ("exact", "lower bound", "estimate")
@@ -262,13 +274,15 @@ def test_log_likelihoods_are_finite_and_named_and_not_positive_where_data_are_di
 
 def test_the_same_noise_gives_the_same_score(likelihood_case: Any) -> None:
     # trap 21: scores are drawn, but from the caller's stream alone
-    family = likelihood_case.new()
+    family, images = likelihood_case.new(), likelihood_case.batch(3).images
     scores = []
     with inference_mode(family):
+        condition = derived(family, images)
         for _ in range(2):
             torch.manual_seed(3)
-            observed = family.observe(likelihood_case.batch(3).images)
-            scores.append((family.elbo(observed).negative_elbo, family.log_likelihood(observed, 4).nats))
+            observed = family.observe(images, condition)
+            bound = family.elbo(observed, condition).negative_elbo
+            scores.append((bound, family.log_likelihood(observed, 4, condition).nats))
     assert torch.equal(scores[0][0], scores[1][0])
     assert torch.equal(scores[0][1], scores[1][1])
 
@@ -279,8 +293,11 @@ def test_fifty_importance_samples_are_no_worse_than_the_elbo(small_likelihood_ca
     family = small_likelihood_case.new()
     torch.manual_seed(0)
     with inference_mode(family):
-        observed = family.observe(small_likelihood_case.batch(4).images).repeat(16, 1, 1, 1)
-        gain = family.log_likelihood(observed, 50).nats.double() + family.elbo(observed).negative_elbo.double()
+        images = small_likelihood_case.batch(4).images.repeat(16, 1, 1, 1)
+        condition = derived(family, images)
+        observed = family.observe(images, condition)
+        bound = family.elbo(observed, condition).negative_elbo.double()
+        gain = family.log_likelihood(observed, 50, condition).nats.double() + bound
     assert gain.mean() > -5.5 * gain.std() / 8 - 1e-3
 
 
@@ -288,6 +305,35 @@ def test_the_target_is_described(likelihood_case: Any) -> None:
     family = likelihood_case.new()
     assert len(family.target) > 3
     assert family.nats_to_discrete is None or family.nats_to_discrete >= 0
+
+
+def test_the_floor_is_not_above_the_negative_log_likelihood_and_not_negative(likelihood_case: Any) -> None:
+    family, images = likelihood_case.new(), likelihood_case.batch(3).images
+    torch.manual_seed(0)
+    with inference_mode(family):
+        condition = derived(family, images)
+        observed = family.observe(images, condition)
+        floor = family.floor(observed, condition)
+        if floor is None:
+            return
+        distortion = family.elbo(observed, condition).distortion
+    assert floor.shape == (3,)
+    assert (floor >= 0).all()
+    assert (floor <= distortion + 1e-4).all()
+
+
+# --- Classifies
+
+
+def test_class_log_probabilities_are_normalized_and_those_of_each_image_alone(classifying_case: Any) -> None:
+    family, images = classifying_case.new().train(), classifying_case.batch(3).images
+    assert isinstance(family.has_classifier, bool)
+    with inference_mode(family):
+        found = twice(family.class_log_probabilities, images)
+        torch.testing.assert_close(family.class_log_probabilities(images[1:2]), found[1:2], rtol=1e-4, atol=1e-4)
+    assert found.shape == (3, math.prod(classifying_case.spec.label_sizes))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(3), rtol=1e-5, atol=1e-5)
 
 
 # --- Translates

@@ -73,8 +73,12 @@ def test_presets_change_settings_and_survive_a_recipe_file(family_case: Any, tmp
         assert read(tmp_path / "config.toml") == config
 
 
-def test_presets_build_on_images_without_classes(family_case: Any) -> None:
+def test_presets_build_on_images_without_classes_or_refuse_them_in_words(family_case: Any) -> None:
     for values in family_case.kind.presets.values():
+        if family_case.kind.needs_labels:
+            with pytest.raises(UsageError, match="these have no classes"):
+                family_case.kind(family_case.kind.Config.of(values), DataSpec(1, 28, 28))
+        spec = DataSpec(1, 28, 28, ("cat", "dog") if family_case.kind.needs_labels else ())
         with torch.device("meta"):
-            family = family_case.kind(family_case.kind.Config.of(values), DataSpec(1, 28, 28))
+            family = family_case.kind(family_case.kind.Config.of(values), spec)
         assert sum(parameter.numel() for parameter in family.parameters()) > 0

@@ -128,5 +128,5 @@ def test_metrics_have_the_names_of_their_files_and_describe_each_number_once():
 def test_every_number_of_the_stable_json_names_is_described():
     names = """negative_elbo_nats rate_nats distortion_nats nll_nats bits_per_dim active_units mse psnr_db ssim frechet_distance
     frechet_floor kernel_distance precision recall density coverage cas_accuracy modes_covered class_kl label_agreement
-    nearest_train_ratio knn_accuracy probe_accuracy"""
+    nearest_train_ratio knn_accuracy probe_accuracy interval_coverage interval_width restoration_psnr_db"""
     assert set(names.split()) <= set(metrics.quantities())

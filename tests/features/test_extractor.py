@@ -67,7 +67,7 @@ def test_inception_has_the_parameters_of_inception_v3_without_its_auxiliary_clas
 
 
 def test_every_extractor_is_found_by_its_file_and_says_what_it_looks_at():
-    assert extractors.names() == ("inception", "lenet", "resnet18")
+    assert extractors.names() == ("inception", "lenet", "lenet_colour", "resnet18")
     for name in extractors.names():
         network = extractors.find(name)
         assert str(network.dimensions) in network.title

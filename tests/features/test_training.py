@@ -25,7 +25,7 @@ from simulacra.features.loading import facts_of, load_extractor, why_not
 from simulacra.features.networks.inception import Inception
 from simulacra.features.training import train_extractor
 from simulacra.interfaces.cli import main
-from simulacra.metrics.classification_accuracy_score import classifier_accuracy
+from simulacra.metrics.statistics.generated_classifier import classifier_accuracy
 from simulacra.runs.lock import in_turn
 
 TINY = {"duration": "6", "batch": 32, "threads": 1, "precision": "float32", "device": "cpu"}

@@ -282,7 +282,7 @@ def test_evaluating_twice_gives_the_same_numbers(trained_vae):
 def test_metrics_that_do_not_apply_are_listed_with_the_reason(capsys, trained_autoencoder):
     code, out, _ = run(capsys, "evaluate", trained_autoencoder.run.path)
     assert code == 0
-    assert "not measured: elbo, nll: needs a likelihood" in out
+    assert "not measured: elbo, nll, conditional_likelihood, label_likelihood: needs a likelihood" in out
 
 
 @pytest.mark.parametrize("name", ["grid.png", "array.npz", "folder"])

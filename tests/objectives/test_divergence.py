@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from simulacra.objectives.divergence import (
     importance_weighted_bound,
+    kl_between_normals,
     kl_to_standard_normal,
     normal_log_density,
     standard_normal_log_density,
@@ -29,6 +30,23 @@ def test_kl_of_a_normal_with_mean_3_is_4_5_nats_and_its_gradient_is_3() -> None:
     assert kl.item() == 4.5
     assert mean.grad is not None
     assert mean.grad.item() == 3.0
+
+
+@given(means, log_vars, means, log_vars)
+def test_kl_between_normals_equals_that_of_torch_distributions(
+    mean: float, log_var: float, prior_mean: float, prior_log_var: float
+) -> None:
+    values = [torch.tensor(value, dtype=torch.float64) for value in (mean, log_var, prior_mean, prior_log_var)]
+    first, second = (torch.distributions.Normal(values[k], (0.5 * values[k + 1]).exp()) for k in (0, 2))
+    expected = torch.distributions.kl_divergence(first, second)
+    torch.testing.assert_close(kl_between_normals(*values), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_kl_between_equal_normals_is_zero_and_to_the_standard_normal_the_known_one() -> None:
+    mean, log_var = torch.linspace(-3, 3, 7), torch.linspace(-2, 2, 7)
+    assert not kl_between_normals(mean, log_var, mean, log_var).any()
+    zeros = torch.zeros(7)
+    torch.testing.assert_close(kl_between_normals(mean, log_var, zeros, zeros), kl_to_standard_normal(mean, log_var))
 
 
 def test_kl_of_the_prior_to_itself_is_zero_with_zero_gradient() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simulacra.objectives.likelihood import bernoulli, bits_per_dimension, discretized_logistic, gaussian
+from simulacra.objectives.likelihood import bernoulli, bernoulli_entropy, bits_per_dimension, discretized_logistic, gaussian
 
 LEVELS = torch.arange(256, dtype=torch.float64)[:, None] / 255  # one image of one pixel for every level
 
@@ -152,3 +152,19 @@ def test_the_bernoulli_cross_entropy_of_mnist_is_bounded_by_its_entropy_of_45_53
     nats = -bernoulli(optimal, mnist_test_images).double().numpy()
     assert nats.mean() == pytest.approx(entropy.mean(), abs=784 * 1.5e-6)
     assert np.all(nats >= entropy * (1 - 1e-5))
+
+
+def test_weights_select_pixels_and_are_broadcast_over_channels() -> None:
+    torch.manual_seed(0)
+    outputs, observed = torch.randn(3, 2, 4, 5), torch.randint(0, 256, (3, 2, 4, 5)) / 255
+    weight = torch.zeros(3, 1, 4, 5)
+    weight[..., 2:] = 1
+    functions = (
+        lambda values, targets, weight=None: bernoulli(values, targets, weight),
+        lambda values, targets, weight=None: gaussian(values, torch.tensor(-1.0), targets, weight),
+        lambda values, targets, weight=None: discretized_logistic(values, values - 1, targets, weight),
+        lambda values, targets, weight=None: bernoulli_entropy(targets, weight),
+    )
+    for function in functions:
+        torch.testing.assert_close(function(outputs, observed, weight), function(outputs[..., 2:], observed[..., 2:]))
+        torch.testing.assert_close(function(outputs, observed, torch.ones(1)), function(outputs, observed))

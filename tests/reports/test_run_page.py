@@ -119,7 +119,7 @@ def test_a_report_is_written_twice_alike_without_output(vae, capfd):
 
 
 def test_a_vae_has_every_section(vae):
-    own = {"real-and-generated-images", "reconstructions", "interpolations", "latent-traversal"}
+    own = {"real-and-generated-images", "reconstructions", "interpolations", "latent-traversal", "latent-map"}
     assert page_of(vae).sections == ALWAYS | own | {"nearest-neighbours", "images-by-class"}
 
 
@@ -127,7 +127,7 @@ def test_a_model_that_does_not_sample_has_no_samples(trained_autoencoder, tmp_pa
     model = copied(trained_autoencoder, tmp_path)
     model.evaluate(particles=2, samples=0)
     page = page_of(model)
-    assert page.sections == ALWAYS | {"reconstructions", "interpolations", "latent-traversal"}
+    assert page.sections == ALWAYS | {"reconstructions", "interpolations", "latent-traversal", "latent-map"}
     assert "not measured: needs a likelihood" in page.prose
 
 
@@ -235,7 +235,7 @@ def test_without_the_data_everything_else_is_there_with_the_reason(vae, monkeypa
     monkeypatch.setattr(trained_module, "load", gone)
     page = page_of(simulacra.open(vae.run.path))
     assert page.prose.count("the disk <of the lab> is gone") == 1
-    assert page.prose.count("for the reason at the top of the page") == 3
+    assert page.prose.count("for the reason at the top of the page") == 4
     assert "Images generated from noise" in [attributes["alt"] for attributes in page.all("img")]
 
 

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import simulacra
 from simulacra.core.batch import Attribute, DataSpec
@@ -77,3 +79,68 @@ def test_a_label_of_several_attributes_names_each():
 def test_a_wrong_label_of_attributes_names_what_is_valid(text, name):
     with pytest.raises(UsageError, match=name):
         parse_label(text, ATTRIBUTES)
+
+
+# --- captions
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory, cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMULACRA_CACHE", str(cache))
+        settings: dict[str, Any] = {
+            "duration": "2",
+            "batch": 16,
+            "threads": 1,
+            "snapshots": 1,
+            "features": (8, 8),
+            "sampling_steps": 2,
+        }
+        return simulacra.train(
+            "diffusion", data="digits-hues", captions=True, out=tmp_path_factory.mktemp("runs") / "captioned", **settings
+        )
+
+
+def test_a_run_of_captions_is_opened_and_sampled_without_its_data(captioned, monkeypatch, tmp_path):
+    monkeypatch.setattr(simulacra.Model, "dataset", property(lambda self: pytest.fail("the data are not needed")))
+    model = simulacra.open(captioned.run.path)
+    assert model.spec.vocabulary == captioned.spec.vocabulary
+    assert model.spec.vocabulary is not None
+    assert "seven" in model.spec.vocabulary.words
+    red, blue, none = (model.sample(3, caption=text) for text in ("A red seven", "a blue seven", None))
+    assert red.shape == none.shape == (3, 3, 8, 8)
+    torch.testing.assert_close(model.sample(3, caption="a red seven; a blue seven"), torch.cat([red, blue]))
+
+
+def test_captions_from_the_command_line_give_one_row_each(capsys, captioned):
+    words = ["sample", captioned.run.path, "--caption", "a red seven;the digit 3 in blue", "--count", "4", "--json"]
+    code, out, _ = run(capsys, *words, "--out", "captions.npz")
+    assert code == 0
+    assert json.loads(out)["captions"] == ["a red seven"] * 4 + ["the digit 3 in blue"] * 4
+    assert np.load("captions.npz", allow_pickle=False)["images"].shape == (8, 8, 8, 3)
+    assert run(capsys, *words, "--out", "captions.png")[0] == 0
+    with Image.open("captions.png") as grid:
+        assert grid.width > 1.9 * grid.height
+    assert run(capsys, *words, "--out", "captions")[0] == 0
+    assert len(list(Path("captions").glob("*_a-red-seven.png"))) == 4
+
+
+def test_unknown_words_and_models_without_captions_are_refused(capsys, captioned, trained_vae):
+    code, _, err = run(capsys, "sample", captioned.run.path, "--caption", "a rde seven")
+    assert code == 2
+    assert "unknown word 'rde' (nearest: red" in err
+    code, _, err = run(capsys, "sample", trained_vae.run.path, "--caption", "a red seven")
+    assert code == 2
+    assert "it takes no captions" in err
+    code, _, err = run(capsys, "sample", captioned.run.path, "--label", "7")
+    assert code == 2
+    with pytest.raises(UsageError, match="both a label '7' and a caption 'red'"):
+        captioned.sample(1, label="7", caption="red")
+
+
+def test_a_training_without_captions_in_the_data_is_refused(capsys, tmp_path):
+    words = ["train", "diffusion", "--data", "digits", "--captions", *QUICK[:-2], "--out", tmp_path / "run"]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "leave --captions out" in err
+    assert not Path(tmp_path / "run" / "config.toml").exists()

@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import simulacra
-from simulacra.applications.restore import known_pixels
 from simulacra.interfaces.cli import main
 from simulacra.runs.generation import change_plan
 
@@ -70,51 +68,6 @@ def test_an_unknown_plan_is_refused(capsys, trained, trained_vae):
     assert code == 2
     assert "--steps" in err
     assert "VAE" in err
-
-
-def test_missing_pixels_are_restored(capsys, trained, trained_vae):
-    code, out, err = run(capsys, "restore", trained, "--mask", "bottom", "--count", "4", "--draws", "2", "--json")
-    assert code == 0, err
-    with Image.open(json.loads(out)["path"]) as picture:
-        assert picture.size[1] > 4 * 8
-    Image.fromarray(np.tile(np.array([0, 255] * 4, np.uint8), (8, 1))).save("stripes.png")
-    assert run(capsys, "restore", trained, "--mask", "stripes.png", "--count", "2")[0] == 0
-    code, _, err = run(capsys, "restore", trained, "--mask", "botom")
-    assert code == 2
-    assert "'bottom'" in err
-    Image.fromarray(np.full((8, 8), 255, np.uint8)).save("white.png")
-    code, _, err = run(capsys, "restore", trained, "--mask", "white.png")
-    assert code == 1
-    assert "white.png" in err
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save("small.png")
-    code, _, err = run(capsys, "restore", trained, "--mask", "small.png")
-    assert code == 1
-    assert "4x4 pixels, expected 8x8" in err
-    code, _, err = run(capsys, "restore", trained_vae.run.path, "--mask", "left")
-    assert code == 2
-    assert "VAE" in err
-
-
-def test_masks_hide_the_named_part(trained):
-    spec = simulacra.open(trained).spec
-    hidden = {name: ~known_pixels(name, spec) for name in ("left", "right", "top", "bottom", "centre")}
-    assert hidden["left"][:, :4].all()
-    assert not hidden["left"][:, 4:].any()
-    assert torch.equal(hidden["right"], ~hidden["left"])
-    assert hidden["top"][:4].all()
-    assert torch.equal(hidden["bottom"], ~hidden["top"])
-    assert hidden["centre"].sum() == 16
-    assert hidden["centre"][2:6, 2:6].all()
-
-
-def test_transparent_pixels_are_missing_and_16_bits_are_understood(trained):
-    spec = simulacra.open(trained).spec
-    half = np.zeros((8, 8, 4), np.uint8)
-    half[..., :3], half[:4, :, 3] = 255, 255
-    Image.fromarray(half).save("alpha.png")
-    assert torch.equal(known_pixels("alpha.png", spec), known_pixels("bottom", spec))
-    Image.fromarray(half[..., 3].astype(np.uint16) * 257).save("deep.png")
-    assert torch.equal(known_pixels("deep.png", spec), known_pixels("bottom", spec))
 
 
 def test_interpolations_between_test_images_pass_through_the_latent_space(capsys, trained):

@@ -8,7 +8,7 @@ from tests.recording import Listener
 
 import simulacra
 from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES, points_of
-from simulacra.metrics.known_density import modes_covered
+from simulacra.metrics.statistics.point_density import modes_covered
 from simulacra.training.watch import run_status
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -43,10 +43,10 @@ class Action:
 class Application:
     """One application of trained models: a command with settings, or with several actions that have settings of their own.
 
-    name: the command, and the name of its file; description: the help of the command, whose first line is the summary; needs:
-    what a model must have, one of them is enough; settings: its fields become flags; run: computes the result; setting_needs:
-    what single settings need, by name; actions: the subcommands, instead of settings and run; examples: command lines; section:
-    its part of the run report, None where a run has none.
+    name: the command, which is the name of its file with dashes for underscores; description: the help of the command, whose
+    first line is the summary; needs: what a model must have, one of them is enough; settings: its fields become flags; run:
+    computes the result; setting_needs: what single settings need, by name; actions: the subcommands, instead of settings and run;
+    examples: command lines; section: its part of the run report, None where a run has none.
     """
 
     name: str

@@ -5,10 +5,13 @@ GAN, interpolates between the noise of generated images; with --between noise ev
 
 The path is a straight line or a great-circle arc (--path linear or spherical). The default is the arc where the prior is
 Gaussian, as noise is, whose samples have nearly equal norms, and the line for any other prior.
+
+With --from-class and --to-class the first row goes from the mean latent of one class to that of the other, and in every further
+row a test image of the first class is moved along the difference of the two means.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +19,7 @@ from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import LatentSpace, Samples, require, supports
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, LatentSpace, Samples, require, supports
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.errors import NotApplicable, UsageError
@@ -26,7 +29,8 @@ from simulacra.data.dataset import Split
 from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection
-from simulacra.runs.latent_paths import path_between
+from simulacra.runs.class_latents import ClassLatent, class_latent, images_of_class
+from simulacra.runs.latent_paths import linear, path_between
 from simulacra.runs.latent_space import decode, encode, latent_condition
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.test_images import overview_images
@@ -46,8 +50,19 @@ class InterpolateConfig(Config):
     path: Literal["auto", "linear", "spherical"] = option("auto", "straight line or great-circle arc")
     between: Literal["auto", "images", "noise"] = option("auto", "end points; auto: images where the model has a latent space")
     label: str = option("", "label of all images; without it that of a row's first image, or between noise label k in row k")
-    seed: int = option(0, "seed that chooses the pairs", low=0)
+    from_class: str = option("", "class at the start: the mean latent of its training images")
+    to_class: str = option("", "class at the end")
+    seed: int = option(0, "seed that chooses the images", low=0)
     out: str = option("", "a .png file (default: RUN/images/interpolations.png)")
+
+    def validate(self) -> None:
+        """Raise UsageError for one class without the other, and for end points that are given besides classes."""
+        if bool(self.from_class) != bool(self.to_class):
+            missing = "--to-class" if self.from_class else "--from-class"
+            raise UsageError(f"{missing} is missing: give both classes, such as --from-class 4 --to-class 9")
+        if self.from_class and (self.label or self.between == "noise"):
+            given = "--label" if self.label else "--between noise"
+            raise UsageError(f"{given} does not apply between classes: leave it out")
 
 
 def interpolate(
@@ -94,13 +109,78 @@ def _row_labels(model: Samples, rows: int) -> Condition:
     return Condition(torch.stack(columns, 1) if len(columns) > 1 else columns[0]) if columns else UNCONDITIONAL
 
 
+def interpolate_classes(
+    opened: OpenedRun,
+    from_class: str,
+    to_class: str,
+    steps: int = _STEPS,
+    path: PathKind = "auto",
+    *,
+    images: Tensor | None = None,
+) -> Tensor:
+    """Return images [1 + n steps c h w] between two classes: along the path of their mean latents, then of single images.
+
+    Row 0 is decoded from the path between the means m of the latents of training images. Row k is decoded from
+    z + t (m_to - m_from), t = 0..1, of the latent z of `images[k - 1]`, [n c h w]: a straight line, by the same vector for each.
+    Raises NotApplicable, UsageError.
+    """
+    ends = class_latent(opened, from_class), class_latent(opened, to_class)
+    return _class_rows(opened, ends, steps, path, images)
+
+
+def _class_rows(
+    opened: OpenedRun, ends: tuple[ClassLatent, ClassLatent], steps: int, path: PathKind, images: Tensor | None
+) -> Tensor:
+    prior = require(opened.model, LatentSpace, "interpolation").prior
+    first, last = (end.mean[None] for end in ends)
+    points = path_between(path, prior)(first, last, steps)
+    if images is not None and len(images):
+        latents = encode(opened, images)
+        points = torch.cat([points, linear(latents, latents + (last - first), steps)], 1)
+    count = points.shape[1]
+    return decode(opened, points.transpose(0, 1).flatten(0, 1)).unflatten(0, (count, steps))
+
+
+def _between_classes(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tensor, dict[str, Any]]:
+    """Return the images between two classes, and the norms of their mean latents."""
+    ends = class_latent(opened, settings.from_class), class_latent(opened, settings.to_class)
+    test = opened.dataset.test
+    start = images_of_class(opened, test, settings.from_class)
+    count = (settings.rows or min(_ROWS, len(start) + 1)) - 1
+    if count > len(start):
+        raise UsageError(
+            f"rows is {settings.rows}, expected at most {len(start) + 1}: the row of the means, and one for each test image of "
+            f"class {settings.from_class}"
+        )
+    chosen = start[permutation(len(start), settings.seed, "class images")[:count]]
+    images = _class_rows(opened, ends, settings.steps, settings.path, test.batch(chosen).images)
+    classes = {"from_class": settings.from_class, "to_class": settings.to_class}
+    norms = {"from_norm": ends[0].norm, "to_norm": ends[1].norm}
+    return images, {**classes, **norms, "from_image_norm": ends[0].image_norm, "to_image_norm": ends[1].image_norm}
+
+
 def _run(opened: OpenedRun, settings: InterpolateConfig, progress: Progress) -> ApplicationResult:
     out = check_png(opened.run.output(settings.out, "interpolations.png"))
-    images, between = interpolations(opened, settings)
+    facts: dict[str, Any] = {}
+    if settings.from_class:
+        images, facts = _between_classes(opened, settings)
+        between = f"classes {settings.from_class} and {settings.to_class}"
+    else:
+        images, between = interpolations(opened, settings)
     save_png(image_grid(images.flatten(0, 1), settings.steps), out)
     content = {"path": str(out), "rows": len(images), "steps": settings.steps, "between": between}
-    content |= {"seed": settings.seed, "label": settings.label or None}
-    return ApplicationResult(content, f"{len(images)} interpolations between {between} in {out}")
+    content |= {"seed": settings.seed, "label": settings.label or None, **facts}
+    return ApplicationResult(content, f"{len(images)} interpolations between {between} in {out}{_norms(facts)}")
+
+
+def _norms(facts: dict[str, Any]) -> str:
+    """Return the norms between classes as text, empty where there are none."""
+    if not facts:
+        return ""
+    means, singles = ([facts[f"{side}_{name}"] for side in ("from", "to")] for name in ("norm", "image_norm"))
+    return (
+        f"\nnorms of the mean latents {means[0]:.3g} and {means[1]:.3g}, of single images {singles[0]:.3g} and {singles[1]:.3g}"
+    )
 
 
 def interpolations(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tensor, str]:
@@ -180,7 +260,12 @@ APPLICATION = Application(
         "simulacra interpolate runs/first --path linear --rows 4 --steps 15",
         "simulacra interpolate runs/first --between noise",
         "simulacra interpolate runs/conditional --label 7",
+        "simulacra interpolate runs/first --from-class 4 --to-class 9",
     ),
-    setting_needs={"label": ("labels",)},
+    setting_needs={
+        "label": ("labels",),
+        "from_class": (AMORTIZED_LATENT_SPACE,),
+        "to_class": (AMORTIZED_LATENT_SPACE,),
+    },
     section=_section,
 )

@@ -1,11 +1,18 @@
-"""Fill in missing pixels of test images, with a model that generates images.
+"""Restore degraded images: the mean of several draws, the draws, and the deviation of each pixel with a calibrated interval.
 
---mask names the missing part (left, right, top, bottom or centre), or an image file of the model's size that is bright where
-pixels are known. Each test image is displayed above its known part and above several restorations.
+Test images are degraded unless --input names an image file, a folder or an archive of your own. --degradation names what is
+done to the images, such as quadrants:1 or bottom; --mask gives an image file of the model's size instead, bright where pixels
+are known. Models that were trained on degraded images take the degradations of their training by default. With --given degraded
+the images of --input are degraded already: hidden pixels are those of --mask, or transparent.
+
+The suffix of --out determines the form: .png is one table; .npz holds the arrays truth, degraded, known, mean, deviation, draws,
+lower and upper; anything else is a new folder with a folder for each image.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,38 +22,152 @@ from torch import Tensor
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Restores, require
-from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
-from simulacra.core.errors import DataError, UsageError, unknown
-from simulacra.core.progress import Progress
-from simulacra.core.randomness import noise
-from simulacra.images.files import check_png, save_png
-from simulacra.images.grid import grid_of_rows
+from simulacra.core.errors import DataError, UsageError
+from simulacra.core.progress import SILENT, Progress
+from simulacra.data.own_images import OwnImages, own_images
+from simulacra.degradations import descriptions, parse
+from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
+from simulacra.images.section import Figure, ReportSection
+from simulacra.metrics.restorations.calibration import (
+    CALIBRATION_SEED,
+    Calibration,
+    CalibrationRequest,
+    Uncalibrated,
+    calibrated,
+    with_intervals,
+)
+from simulacra.metrics.restorations.quality import RestorationQuality
 from simulacra.runs.opened import OpenedRun, check_images
-from simulacra.runs.test_images import choose_images
+from simulacra.runs.restoration import (
+    AlreadyDegraded,
+    Degrader,
+    GivenMasks,
+    Restoration,
+    RestorationRequest,
+    degrader,
+    drawn_chunks,
+    joined,
+    untrained,
+)
+from simulacra.runs.test_images import choose_images, overview_images
 
-_COUNT = 8  # images by default
-_UNKNOWN = 0.5  # grey of missing pixels
+_COUNT = 8  # test images by default, and images of --input in a table
 _THRESHOLD = 128  # grey level from which pixels of a mask are known
+_REPORTED = 6  # images and draws in the report
+_REPORT_DEGRADATION = "quadrants:1"  # of models without degradations of their own
 
-MASKS = ("left", "right", "top", "bottom", "centre")
-"""Names of masks by the missing part: half of the image, or its centre, a quarter of its area."""
+Given = Literal["clean", "degraded"]
 
 
-def known_pixels(mask: str, spec: DataSpec) -> Tensor:
-    """Return which pixels are known: bool [h w].
+@dataclass(frozen=True)
+class RestoreConfig(Config):
+    """Settings of a restoration."""
 
-    mask: a name of MASKS, or the path of an image file of the model's size, in which bright pixels are known; transparent pixels
-    are missing. Raises UsageError for an unknown name, DataError for an unusable file.
+    degradation: str = option(
+        "", f"what is done to the images, several joined by +; empty: as in the training. Known: {', '.join(descriptions())}"
+    )
+    mask: str = option("", "an image file of the model's size instead, bright where pixels are known")
+    input: str = option("", "images of your own instead of test images: a file, folder or archive")
+    given: Literal["clean", "degraded"] = option(
+        "clean", "whether the images of --input are clean, and are degraded first, or degraded already"
+    )
+    count: int = option(0, f"number of images; 0: {_COUNT}, or all images of --input unless --out is a .png file", low=0)
+    draws: int = option(16, "number of restorations of each image", low=1)
+    level: float = option(0.9, "share of the hidden values that the intervals cover", low=0.01, high=0.999)
+    calibration_images: int = option(
+        -1, "validation images that calibrate the intervals; 0: none; -1: 1,000, or 64 for a model that samples in steps", low=-1
+    )
+    seed: int = option(0, "seed of the choice of images, of the degradations and of the draws", low=0)
+    out: str = option("", "a .png or .npz file, or a folder (default: RUN/images/restorations.png)")
+
+
+def restore(
+    opened: OpenedRun,
+    images: Tensor,
+    degradation: str = "",
+    draws: int = 16,
+    seed: int = 0,
+    *,
+    known: Tensor | None = None,
+    given: Given = "clean",
+    level: float = 0.9,
+    calibration_images: int = -1,
+    progress: Progress = SILENT,
+) -> Restoration:
+    """Return `draws` restorations of images [n c h w] in [0, 1], their mean, deviation and intervals, all held in memory.
+
+    degradation: what is done to the images first, such as quadrants:1; empty for the degradations of the training. known: bool
+    [h w] or [n h w] instead, True where pixels are known. given: `degraded` where the images are degraded already; the hidden
+    pixels are then those of `known`, or every pixel counts as changed by `degradation`. level, calibration_images: as in the
+    command. Draw j of image k depends on the seed, j and k alone. Raises NotApplicable, UsageError.
     """
-    if mask in MASKS:
-        sides = [(torch.arange(side) + 0.5) / side for side in (spec.height, spec.width)]
-        down, right = torch.meshgrid(*sides, indexing="ij")
-        centre = ((down - 0.5).abs() < 0.25) & ((right - 0.5).abs() < 0.25)
-        return ~dict(zip(MASKS, (right < 0.5, right >= 0.5, down < 0.5, down >= 0.5, centre), strict=True))[mask]
-    path = Path(mask)
+    check_images(images, opened.spec)
+    masks = None if known is None else _masks(known, images)
+    ways = _degraders(opened, degradation, masks, given, seed)
+    for name, value, low, high in (("draws", draws, 1, None), ("level", level, 0.01, 0.999)):
+        if value < low or (high is not None and value > high):
+            raise UsageError(f"{name} is {value}, expected at least {low}{'' if high is None else f' and at most {high}'}")
+    basis = _basis(opened, CalibrationRequest(ways.calibrated, draws, level, calibration_images), progress)
+    parts = _restored(opened, images, RestorationRequest(ways.applied, draws, seed), basis, progress)
+    return joined([replace(part, truth=None) if given == "degraded" else part for _, part in parts])
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """What degrades the images, and what degrades the validation images of the calibration alike."""
+
+    applied: Degrader
+    calibrated: Degrader
+
+
+def _degraders(opened: OpenedRun, degradation: str, known: Tensor | None, given: Given, seed: int) -> _Ways:
+    """Return how images are degraded; raises UsageError where it is named twice or not at all."""
+    model = require(opened.model, Restores, "restoration")
+    if known is not None:
+        if degradation:
+            raise UsageError("both a degradation and a mask are given: give one of them")
+        if known.all():
+            raise UsageError("every pixel is known, so that nothing is missing: give a mask, or images, with hidden pixels")
+        return _Ways(GivenMasks(known), GivenMasks(known))
+    if given == "degraded" and (not degradation or parse(degradation).masks):
+        raise UsageError(
+            "images that are degraded already need a mask, transparent pixels, or the name of a degradation that changes every "
+            "pixel, such as blur"
+        )
+    applied = AlreadyDegraded() if given == "degraded" else degrader(model, degradation, seed)
+    return _Ways(applied, degrader(model, degradation, CALIBRATION_SEED))
+
+
+def _basis(opened: OpenedRun, request: CalibrationRequest, progress: Progress) -> Calibration | Uncalibrated:
+    """Return the calibration of the intervals; without one, state why."""
+    if request.images == 0:
+        return Uncalibrated(request.level)
+    try:
+        return calibrated(opened, request, progress)
+    except (DataError, UsageError) as error:
+        progress.message(f"warning: the intervals are not calibrated: {error}")
+        return Uncalibrated(request.level)
+
+
+def _restored(
+    opened: OpenedRun, images: Tensor, request: RestorationRequest, basis: Calibration | Uncalibrated, progress: Progress
+) -> Iterator[tuple[int, Restoration]]:
+    """Yield the restorations of images in parts that fit in memory, each with the number of its first image."""
+    for chunk in drawn_chunks(opened, images, len(images), request, progress):
+        yield chunk.start, with_intervals(chunk, basis)
+
+
+# --- masks
+
+
+def known_pixels(path: Path, spec: DataSpec) -> Tensor:
+    """Return which pixels are known, bool [h w], from an image file of the model's size: bright pixels; transparent are hidden.
+
+    Raises DataError for an unusable file.
+    """
     if not path.is_file():
-        raise unknown("mask", mask, [*MASKS, "an image file"])
+        raise UsageError(f"--mask {path} is no file: give an image file, or name a part of the image with --degradation")
     try:
         with Image.open(path) as image:
             pixels = _brightness(image)
@@ -69,42 +190,86 @@ def _brightness(image: Image.Image) -> np.ndarray:
     return pixels[..., 0] * pixels[..., 1] / 255
 
 
-@dataclass(frozen=True)
-class RestoreConfig(Config):
-    """Settings of a restoration."""
+def _masks(known: Tensor, images: Tensor) -> Tensor:
+    """Return masks bool [1 1 h w] or [n 1 h w]; raises UsageError for another shape or type."""
+    shapes = (images.shape[2:], (len(images), *images.shape[2:]))
+    if known.dtype != torch.bool or tuple(known.shape) not in map(tuple, shapes):
+        raise UsageError(
+            f"known is {known.dtype} {tuple(known.shape)}, expected torch.bool {' or '.join(str(tuple(item)) for item in shapes)}"
+        )
+    return known.reshape(-1, 1, *images.shape[2:])
 
-    mask: str = option("", "the missing part (left, right, top, bottom, centre), or an image file; required")
-    count: int = option(0, f"number of test images; 0: {_COUNT}, or all where there are fewer", low=0)
-    draws: int = option(3, "number of restorations of each image", low=1)
-    seed: int = option(0, "seed of the choice of images and of the noise", low=0)
-    out: str = option("", "a .png file (default: RUN/images/restorations.png)")
 
-
-def restore(opened: OpenedRun, images: Tensor, known: Tensor, seed: int = 0, condition: Condition = UNCONDITIONAL) -> Tensor:
-    """Return images [n c h w] in [0, 1] whose pixels are generated where `known`, bool [h w], is False.
-
-    Image k of a seed does not depend on the other images. Raises NotApplicable, UsageError for other shapes.
-    """
-    model = require(opened.model, Restores, "restoration")
-    if known.shape != images.shape[2:] or known.dtype != torch.bool:
-        raise UsageError(f"known is {known.dtype} {tuple(known.shape)}, expected bool {tuple(images.shape[2:])}")
-    check_images(images, opened.spec)
-    here = known.float().expand(len(images), 1, -1, -1)
-    return opened.apply(model.restore, images, here, noise(seed, 0, len(images), model.noise_shape), condition=condition)
+# --- the command
 
 
 def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(opened.run.output(settings.out, "restorations.png"))
-    if not settings.mask:
-        raise UsageError(f"no --mask: name the missing part ({', '.join(MASKS)}), or give an image file")
-    known = known_pixels(settings.mask, opened.spec)
-    images = choose_images(opened.dataset.test, settings.count, settings.seed, _COUNT).images
-    masked = torch.where(known, images, torch.full_like(images, _UNKNOWN))
-    restored = [restore(opened, images, known, settings.seed + draw) for draw in range(settings.draws)]
-    save_png(grid_of_rows([images, masked, *restored], len(images)), path)
-    content = {"path": str(path), "mask": settings.mask, "count": len(images), "draws": settings.draws, "seed": settings.seed}
-    text = f"{len(images)} test images, their known parts, and {settings.draws} restorations, in {path}"
-    return ApplicationResult(content, text)
+    path = opened.run.output(settings.out, "restorations.png")
+    check_restorations_path(path, settings.count)
+    if settings.given == "degraded" and not settings.input:
+        raise UsageError("--given degraded is for images of your own: name them with --input")
+    known = known_pixels(Path(settings.mask), opened.spec)[None, None] if settings.mask else None
+    if known is not None or settings.given == "clean":
+        _degraders(opened, settings.degradation, known, settings.given, settings.seed)  # raises, before images are read
+    chosen = _images(opened, settings, path, progress)
+    if settings.given == "degraded" and known is None and not settings.degradation and not chosen.opaque.all():
+        known = chosen.opaque
+    ways = _degraders(opened, settings.degradation, known, settings.given, settings.seed)
+    if (known is not None or settings.degradation) and (warning := untrained(opened.model, settings.degradation)):
+        progress.message(f"warning: {warning}")
+    basis = _basis(
+        opened, CalibrationRequest(ways.calibrated, settings.draws, settings.level, settings.calibration_images), progress
+    )
+    quality, request = RestorationQuality(), RestorationRequest(ways.applied, settings.draws, settings.seed)
+    facts = {"level": basis.level, "factor": basis.factor, "calibrated": isinstance(basis, Calibration)}
+    with restorations_writer(path, chosen.names, **facts) as write:
+        for start, restored in _restored(opened, chosen.images, request, basis, progress):
+            part = replace(restored, truth=None) if settings.given == "degraded" else restored
+            quality.add(part)
+            write(start, part)
+    content = {"path": str(path), "count": len(chosen.images), "draws": settings.draws, "seed": settings.seed}
+    content |= {"degradation": ways.applied.name, **_numbers(quality), **facts, "skipped": len(chosen.skipped)}
+    return ApplicationResult(content, _text(content, settings))
+
+
+def _images(opened: OpenedRun, settings: RestoreConfig, path: Path, progress: Progress) -> OwnImages:
+    """Return the images to restore: those of --input, or test images."""
+    if not settings.input:
+        images = choose_images(opened.dataset.test, settings.count, settings.seed, _COUNT).images
+        return OwnImages(("",) * len(images), images, torch.ones_like(images[:, :1], dtype=torch.bool))
+    most = settings.count or (_COUNT if path.suffix.lower() == ".png" else 0)
+    found = own_images(Path(settings.input), opened.spec, most)
+    if found.skipped:
+        progress.message(f"skipped {len(found.skipped):,} files, such as {found.skipped[0]}")
+    return found
+
+
+def _numbers(quality: RestorationQuality) -> dict[str, Any]:
+    """Return the numbers of the result, ready for JSON."""
+    return {**{name: item.value for name, item in quality.similarity.items()}, "diversity": quality.diversity.value}
+
+
+def _text(content: dict[str, Any], settings: RestoreConfig) -> str:
+    """Return the result in words."""
+    similarity = f", PSNR of the mean {content['psnr_db']:.2f} dB" if "psnr_db" in content else ""
+    kind = "calibrated" if content["calibrated"] else "uncalibrated"
+    ends = f"{100 * settings.level:g} % intervals: mean ± {content['factor']:.3g} x deviation, {kind}"
+    return f"{content['count']:,} images, {settings.draws} draws each{similarity}; {ends}; in {content['path']}"
+
+
+def _section(opened: OpenedRun) -> ReportSection:
+    images = overview_images(opened, _REPORTED).images
+    model = require(opened.model, Restores, "restoration")
+    degradation = _REPORT_DEGRADATION if model.degradations == "missing pixels" else ""
+    restored = restore(opened, images, degradation, _REPORTED, calibration_images=0)
+    what = f"degraded by {degradation}" if degradation else "degraded as in the training"
+    text = (
+        f"Images of the test set, {what} (grey: missing pixels), the mean of {_REPORTED} draws, the standard deviation of the "
+        "draws, and the draws. Draws should agree with the known pixels, be realistic each, and differ where the degraded image "
+        "leaves several answers open."
+    )
+    alt = f"{len(images)} test images, one in each row, with their restorations"
+    return ReportSection("Restorations", 13, (text,), ((Figure(restoration_table(restored), alt),),))
 
 
 APPLICATION = Application(
@@ -114,7 +279,10 @@ APPLICATION = Application(
     needs=(Restores,),
     run=_run,
     examples=(
-        "simulacra restore runs/diffusion --mask bottom",
+        "simulacra restore runs/diffusion --degradation quadrants:1",
         "simulacra restore runs/diffusion --mask hole.png --draws 5 --count 12",
+        "simulacra restore runs/restorer --input photos/ --draws 64 --out restored.npz",
+        "simulacra restore runs/restorer --input scratched/ --given degraded --out repaired/",
     ),
+    section=_section,
 )

@@ -3,23 +3,30 @@
 The suffix of --out determines the form: .png is one grid; .npz holds the arrays `images` (uint8, n x h x w x c) and, of a
 conditional model, `labels`; anything else is a new folder of PNG files. Image k of a seed does not depend on --count.
 
+--grid classes draws the classes of a conditional model in rows, or the values of its first attribute, and one style in each
+column: the same noise for every class. --count images are divided among the classes.
+
+A model of captions takes --caption: words of the captions that it was trained on, or several captions separated by semicolons.
+Each then gives --count images, one row of the grid; a column has the same noise. Without --caption its images are unconditional.
+
 Diffusion and flow models take --sampler, --steps, --guidance-scale and --precision; the defaults are those of the run's settings.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan, require
-from simulacra.core.condition import UNCONDITIONAL
+from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
-from simulacra.images.files import check_images_path, save_images
+from simulacra.images.files import check_images_path, check_png, save_images, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.networks.labels import drawn_labels
@@ -38,6 +45,8 @@ class SampleConfig(Config):
     count: int = option(64, "number of images", low=1)
     seed: int = option(0, "seed of the noise", low=0)
     label: str = option("", "label of all images: a class, or attribute=value,...; without it labels are drawn uniformly")
+    grid: Literal["samples", "classes"] = option("samples", "samples in reading order, or classes in rows and styles in columns")
+    caption: str = option("", "caption of all images, or several separated by ';': each gives --count images, one row of a grid")
     sampler: str = option("", "sampler: dpmpp-2m, ddim, heun, euler or ancestral (diffusers: scheduler)")
     steps: int = option(0, "number of sampling steps (diffusers: num_inference_steps); 0 takes that of the run", low=0)
     guidance_scale: float = option(-1.0, _GUIDANCE, low=-1)
@@ -54,21 +63,33 @@ def sample(
     progress: Progress = SILENT,
     *,
     label: str | None = None,
+    caption: str | None = None,
     plan: SamplingPlan | None = None,
 ) -> Tensor:
     """Return `count` images, float [n c h w] in [0, 1]; image k of a seed does not depend on the count.
 
     label: the label of all images, as `OpenedRun.label_condition` parses it; without it a conditional model draws labels.
+    caption: of all images, or several separated by semicolons, which give `count` images each, in order, of the same noise.
     plan: of an iterative sampler; without it that of the run's settings. Raises NotApplicable, UsageError.
     """
     model = require(opened.model, Samples, "sampling")
     if count < 1:
         raise UsageError(f"count is {count}, expected at least 1")
-    condition = UNCONDITIONAL if label is None else opened.label_condition(label, count)
+    if label is not None and caption is not None:
+        raise UsageError(f"both a label {label!r} and a caption {caption!r} are given: give one of them")
+    conditions = [UNCONDITIONAL if label is None else opened.label_condition(label, count)]
+    if caption is not None:
+        conditions = [opened.caption_condition(part, count) for part in _captions(caption)]
     if plan is None and isinstance(model, SamplesIteratively):
         plan = opened.plan()
     with inference_mode(opened.model):
-        return sample_images(model, SampleRequest(count, seed, condition, plan), progress, opened.device)
+        requests = (SampleRequest(count, seed, condition, plan) for condition in conditions)
+        return torch.cat([sample_images(model, request, progress, opened.device) for request in requests])
+
+
+def _captions(text: str) -> list[str]:
+    """Return the captions of a text, which semicolons separate."""
+    return [part.strip() for part in text.split(";") if part.strip()] or [text]
 
 
 def sampled_labels(opened: OpenedRun, count: int, seed: int, label: str | None) -> Tensor | None:
@@ -80,18 +101,96 @@ def sampled_labels(opened: OpenedRun, count: int, seed: int, label: str | None) 
     return drawn_labels(drawn, None, model.label_sizes)[1] if model.label_sizes else None
 
 
+def sample_classes(
+    opened: OpenedRun,
+    styles: int = 8,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    *,
+    label: str | None = None,
+    plan: SamplingPlan | None = None,
+) -> Tensor:
+    """Return images [classes styles c h w] in [0, 1] of every class, or of every value of the first attribute.
+
+    Images of one style have the same noise. label: values of the other attributes, attribute=value,...; without it they are drawn
+    once for each style. plan: as for `sample`. Raises NotApplicable for a model without labels, UsageError.
+    """
+    labels = _class_labels(opened, styles, seed, label)
+    model = require(opened.model, Samples, "sampling")
+    if plan is None and isinstance(model, SamplesIteratively):
+        plan = opened.plan()
+    rows = []
+    with inference_mode(opened.model), progress.task("sampling by class", len(labels), "classes") as meter:
+        for row in labels:
+            rows.append(sample_images(model, SampleRequest(styles, seed, Condition(row), plan), SILENT, opened.device))
+            meter.advance(1)
+    return torch.stack(rows)
+
+
+def _class_labels(opened: OpenedRun, styles: int, seed: int, label: str | None) -> Tensor:
+    """Return the labels of the images of `sample_classes`: int64 [classes styles], or [classes styles k] for k attributes."""
+    if styles < 1:
+        raise UsageError(f"styles is {styles}, expected at least 1")
+    spec = opened.spec
+    if not opened.model.label_sizes:
+        opened.label_condition("", styles)  # raises NotApplicable, in words
+    if not spec.attributes:
+        if label is not None:
+            raise UsageError(f"--grid classes generates every class: leave --label {label} out")
+        return torch.arange(len(spec.classes))[:, None].expand(-1, styles)
+    first = spec.attributes[0]
+    if label is not None:
+        if first.name in [pair.partition("=")[0].strip() for pair in label.split(",")]:
+            raise UsageError(f"--grid classes generates every {first.name}: leave {first.name} out of --label {label}")
+        texts = (f"{first.name}={value},{label}" for value in first.values)
+        return torch.stack([_given_labels(opened, text, styles) for text in texts])
+    drawn = sampled_labels(opened, styles, seed, None)
+    assert drawn is not None
+    rows = drawn.repeat(len(first.values), 1, 1)
+    rows[:, :, 0] = torch.arange(len(first.values))[:, None]
+    return rows
+
+
+def _given_labels(opened: OpenedRun, text: str, count: int) -> Tensor:
+    labels = opened.label_condition(text, count).labels
+    assert labels is not None
+    return labels
+
+
+def _class_grid(opened: OpenedRun, settings: SampleConfig, progress: Progress, plan: SamplingPlan | None) -> ApplicationResult:
+    """Save classes in rows and styles in columns."""
+    path = check_png(opened.run.output(settings.out, "classes.png"))
+    styles = max(1, settings.count // (opened.model.label_sizes or (1,))[0])
+    images = sample_classes(opened, styles, settings.seed, progress, label=settings.label or None, plan=plan)
+    save_png(image_grid(images.flatten(0, 1), styles), path)
+    content = {
+        "path": str(path),
+        "classes": len(images),
+        "styles": styles,
+        "seed": settings.seed,
+        "label": settings.label or None,
+    }
+    content |= {} if plan is None else plan_facts(plan)
+    return ApplicationResult(content, f"{len(images)} classes in rows, {styles} styles in columns, in {path}")
+
+
 def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> ApplicationResult:
-    path = check_images_path(opened.run.output(settings.out, "samples.png"))
-    label, plan = settings.label or None, None
+    label, caption, plan = settings.label or None, settings.caption or None, None
     if isinstance(opened.model, SamplesIteratively):
         guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
-    images = sample(opened, settings.count, settings.seed, progress, label=label, plan=plan)
+    if settings.grid == "classes":
+        return _class_grid(opened, settings, progress, plan)
+    path = check_images_path(opened.run.output(settings.out, "samples.png"))
+    images = sample(opened, settings.count, settings.seed, progress, label=label, caption=caption, plan=plan)
     labels = sampled_labels(opened, settings.count, settings.seed, label)
     names = None if labels is None else _label_names(opened, labels)
-    save_images(images, path, None if labels is None else labels.numpy(), names)
+    captions = [part for part in _captions(caption) for _ in range(settings.count)] if caption else None
+    columns = settings.count if len(images) > settings.count else None  # one row for each caption
+    save_images(images, path, None if labels is None else labels.numpy(), names or captions, columns=columns)
     content = {"path": str(path), "count": len(images), "seed": settings.seed, "label": label}
     content |= {} if names is None else {"labels": names}
+    content |= {} if captions is None else {"captions": captions}
     content |= {} if plan is None else plan_facts(plan)
     return ApplicationResult(content, f"{len(images):,} images in {path}")
 
@@ -155,9 +254,15 @@ APPLICATION = Application(
         "simulacra sample runs/first --count 1000 --seed 7 --out samples.npz",
         "simulacra sample runs/first --count 100 --out samples/",
         "simulacra sample runs/conditional --label 7",
+        "simulacra sample runs/conditional --grid classes --count 100",
+        "simulacra sample runs/captioned --caption 'a red seven; a blue seven' --count 8",
         "simulacra sample runs/diffusion --sampler ddim --steps 50",
         "simulacra sample runs/diffusion --label 7 --guidance-scale 2",
     ),
-    setting_needs={"label": ("labels",)} | dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,)),
+    setting_needs={
+        **dict.fromkeys(("label", "grid"), ("labels",)),
+        "caption": ("tokens",),
+        **dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,)),
+    },
     section=_section,
 )

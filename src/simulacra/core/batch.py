@@ -8,6 +8,7 @@ from torch import Tensor
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.condition import Condition
+from simulacra.core.vocabulary import Vocabulary
 
 __all__ = ["Attribute", "Batch", "DataSpec"]
 
@@ -18,7 +19,8 @@ class DataSpec:
 
     classes: names of the classes; where there are several attributes, the values of the first. attributes: all labelled
     properties, empty where there is at most one; labels are [n k] for k of them. domains: the specification of each of several
-    unpaired sources, by domain name; then shape and classes are those of the first.
+    unpaired sources, by domain name; then shape and classes are those of the first. vocabulary: of the captions of the training
+    images, None without captions or where it is not a small one.
     """
 
     channels: int
@@ -27,6 +29,7 @@ class DataSpec:
     classes: tuple[str, ...] = ()
     domains: Mapping[str, "DataSpec"] = field(default_factory=dict, hash=False)
     attributes: tuple[Attribute, ...] = ()
+    vocabulary: Vocabulary | None = None
 
     @property
     def label_sizes(self) -> tuple[int, ...]:

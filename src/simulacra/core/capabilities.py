@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 import torch
 from torch import Tensor
 
-from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition
+from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition, require_accepted
 from simulacra.core.errors import NotApplicable
 
 
@@ -97,6 +97,11 @@ class Restores(Capability):
     phrase = "restoration"
     degradations: ClassVar[Literal["missing pixels", "any"]]
     """Which degradations it restores: missing pixels where all others keep their values, or any that it was trained on."""
+
+    @property
+    def trained_degradations(self) -> tuple[str, ...]:
+        """Names of the degradations that it was trained on; empty for a model that was trained on images without any."""
+        return ()
 
     @property
     @abstractmethod
@@ -208,6 +213,32 @@ class HasLikelihood(Capability):
     def log_likelihood(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Return log p of observations, estimated with exactly `particles` importance samples each."""
 
+    def floor(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor | None:
+        """Return the least possible value [b] of the negative log-likelihood of observations, in nats; None where 0 or unknown.
+
+        It is the entropy of the pixels where grey levels are the targets of Bernoulli pixels.
+        """
+        require_accepted(self, condition, len(observed))
+        return None
+
+
+class Classifies(Capability):
+    """Gives the probability of every class."""
+
+    phrase = "a classifier"
+
+    @property
+    @abstractmethod
+    def has_classifier(self) -> bool:
+        """Whether q(y | image) is a network of its own; otherwise it follows from the likelihoods by Bayes' rule."""
+
+    @abstractmethod
+    def class_log_probabilities(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return log q(y | image) [b c] in nats for images [b c h w] in [0, 1]; labels in the condition are not used.
+
+        The c classes of several attributes are all combinations of their values, those of the last attribute varying fastest.
+        """
+
 
 @dataclass(frozen=True)
 class DiffusionBound:
@@ -318,9 +349,15 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
-_LIKELIHOODS = (HasPosterior, HasLikelihood, HasDiffusionBound)
 _PARTS = (HasDiscriminator, Denoises)
+_PROBABILISTIC = (HasPosterior, HasLikelihood, HasDiffusionBound, Classifies)
 ALL: tuple[type[Capability], ...] = (
-    *(Samples, SamplesIteratively, Restores, LatentSpace, Reconstructs),
-    *(*_LIKELIHOODS, *_PARTS, Translates),
+    Samples,
+    SamplesIteratively,
+    Restores,
+    LatentSpace,
+    Reconstructs,
+    *_PROBABILISTIC,
+    *_PARTS,
+    Translates,
 )

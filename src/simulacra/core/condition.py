@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.errors import UsageError
+from simulacra.core.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Condition:
     """What a conditional model is given, one row for each image; a field that is None is not given.
 
     labels: int64 [b], or [b k] for k attributes; image: float [b c h w] in [0, 1], a degraded measurement; known: float
-    [b 1 h w], 1 where a pixel of `image` was observed and 0 elsewhere; tokens: int64 [b t], a caption.
+    [b 1 h w], 1 where a pixel of `image` was observed and 0 elsewhere; tokens: int64 [b t], a caption: the numbers of its
+    words in a vocabulary, 0 for padding; all padding is no caption.
     """
 
     labels: Tensor | None = None
@@ -54,13 +56,16 @@ class AcceptsCondition:
 
     label_sizes: tuple[int, ...] = ()
     """Number of values of each labelled property that the model distinguishes; empty for models without labels."""
+    vocabulary: Vocabulary | None = None
+    """The words of captions that the model knows; None for models without captions."""
     conditional_likelihood: ClassVar[bool] = True
     """Whether latents and likelihoods are those given the condition; where False, metrics compute them without one."""
 
     @property
     def accepts(self) -> frozenset[str]:
         """Names of the fields of a condition that the model accepts; any other is a usage error."""
-        return frozenset({"labels"} if self.label_sizes else ())
+        fields = {"labels": bool(self.label_sizes), "tokens": self.vocabulary is not None}
+        return frozenset(name for name, accepted in fields.items() if accepted)
 
     def complete_condition(self, given: Condition, images: Tensor) -> Condition:
         """Return the condition of images [b c h w] with the fields that the model derives from the images themselves.
@@ -71,7 +76,7 @@ class AcceptsCondition:
 
 
 def require_accepted(model: AcceptsCondition, condition: Condition, rows: int | None = None) -> None:
-    """Raise UsageError for a field that the model does not accept, labels out of range, or a number of rows other than `rows`."""
+    """Raise UsageError for a field that the model does not accept, or of a wrong type, range or number of rows."""
     for name in condition.given:
         if name not in model.accepts:
             accepted = ", ".join(sorted(model.accepts)) or "no condition"
@@ -80,6 +85,8 @@ def require_accepted(model: AcceptsCondition, condition: Condition, rows: int | 
             raise UsageError(f"{name} are given for {len(getattr(condition, name))} images, expected {rows}")
     if condition.labels is not None:
         _require_labels(condition.labels, model.label_sizes)
+    if condition.tokens is not None and model.vocabulary is not None:
+        _require_tokens(condition.tokens, model.vocabulary)
 
 
 def _require_labels(labels: Tensor, sizes: tuple[int, ...]) -> None:
@@ -90,3 +97,11 @@ def _require_labels(labels: Tensor, sizes: tuple[int, ...]) -> None:
     for column, size in zip(columns.T, sizes, strict=True):
         if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
             raise UsageError(f"labels run from {int(column.min())} to {int(column.max())}, expected 0 to {size - 1}")
+
+
+def _require_tokens(tokens: Tensor, vocabulary: Vocabulary) -> None:
+    longest, words = vocabulary.longest, len(vocabulary.words)
+    if tokens.dtype != torch.int64 or tokens.ndim != 2 or tokens.shape[1] > longest:
+        raise UsageError(f"tokens are {tokens.dtype} {list(tokens.shape)}, expected torch.int64 [n t] with t at most {longest}")
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) <= words:
+        raise UsageError(f"tokens run from {int(tokens.min())} to {int(tokens.max())}, expected 0 to {words}")

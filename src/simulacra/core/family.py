@@ -53,6 +53,13 @@ class Family(nn.Module, AcceptsCondition, ABC):
     """Training settings that differ from the engine's defaults."""
     domains: ClassVar[tuple[str, ...]] = ()
     """Names of the unpaired sources in a batch; empty for a single source."""
+    needs_labels: ClassVar[bool] = False
+    """Whether every model of the family is conditional on labels, so that images without classes are refused."""
+
+    @property
+    def accepts_unlabelled(self) -> bool:
+        """Whether training batches may contain images of unknown label, which is -1."""
+        return False
 
     @abstractmethod
     def players(self) -> dict[str, nn.Module]:
@@ -73,9 +80,8 @@ def training_condition(accepts: frozenset[str], batch: Batch) -> Condition:
     """Return the accepted fields of a batch's condition; raises UsageError where one is missing."""
     for name in sorted(accepts):
         if getattr(batch.condition, name) is None:
-            raise UsageError(
-                f"the model is conditional on {name}, and these images have none: leave --conditional out, or add {name}"
-            )
+            what, flag = ("captions", "captions") if name == "tokens" else (name, "conditional")
+            raise UsageError(f"the model is conditional on {what}, and these images have none: leave --{flag} out, or add {what}")
     return Condition(**{name: getattr(batch.condition, name) for name in accepts})
 
 

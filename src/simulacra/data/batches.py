@@ -95,30 +95,36 @@ class Batches:
 
     def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
         """Return this part of batch i on a device: images float32 [b c h w] in [0, 1]."""
-        rows = self.rows(i)[self._slice]
+        return self.gathered(self.rows(i)[self._slice], i, device)
+
+    def gathered(self, rows: NDArray[np.int64], i: int, device: torch.device | str = "cpu") -> Batch:
+        """Return the images of these rows as this part of batch i, by whose number they are flipped."""
         mirrored = flips(self._seed, i, self.size)[self._slice] if self._flip else None
-        pixels, labels = self._taken(rows, mirrored, torch.device(device))
-        return Batch(to_floats(pixels, channels_last=self._channels_last), Condition(labels))
+        pixels, condition = self._taken(rows, mirrored, torch.device(device))
+        return Batch(to_floats(pixels, channels_last=self._channels_last), condition)
 
     def _taken(
         self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None, device: torch.device
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return pixels and labels of some rows on a device; images where `mirrored` is true are flipped left to right."""
+    ) -> tuple[Tensor, Condition]:
+        """Return pixels and condition of some rows on a device; images where `mirrored` is true are flipped left to right."""
         if kept := self._kept(device):
             where = sent(rows, device)
             pixels = kept[0][where]
             if mirrored is not None:
                 pixels = torch.where(sent(mirrored, device)[:, None, None, None], pixels.flip(2), pixels)
-            return pixels, None if kept[1] is None else kept[1][where]
+            return pixels, kept[1][where]
         gathered = self._split.images.take(rows, axis=0)
         if mirrored is not None:
             mirror(gathered, mirrored)
-        return sent(gathered, device), None if self._split.labels is None else sent(self._split.labels[rows], device)
+        held = {"labels": self._split.labels, "tokens": self._split.tokens}
+        taken = {name: values[rows].astype(np.int64, copy=False) for name, values in held.items() if values is not None}
+        return sent(gathered, device), Condition(**{name: sent(values, device) for name, values in taken.items()})
 
-    def _copy(self, device: torch.device) -> tuple[Tensor, Tensor | None] | None:
-        """Return the images and labels of the split on a device if they are to be kept there."""
+    def _copy(self, device: torch.device) -> tuple[Tensor, Condition] | None:
+        """Return the images of the split and their conditions on a device if they are to be kept there."""
         fits = device.type == "cuda" and self._split.images.nbytes <= _SHARE * torch.cuda.mem_get_info(device)[0]
         if not (fits if self._resident is None else self._resident):
             return None
-        labels = None if self._split.labels is None else torch.from_numpy(np.array(self._split.labels)).to(device)
-        return torch.from_numpy(np.array(self._split.images)).to(device), labels
+        held = {"labels": self._split.labels, "tokens": self._split.tokens}
+        whole = {name: torch.from_numpy(np.array(values, np.int64)) for name, values in held.items() if values is not None}
+        return torch.from_numpy(np.array(self._split.images)).to(device), Condition(**whole).to(device)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.progress import SILENT, Progress
+from simulacra.core.vocabulary import Vocabulary, words_of
 from simulacra.data.folder_layout import ordered
 from simulacra.data.formats.pixels import is_grey
 from simulacra.data.preparation.prepare import arrange, resize_remedy
@@ -16,6 +17,7 @@ from simulacra.data.settings import DataConfig
 from simulacra.data.source import Finding, Item, Reading, Skip
 from simulacra.data.sources import locate
 from simulacra.data.synthetic.known_densities import SHAPE
+from simulacra.data.vocabularies import MOST_IN_CAPTION, MOST_WORDS, captioned_tokens
 
 FEW = 500  # training images below which a generative model mostly memorizes
 UNEVEN = 10  # accepted ratio of the largest class to the smallest
@@ -27,7 +29,8 @@ class Checkup:
     """Result of the checks.
 
     sizes: images by (height, width); classes: images by class name, of the first attribute where there are several; attributes:
-    images by value for each column of a metadata file that is used as a label.
+    images by value for each column of a metadata file that is used as a label; vocabulary: number of different words in the
+    captions of the training images; longest_caption: number of words in the longest of these.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Checkup:
     classes: Mapping[str, int]
     attributes: Mapping[str, Mapping[str, int]]
     findings: tuple[Finding, ...]
+    vocabulary: int = 0
+    longest_caption: int = 0
 
     @property
     def healthy(self) -> bool:
@@ -60,15 +65,17 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     findings = [*_skips(skipped), *_sizes(images, sizes, config)]
     if set(sizes) != {SHAPE[1:]}:  # toy points coincide by chance
         findings += [*_ranges(images), *_copies(images, set(order[train:].tolist()))]
-    findings += [*_balance(train, counts, attributes), *notes]
+    vocabulary, found = _words([images[at].caption or "" for at in order], train)
+    findings += [*_balance(train, counts, attributes), *found, *notes]
     values = {
-        attribute.name: {value: count[value] for value in attribute.values if count[value]}
+        attribute.name: {value: count[value] for value in attribute.values or ordered(set(count)) if count[value]}
         for attribute, count in zip(attributes, counts, strict=False)
     }
     first = counts[0] if counts else Counter[str]()
     classes = values[attributes[0].name] if values else {name: first[name] for name in ordered(set(first))}
     ranked = sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
-    return Checkup(material.name, train, len(images) - train, dict(sizes.most_common()), classes, values, tuple(ranked))
+    counted = (material.name, train, len(images) - train, dict(sizes.most_common()), classes, values)
+    return Checkup(*counted, tuple(ranked), len(vocabulary.words), vocabulary.longest)
 
 
 class _Image(NamedTuple):
@@ -76,6 +83,7 @@ class _Image(NamedTuple):
 
     key: tuple[str, str]
     labels: tuple[str, ...]
+    caption: str | None
     content: bytes
     size: tuple[int, int]
     channels: int
@@ -94,7 +102,8 @@ def _facts(item: Item) -> _Image:
     height, width, channels = pixels.shape
     content = blake2b(pixels.tobytes(), digest_size=16, salt=repr(pixels.shape).encode()[:16]).digest()
     low, high, grey = int(pixels.min()), int(pixels.max()), channels == 3 and is_grey(pixels)
-    return _Image((item.side, item.name), item.labels, content, (height, width), channels, low, high, grey)
+    key, measured = (item.side, item.name), (content, (height, width), channels, low, high, grey)
+    return _Image(key, item.labels, item.caption, *measured)
 
 
 def _read(name: str, reading: Reading, progress: Progress) -> tuple[list[_Image], Skipped]:
@@ -132,6 +141,23 @@ def _sizes(images: list[_Image], sizes: Counter[tuple[int, int]], config: DataCo
         what = f"grey images ({channels[1]}) are mixed with colour images ({channels[3]})"
         remedy = "none needed: all are converted to colour; or add --channels 1"
         yield Finding("mixed_channels", what, remedy, count=channels[1])
+
+
+def _words(captions: Sequence[str], train: int) -> tuple[Vocabulary, list[Finding]]:
+    """Return the vocabulary of the first `train` captions, and notes where a model cannot be conditioned on captions."""
+    vocabulary = Vocabulary.of(captions[:train])
+    tokens = captioned_tokens(captions, train)[1]
+    if not vocabulary.words:
+        return vocabulary, []
+    if tokens is None:
+        seen = f"{len(vocabulary.words):,} different words, and up to {vocabulary.longest:,} in a caption"
+        what = f"the captions of the training images have {seen}: models cannot be conditioned on them"
+        remedy = f"use at most {MOST_WORDS:,} words, and {MOST_IN_CAPTION} in a caption, or no --captions"
+        return vocabulary, [Finding("large_vocabulary", what, remedy)]
+    unknown = [caption for caption, row in zip(captions, tokens, strict=True) if words_of(caption) and not row.any()]
+    what = f"captions of {len(unknown):,} test images have words that no training caption has, or too many: they count as missing"
+    remedy, examples = "use the words of the training captions", tuple(unknown[:_EXAMPLES])
+    return vocabulary, [Finding("unknown_words", what, remedy, count=len(unknown), examples=examples)] if unknown else []
 
 
 def _ranges(images: list[_Image]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
-from simulacra.data.preparation.prepared import Captions, Skipped
+from simulacra.data.preparation.prepared import Captions, HeldCaptions, Skipped
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ class Split:
     """One part of a data set.
 
     images: uint8 [n h w c], possibly memory-mapped; labels: int64 [n], [n k] for k attributes, or None; stored_captions: where
-    the captions are read from, or None.
+    the captions are read from, or None; tokens: integers [n t], the numbers of the words of the captions in the vocabulary
+    of the data, 0 for padding, or None without a vocabulary.
     """
 
     name: SplitName
     images: Pixels
     labels: NDArray[np.int64] | None = None
-    stored_captions: Captions | None = None
+    stored_captions: Captions | HeldCaptions | None = None
+    tokens: NDArray[np.integer] | None = None
 
     @property
     def class_labels(self) -> NDArray[np.int64] | None:
@@ -51,12 +53,14 @@ class Split:
         """Return the images of an index array (copied) or a slice (not copied) as a split."""
         labels = None if self.labels is None else self.labels[indices]
         captions = None if self.stored_captions is None else self.stored_captions[indices]
-        return Split(self.name, self.images[indices], labels, captions)
+        tokens = None if self.tokens is None else self.tokens[indices]
+        return Split(self.name, self.images[indices], labels, captions, tokens)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images of an index array, in its order."""
         labels = None if self.labels is None else torch.from_numpy(self.labels[indices])
-        return Batch(to_floats(torch.from_numpy(self.images.take(indices, axis=0))), Condition(labels))
+        tokens = None if self.tokens is None else torch.from_numpy(self.tokens[indices].astype(np.int64))
+        return Batch(to_floats(torch.from_numpy(self.images.take(indices, axis=0))), Condition(labels, tokens=tokens))
 
     def head(self, count: int) -> Batch:
         """Return the first `count` images, or all if there are fewer. The order is shuffled, so that they are a random sample."""
@@ -114,18 +118,18 @@ def levels(images: Tensor) -> Tensor:
     return (images.float().clamp(0, 1) * 255).round() / 255
 
 
-def split(images: Split, train: int, validation: float, limit: int = 0) -> tuple[Split, Split, Split]:
+def split(images: Split, train: int, validation: float, limit: int = 0, left_out: int = 0) -> tuple[Split, Split, Split]:
     """Return train, validation and test as slices of shuffled images, of which the first `train` are not for testing.
 
     validation: fraction of those that is held out, at least one image unless it is 0 or there is only one; limit: number of
-    training images, 0 for all.
+    training images, 0 for all; left_out: number of images after the first `train` that are in no split.
     """
     held_out = round(train * validation)
     if validation > 0 and train > 1:
         held_out = max(held_out, 1)
     start = train - held_out
     stop = min(limit, start) if limit else start
-    held, test = replace(images[start:train], name="validation"), replace(images[train:], name="test")
+    held, test = replace(images[start:train], name="validation"), replace(images[train + left_out :], name="test")
     return replace(images[:stop], name="train"), held, test
 
 

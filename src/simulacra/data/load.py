@@ -1,5 +1,6 @@
 """Loading of data sets from settings or from arrays, their training batches, and single images for use with a model."""
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from torch import Tensor
 from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
 from simulacra.core.batch_source import UnpairedBatches
-from simulacra.core.errors import DataError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
@@ -22,12 +23,15 @@ from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uin
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
 from simulacra.data.only_classes import only_classes
 from simulacra.data.preparation.prepare import arrange, prepare
+from simulacra.data.preparation.prepared import HeldCaptions
+from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.shards.streamed import Streamed
 from simulacra.data.source import Pixels, Reading, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
+from simulacra.data.vocabularies import captioned_tokens
 
 Images = np.ndarray | Tensor
 
@@ -48,24 +52,36 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
         return only_classes(whole, config.chosen_classes, config.limit)
     material = locate(config, progress)
     if material.shards is not None and not material.shards.few:
+        if config.hold_out:
+            raise UsageError(f"--hold-out needs several attributes, and {material.name} is a folder of tar shards: leave it out")
         return open_shards(material.shards, config, progress)
     prepared = prepare(material, config, progress)
     facts = prepared.facts
-    images = Split("train", prepared.images, prepared.labels, prepared.captions)
-    train, validation, test = split(images, facts.train, config.validation, config.limit)
+    images = Split("train", prepared.images, prepared.labels, prepared.captions, prepared.tokens)
+    train, validation, test = split(images, facts.train, config.validation, config.limit, facts.held_out)
     _, height, width, channels = facts.shape
-    spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes)
+    vocabulary = facts.vocabulary if prepared.tokens is not None else None
+    spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes, vocabulary=vocabulary)
     return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
 
 
-def training_batches(
-    data: Dataset, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1)
-) -> Batches | Streamed | UnpairedBatches:
+def training_batches(  # noqa: PLR0917
+    data: Dataset, batch: int, seed: int, flip: bool = False, part: tuple[int, int] = (0, 1), labels: int = 0
+) -> Batches | SemiSupervised | Streamed | UnpairedBatches:
     """Return the training batches of `batch` images; of each, the slice of `part` = (rank, count) is returned.
 
-    Several domains are drawn independently, each in its own random order, even if two of them have the same images. Raises
-    UsageError for a batch that is larger than the data or cannot be shared equally.
+    labels: number of training images whose label is used, 0 for all. Several domains are drawn independently, each in its own
+    random order, even if two of them have the same images. Raises UsageError for a batch that is larger than the data or cannot
+    be shared equally, and for a number of labels that the data cannot have.
     """
+    if labels:
+        if data.domains or data.stream is not None:
+            held = "several domains" if data.domains else "streamed"
+            raise UsageError(
+                f"--labels {labels} needs images of one source in memory, and {data.name} is {held}: leave --labels out"
+            )
+        labelled = labelled_rows(data.train, data.spec.classes, labels, seed)
+        return SemiSupervised(data.train, labelled, batch, seed, flip, part)
     if data.domains:
         return UnpairedBatches(
             {name: training_batches(own, batch, derive(seed, "domain", name), flip, part) for name, own in data.domains.items()}
@@ -84,13 +100,16 @@ def from_array(
     test_labels: Images | None = None,
     classes: tuple[str, ...] = (),
     attributes: Sequence[Attribute | str] = (),
+    captions: Sequence[str] | None = None,
+    test_captions: Sequence[str] | None = None,
     validation: float = 1 / 12,
 ) -> Dataset:
     """Return a data set of images in memory: [n h w], [n h w c] or [n c h w], floats in [0, 1] or whole numbers in 0..255.
 
     labels: whole numbers [n], or [n k] for k attributes. classes: names of the classes 0, 1, ...; without them the classes are
     the numbers that occur. attributes: of each column of labels, its name, or its name and the names of the values 0, 1, ...;
-    required for k > 1. Without test images a tenth of the images becomes test. Pixels are stored as uint8.
+    required for k > 1. captions: one text for each image, empty for none. Without test images a tenth of the images becomes test.
+    Pixels are stored as uint8.
     Raises DataError for a wrong rank, range or NaN, with the number of the first bad image, and for labels that do not fit.
     """
     named = [item if isinstance(item, Attribute) else Attribute(item, ()) for item in attributes]
@@ -107,17 +126,25 @@ def from_array(
         keys += [("test", f"{at:09d}") for at in range(len(held_out))]
         pixels = np.concatenate([pixels, held_out])
         numbers = None if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
+    texts = _texts(captions, test_captions, len(pixels), name)
     digest = sha256(f"{pixels.shape}|{numbers is not None}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     found: tuple[Attribute, ...] = ()
     if numbers is not None:
         digest.update(numbers.tobytes())
         numbers, found = name_labels(numbers, named, name)
+    digest.update(b"" if texts is None else json.dumps(texts).encode())
     order, train = arrange(keys)
-    parts = split(Split("train", pixels[order], None if numbers is None else numbers[order]), train, validation)
+    held, vocabulary, tokens = None, None, None
+    if texts is not None:
+        held = HeldCaptions(tuple(texts))[order]
+        vocabulary, tokens = captioned_tokens(held.texts, train)
+    stored = Split("train", pixels[order], None if numbers is None else numbers[order], held, tokens)
+    parts = split(stored, train, validation)
     _, height, width, channels = pixels.shape
     classes, several = found[0].values if found else (), found if len(found) > 1 else ()
-    spec = DataSpec(channels, height, width, classes, attributes=several)
+    known = None if tokens is None else vocabulary
+    spec = DataSpec(channels, height, width, classes, attributes=several, vocabulary=known)
     return Dataset(name, digest.hexdigest(), spec, *parts)
 
 
@@ -182,6 +209,16 @@ def _checked(images: Images, labels: Images | None, where: str, columns: int) ->
     prefer: Layout = "channels first" if isinstance(images, Tensor) else "channels last"
     pixels = to_uint8(_numpy(images), where, prefer)
     return pixels, None if labels is None else to_labels(_numpy(labels), len(pixels), where, columns)
+
+
+def _texts(captions: Sequence[str] | None, test_captions: Sequence[str] | None, images: int, name: str) -> list[str] | None:
+    """Return the captions of all images; raises DataError for another number of them or other values than texts."""
+    if captions is None and test_captions is None:
+        return None
+    texts = [*(captions or ()), *(test_captions or ())]
+    if len(texts) != images or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{name}: there are {len(texts)} captions of {images} images: give one text for each, empty for none")
+    return texts
 
 
 def _numpy(values: Images) -> np.ndarray:

@@ -11,11 +11,11 @@ from simulacra.core.errors import UsageError
 SHARD_IMAGES = 1000  # images per tar shard by default
 WITH_PATH = ("folder", "array", "shards")
 WITH_METADATA = ("folder",)  # sources that read labels from a metadata file
-TRANSFORMS = ("coloured", "edges", "inverted", "thick")
+TRANSFORMS = ("coloured", "edges", "hues", "inverted", "thick")
 _FORMS = (
     "a data set's name (see `simulacra data list`), a path to a folder, tar or zip archive of images, to a .npy/.npz file or "
-    "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA; the suffix -coloured, -edges, -inverted or "
-    "-thick applies that transform to the images"
+    "to a folder of tar shards, or the name of a folder inside $SIMULACRA_DATA; the suffix -coloured, -edges, -hues, "
+    "-inverted or -thick applies that transform to the images"
 )
 
 
@@ -80,6 +80,12 @@ class _Treatment(Config):
 @dataclass(frozen=True)
 class DataConfig(_Treatment, _Source):  # in this order the fields of the source come first
     """Settings of one data set; every field is a command-line flag."""
+
+    hold_out: int = option(
+        0,
+        "number of combinations of the first two attributes left out of training and validation, and kept in the test images",
+        low=0,
+    )
 
     def validate(self) -> None:
         """Raise UsageError where the settings contradict each other."""

@@ -69,7 +69,7 @@ class Reading:
     """The items of a material, in any order; they can be iterated over once.
 
     count: number of items, skipped ones included; attributes: the properties that the labels of each item are values of, in
-    order, with all values; empty if labels are the names of classes.
+    order, with all values, or with none for the sorted values of the items; empty if labels are the names of classes.
     """
 
     count: int

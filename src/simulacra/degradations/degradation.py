@@ -25,26 +25,55 @@ class Degraded:
 
 
 class Operator(ABC):
-    """One named operator with its argument."""
+    """One step of a degradation, of images [b c h w] in [0, 1] of any size, each independent of the other images."""
 
-    name: ClassVar[str]
-    summary: ClassVar[str]
     masks: ClassVar[bool] = False
     """Whether it removes pixels and leaves all others as they are."""
-    linear: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+    """Whether it is a `LinearOperator`, before values are clipped to [0, 1]."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the name and the argument; of a `NamedOperator` the text that `parse` turns into an equal operator."""
+
+    @abstractmethod
+    def apply(self, degraded: Degraded, draw: Draw) -> Degraded:
+        """Return the degraded images; random values depend on `draw` alone."""
+
+
+class NamedOperator(Operator):
+    """An operator that a text names: `name`, or `name:argument`."""
+
+    name: ClassVar[str]
+    argument: ClassVar[str] = ""
+    """The form of what follows the name, for help, such as `:SIGMA`; in brackets where there is a default."""
+    summary: ClassVar[str]
 
     @classmethod
     @abstractmethod
     def of(cls, argument: str) -> Self:
         """Return the operator with an argument, empty for its default; raises ValueError for an invalid one."""
 
-    @abstractmethod
-    def __str__(self) -> str:
-        """Return the text that `parse` turns into an equal operator."""
+
+class LinearOperator(Operator):
+    """A linear operator A of the values of an image, which may depend on random numbers.
+
+    Calls of `forward` and `adjoint` whose `draw` returns the same numbers use the same A.
+    """
+
+    linear: ClassVar[bool] = True
 
     @abstractmethod
+    def forward(self, images: Tensor, draw: Draw) -> Tensor:
+        """Return A x [b c h w] of images x [b c h w], not clipped."""
+
+    @abstractmethod
+    def adjoint(self, values: Tensor, draw: Draw) -> Tensor:
+        """Return A* y [b c h w] of values y [b c h w], for which <A x, y> = <x, A* y>."""
+
     def apply(self, degraded: Degraded, draw: Draw) -> Degraded:
-        """Return the degraded images; the values drawn depend on `draw` alone."""
+        """Return A x clipped to [0, 1]: no pixel is known any more."""
+        return Degraded(self.forward(degraded.image, draw).clamp(0, 1), torch.zeros_like(degraded.known))
 
 
 @dataclass(frozen=True)
@@ -67,3 +96,26 @@ class Degradation:
         for operator in self.operators:
             degraded = operator.apply(degraded, draw)
         return degraded
+
+
+def uniform(noise: Tensor) -> Tensor:
+    """Return numbers that are uniform in [0, 1] from standard normal noise, in float32."""
+    return torch.special.ndtr(noise.float())
+
+
+def integers(noise: Tensor, count: int) -> Tensor:
+    """Return integers int64 that are uniform in 0 .. count-1 from standard normal noise, in the shape of the noise."""
+    return (uniform(noise) * count).long().clamp_max(count - 1)
+
+
+def apply_one_of(degradations: tuple[Degradation, ...], images: Tensor, draw: Draw) -> Degraded:
+    """Return images [b c h w], each degraded by one of several degradations, which is drawn uniformly for each image."""
+    if len(degradations) == 1:
+        return degradations[0].apply(images, draw)
+    choice = integers(draw(1), len(degradations))[:, :, None, None]
+    first, *others = (degradation.apply(images, draw) for degradation in degradations)
+    image, known = first.image, first.known
+    for number, degraded in enumerate(others, 1):
+        image = torch.where(choice == number, degraded.image, image)
+        known = torch.where(choice == number, degraded.known, known)
+    return Degraded(image, known)

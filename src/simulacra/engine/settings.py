@@ -22,6 +22,9 @@ class TrainConfig(Config):
         1, "gradient accumulation: micro-batches of each batch, computed one after the other or by several processes", low=1
     )
     seed: int = option(0, "seed of all random numbers", low=0)
+    labels: int = option(
+        0, "semi-supervised models: number of training images whose label is used, balanced over classes; 0: all", low=0
+    )
     optimizer: Literal["adam", "adamw"] = option("adam", "optimizer of every player")
     lr: float = option(1e-3, "peak learning rate", low=0)
     beta1: float = option(0.9, "Adam: decay of the moving average of the gradient", low=0, high=1)
@@ -60,5 +63,10 @@ class TrainConfig(Config):
         trackers.chosen(self.track)
         if self.batch % self.accumulate:
             raise UsageError(f"batch is {self.batch}, expected a multiple of accumulate, which is {self.accumulate}")
+        if self.labels and (self.batch // self.accumulate) % 2:
+            raise UsageError(
+                f"labels is {self.labels}, so that every second image of a batch has its label, and micro-batches have "
+                f"{self.batch // self.accumulate} images: choose batch and accumulate so that the number is even"
+            )
         if max(self.ema, self.beta1, self.beta2) >= 1:
             raise UsageError(f"ema is {self.ema}, beta1 {self.beta1} and beta2 {self.beta2}, expected values below 1")

@@ -32,7 +32,7 @@ Facts = Mapping[str, Any]
 
 _VALIDATION = 1000  # validation images whose accuracy is shown during training
 _WAIT = 1.0  # seconds between attempts to acquire a lock
-_WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every")  # on the weights
+_WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every", "labels")  # on the weights
 
 
 def train_extractor(

@@ -28,6 +28,7 @@ from simulacra.core.config import option
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.core.randomness import Streams
+from simulacra.core.vocabulary import PADDING
 from simulacra.diffusion import samplers as sampling
 from simulacra.diffusion.bounds import diffusion_bound, step_bits_per_dimension
 from simulacra.diffusion.flow_density import flow_log_density
@@ -36,6 +37,7 @@ from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_n
 from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
 from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput
 from simulacra.diffusion.schedules import Spacing, sampling_levels, spaced_levels
+from simulacra.networks.captions import caption_vocabulary
 from simulacra.networks.kernels.memory_layout import flatten
 from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
 from simulacra.networks.unet import UNet, UNetConfig
@@ -48,19 +50,26 @@ class DenoisingConfig(UNetConfig):
     """Settings that all denoising families share."""
 
     conditional: bool = option(False, "condition on the labels of the images")
-    label_dropout: float = option(0.1, "conditional: probability of training on an image without its label", low=0, high=0.9)
+    captions: bool = option(False, "condition on the captions of the images, texts of a small closed vocabulary")
+    label_dropout: float = option(
+        0.1, "conditional, captions: probability of training on an image without its label or caption", low=0, high=0.9
+    )
     sampler: Literal["dpmpp-2m", "ddim", "heun", "euler", "ancestral"] = option("dpmpp-2m", "default sampler")
     sampling_steps: int = option(20, "default number of sampling steps", low=1)
-    guidance_scale: float = option(1.0, "conditional: classifier-free guidance scale; 1 disables guidance", low=0)
+    guidance_scale: float = option(1.0, "conditional, captions: classifier-free guidance scale; 1 disables guidance", low=0)
     eta: float = option(0.0, "ddim: share of fresh noise in each step; 0 is deterministic, 1 ancestral", low=0, high=1)
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         super().validate()
-        if self.guidance_scale != 1 and not self.conditional:
-            raise UsageError(f"guidance_scale is {self.guidance_scale}, which needs labels: add --conditional, or leave it at 1")
-        if self.conditional and self.label_dropout == 0:
-            raise UsageError("label_dropout is 0: a conditional model must also train on images without labels, such as 0.1")
+        if self.conditional and self.captions:
+            raise UsageError("conditional and captions are both on: condition on the labels or on the captions, not on both")
+        if self.guidance_scale != 1 and not (self.conditional or self.captions):
+            needed = "needs labels or captions: add --conditional or --captions"
+            raise UsageError(f"guidance_scale is {self.guidance_scale}, which {needed}, or leave it at 1")
+        if (self.conditional or self.captions) and self.label_dropout == 0:
+            what = "labels" if self.conditional else "captions"
+            raise UsageError(f"label_dropout is 0: a conditional model must also train on images without {what}, such as 0.1")
         _check_eta(self.eta, self.sampler)
 
 
@@ -98,7 +107,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         super().__init__()
         self.config, self.data, self.process = config, data, process
         self.label_sizes, self.latent_dim = label_sizes(data, config.conditional), data.dimensions
-        self.network = UNet(data, data.channels * (1 + process.learned), config, self.label_sizes)
+        self.vocabulary = caption_vocabulary(data, config.captions)
+        self.network = UNet(data, data.channels * (1 + process.learned), config, self.label_sizes, self.vocabulary)
 
     def players(self) -> dict[str, nn.Module]:
         """Return the network."""
@@ -131,11 +141,14 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             total = total + parts["step_bits_per_dim"]
         return {"denoiser": Loss(total, parts)}
 
-    def _without_some(self, labels: Tensor) -> Tensor:
-        """Replace labels by unknown ones with probability `label_dropout` (Ho & Salimans 2022, algorithm 1)."""
-        dropped = torch.rand(len(labels), device=labels.device) < self.config.label_dropout
-        unknown = unknown_labels(len(labels), self.label_sizes, labels.device)
-        return torch.where(dropped if labels.ndim == 1 else dropped[:, None], unknown, labels)
+    def _without_some(self, given: Tensor) -> Tensor:
+        """Replace labels or captions by missing ones with probability `label_dropout` (Ho & Salimans 2022, algorithm 1)."""
+        dropped = torch.rand(len(given), device=given.device) < self.config.label_dropout
+        if self.vocabulary is None:
+            missing = unknown_labels(len(given), self.label_sizes, given.device)
+        else:
+            missing = torch.full_like(given, PADDING)
+        return torch.where(dropped if given.ndim == 1 else dropped[:, None], missing, given)
 
     def estimate(self, noisy: Tensor, level: NoiseLevels, condition: Condition = UNCONDITIONAL) -> DenoiserOutput:
         """Return the estimated images, approximately in [-1, 1], of noisy images at one level or one level each."""
@@ -144,7 +157,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
 
     def _outputs(self, noisy: Tensor, level: NoiseLevels, condition: Condition) -> tuple[Tensor, Tensor | None]:
         """Return the network's output and, if learned, the interpolation of the variance (0.5 for an output of 0): [b c h w]."""
-        both = self.network(broadcast_like(input_scale(level), noisy) * noisy, level.time, condition.labels).float()
+        scaled = broadcast_like(input_scale(level), noisy) * noisy
+        both = self.network(scaled, level.time, condition.labels, condition.tokens).float()
         if not self.process.learned:
             return both, None
         output, share = both.chunk(2, dim=1)
@@ -175,7 +189,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
         return pixel_range(self._sampled(noise, self._denoiser(self._drawn(noise, condition), plan, advance), plan))
 
     def _drawn(self, noise: Tensor, condition: Condition) -> Condition:
-        """Return a condition with labels: those that are given, or else drawn from the noise."""
+        """Return a condition with labels: those that are given, or else drawn from the noise. Captions are given or missing."""
         require_accepted(self, condition, len(noise))
         return replace(condition, labels=drawn_labels(noise, condition.labels, self.label_sizes)[1])
 
@@ -237,7 +251,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             found = estimated(noisy, level, condition)
             image = found.image
             if plan.guidance_scale != 1:
-                unconditional = estimated(noisy, level, replace(condition, labels=None)).image
+                unconditional = estimated(noisy, level, replace(condition, labels=None, tokens=None)).image
                 image = sampling.classifier_free_guidance(image, unconditional, plan.guidance_scale)
             return DenoiserOutput(image.clamp(-1, 1), found.variance_interpolation)
 
@@ -249,7 +263,7 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             raise unknown("sampler", plan.sampler, SAMPLERS)
         if plan.steps < 1:
             raise UsageError(f"steps is {plan.steps}, expected at least 1")
-        if plan.guidance_scale != 1 and not self.label_sizes:
+        if plan.guidance_scale != 1 and not self.accepts:
             raise UsageError(f"guidance_scale is {plan.guidance_scale}, and this model is not conditional: leave it at 1")
         if plan.guidance_scale < 0 or not 0 <= plan.eta <= 1:
             values = f"guidance_scale is {plan.guidance_scale} and eta {plan.eta}"

@@ -27,6 +27,13 @@ def check_png(path: Path) -> Path:
     return _check_file(path)
 
 
+def check_html(path: Path) -> Path:
+    """Return the path of a page to write; raises UsageError where it does not end in .html, or is or lies in the wrong thing."""
+    if path.suffix.lower() != ".html":
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a page is written as .html")
+    return _check_file(path)
+
+
 def check_images_path(path: Path) -> Path:
     """Return the path of images to write: a .png file, an .npz file, or a new or empty folder; raises UsageError otherwise."""
     suffix = path.suffix.lower()
@@ -74,14 +81,22 @@ def save_png(image: Image.Image, path: Path) -> Path:
     return path
 
 
-def save_images(images: Tensor, path: Path, labels: np.ndarray | None = None, names: Sequence[str] | None = None) -> Path:
+def save_images(
+    images: Tensor,
+    path: Path,
+    labels: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+) -> Path:
     """Write images [n c h w] in [0, 1]: a .png file holds a grid, an .npz file arrays, anything else is a folder of PNG files.
 
-    labels: int64 [n] or [n k], stored in the .npz file as `labels`; names: one for each image, added to the names in a folder.
+    labels: int64 [n] or [n k], stored in the .npz file as `labels`; names: one for each image, added to the names in a folder;
+    columns: of the grid, by default as many as rows.
     """
     suffix = path.suffix.lower()
     if suffix == ".png":
-        return save_png(image_grid(images, columns=max(1, round(len(images) ** 0.5))), path)
+        return save_png(image_grid(images, columns=columns or max(1, round(len(images) ** 0.5))), path)
     if suffix == ".npz":
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {"images": to_bytes(images)} | ({} if labels is None else {"labels": np.asarray(labels)})

@@ -81,8 +81,16 @@ def to_bytes(images: Tensor) -> np.ndarray:
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
+def opaque_bytes(images: Tensor) -> np.ndarray:
+    """Return images [n c h w] in [0, 1] as uint8 [n h w c] with one or three channels.
+
+    RGBA is drawn on a checkerboard; any other number of channels becomes their mean.
+    """
+    return _opaque(to_bytes(images))
+
+
 def _grid(images: Tensor, columns: int) -> Image.Image:
-    pixels = _opaque(to_bytes(images))
+    pixels = opaque_bytes(images)
     count, height, width, channels = pixels.shape
     rows = -(-count // columns)
     factor = enlargement(height, width)

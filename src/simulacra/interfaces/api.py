@@ -20,6 +20,7 @@ from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
+from simulacra.maps import latent_map, walk
 from simulacra.reports.comparison_page import write_comparison
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space
@@ -41,12 +42,17 @@ class Model(OpenedRun):
     """
 
     sample = sampling.sample
+    sample_classes = sampling.sample_classes
     reconstruct = reconstruction.reconstruct
+    render_classes = reconstruction.render_classes
     encode = latent_space.encode
     decode = latent_space.decode
     interpolate = interpolation.interpolate
     interpolate_noise = interpolation.interpolate_noise
+    interpolate_classes = interpolation.interpolate_classes
     traverse = traversal.traverse
+    latent_map = latent_map.latent_map
+    latent_walk = walk.walk
     translate = translation.translate
     restore = restoration.restore
     anomaly_scores = detection.anomaly_scores

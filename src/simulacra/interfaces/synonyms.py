@@ -35,6 +35,7 @@ RELATED: Mapping[str, str] = {
     "inference": "sample generates images; reconstruct, restore and translate apply a model to images",
     "encode": "in Python, simulacra.open(RUN).encode(images) returns latents",
     "decode": "in Python, simulacra.open(RUN).decode(latents) returns images",
+    **dict.fromkeys(("tsne", "t-sne", "umap", "pca"), "latent-map maps the latents of test images by t-SNE and PCA"),
     "finetune": "resume continues a run, with a longer --for",
     "--scheduler": "--sampler of sample and evaluate chooses the sampler; --schedule of train is that of the learning rate",
     "--num-classes": "classes are read from the data",

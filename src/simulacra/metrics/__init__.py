@@ -1,4 +1,4 @@
-"""Evaluation metrics: one file per metric, found by its METRIC."""
+"""Evaluation metrics: one file per metric, in this folder or in one of its folders, found by its METRIC."""
 
 import pkgutil
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from simulacra.metrics.metric import Metric, Quantity
 
 
 def registered() -> tuple[Metric, ...]:
-    """Return the METRIC of every module of this folder that defines one, in ascending order of cost."""
+    """Return the METRIC of every module of this folder, and of folders in it, that defines one, in ascending order of cost."""
     return _registered(tuple(__path__))
 
 
@@ -48,6 +48,6 @@ def conditions(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _registered(path: tuple[str, ...]) -> tuple[Metric, ...]:
-    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(path)]
+    modules = [import_module(found.name) for found in pkgutil.walk_packages(path, f"{__name__}.")]
     found: list[Metric] = [vars(module)["METRIC"] for module in modules if "METRIC" in vars(module)]
     return tuple(sorted(found, key=lambda metric: (metric.order, metric.name)))

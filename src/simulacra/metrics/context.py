@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
@@ -15,7 +17,7 @@ from simulacra.core.config import Config, options
 from simulacra.core.device import images_per_call, model_device
 from simulacra.core.errors import NotApplicable
 from simulacra.core.eval_mode import inference_mode
-from simulacra.core.family import Family
+from simulacra.core.family import Family, model_condition
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
@@ -159,6 +161,12 @@ class EvaluationContext:
         for drawn, first in self._noise():
             labels = torch.arange(first, first + len(drawn)) % self.classes
             yield self._generated(drawn, Condition(labels)), labels
+
+    def requested_images(self, rows: NDArray[np.int64]) -> Iterator[Tensor]:
+        """Yield as many images with the conditions of held-out images: image k with that of rows[k]."""
+        for drawn, first in self._noise():
+            batch = self.split.batch(rows[first : first + len(drawn)])
+            yield self._generated(drawn, model_condition(self.model, batch))
 
     def _noise(self) -> Iterator[tuple[Tensor, int]]:
         """Yield the noise of all images in chunks, drawn on the CPU, with the number of the first image of each."""

@@ -6,12 +6,11 @@ import torch
 
 from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.progress import Meter
-from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
+from simulacra.metrics.statistics.likelihoods import DISTORTION, RATE, split_bound, unconditional_likelihood
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
-from simulacra.metrics.statistics.model_inputs import observations
 from simulacra.objectives.likelihood import bits_per_dimension
 
 
@@ -21,15 +20,8 @@ def elbo(model: HasLikelihood, split: Split, seed: int, meter: Meter) -> dict[st
     Sums over pixels and latent dimensions, means over images. Also returns bits_per_dim where the model's likelihood can be
     converted to one of 256 grey levels.
     """
-    rates, distortions = [], []
-    for number, observed, condition in observations(model, split, seed):
-        with stream(seed, "evidence", number):
-            terms = model.elbo(observed, condition)
-        rates.append(terms.rate.cpu())
-        distortions.append(terms.distortion.cpu())
-        meter.advance(len(observed))
-    rate, distortion = torch.cat(rates), torch.cat(distortions)
-    protocol = {"target": model.target, "latent_samples": 1, "seed": seed}
+    bound = split_bound(model, split, seed, meter)
+    rate, distortion, protocol = bound.rate, bound.distortion, bound.protocol
     nats = {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
     results = {name: mean_of(values, protocol) for name, values in nats.items()}
     if model.nats_to_discrete is not None:
@@ -53,14 +45,13 @@ BITS_PER_DIM = Quantity(
 )
 _NATS = "nats per image"
 _BOUND = "Upper bound of the negative log-likelihood: rate + distortion."
-_DISTORTION = "Negative expected log-likelihood of an image given its latents: the reconstruction term of the ELBO."
 
 METRIC = Metric(
     name="elbo",
     quantities=(
         Quantity("negative_elbo_nats", f"negative ELBO, {_NATS}", "smaller", _BOUND),
-        Quantity("rate_nats", f"rate, {_NATS}", "neither", "KL divergence of the posterior from the prior."),
-        Quantity("distortion_nats", f"distortion, {_NATS}", "neither", _DISTORTION),
+        RATE,
+        DISTORTION,
         BITS_PER_DIM,
     ),
     needs=(HasLikelihood,),
@@ -68,4 +59,6 @@ METRIC = Metric(
     cost=lambda context: f"{len(context.split):,} encodings and decodings",
     measure=_measure,
     settings=("seed",),
+    not_applicable=lambda context: unconditional_likelihood(context.model),
+    details=frozenset({"floor_nats"}),
 )

@@ -1,4 +1,4 @@
-"""Label agreement: whether a conditional model generates images of the requested classes."""
+"""Label agreement: whether a conditional model generates images of the requested classes, attributes or captions."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from torch import Tensor
 from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.metric import Metric, MetricResults, Quantity
+from simulacra.metrics.metric import Metric, MetricResults
+from simulacra.metrics.statistics.attribute_agreement import QUANTITIES, measure_attributes
+from simulacra.metrics.statistics.attribute_classifiers import attribute_classifiers
 from simulacra.metrics.statistics.feature_matrix import classes
 from simulacra.metrics.statistics.feature_space import SETTINGS, generating_cost, unconditional
 from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, require
@@ -35,7 +37,9 @@ def label_agreement(requested: Tensor | NDArray[Any], predicted: Tensor | NDArra
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
-    """Measure with equally many images of each class."""
+    """Measure with equally many images of each class; of several attributes or captions with those of the held-out images."""
+    if not context.classes:
+        return measure_attributes(context)
     extractor = context.extractor
     if extractor.classes != context.opened.spec.classes:
         return MetricResults({}, {"label_agreement": f"{extractor.name} predicts other classes than those of the data"})
@@ -51,18 +55,19 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return MetricResults({"label_agreement": measured.under(facts | context.sampling_protocol)})
 
 
-_AGREEMENT = Quantity(
-    "label_agreement", "label agreement", "larger", "Share of generated images that are assigned to the requested class."
-)
+def _not_applicable(context: EvaluationContext) -> str:
+    return "" if {"labels", "tokens"} & context.model.accepts else unconditional(context)
+
 
 METRIC = Metric(
     name="label_agreement",
-    quantities=(_AGREEMENT,),
-    needs=(Samples, "labels"),
+    quantities=QUANTITIES,
+    needs=(Samples,),
     order=170,
     cost=generating_cost,
     measure=_measure,
     settings=SETTINGS,
-    not_applicable=unconditional,
-    details=frozenset({"lowest_class"}),
+    not_applicable=_not_applicable,
+    extractors=lambda context: (context.extractor,) if context.classes else attribute_classifiers(context),
+    details=frozenset({"lowest_class", "by_attribute", "real_against_real"}),
 )

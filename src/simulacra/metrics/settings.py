@@ -15,7 +15,7 @@ class SharedSettings(Config):
     samples: int = option(10_000, "number of images to generate; 0 disables the metrics of generated images", low=0)
     extractor: str = option(
         "auto",
-        "feature extractor: lenet, resnet18, lenet:mnist (trained on other data), inception:PATH, auto, "
+        "feature extractor: lenet, lenet_colour, resnet18, lenet:mnist (trained on other data), inception:PATH, auto, "
         "none (disables the metrics in feature space)",
     )
     extractor_seed: int = option(0, "seed of the training of the feature extractor", low=0)

@@ -37,15 +37,21 @@ def encoder(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[nn.Module, in
     if config.network == "dense":
         layers = nn.Sequential(nn.Flatten(), *mlp(spec.dimensions, config.hidden, config.activation))
         return layers, ([spec.dimensions, *config.hidden])[-1]
+    steps, flat = image_layers(spec, config)
+    return nn.Sequential(*steps, *mlp(flat, config.hidden)), ([flat, *config.hidden])[-1]
+
+
+def image_layers(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[list[nn.Module], int]:
+    """Return the layers of an encoder before its first dense one, from images [b c h w] to values [b f], and f."""
+    if config.network == "dense":
+        return [nn.Flatten()], spec.dimensions
     steps: list[nn.Module] = []
     inputs = spec.channels
     for outputs in config.features:
         steps += _downsampling_layers(inputs, outputs, config.downsample)
         inputs = outputs
     height, width = downsampled_sizes(spec.height, spec.width, len(config.features))[-1]
-    flat = inputs * height * width
-    steps += [Flatten(), *mlp(flat, config.hidden)]
-    return nn.Sequential(*steps), ([flat, *config.hidden])[-1]
+    return [*steps, Flatten()], inputs * height * width
 
 
 def decoder(spec: DataSpec, config: EncoderDecoderConfig, latent_dim: int, outputs: int) -> nn.Module:

@@ -14,14 +14,23 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 
 
-def label_sizes(data: DataSpec, conditional: bool) -> tuple[int, ...]:
+def label_sizes(data: DataSpec, conditional: bool, remedy: str = "leave --conditional out") -> tuple[int, ...]:
     """Return the label sizes of a model, empty if it is unconditional; raises UsageError where images do not differ in labels."""
     if not conditional:
         return ()
     if math.prod(data.label_sizes) == 1:
         held = "one class" if data.classes else "no classes"
-        raise UsageError(f"a conditional model needs images of several classes, and these have {held}: leave --conditional out")
+        raise UsageError(f"a conditional model needs images of several classes, and these have {held}: {remedy}")
     return data.label_sizes
+
+
+def every_label(sizes: tuple[int, ...]) -> Tensor:
+    """Return all labels, int64 [n], or [n k] for k properties; that of the last property varies fastest.
+
+    >>> every_label((3,)).tolist(), every_label((2, 2)).tolist()
+    ([0, 1, 2], [[0, 0], [0, 1], [1, 0], [1, 1]])
+    """
+    return torch.cartesian_prod(*(torch.arange(size) for size in sizes))
 
 
 def drawn_labels(noise: Tensor, labels: Tensor | None, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
@@ -43,6 +52,15 @@ def one_hot(labels: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """Return the one-hot vectors of all properties, concatenated: int64 [b sum(sizes)]."""
     columns = labels.view(len(labels), -1).unbind(1)
     return torch.cat([F.one_hot(column, size) for column, size in zip(columns, sizes, strict=True)], 1)
+
+
+def scaled_one_hot(labels: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Return one-hot vectors times the square root of their size, float32 [b sum(sizes)].
+
+    The mean square of every input is then 1, as that of standard normal latents, so that labels are learned as fast.
+    """
+    scales = torch.tensor([math.sqrt(size) for size in sizes for _ in range(size)], device=labels.device)
+    return one_hot(labels, sizes) * scales
 
 
 def unknown_labels(count: int, sizes: tuple[int, ...], device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""The U-Net of diffusion models (Ho et al. 2020, appendix B), with optional class labels, for images of any size.
+"""The U-Net of diffusion models (Ho et al. 2020, appendix B), with optional labels or captions, for images of any size.
 
 Convolutions with a stride use `same` padding; upsampled feature maps are cropped to the size that they had before downsampling.
 """
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
+from simulacra.core.vocabulary import Vocabulary
+from simulacra.networks.captions import CaptionEncoder, no_captions
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.normalization import GroupNorm
 from simulacra.networks.labels import LabelEmbedding, unknown_labels
@@ -55,19 +57,28 @@ class UNetConfig(Config):
 
 
 class UNet(nn.Module):
-    """U-Net from noisy images [b c h w], times in [0, 1] and labels to `outputs` values per pixel [b outputs h w].
+    """U-Net from noisy images [b c h w], times in [0, 1] and labels or captions to `outputs` values per pixel [b outputs h w].
 
     label_sizes: number of values of each labelled property; if empty, labels are ignored. A label equal to the size means "no
-    label". The last layers of the network, of residual blocks and of attentions start at zero, so an untrained network returns 0.
+    label". vocabulary: of the captions; if None, captions are ignored. The last layers of the network, of residual blocks and of
+    attentions start at zero, so an untrained network returns 0.
     """
 
-    def __init__(self, spec: DataSpec, outputs: int, config: UNetConfig, label_sizes: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        outputs: int,
+        config: UNetConfig,
+        label_sizes: tuple[int, ...] = (),
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.label_sizes = config, label_sizes
         width, bottom = config.features[0], config.features[-1]
         self.embedding_dim = 4 * width
         self.time = nn.Sequential(dense(width, self.embedding_dim), nn.SiLU(), dense(self.embedding_dim, self.embedding_dim))
         self.label = LabelEmbedding(label_sizes, self.embedding_dim, unknown=True) if label_sizes else None
+        self.caption = CaptionEncoder(vocabulary, self.embedding_dim) if vocabulary is not None else None
         sizes = downsampled_sizes(spec.height, spec.width, len(config.features) - 1)
         self.first = SameConv2d(spec.channels, width, 3)
         skips: list[int] = [width] if config.skips == "all" else []  # widths of the feature maps with a skip connection
@@ -106,9 +117,12 @@ class UNet(nn.Module):
     def _block(self, inputs: int, outputs: int, *, attention: bool) -> "_ResidualBlock":
         return _ResidualBlock(inputs, outputs, self.embedding_dim, self.config, attention=attention)
 
-    def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return [b outputs h w] for noisy images [b c h w], times [] or [b] and labels int64 [b] or [b k], None: no label."""
-        embedding = F.silu(self._embedding(noisy, times, labels))
+    def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """Return [b outputs h w] for noisy images [b c h w] and times [] or [b].
+
+        labels: int64 [b] or [b k], None for no label; tokens: int64 [b t], None for no caption.
+        """
+        embedding = F.silu(self._embedding(noisy, times, labels, tokens))
         features = self.first(noisy)
         skips = [features] if self.config.skips == "all" else []
         for layer in self.down:
@@ -122,15 +136,17 @@ class UNet(nn.Module):
             features = layer(joined, embedding)
         return self.last(features)
 
-    def _embedding(self, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the sum of the time and label embeddings [b embedding_dim]."""
+    def _embedding(self, noisy: Tensor, times: Tensor, labels: Tensor | None, tokens: Tensor | None) -> Tensor:
+        """Return the sum of the embeddings of time, label and caption [b embedding_dim]."""
         times = times.to(noisy.device).expand(len(noisy))
         embedding: Tensor = self.time(timestep_embedding(times, self.config.features[0]))
-        if self.label is None:
-            return embedding
-        if labels is None:
-            labels = unknown_labels(len(noisy), self.label_sizes, noisy.device)
-        return embedding + self.label(labels.to(noisy.device))
+        if self.label is not None:
+            labels = unknown_labels(len(noisy), self.label_sizes, noisy.device) if labels is None else labels
+            embedding = embedding + self.label(labels.to(noisy.device))
+        if self.caption is not None:
+            tokens = no_captions(len(noisy), noisy.device) if tokens is None else tokens
+            embedding = embedding + self.caption(tokens.to(noisy.device))
+        return embedding
 
 
 def timestep_embedding(times: Tensor, width: int) -> Tensor:

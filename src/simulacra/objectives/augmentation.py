@@ -45,15 +45,15 @@ def color(images: Tensor) -> Tensor:
     return (images - level) * (_uniform(images) + 0.5) + level
 
 
-def translation(images: Tensor) -> Tensor:
-    """Translate by up to an eighth of each side, in whole pixels, padding with grey."""
+def translation(images: Tensor, share: float = _MAX_TRANSLATION, padding: float = _GREY) -> Tensor:
+    """Translate by up to a share of each side, in whole pixels, padding with one value: by default an eighth, and grey."""
     _, channels, height, width = images.shape
-    rows, row_inside = _translated_axis(images, height)
-    columns, column_inside = _translated_axis(images, width)
+    rows, row_inside = _translated_axis(images, height, share)
+    columns, column_inside = _translated_axis(images, width, share)
     index = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
     translated = images.flatten(2).gather(2, index[:, None].expand(-1, channels, -1)).view(images.shape)
     inside = row_inside[:, None, :, None] & column_inside[:, None, None, :]
-    return torch.where(inside, translated, _GREY)
+    return torch.where(inside, translated, padding)
 
 
 def cutout(images: Tensor) -> Tensor:
@@ -62,9 +62,9 @@ def cutout(images: Tensor) -> Tensor:
     return torch.where(rows[:, None, :, None] & columns[:, None, None, :], _GREY, images)
 
 
-def _translated_axis(images: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def _translated_axis(images: Tensor, side: int, share: float) -> tuple[Tensor, Tensor]:
     """Return the source pixel of each pixel along an axis, int64 [b side], and whether it lies inside the image."""
-    largest = int(side * _MAX_TRANSLATION + 0.5)
+    largest = int(side * share + 0.5)
     shift = torch.randint(-largest, largest + 1, (len(images), 1), device=images.device)
     source = torch.arange(side, device=images.device) + shift
     return source.clamp(0, side - 1), (source >= 0) & (source < side)

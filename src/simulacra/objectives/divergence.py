@@ -15,6 +15,16 @@ def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mean**2 + torch.exp(log_var) - 1 - log_var)
 
 
+def kl_between_normals(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
+    """Return KL(N(mean, exp(log_var)) || N(prior_mean, exp(prior_log_var))) per dimension, in the shape of `mean`.
+
+    >>> kl_between_normals(torch.tensor(5.0), torch.tensor(0.0), torch.tensor(2.0), torch.tensor(0.0)).item()
+    4.5
+    """
+    ratio = log_var - prior_log_var
+    return 0.5 * ((mean - prior_mean) ** 2 * torch.exp(-prior_log_var) + torch.exp(ratio) - 1 - ratio)
+
+
 def normal_log_density(value: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """Return log N(value; mean, exp(log_var)), summed over the last axis."""
     terms = (value - mean) ** 2 * torch.exp(-log_var) + log_var + math.log(2 * math.pi)

@@ -10,6 +10,8 @@ from simulacra.core.errors import NotApplicable
 Requirement = type[Capability] | Need[Any] | str
 """What a setting or an application needs of a model: a capability, or the name of a field of its condition, such as labels."""
 
+_NAMES = {"tokens": "captions"}  # fields of a condition that users know by another name
+
 
 def missing(model: AcceptsCondition | type, requirements: tuple[Requirement, ...]) -> str:
     """Return why none of some requirements is met by a model, in words; empty where one is met, or where there are none.
@@ -26,7 +28,7 @@ def missing(model: AcceptsCondition | type, requirements: tuple[Requirement, ...
         return ""
     fields = [item for item in requirements if isinstance(item, str)]
     phrases = [item.phrase for item in requirements if not isinstance(item, str)]
-    return f"it takes no {fields[0]}" if fields else f"it needs {' or '.join(phrases)}"
+    return f"it takes no {_NAMES.get(fields[0], fields[0])}" if fields else f"it needs {' or '.join(phrases)}"
 
 
 def inapplicable(model: AcceptsCondition, needs: Mapping[str, tuple[Requirement, ...]]) -> dict[str, str]:

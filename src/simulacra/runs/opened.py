@@ -97,6 +97,17 @@ class OpenedRun:
         label = parse_label(text, self.spec)
         return Condition(label.expand(count, *label.shape[1:]))
 
+    def caption_condition(self, text: str, count: int) -> Condition:
+        """Return the condition of `count` images with the caption `text`.
+
+        Raises NotApplicable for a model that takes no captions, UsageError for unknown words, with the nearest known ones.
+        """
+        if (vocabulary := self.model.vocabulary) is None:
+            refused = f"--caption does not apply to this {type(self.model).__name__}"
+            raise NotApplicable(f"{refused}: it takes no captions. Train diffusion or flow with --captions")
+        tokens = torch.from_numpy(vocabulary.parse(text))
+        return Condition(tokens=tokens.expand(count, -1))
+
 
 def check_images(images: Tensor, spec: DataSpec) -> Tensor:
     """Return images [n c h w] that have the shape of `spec`; raises UsageError for any other shape."""

@@ -30,6 +30,8 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     facts |= {"train": dataset.training_images, "validation": len(dataset.validation), "test": len(dataset.test)}
     if spec.attributes:
         facts["attributes"] = [{"name": attribute.name, "values": list(attribute.values)} for attribute in spec.attributes]
+    if (vocabulary := spec.vocabulary) is not None:
+        facts["vocabulary"] = {"words": list(vocabulary.words), "longest": vocabulary.longest}
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}
     return facts | ({"domains": domains} if domains else {})
 

@@ -2,7 +2,7 @@
 
 config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
 detection/ (calibrations and evaluations of anomaly scores), report.html; images saved during training: samples/,
-reconstructions/, translations/.
+reconstructions/, restorations/, translations/.
 """
 
 import json
@@ -18,6 +18,7 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
 from simulacra.core.randomness import stream
+from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.dataset import Dataset
 from simulacra.engine import checkpoint, state
 from simulacra.engine.checkpoint import Checkpoint
@@ -40,6 +41,8 @@ class Run:
         self.path = path
         self.checkpoints, self.samples, self.evaluations = (path / name for name in _FOLDERS)
         self.reconstructions, self.images = path / "reconstructions", path / "images"
+        self.calibrations = self.evaluations / "calibrations"
+        self.restorations = path / "restorations"
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
         self.detection = path / "detection"
@@ -63,7 +66,7 @@ class Run:
     @property
     def snapshot_folders(self) -> tuple[Path, ...]:
         """Folders of images saved during training; those of what the model does not support do not exist."""
-        return (self.samples, self.path / "translations", self.reconstructions)
+        return (self.samples, self.path / "translations", self.reconstructions, self.restorations)
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any]) -> "Run":
@@ -233,7 +236,10 @@ def _is_unmade(path: Path) -> bool:
 def _spec(data: dict[str, Any]) -> DataSpec:
     domains = {name: _spec(domain) for name, domain in data["domains"].items()} if "domains" in data else {}
     attributes = tuple(Attribute(item["name"], tuple(item["values"])) for item in data.get("attributes", []))
-    return DataSpec(data["channels"], data["height"], data["width"], tuple(data["classes"]), domains, attributes)
+    shape = (data["channels"], data["height"], data["width"])
+    words = data.get("vocabulary")  # images without captions, and runs of earlier versions, have none
+    vocabulary = Vocabulary(tuple(words["words"]), words["longest"]) if words else None
+    return DataSpec(*shape, tuple(data["classes"]), domains, attributes, vocabulary)
 
 
 def _require_whole_data(data: dict[str, Any]) -> None:

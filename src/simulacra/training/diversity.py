@@ -9,8 +9,8 @@ from simulacra.core.progress import SILENT
 from simulacra.core.randomness import noise
 from simulacra.data.synthetic.known_densities import KnownDensity, points_of
 from simulacra.metrics.diversity import mean_pairwise_distance
-from simulacra.metrics.known_density import modes_covered
 from simulacra.metrics.statistics.distances import cloud, middle, nearest
+from simulacra.metrics.statistics.point_density import modes_covered
 
 MIN_IMAGES = 10  # generated and real images
 _IMAGES, _VALUES = 256, 2**23  # most generated images, and most values of all of them

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import HasPosterior, Reconstructs, Samples, SamplesIteratively, Translates
+from simulacra.core.capabilities import HasPosterior, Reconstructs, Restores, Samples, SamplesIteratively, Translates
 from simulacra.core.device import model_device
 from simulacra.core.eval_mode import eval_mode, inference_mode
 from simulacra.core.family import Family, model_condition, named
@@ -35,6 +35,8 @@ from simulacra.training.monitors import TrainingHistory, training_warnings
 
 _IMAGES, _CHUNK = 1000, 250  # validation images in all, and per batch; fewer if they have many pixels:
 _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
+_DRAWS = 3  # restorations of each image
+_MISSING = 0.5  # grey of missing pixels
 
 
 class NullObserver(Observer):
@@ -103,9 +105,24 @@ class RunObserver(Observer):
             originals = self.validation.head(count // 2).to(model_device(family))
             reconstructions = family.reconstruct(originals.images, model_condition(family, originals))
             self._save(grid_of_rows((originals.images.cpu(), reconstructions.cpu()), 8), self.run.reconstructions, trainer)
+        if isinstance(family, Restores):
+            self._save_restorations(family, trainer)
         if isinstance(family, Translates):
             for to in family.domains:
                 self._save_translations(family, to, trainer)
+
+    def _save_restorations(self, family: Restores, trainer: Trainer) -> None:
+        """Save degraded images, restorations of each, and the originals, in rows; of a model that derives degraded images."""
+        originals = self.validation.head(overview_count(self.run.spec.shape) // 8).to(model_device(trainer.evaluated))
+        condition = model_condition(family, originals)
+        if condition.image is None or condition.known is None:
+            return
+        drawn = noise(trainer.settings.seed, 0, _DRAWS * len(originals), family.noise_shape).split(len(originals))
+        draws = [family.restore(condition.image, condition.known, part.to(condition.image.device)) for part in drawn]
+        missing = (condition.known == 0) & condition.known.flatten(1).any(1)[:, None, None, None]  # else none is removed
+        degraded = condition.image.masked_fill(missing, _MISSING)
+        rows = [row.cpu() for row in (degraded, *draws, originals.images)]
+        self._save(grid_of_rows(rows, 8), self.run.restorations, trainer)
 
     def _save_translations(self, family: Translates, to: str, trainer: Trainer) -> None:
         """Save images, their translations, and the translations of these back to the first domain, in rows."""

@@ -150,8 +150,13 @@ def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
         raise UsageError(
             f"{config.family} needs images with the domains {' and '.join(wanted) or 'none'}, and {available}: {remedy}"
         )
-    batch_source = training_batches(data, config.train.batch, config.train.seed, config.data.flip, processes.part)
-    return Trainer(config.new_family(data.spec), batch_source, config.train, processes)
+    settings = config.train
+    family = config.new_family(data.spec)
+    if settings.labels and not family.accepts_unlabelled:
+        refused = f"--labels {settings.labels} leaves images without labels, which this {type(family).__name__} cannot train on"
+        raise UsageError(f"{refused}: leave it out, or train a semi-supervised model (--semi-supervised)")
+    batch_source = training_batches(data, settings.batch, settings.seed, config.data.flip, processes.part, settings.labels)
+    return Trainer(family, batch_source, settings, processes)
 
 
 def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:

@@ -10,7 +10,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.data.dataset import Dataset, Split
 from simulacra.data.synthetic.known_densities import KNOWN_DENSITIES, KnownDensity, cells, known_density_of, points_of
-from simulacra.metrics.known_density import compare_with_density, cross_entropy, high_quality_share, modes_covered
+from simulacra.metrics.statistics.point_density import compare_with_density, cross_entropy, high_quality_share, modes_covered
 
 CORNER = KnownDensity(
     "corner", np.array([[0.0, 254.0], [3.3, 128.0]]), 6.0, np.arange(2)

@@ -67,6 +67,23 @@ def measure(content: bytes) -> tuple[int, int, int]:
         return height, width, 1 if kind == "L" else 3
 
 
+def opacity(content: bytes) -> Pixels | None:
+    """Return the opacity of an image file, uint8 [h w 1], 255 where opaque, upright as `decode`; None where it stores none.
+
+    Raises Refused as `decode` does.
+    """
+    from PIL import ImageOps
+
+    with warnings.catch_warnings(action="ignore"), _opened(content) as image:
+        if image.mode not in _ALPHA and "transparency" not in image.info:
+            return None
+        image.load()
+        with suppress(Exception):
+            ImageOps.exif_transpose(image, in_place=True)
+        layer = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)).convert("RGBA")
+        return np.asarray(layer.getchannel("A"))[:, :, None]
+
+
 @contextmanager
 def _opened(content: bytes) -> Iterator["Image"]:
     """Open an image file of limited size; any error while it is read is raised as Refused."""

@@ -16,14 +16,17 @@ from simulacra.core.errors import DataError
 from simulacra.core.files import sync_folder
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
+from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.folder_layout import ordered
 from simulacra.data.formats.pixels import Refused, fitted
 from simulacra.data.locations import CACHE_VARIABLE
+from simulacra.data.preparation.combinations import leave_out
 from simulacra.data.preparation.prepared import (
     CAPTIONS,
     FACTS,
     IMAGES,
     LABELS,
+    TOKENS,
     Facts,
     Prepared,
     Skipped,
@@ -34,6 +37,7 @@ from simulacra.data.preparation.prepared import (
 )
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Reading
+from simulacra.data.vocabularies import captioned_tokens
 
 TEST_SHARE = 0.1  # held out from a source without test images
 SPLIT_SEED = 0  # not the run's seed: all runs have the same splits
@@ -100,37 +104,51 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
         advice = "give a folder or archive of images such as .png or .jpg"
         raise DataError(f"{material.name} contains no images for training{seen}: {advice}")
     order, train = arrange([image.key for image in images])
+    values, numbers = _labelled([image.labels for image in images], attributes, material.classes)
+    order, train, held_out = leave_out(order, train, numbers, config.hold_out, material.name)
     shape = _store(folder, order, [image.shape for image in images])
-    labels = [images[at].labels for at in order]
-    values: list[tuple[str, ...]] = []
-    if all(labels):
-        values, numbers = _numbered(labels, attributes, material.classes)
-        np.save(folder / LABELS, numbers, allow_pickle=False)
+    if numbers is not None:
+        np.save(folder / LABELS, numbers[order], allow_pickle=False)
         sync_folder(folder / LABELS)
-    if captioned := all(image.caption is not None for image in images):
-        (folder / CAPTIONS).write_text("".join(f"{json.dumps(images[at].caption)}\n" for at in order))
-        sync_folder(folder / CAPTIONS)
-    digest = sha256("\n".join(sorted(image.line() for image in images)).encode()).hexdigest()
+    captions = [image.caption for at in order if (image := images[at]).caption is not None]
+    captioned = len(captions) == len(order)
+    vocabulary = _store_captions(folder, captions, train) if captioned else None
+    lines = sorted(image.line() for image in images) + ([f"hold out {config.hold_out}"] if config.hold_out else [])
+    digest = sha256("\n".join(lines).encode()).hexdigest()
     classes, whole = values[0] if values else (), (len(order), *shape)
     pairs = zip(attributes, values, strict=True) if len(values) > 1 else ()
     named = tuple(Attribute(attribute.name, held) for attribute, held in pairs)
-    facts = Facts(material.name, digest, whole, train, bool(values), classes, skipped, notes, named, captioned)
+    described = (bool(values), classes, skipped, notes, named, captioned, vocabulary, held_out)
+    facts = Facts(material.name, digest, whole, train, *described)
     (folder / FACTS).write_text(json.dumps(asdict(facts), indent=1))
     for path in (folder / FACTS, folder):
         sync_folder(path)
     return facts
 
 
-def _numbered(
+def _store_captions(folder: Path, captions: Sequence[str], train: int) -> Vocabulary:
+    """Write captions and their tokens; return the vocabulary of the training captions, empty where it is not small."""
+    (folder / CAPTIONS).write_text("".join(f"{json.dumps(caption)}\n" for caption in captions))
+    sync_folder(folder / CAPTIONS)
+    vocabulary, tokens = captioned_tokens(captions, train)
+    if tokens is not None:
+        np.save(folder / TOKENS, tokens, allow_pickle=False)
+        sync_folder(folder / TOKENS)
+    return vocabulary
+
+
+def _labelled(
     labels: Sequence[tuple[str, ...]], attributes: Sequence[Attribute], classes: tuple[str, ...]
-) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+) -> tuple[list[tuple[str, ...]], NDArray[np.int64] | None]:
     """Return the names of the values of each labelled property in order, and the numbers of labels among them.
 
-    Of attributes only the values that occur. Numbers: int64 [n] for one property, [n k] for k.
+    Of attributes only the values that occur. Numbers: int64 [n] for one property, [n k] for k; None unless all have labels.
     """
+    if not all(labels):
+        return [], None
     columns = list(zip(*labels, strict=True))
     pairs = zip(attributes, map(set, columns), strict=True) if attributes else ()
-    values = [tuple(value for value in attribute.values if value in held) for attribute, held in pairs]
+    values = [tuple(value for value in attribute.values or ordered(held) if value in held) for attribute, held in pairs]
     values = values or [classes or ordered(set(columns[0]))]
     tables = [{name: number for number, name in enumerate(names)} for names in values]
     numbers = [np.array([table[label] for label in column], np.int64) for table, column in zip(tables, columns, strict=True)]

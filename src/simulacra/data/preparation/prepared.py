@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError
 from simulacra.core.files import sync_folder
+from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.locations import CACHE_VARIABLE, cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
 
 FORMAT = 2  # raise when what is stored would differ for the same source and settings
-IMAGES, LABELS, CAPTIONS, FACTS = "images.npy", "labels.npy", "captions.jsonl", "facts.json"
+IMAGES, LABELS, CAPTIONS, TOKENS, FACTS = "images.npy", "labels.npy", "captions.jsonl", "tokens.npy", "facts.json"
 _EXAMPLES = 5
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError)  # errors of reading what is not complete
 _ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
@@ -70,6 +71,21 @@ class Captions:
         return tuple(json.loads(lines[row]) for row in self.rows)
 
 
+@dataclass(frozen=True, eq=False)
+class HeldCaptions:
+    """Captions in memory, one for each image, empty where an image has none."""
+
+    texts: tuple[str, ...]
+
+    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "HeldCaptions":
+        """Return the captions of some of the images."""
+        return HeldCaptions(tuple(self.texts[row] for row in np.arange(len(self.texts))[indices]))
+
+    def read(self) -> tuple[str, ...]:
+        """Return the captions."""
+        return self.texts
+
+
 @lru_cache(maxsize=2)
 def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")
@@ -81,7 +97,9 @@ class Facts:
 
     shape: (n, h, w, c); train: number of training images (validation included), which come first; digest: sha256 over the names,
     labels, captions and contents of the source, independent of archive format and settings; classes: values of the first
-    attribute where there are several; attributes: empty unless there are several; captions: whether they are stored.
+    attribute where there are several; attributes: empty unless there are several; captions: whether they are stored; vocabulary:
+    of the captions of the training images, empty where it is not small, None without captions; held_out: number of images
+    between those for training and those for testing that are in no split.
     """
 
     name: str
@@ -94,6 +112,8 @@ class Facts:
     notes: tuple[str, ...]
     attributes: tuple[Attribute, ...] = ()
     captions: bool = False
+    vocabulary: Vocabulary | None = None
+    held_out: int = 0
     format: int = FORMAT
 
     @staticmethod
@@ -104,22 +124,29 @@ class Facts:
         skipped = Skipped(counts, {reason: tuple(names) for reason, names in examples.items()})
         lists = {name: tuple(table[name]) for name in ("shape", "classes", "notes")}
         attributes = tuple(Attribute(row["name"], tuple(row["values"])) for row in table["attributes"])
-        return Facts(**{**table, **lists, "skipped": skipped, "attributes": attributes})
+        words = table.get("vocabulary")  # folders of earlier versions have none
+        vocabulary = words and Vocabulary(tuple(words["words"]), words["longest"])
+        return Facts(**{**table, **lists, "skipped": skipped, "attributes": attributes, "vocabulary": vocabulary})
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared images. images: uint8 [n h w c], memory-mapped; labels: int64 [n], [n k] for k attributes, or None."""
+    """Prepared images. images: uint8 [n h w c], memory-mapped; labels: int64 [n], [n k] for k attributes, or None.
+
+    tokens: int16 [n t], the words of the captions by their number in the vocabulary, or None.
+    """
 
     facts: Facts
     images: Pixels
     labels: NDArray[np.int64] | None
     captions: Captions | None = None
+    tokens: NDArray[np.int16] | None = None
 
 
 def place(material: Material, config: DataConfig) -> Path:
     """Return the folder for the images of a material prepared with these settings."""
-    identity = json.dumps([FORMAT, material.name, material.key, config.size, config.channels])
+    held_out = [config.hold_out] if config.hold_out else []
+    identity = json.dumps([FORMAT, material.name, material.key, config.size, config.channels, *held_out])
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in material.name)
     return cache_folder() / "prepared" / f"{plain}-{sha256(identity.encode()).hexdigest()[:16]}"
 
@@ -131,13 +158,15 @@ def read(folder: Path) -> Prepared | None:
         images = np.asarray(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False))
         labels = np.load(folder / LABELS, allow_pickle=False) if facts.labelled else None
         captioned = not facts.captions or (folder / CAPTIONS).read_bytes().count(b"\n") == len(images)
+        tokens = np.load(folder / TOKENS, allow_pickle=False) if facts.vocabulary and facts.vocabulary.words else None
     except _DAMAGED:
         return None
-    complete = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8 and facts.train <= len(images)
-    if not (complete and captioned and _are_valid(labels, facts)):
+    complete = facts.format == FORMAT and images.shape == facts.shape and images.dtype == np.uint8
+    complete &= 0 <= facts.train <= facts.train + facts.held_out <= len(images)
+    if not (complete and captioned and _are_valid(labels, facts) and _are_words(tokens, facts)):
         return None
     captions = Captions(folder / CAPTIONS, np.arange(len(images))) if facts.captions else None
-    return Prepared(facts, images, labels, captions)
+    return Prepared(facts, images, labels, captions, tokens)
 
 
 def _are_valid(labels: NDArray[np.int64] | None, facts: Facts) -> bool:
@@ -147,6 +176,14 @@ def _are_valid(labels: NDArray[np.int64] | None, facts: Facts) -> bool:
     sizes = [len(attribute.values) for attribute in facts.attributes] or len(facts.classes)
     shape = (facts.shape[0], *([len(facts.attributes)] if facts.attributes else []))
     return labels.shape == shape and labels.dtype == np.int64 and bool(((labels >= 0) & (labels < np.array(sizes))).all())
+
+
+def _are_words(tokens: NDArray[np.int16] | None, facts: Facts) -> bool:
+    """Return whether tokens have the shape and the values that the facts name; earlier versions stored no vocabulary."""
+    if facts.vocabulary is None or tokens is None:
+        return not facts.captions or facts.vocabulary is not None
+    shape, most = (facts.shape[0], facts.vocabulary.longest), len(facts.vocabulary.words)
+    return tokens.shape == shape and tokens.dtype == np.int16 and bool(((tokens >= 0) & (tokens <= most)).all())
 
 
 def prepared_names() -> set[str]:

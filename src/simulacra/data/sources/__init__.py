@@ -17,6 +17,7 @@ from simulacra.data.source import Material, Source
 from simulacra.data.synthetic.transforms import TRANSFORMS, transformed
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
+_TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".xls", ".xlsx", ".arff")
 Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)
 
 
@@ -58,6 +59,8 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
     Raises UsageError for an unknown name, with the nearest valid one, and for settings that the source does not
     support, DataError if nothing can be read.
     """
+    for name in (config.data, config.path, config.test_path):
+        _refuse_table(name)
     if config.data in sources():
         if config.test_path and config.data not in WITH_PATH:
             raise UsageError(f"--test-path is for your own images: {config.data} has its own test images")
@@ -87,8 +90,16 @@ def _is_place(name: str) -> bool:
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
     """Return the material at a path: a NumPy file, a folder of shards, or else a folder or archive of images."""
+    _refuse_table(str(path))
     kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "shards" if holds_shards(path) else "folder"
     return _find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
+
+
+def _refuse_table(name: str) -> None:
+    """Raise DataError for the name of a table, whether it exists or not."""
+    if Path(name).suffix.lower() in _TABLE_SUFFIXES and not Path(name).expanduser().is_dir():
+        advice = "give images, or use a library for tables such as sdv or ctgan"
+        raise DataError(f"{name} is a table, and Simulacra generates images only: {advice}")
 
 
 def _find(config: DataConfig, progress: Progress) -> Material:

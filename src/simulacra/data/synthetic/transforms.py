@@ -1,14 +1,16 @@
 """Transforms of images: fixed functions, so that the correct output of a translation model is known.
 
 A transform is a deterministic function of uint8 images [n h w c] without parameters. It keeps number, order, height, width and
-class of the images. `mnist-thick` is `mnist` with the transform `thick` applied: test image k of one is the transform of test
-image k of the other. These pairs are for evaluation only; training draws from each data set independently.
+class of the images; `hues` adds an attribute and a caption. `mnist-thick` is `mnist` with the transform `thick` applied: test
+image k of one is the transform of test image k of the other. These pairs are for evaluation only; training draws from each data
+set independently.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,22 +19,24 @@ from simulacra.core.errors import DataError, UsageError
 from simulacra.data.formats.pixels import Refused, fitted
 from simulacra.data.settings import DataConfig, split_transform
 from simulacra.data.source import Item, Material, Pixels, Reading, Skip
+from simulacra.data.synthetic.grey_levels import grey_levels
+from simulacra.data.synthetic.hues import described, hues, with_hue
 
 if TYPE_CHECKING:
     from simulacra.data.dataset import Dataset
 
 _VERSION = 1  # raise when the output of a transform changes
-_REC_601 = (19595, 38470, 7471)  # 65536 x (0.299, 0.587, 0.114)
 _BLUE = 128
 
 
 @dataclass(frozen=True)
 class Transform:
-    """One transform. apply: maps uint8 [n h w c] to uint8 [n h w c']; channels: c', or 0 if c' = c."""
+    """One transform. apply: maps uint8 [n h w c] to uint8 [n h w c']; channels: c', or 0 if c' = c; hue: whether it adds one."""
 
     summary: str
     apply: Callable[[Pixels], Pixels]
     channels: int = 0
+    hue: bool = False
 
 
 def inverted(images: Pixels) -> Pixels:
@@ -57,7 +61,7 @@ def coloured(images: Pixels) -> Pixels:
     >>> coloured(np.array([[[[0], [55]]]], np.uint8)).tolist()
     [[[[0, 255, 128], [55, 200, 128]]]]
     """
-    grey = _grey(images)
+    grey = grey_levels(images)
     return np.stack([grey, inverted(grey), np.full_like(grey, _BLUE)], axis=-1)
 
 
@@ -94,6 +98,7 @@ def edges(images: Pixels) -> Pixels:
 TRANSFORMS: Mapping[str, Transform] = {
     "coloured": Transform("the same images, grey levels as colours from green to red", coloured, 3),
     "edges": Transform("the same images, strokes replaced by their outlines", edges),
+    "hues": Transform("the same images in one of seven hues on black, with attributes and captions", hues, 3, hue=True),
     "inverted": Transform("the same images, dark and bright swapped", inverted),
     "thick": Transform("the same images, bright strokes a pixel wider on each side", thick),
 }
@@ -130,30 +135,53 @@ def transformed(material: Material, transform: str, config: DataConfig) -> Mater
     @contextmanager
     def opened() -> Iterator[Reading]:
         with material.open() as reading:
-            yield replace(reading, items=_items(reading.items, transform, config))
+            plain = _fitted(reading.items, config)
+            if TRANSFORMS[transform].hue:
+                reading, plain = _with_hue(reading, plain, material)
+            yield replace(reading, items=_items(plain, transform))
 
     return Material(f"{material.name}-{transform}", f"{material.key}|{transform}-{_VERSION}", opened, material.classes)
 
 
-def _items(items: Iterable[Item | Skip], transform: str, config: DataConfig) -> Iterator[Item | Skip]:
-    """Yield transformed items, whose digests differ from those of the source."""
+def _fitted(items: Iterable[Item | Skip], config: DataConfig) -> Iterator[Item | Skip]:
+    """Yield items in the size and channels of the settings."""
     shape = (config.size, config.size) if config.size else None
     for item in items:
         try:
-            taken = fitted(item, shape, config.channels)
-            pixels = TRANSFORMS[transform].apply(taken.pixels[None])[0]
+            yield fitted(item, shape, config.channels)
+        except Refused as refusal:
+            yield Skip(item.name, str(refusal))
+
+
+def _with_hue(reading: Reading, items: Iterator[Item | Skip], material: Material) -> tuple[Reading, Iterator[Item | Skip]]:
+    """Return a reading with the attribute of the hue, and items with the value of it and a caption, not yet coloured."""
+    read, labelled = list[Item | Skip](), False
+    for item in items:  # up to the first image, which shows whether images have labels
+        read.append(item)
+        if isinstance(item, Item):
+            labelled = bool(item.labels)
+            break
+    attributes = with_hue(reading.attributes, labelled, material.classes, material.name)
+    return replace(reading, attributes=attributes), _described(chain(read, items), material.name)
+
+
+def _described(items: Iterable[Item | Skip], source: str) -> Iterator[Item | Skip]:
+    for item in items:
+        try:
+            yield described(item, source) if isinstance(item, Item) else item
+        except Refused as refusal:
+            yield Skip(item.name, str(refusal))
+
+
+def _items(items: Iterable[Item | Skip], transform: str) -> Iterator[Item | Skip]:
+    """Yield transformed items, whose digests differ from those of the source."""
+    for item in items:
+        if isinstance(item, Skip):
+            yield item
+            continue
+        try:
+            pixels = TRANSFORMS[transform].apply(item.pixels[None])[0]
         except Refused as refusal:
             yield Skip(item.name, str(refusal))
         else:
-            yield replace(taken, pixels=pixels, digest=sha256(f"{transform}-{_VERSION}|{taken.digest}".encode()).hexdigest())
-
-
-def _grey(images: Pixels) -> Pixels:
-    """Return the grey levels [n h w] of images with 1 or 3 channels, in the arithmetic of Pillow."""
-    channels = images.shape[-1]
-    if channels == 1:
-        return images[..., 0]
-    if channels != 3:
-        raise Refused(f"{channels} channels have no grey level")
-    weighted = images.astype(np.uint32) @ np.array(_REC_601, np.uint32)
-    return ((weighted + 2**15) >> 16).astype(np.uint8)
+            yield replace(item, pixels=pixels, digest=sha256(f"{transform}-{_VERSION}|{item.digest}".encode()).hexdigest())

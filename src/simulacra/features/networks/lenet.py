@@ -30,12 +30,12 @@ class LeNet(Classifier):
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
         self.body = nn.Sequential(
-            *(nn.Conv2d(1, 32, 5, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),  # 28 -> 14
+            *(nn.Conv2d(self.channels, 32, 5, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),  # 28 -> 14
             *(nn.Conv2d(32, 64, 5, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)),  # 14 -> 10 -> 5
             *(nn.Flatten(), nn.Linear(64 * 5 * 5, self.dimensions, bias=False), nn.BatchNorm1d(self.dimensions), nn.ReLU()),
         )
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return features [b 128] of images [b 1 28 28] in [0, 1]."""
+        """Return features [b 128] of images [b channels 28 28] in [0, 1]."""
         features: Tensor = self.body(2 * images - 1)
         return features

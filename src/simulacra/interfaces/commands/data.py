@@ -78,6 +78,7 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
     spec, attributes = data.spec, {attribute.name: list(attribute.values) for attribute in data.spec.attributes}
     content: dict[str, Any] = {"name": data.name, "digest": data.digest, "images": counts, "shape": list(spec.shape)}
     content |= {"classes": list(spec.classes), "attributes": attributes}
+    content |= {"vocabulary": list(spec.vocabulary.words) if spec.vocabulary else []}
     content |= {"skipped": data.skipped.total, "notes": list(data.notes)}
 
     def text() -> str:
@@ -85,6 +86,10 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
         line = f"{data.name}: {height}x{width}x{channels}, " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
         named = attributes or {"classes": list(spec.classes)}
         classes = [f"{len(values)} {name}: {', '.join(values)}" for name, values in named.items() if values]
+        if (words := spec.vocabulary) is not None:
+            classes.append(
+                f"{len(words.words):,} words of captions, at most {words.longest} in a caption: {', '.join(words.words)}"
+            )
         skipped = [data.skipped.line()] if data.skipped.total else []
         return "\n".join([line, *classes, f"digest {data.digest}", *skipped, *data.notes])
 
@@ -131,6 +136,8 @@ def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     lines = [f"{title}; sizes {listed}{more}" if listed else title]
     for name, counts in checkup.attributes.items():
         lines.append(f"{name}: {', '.join(f'{value} ({n:,})' for value, n in counts.items())}")
+    if checkup.vocabulary:
+        lines.append(f"captions: {checkup.vocabulary:,} different words, at most {checkup.longest_caption} in a caption")
     for finding in checkup.findings:
         such = f" ({', '.join(finding.examples)})" if finding.examples else ""
         lines.append(f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}")

@@ -4,6 +4,7 @@ A feature extractor maps an image to a vector of some hundred features. Distance
 vectors, so that two distances are comparable only if the extractor and the digest of its weights agree. NAME is one of:
 
   lenet, resnet18        trained on the classes of the data at hand (grey images up to 32 pixels; everything else)
+  lenet_colour           the same for colour images up to 32 pixels
   lenet:mnist            trained on another data set, for images without classes
   inception:PATH         the network of the published FID, from a .safetensors file of its weights
 """

@@ -31,8 +31,12 @@ def generating_cost(context: EvaluationContext) -> str:
 
 
 def unconditional(context: EvaluationContext) -> str:
-    """Return why metrics of requested classes do not apply, empty for a conditional model."""
-    return "" if context.classes else "the model is unconditional (see --conditional of 'simulacra train')"
+    """Return why metrics of requested classes do not apply, empty for a model that is conditional on classes."""
+    if context.classes:
+        return ""
+    if context.model.label_sizes or "tokens" in context.model.accepts:
+        return f"the model is conditional on {'several attributes' if context.model.label_sizes else 'captions'}, not on classes"
+    return "the model is unconditional (see --conditional of 'simulacra train')"
 
 
 def _known_density(context: EvaluationContext) -> str:

@@ -1,0 +1,167 @@
+"""Map the latents of test images to the plane: a picture and an interactive page; --walk decodes a plane of latents.
+
+The maps are t-SNE and PCA, or the latents themselves where there are at most two. Beside each map stand its trustworthiness and
+the nearest-neighbour accuracy in the map and in the latents: a map with a lower one hides what the latents hold.
+
+Colours show the class (--color class), the reconstruction error (score), an attribute of the data (such as hue), or a column of
+a CSV file with the numbers of test images in its column `index` (FILE.csv:COLUMN).
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from simulacra.applications.application import Application, ApplicationResult
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
+from simulacra.core.config import Config, option
+from simulacra.core.errors import UsageError
+from simulacra.core.files import write_json, write_text
+from simulacra.core.progress import Progress
+from simulacra.images.files import check_html, check_png, make_folder, save_png
+from simulacra.images.grid import image_grid
+from simulacra.images.section import Figure, ReportSection
+from simulacra.maps.coloring import Coloring, check_color, coloring
+from simulacra.maps.latent_map import POINTS, LatentMap, latent_map
+from simulacra.maps.page import map_page
+from simulacra.maps.projection import NAMES, PERPLEXITY, Method
+from simulacra.maps.scatter import scatter
+from simulacra.maps.walk import walk
+from simulacra.runs.opened import OpenedRun
+from simulacra.runs.test_images import overview_images
+
+_REPORT_POINTS, _REPORT_SIDE = 1000, 400  # points of the map in the report, and pixels of it
+_PAGE, _WALK = "latent_map.html", "latent_walk.png"
+_ONLY_MAP, _ONLY_WALK = ("method", "color", "points", "perplexity", "seed"), ("steps", "label")
+
+
+@dataclass(frozen=True)
+class LatentMapConfig(Config):
+    """Settings of a latent map."""
+
+    method: Literal["auto", "tsne", "pca", "latents", "pacmap"] = option("auto", "the map; auto: t-SNE and PCA, or two latents")
+    color: str = option("", "class, score, an attribute, none, or FILE.csv:COLUMN (default: class where there are classes)")
+    points: int = option(0, f"number of test images; 0: {POINTS:,}, or all where there are fewer", low=0)
+    perplexity: float = option(PERPLEXITY, "t-SNE: effective number of neighbours of a point", low=1)
+    seed: int = option(0, "seed that chooses the images, and of t-SNE", low=0)
+    walk: bool = option(False, "decode a grid of latents instead of mapping images")
+    steps: int = option(20, "--walk: number of images in a row", low=2, high=100)
+    label: str = option("", "--walk: label of all images of a conditional model (default: the first class)")
+    out: str = option("", f"a .html file, with --walk a .png file (default: RUN/images/{_PAGE} or {_WALK})")
+
+    def validate(self) -> None:
+        """Raise UsageError for settings of the walk without it, and of the map with it."""
+        defaults = {name: item.default for name, item in type(self).__dataclass_fields__.items()}
+        for name in _ONLY_MAP if self.walk else _ONLY_WALK:
+            if getattr(self, name) != defaults[name]:
+                raise UsageError(f"--{name} does not apply {'with' if self.walk else 'without'} --walk: leave it out")
+
+
+def _run(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> ApplicationResult:
+    return _walk(opened, settings) if settings.walk else _map(opened, settings, progress)
+
+
+def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> ApplicationResult:
+    page = check_html(opened.run.output(settings.out, _PAGE))
+    picture, table = check_png(page.with_suffix(".png")), page.with_suffix(".json")
+    check_color(settings.color)
+    methods: tuple[Method, ...] = () if settings.method == "auto" else (settings.method,)
+    amounts = settings.points, settings.seed
+    found = latent_map(opened, methods, *amounts, perplexity=settings.perplexity, progress=progress)
+    split = opened.dataset.test
+    colours = coloring(opened, split, found.indices, settings.color)
+    images = split.batch(found.indices).images
+    make_folder(page.parent)
+    save_png(_picture(found, colours, 640), picture)
+    write_text(page, map_page(opened.run.path.name, found, colours, images, opened.dataset.spec.classes))
+    facts = {"seed": settings.seed, "color": colours.title, **found.table()}
+    write_json(table, {"weights": opened.digest, **facts, "points_of_maps": _stored(found)})
+    content = {"path": str(page), "picture": str(picture), "table": str(table), **facts}
+    return ApplicationResult(content, f"{_summary(found)}\nmap in {page} and {picture}")
+
+
+def _walk(opened: OpenedRun, settings: LatentMapConfig) -> ApplicationResult:
+    path = check_png(opened.run.output(settings.out, _WALK))
+    found = walk(opened, settings.steps, settings.label)
+    save_png(image_grid(found.images, settings.steps), path)
+    content = {"path": str(path), "steps": settings.steps, "images": len(found.images), "plane": found.plane}
+    return ApplicationResult(content, f"{len(found.images)} images decoded from {found.plane}, in {path}")
+
+
+def _summary(found: LatentMap) -> str:
+    """Return the measurements of all maps, one line each."""
+    table = found.table()
+    accuracy = f"{table['k']}-NN accuracy"
+    lines = [f"{table['points']:,} test images, {table['latent_dim']} latents, k = {table['k']}"]
+    if found.latent_accuracy is not None:
+        lines[0] += f", {accuracy} in the latents {found.latent_accuracy:.3f}"
+    for item, measured in found.maps:
+        texts = [f"trustworthiness {measured.trustworthiness:.3f}", f"continuity {measured.continuity:.3f}"]
+        if measured.knn_accuracy is not None:
+            texts.append(f"{accuracy} {measured.knn_accuracy:.3f}")
+        texts += [f"{name} {value:.4g}" for name, value in item.protocol.items()]
+        lines.append(f"{NAMES[item.method]}: {', '.join(texts)}")
+    return "\n".join(lines)
+
+
+def _picture(found: LatentMap, colours: Coloring, side: int) -> Any:
+    titles = [f"{NAMES[item.method]} (trustworthiness {measured.trustworthiness:.3f})" for item, measured in found.maps]
+    return scatter([(title, item.coordinates) for title, (item, _) in zip(titles, found.maps, strict=True)], colours, side)
+
+
+def _stored(found: LatentMap) -> dict[str, Any]:
+    """Return the numbers of the images and their coordinates, as plain values."""
+    return {"index": found.indices.tolist(), **{item.method: item.coordinates.tolist() for item, _ in found.maps}}
+
+
+def _section(opened: OpenedRun) -> ReportSection:
+    overview_images(opened, 1)
+    count = min(_REPORT_POINTS, len(opened.dataset.test))
+    dimensions = require(opened.model, AMORTIZED_LATENT_SPACE, "a map").latent_dim
+    method: Method = "latents" if dimensions <= 2 else "pca"
+    found = latent_map(opened, (method,), count)
+    colours = coloring(opened, opened.dataset.test, found.indices)
+    alt = f"{count} test images at the places of their latents, by {colours.title}"
+    figures = [Figure(_picture(found, colours, _REPORT_SIDE), alt, NAMES[method])]
+    if (stored := _stored_tsne(opened)) is not None:
+        figures.append(stored)
+    text = (
+        "Test images at the places of their latents. Groups of one class indicate latents that separate the classes. "
+        "Trustworthiness is 1 where neighbours in the map are neighbours in the latents. Beside it stands the share of images "
+        "whose nearest others have mostly their class, in the map and in the latents."
+    )
+    return ReportSection("Latent map", 85, (text, *_summary(found).splitlines()), (tuple(figures),))
+
+
+def _stored_tsne(opened: OpenedRun) -> Figure | None:
+    """Return the t-SNE map that the command wrote into the run folder, None where there is none of these weights."""
+    try:
+        content = json.loads((opened.run.images / _PAGE).with_suffix(".json").read_text(encoding="utf-8"))
+        if content["weights"] != opened.digest:
+            return None
+        indices = np.array(content["points_of_maps"]["index"], np.int64)
+        plane = np.array(content["points_of_maps"]["tsne"], np.float64).reshape(len(indices), 2)
+        trust = float(content["maps"]["tsne"]["trustworthiness"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    colours = coloring(opened, opened.dataset.test, indices)
+    picture = scatter([(f"t-SNE (trustworthiness {trust:.3f})", plane)], colours, _REPORT_SIDE)
+    return Figure(picture, f"{len(indices)} test images in a t-SNE map, by {colours.title}", "t-SNE, from simulacra latent-map")
+
+
+APPLICATION = Application(
+    name="latent-map",
+    description=__doc__,
+    settings=LatentMapConfig,
+    needs=(AMORTIZED_LATENT_SPACE,),
+    run=_run,
+    examples=(
+        "simulacra latent-map runs/first",
+        "simulacra latent-map runs/first --method pca --points 10000 --color score",
+        "simulacra latent-map runs/first --color scores.csv:anomaly",
+        "simulacra latent-map runs/first --walk",
+    ),
+    setting_needs={"label": ("labels",)},
+    section=_section,
+)

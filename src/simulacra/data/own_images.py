@@ -1,0 +1,105 @@
+"""Images of a user for use with a model: their names, their pixels fitted to its shape, and which of these are opaque."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulacra.core.batch import DataSpec
+from simulacra.core.errors import DataError
+from simulacra.data.dataset import to_floats
+from simulacra.data.folder_layout import not_an_image
+from simulacra.data.formats.archives import Container, Folder, opened
+from simulacra.data.formats.pixels import Refused, decode, fit, opacity
+from simulacra.data.load import is_picture, reading
+from simulacra.data.shards.index import holds_shards
+from simulacra.data.source import Item, Pixels, Skip
+
+_ARRAYS = (".npy", ".npz")
+_OPAQUE = 254  # opacity, of 255, from which a pixel counts as opaque: resizing rounds
+
+_Layers = tuple[Pixels, Pixels | None]
+"""The pixels of an image, uint8 [h w c], and its opacity, uint8 [h w 1], None where the file stores none."""
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """Images fitted to the shape of a model.
+
+    names: one for each image, inside its folder or archive; images: float32 [n c h w] in [0, 1], transparent pixels on white;
+    opaque: bool [n 1 h w], False where a pixel is at least partly transparent; skipped: files that are not used, with reasons.
+    """
+
+    names: tuple[str, ...]
+    images: Tensor
+    opaque: Tensor
+    skipped: tuple[str, ...] = ()
+
+
+def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
+    """Return the first `count` images (0: all) of an image file, folder, archive or array file; raises DataError without any."""
+    shape = (spec.height, spec.width)
+    names, pixels, layers, skipped = list[str](), list[Pixels](), list[Pixels](), list[str]()
+    for name, read in _files(path):
+        try:
+            image, alpha = read()
+            pixels.append(fit(image, shape, spec.channels))
+        except Refused as refusal:
+            skipped.append(f"{name}: {refusal}")
+            continue
+        names.append(name)
+        layers.append(fit(np.full_like(image[..., :1], 255) if alpha is None else alpha, shape, 1))
+        if len(names) == count:
+            break
+    if not names:
+        seen = f" ({len(skipped)} files skipped, such as {skipped[0]})" if skipped else ""
+        raise DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
+    opaque = torch.from_numpy(np.stack(layers) >= _OPAQUE).permute(0, 3, 1, 2)
+    return OwnImages(tuple(names), to_floats(torch.from_numpy(np.stack(pixels))), opaque, tuple(skipped))
+
+
+def _files(path: Path) -> Iterator[tuple[str, Callable[[], _Layers]]]:
+    """Yield the name of each image with a function that returns its layers, or raises Refused with the reason."""
+    if is_picture(path):
+        yield path.name, _File(Folder(path.parent), path.name).layers
+    elif not path.exists() or path.suffix.lower() in _ARRAYS or holds_shards(path):
+        with reading(path) as found:
+            for item in found.items:
+                yield item.name, _Read(item).layers
+    else:
+        with opened(path) as container:
+            for entry in container.entries():
+                if not not_an_image(entry.name):
+                    yield entry.name, _File(container, entry.name, entry.refusal).layers
+
+
+@dataclass(frozen=True)
+class _File:
+    """An image file in a folder or archive."""
+
+    container: Container
+    name: str
+    refusal: str = ""
+
+    def layers(self) -> _Layers:
+        """Decode the file."""
+        if self.refusal:
+            raise Refused(self.refusal)
+        content = self.container.read(self.name)
+        return decode(content), opacity(content)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An image that its source has read."""
+
+    item: Item | Skip
+
+    def layers(self) -> _Layers:
+        """Return the pixels; arrays store no opacity."""
+        if isinstance(self.item, Skip):
+            raise Refused(self.item.reason)
+        return self.item.pixels, None

@@ -1,0 +1,148 @@
+"""Likelihoods of latent-variable models p(x|z) p(z): the distribution of pixels, importance weights and their bound."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from simulacra.core.capabilities import HasLikelihood, Posterior
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
+from simulacra.core.errors import UsageError
+from simulacra.games.variational import drawn
+from simulacra.objectives import likelihood
+from simulacra.objectives.divergence import importance_weighted_bound, normal_log_density, standard_normal_log_density
+
+PixelKind = Literal["bernoulli", "gaussian", "logistic"]
+PIXEL_KINDS = "distribution of a pixel: bernoulli, gaussian (learned sigma), logistic (256 levels)"
+BINARIZE = "bernoulli: sample binary pixels from the grey levels at every step (dynamic binarization)"
+
+_CHUNK = 4096 * 784  # pixel values per decoder call in `estimated_log_likelihood`
+_LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: far below the width of a grey level
+
+
+@dataclass(frozen=True)
+class PixelDistribution:
+    """The distribution p(x|z) of independent pixels, whose parameters are the outputs of a decoder.
+
+    kind: of a pixel; binarize: observations are binary pixels drawn from the grey levels; channels, dimensions: of an image.
+    """
+
+    kind: PixelKind
+    binarize: bool
+    channels: int
+    dimensions: int
+
+    @property
+    def outputs(self) -> int:
+        """Values that the decoder returns for each pixel position."""
+        return self.channels * (2 if self.kind == "logistic" else 1)
+
+    @property
+    def target(self) -> str:
+        """What the likelihood is of."""
+        if self.binarize:
+            return "dynamically binarized pixels"
+        return {
+            "bernoulli": "grey levels as Bernoulli means (not a likelihood of binary data)",
+            "gaussian": "uniformly dequantized 256 grey levels (density)",
+            "logistic": "256 grey levels (discretized logistic)",
+        }[self.kind]
+
+    @property
+    def nats_to_discrete(self) -> float | None:
+        """Log 256 per dimension for densities on [0, 1]; 0 for discrete likelihoods; None for Bernoulli pixels."""
+        density = self.dimensions * math.log(256)
+        return {"bernoulli": None, "gaussian": density, "logistic": 0.0}[self.kind]
+
+    def new_log_sigma(self) -> nn.Parameter | None:
+        """Return the logarithm of the learned sigma of Gaussian pixels, None for other distributions."""
+        return nn.Parameter(torch.full((), math.log(0.1))) if self.kind == "gaussian" else None
+
+    def observe(self, images: Tensor) -> Tensor:
+        """Return binary pixels, dequantized levels in [0, 1], or the images [b c h w] themselves."""
+        if self.binarize:
+            return torch.bernoulli(images)
+        if self.kind == "gaussian":
+            return (images * 255 + torch.rand_like(images)) / 256
+        return images
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Return the mean image [b c h w] of p(x|z) for outputs [b outputs h w] of a decoder, in float32."""
+        return torch.sigmoid(outputs.float()[:, : self.channels])
+
+    def log_likelihood(
+        self, outputs: Tensor, observed: Tensor, log_sigma: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return log p(x|z) [b] of observations [b c h w].
+
+        outputs: float32; log_sigma: that of Gaussian pixels; weight: of each pixel, [b 1 h w], None for 1.
+        """
+        if self.kind == "bernoulli":
+            return likelihood.bernoulli(outputs, observed, weight)
+        if log_sigma is not None:
+            return likelihood.gaussian(torch.sigmoid(outputs), log_sigma.clamp(_LEAST_LOG_SIGMA), observed, weight)
+        mean, log_scale = outputs.chunk(2, dim=1)
+        return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed, weight)
+
+    def floor(self, observed: Tensor, weight: Tensor | None = None) -> Tensor | None:
+        """Return the least negative log-likelihood [b] of grey levels under Bernoulli pixels, their entropy; otherwise None."""
+        return likelihood.bernoulli_entropy(observed, weight) if self.kind == "bernoulli" and not self.binarize else None
+
+
+class PixelLikelihood(HasLikelihood):
+    """The parts of a likelihood that depend on the distribution of pixels alone."""
+
+    pixels: PixelDistribution
+
+    @property
+    def target(self) -> str:
+        """What the likelihood is of."""
+        return self.pixels.target
+
+    @property
+    def nats_to_discrete(self) -> float | None:
+        """Log 256 per dimension for densities on [0, 1]; 0 for discrete likelihoods; None for Bernoulli pixels."""
+        return self.pixels.nats_to_discrete
+
+    def observe(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return binary pixels, dequantized levels in [0, 1], or the images themselves."""
+        require_accepted(self, condition, len(images))
+        return self.pixels.observe(images)
+
+    def floor(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor | None:
+        """Return the entropy of grey levels as Bernoulli means; None for other targets."""
+        require_accepted(self, condition, len(observed))
+        return self.pixels.floor(observed)
+
+
+def require_binary_pixels(kind: PixelKind, binarize: bool) -> None:
+    """Raise UsageError where pixels are binarized and their distribution is not Bernoulli."""
+    if binarize and kind != "bernoulli":
+        raise UsageError(f"binarize needs likelihood 'bernoulli', got {kind!r}")
+
+
+LogLikelihoodGiven = Callable[[Tensor], Tensor]
+"""From latents [k b d] to log p(x|z) [k b] of the observations of b images."""
+
+
+def log_weights(given: LogLikelihoodGiven, posterior: Posterior, particles: int) -> Tensor:
+    """Return log p(x|z) + log p(z) - log q(z|x) for fresh samples z of q, with the prior N(0, 1): [k b]."""
+    latents = drawn(posterior, particles)
+    prior = standard_normal_log_density(latents)
+    proposal = normal_log_density(latents, posterior.mean, posterior.log_var)
+    return given(latents) + prior - proposal
+
+
+def estimated_log_likelihood(given: LogLikelihoodGiven, posterior: Posterior, particles: int, values: int) -> Tensor:
+    """Return the importance-weighted bound [b] with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8).
+
+    values: pixel values of the b images together, which determine how many samples are decoded in one call.
+    """
+    if particles < 1:
+        raise ValueError(f"particles is {particles}, expected at least 1")
+    group = max(1, _CHUNK // values)
+    counts = [min(group, particles - start) for start in range(0, particles, group)]
+    return importance_weighted_bound(torch.cat([log_weights(given, posterior, count) for count in counts]))

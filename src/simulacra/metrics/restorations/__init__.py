@@ -1,0 +1,1 @@
+"""Metrics of restorations: calibration of intervals, similarity, diversity, coverage."""
