@@ -334,6 +334,8 @@ def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> 
             "diffusion_bound": lambda: family.diffusion_bound(images, 2, condition).total,
             "flow_log_likelihood": lambda: family.flow_log_likelihood(images, 1, condition).nats,
         },
+        capabilities.HasDiscriminator: {"discriminator_features": lambda: family.discriminator_features(images, condition)},
+        capabilities.Denoises: {"denoise": lambda: family.denoise(images, drawn(), 0.5, condition)},
         capabilities.Classifies: {"class_log_probabilities": lambda: family.class_log_probabilities(images, condition)},
         capabilities.Translates: {"translate": lambda: family.translate(images, family.domains[0], condition)},
     }

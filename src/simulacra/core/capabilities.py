@@ -284,6 +284,34 @@ class HasDiffusionBound(Capability):
         """Return log p of images [b c h w] in [0, 1], uniformly dequantized, with exactly `probes` random directions each."""
 
 
+class HasDiscriminator(Capability):
+    """Has a discriminator, or a critic, that computes features of images."""
+
+    phrase = "a discriminator"
+
+    @abstractmethod
+    def discriminator_features(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return the input [b f] of the discriminator's last layer for images [b c h w] in [0, 1], which labels do not change."""
+
+
+class Denoises(Capability):
+    """Estimates images from noisy ones, at any noise level."""
+
+    phrase = "a denoiser"
+
+    @property
+    @abstractmethod
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the standard normal noise of one image."""
+
+    @abstractmethod
+    def denoise(self, images: Tensor, noise: Tensor, time: float, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return the estimated images [b c h w] in [0, 1] of images [b c h w] in [0, 1] after noise is added to them.
+
+        noise: standard normal [b *noise_shape]; time: of the noise level, from 0, no noise, to 1, noise alone.
+        """
+
+
 class Translates(Capability):
     """Translates images of one of its two domains to the other."""
 
@@ -331,6 +359,7 @@ def of(model_class: type) -> tuple[str, ...]:
     return tuple(sorted(kind.__name__ for kind in ALL if issubclass(model_class, kind)))
 
 
+_PARTS = (HasDiscriminator, Denoises)
 _PROBABILISTIC = (HasPosterior, HasLikelihood, HasDiffusionBound, Classifies)
 ALL: tuple[type[Capability], ...] = (
     Samples,
@@ -340,5 +369,6 @@ ALL: tuple[type[Capability], ...] = (
     HasFeatures,
     Reconstructs,
     *_PROBABILISTIC,
+    *_PARTS,
     Translates,
 )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,13 +21,14 @@ from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_floats
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
+from simulacra.data.only_classes import only_classes
 from simulacra.data.preparation.prepare import arrange, prepare
 from simulacra.data.preparation.prepared import HeldCaptions
 from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.shards.streamed import Streamed
-from simulacra.data.source import Pixels, Reading
+from simulacra.data.source import Pixels, Reading, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
 from simulacra.data.vocabularies import captioned_tokens
@@ -43,6 +45,11 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
         chosen = {name: config.domain(name) for name in config.named}  # all, before the first is prepared
         loaded = {name: load(one, progress) for name, one in chosen.items()}
         return combine(disjoint(loaded) if config.disjoint else loaded)
+    if config.only_classes:
+        whole = load(replace(config, only_classes="", limit=0), progress)
+        if whole.stream is not None and config.limit:
+            whole = load(replace(config, only_classes=""), progress)
+        return only_classes(whole, config.chosen_classes, config.limit)
     material = locate(config, progress)
     if material.shards is not None and not material.shards.few:
         if config.hold_out:
@@ -141,24 +148,50 @@ def from_array(
     return Dataset(name, digest.hexdigest(), spec, *parts)
 
 
+@dataclass(frozen=True)
+class NamedImages:
+    """Images of a path with their names, and the files that cannot be read. images: float32 [n c h w] in [0, 1]."""
+
+    names: tuple[str, ...]
+    images: Tensor
+    unreadable: tuple[Skip, ...]
+
+    @property
+    def reasons(self) -> str:
+        """The number of files that cannot be read, with an example, in brackets; empty where there are none."""
+        skipped = self.unreadable
+        return f" ({len(skipped)} files skipped, such as {skipped[0].name}: {skipped[0].reason})" if skipped else ""
+
+
+def named_images(path: Path, spec: DataSpec, count: int = 0) -> NamedImages:
+    """Return the first `count` images (0: all) of an image file, folder, archive or array file, fitted to the shape of `spec`.
+
+    Raises DataError if the path cannot be read; files in it that cannot be are listed.
+    """
+    names, taken, skipped = list[str](), list[Pixels](), list[Skip]()
+    with reading(path) as found:
+        for item in found.items:
+            try:
+                taken.append(fitted(item, (spec.height, spec.width), spec.channels).pixels)
+                names.append(item.name)
+            except Refused as refusal:
+                skipped.append(Skip(item.name, str(refusal)))
+            if len(taken) == count != 0:
+                break
+    pixels = np.stack(taken) if taken else np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
+    return NamedImages(tuple(names), to_floats(torch.from_numpy(pixels)), tuple(skipped))
+
+
 def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
     """Return the first `count` images of an image file, folder, archive or array file, fitted to the shape of `spec`.
 
     float32 [n c h w] in [0, 1], n at most `count`; raises DataError if there is none.
     """
-    taken, reasons = list[Pixels](), list[str]()
-    with reading(path) as found:
-        for item in found.items:
-            try:
-                taken.append(fitted(item, (spec.height, spec.width), spec.channels).pixels)
-            except Refused as refusal:
-                reasons.append(f"{item.name}: {refusal}")
-            if len(taken) == count:
-                break
-    if not taken:
-        seen = f" ({len(reasons)} files skipped, such as {reasons[0]})" if reasons else ""
-        raise DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
-    return to_floats(torch.from_numpy(np.stack(taken)))
+    found = named_images(path, spec, count)
+    if not found.names:
+        advice = "give an image, or a folder or archive of images"
+        raise DataError(f"{path} contains no image that can be used{found.reasons}: {advice}")
+    return found.images
 
 
 def is_picture(path: Path) -> bool:

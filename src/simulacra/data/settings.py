@@ -49,6 +49,7 @@ class _Source(Config):
     label_column: str = option(
         "", "column of metadata.jsonl or metadata.csv used as the label; several, separated by commas, become attributes"
     )
+    only_classes: str = option("", "names of classes, separated by commas: use the images of these classes only; default: all")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
             raise UsageError(f"--label-column is {self.label_column!r}, expected a column or several separated by commas")
         if len(set(self.label_columns)) < len(self.label_columns):
             raise UsageError(f"--label-column {self.label_column} names a column twice: name each column once")
+        if self.only_classes and not self.chosen_classes:
+            raise UsageError(f"--only-classes is {self.only_classes!r}, expected a class or several separated by commas")
         if with_path and not self.path:
             place = f"the location of the images; a folder of that name is ./{self.data}"
             raise UsageError(f"--data {self.data} needs --path: {place}")
@@ -104,6 +107,11 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
     def label_columns(self) -> tuple[str, ...]:
         """Names of the columns used as labels, empty if labels come from folders."""
         return tuple(name for part in self.label_column.split(",") if (name := part.strip()))
+
+    @property
+    def chosen_classes(self) -> tuple[str, ...]:
+        """Names of the classes whose images are used, empty for all."""
+        return tuple(name for part in self.only_classes.split(",") if (name := part.strip()))
 
     @property
     def title(self) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
-from simulacra.core.capabilities import Posterior
+from simulacra.core.capabilities import HasDiscriminator, Posterior
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
@@ -60,7 +60,7 @@ class VAEGANConfig(Config):
             raise UsageError("r1 needs a discriminator without batch norm, which couples the images of a batch: leave one out")
 
 
-class VAEGAN(Family, VariationalLatentSpace):
+class VAEGAN(Family, VariationalLatentSpace, HasDiscriminator):
     """An encoder, a decoder and a discriminator; reconstructions are compared in features of the discriminator."""
 
     Config = VAEGANConfig
@@ -92,6 +92,11 @@ class VAEGAN(Family, VariationalLatentSpace):
     def turns(self) -> tuple[Turn, ...]:
         """Return one turn of all three players (Larsen et al. 2015, algorithm 1)."""
         return (Turn(self._losses),)
+
+    def discriminator_features(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return features [b f] of the discriminator."""
+        require_accepted(self, condition, len(images))
+        return self.discriminator.body(images).flatten(1).float()
 
     def _losses(self, batch: Batch) -> dict[str, Loss]:
         """Return beta * rate + feature loss, gamma * feature loss + generator loss, and the discriminator's loss of a GAN.

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
+from simulacra.core.capabilities import HasDiscriminator
+from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.games.adversarial import SamplesFromGenerator
@@ -35,7 +37,7 @@ class WGANGPConfig(Config):
     conditional: bool = option(False, "condition on the labels of the images")
 
 
-class WGANGP(Family, SamplesFromGenerator):
+class WGANGP(Family, SamplesFromGenerator, HasDiscriminator):
     """A critic that estimates the Wasserstein distance between real and generated images, and a generator that minimizes it."""
 
     Config = WGANGPConfig
@@ -69,6 +71,11 @@ class WGANGP(Family, SamplesFromGenerator):
     def turns(self) -> tuple[Turn, ...]:
         """Return the critic's turn, repeated on new batches, then the generator's (Gulrajani et al. 2017, algorithm 1)."""
         return (Turn(self._critic_loss, repeats=self.config.critic_steps), Turn(self._generator_loss))
+
+    def discriminator_features(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return features [b f] of the critic."""
+        require_accepted(self, condition, len(images))
+        return self.critic.body(images).flatten(1).float()
 
     def _critic_loss(self, batch: Batch) -> dict[str, Loss]:
         """Minus the estimated distance, plus lambda times the penalty (Gulrajani et al. 2017, eq. 3)."""

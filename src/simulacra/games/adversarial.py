@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
-from simulacra.core.capabilities import Samples
+from simulacra.core.capabilities import HasDiscriminator, Samples
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
@@ -66,21 +66,22 @@ class SamplesFromGenerator(Samples):
         return self.generator(torch.randn(len(batch), self.noise, device=batch.images.device), condition)
 
 
-class AdversarialGame(Family, SamplesFromGenerator):
+class AdversarialGame(Family, SamplesFromGenerator, HasDiscriminator):
     """Two players, a generator and a discriminator. The constructor of a family creates the networks.
 
     generator(noise [b d], condition) -> images float32 [b c h w] in [0, 1]
     discriminator(images [b c*pack h w], condition) -> logits float32 [b], larger for images classified as real.
     """
 
-    discriminator: nn.Module
+    discriminator: Discriminator
     config: AdversarialConfig
 
     def set_networks(self, layers: nn.Module, body: nn.Sequential, head: nn.Linear) -> None:
         """Create the generator from its layers, and the discriminator from its body and head, by `config` and `label_sizes`."""
         self.generator = Generator(layers, self.label_sizes)
-        discriminator = Discriminator(body, head, self.label_sizes)
-        self.discriminator = spectrally_normalized(discriminator) if self.config.spectral_norm else discriminator
+        self.discriminator = Discriminator(body, head, self.label_sizes)
+        if self.config.spectral_norm:
+            spectrally_normalized(self.discriminator)
 
     def players(self) -> dict[str, nn.Module]:
         """Return the discriminator and the generator."""
@@ -91,6 +92,11 @@ class AdversarialGame(Family, SamplesFromGenerator):
         if self.config.simultaneous:
             return (Turn(self._both),)
         return (Turn(self._discriminate), Turn(self._generate))
+
+    def discriminator_features(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return features [b f] of images; images classified jointly (PacGAN) are copies of one."""
+        require_accepted(self, condition, len(images))
+        return self.discriminator.body(images.repeat(1, self.config.pack, 1, 1)).flatten(1).float()
 
     def _discriminate(self, batch: Batch) -> dict[str, Loss]:
         condition = training_condition(self.accepts, batch)

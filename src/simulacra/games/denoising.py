@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import (
+    Denoises,
     DiffusionBound,
     HasDiffusionBound,
     HasFeatures,
@@ -96,7 +97,7 @@ class DenoisingProcess:
         return sampling_levels(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
 
 
-class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatures, HasDiffusionBound):
+class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatures, HasDiffusionBound, Denoises):
     """One player, a U-Net that denoises images. Its inputs and outputs are in [-1, 1]."""
 
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
@@ -233,6 +234,13 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
         levels = self.process.path(torch.linspace(0, 1, count)[1:])
         drawn = self._pixels(noise)
         return torch.stack([images, *(pixel_range(add_noise(2 * images - 1, drawn, level)) for level in levels)])
+
+    def denoise(self, images: Tensor, noise: Tensor, time: float, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return the estimated images [b c h w] in [0, 1] of noisy images at the level of a time in [0, 1]."""
+        require_accepted(self, condition, len(images))
+        level = self.process.path(torch.full((len(images),), time, device=images.device))
+        noisy = add_noise(2 * images - 1, self._pixels(noise), level)
+        return pixel_range(self.estimate(noisy, level, condition).image)
 
     def reverse_process(self, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return intermediate states of the sampler and its result: [count b c h w] in [0, 1]."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simulacra.applications import detect as detection
 from simulacra.applications import interpolate as interpolation
 from simulacra.applications import reconstruct as reconstruction
 from simulacra.applications import restore as restoration
@@ -54,6 +55,7 @@ class Model(OpenedRun):
     latent_walk = walk.walk
     translate = translation.translate
     restore = restoration.restore
+    anomaly_scores = detection.anomaly_scores
     report = write_report
 
     def __repr__(self) -> str:

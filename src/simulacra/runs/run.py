@@ -1,8 +1,8 @@
 """The run folder: the only interface between training and everything that uses a model. It knows every path in it.
 
 config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
-classification/ (a classifier and its evaluations), report.html; images saved during training: samples/, reconstructions/,
-restorations/, translations/.
+classification/ (a classifier and its evaluations), detection/ (calibrations and evaluations of anomaly scores), report.html;
+images saved during training: samples/, reconstructions/, restorations/, translations/.
 """
 
 import json
@@ -46,6 +46,7 @@ class Run:
         self.restorations = path / "restorations"
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
+        self.detection = path / "detection"
 
     def translations(self, to: str) -> Path:
         """Return the folder of the images that show translations to one domain, saved during training."""
@@ -54,6 +55,14 @@ class Run:
     def output(self, given: str, default: str) -> Path:
         """Return the path of an application's output: the one that is given, or that of a default name in `images`."""
         return Path(given) if given else self.images / default
+
+    def calibration(self, score: str) -> Path:
+        """Return the path of the calibration of an anomaly score."""
+        return self.detection / f"calibration_{score}.json"
+
+    def detection_evaluation(self, score: str) -> Path:
+        """Return the path of the newest evaluation of an anomaly score."""
+        return self.detection / f"evaluation_{score}.json"
 
     @property
     def snapshot_folders(self) -> tuple[Path, ...]:

@@ -211,7 +211,7 @@ def test_the_list_has_the_location_of_each_source(own, make_folder, make_picture
     put(own / "mnist", idx_files)
     load(DataConfig())
     rows = {row.name: row for row in sources.names()}
-    known = {"array", "cifar10", "digits", "fashion-mnist", "folder", "grid", "mnist", "moons", "ring", "shards"}
+    known = {"array", "cifar10", "digits", "fashion-mnist", "folder", "grid", "mnist", "moons", "ring", "shards", "textures"}
     assert {name for name in rows if not name.startswith("NAME-")} == known | {"kittens"}
     assert (rows["digits"].where, rows["digits"].prepared) == ("embedded", True)
     assert (rows["mnist"].where, rows["mnist"].prepared) == (str(own / "mnist"), False)

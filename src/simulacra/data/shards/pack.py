@@ -64,7 +64,7 @@ def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, pro
 
 def _contents(config: DataConfig, progress: Progress) -> _Contents:
     index = locate(config, progress).shards
-    if index is not None and not index.few and not config.limit:
+    if index is not None and not index.few and not config.limit and not config.only_classes:
         return _of_shards(index, config, progress)
     data = load(config, progress)
     if data.spec.attributes:

@@ -1,0 +1,1 @@
+"""Anomaly detection: scores, calibration on normal images, kinds of anomalies, evaluation."""

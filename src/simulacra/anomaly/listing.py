@@ -1,0 +1,72 @@
+"""Scores of single images: p-values and verdicts, one line for each file, as text, CSV or JSON."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from simulacra.anomaly.calibration import Calibration
+from simulacra.core.errors import UsageError
+from simulacra.core.files import write_json, write_text
+from simulacra.data.source import Skip
+from simulacra.images.files import make_folder
+
+COLUMNS = ("file", "score", "p_value", "verdict", "problem")
+_SUFFIXES = (".csv", ".json")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One file: its score, its p-value among normal images, and the verdict: normal, anomalous or unreadable."""
+
+    file: str
+    score: float | None
+    p_value: float | None
+    verdict: str
+    problem: str = ""
+
+
+def lines_of(names: Sequence[str], values: Tensor, calibration: Calibration, unreadable: Sequence[Skip]) -> tuple[Line, ...]:
+    """Return the lines of scored images in their order, then those of unreadable files."""
+    columns = (values.tolist(), calibration.p_values(values).tolist(), calibration.anomalous(values).tolist())
+    scored = (
+        Line(name, value, p_value, "anomalous" if hit else "normal")
+        for name, value, p_value, hit in zip(names, *columns, strict=True)
+    )
+    return (*scored, *(Line(item.name, None, None, "unreadable", item.reason) for item in unreadable))
+
+
+def check_table(path: Path) -> Path:
+    """Return the path of a table to write; raises UsageError unless it ends in .csv or .json and is no folder."""
+    if path.suffix.lower() not in _SUFFIXES or path.is_dir():
+        raise UsageError(f"{path} is not a path of a table: give a file that ends in .csv or .json")
+    return path
+
+
+def write_lines(lines: Sequence[Line], path: Path, facts: Mapping[str, Any]) -> None:
+    """Write lines as CSV, or as JSON together with facts; raises Unwritable."""
+    make_folder(path.parent)
+    if path.suffix.lower() == ".json":
+        write_json(path, {**facts, "images": [asdict(line) for line in lines]})
+        return
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for line in lines:
+        writer.writerow(["" if value is None else value for value in asdict(line).values()])
+    write_text(path, buffer.getvalue())
+
+
+def as_text(lines: Sequence[Line]) -> str:
+    """Return one line of text for each file."""
+    width = max(len(line.file) for line in lines)
+    return "\n".join(
+        f"{line.file:<{width}}  {line.verdict}: {line.problem}"
+        if line.score is None or line.p_value is None
+        else f"{line.file:<{width}}  {line.score:>12.6g}  p {line.p_value:<9.4g}  {line.verdict}"
+        for line in lines
+    )

@@ -1,0 +1,301 @@
+"""Detect anomalies: images unlike those that a model was trained on.
+
+`calibrate` determines the threshold of a score from held-out normal images, `score` applies it to images of your own, and
+`evaluate` measures it against anomalies, beside baselines that use no model.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, Anomalies, anomalies
+from simulacra.anomaly.calibration import DEFAULT_RATE, require_enough, store, stored, validation_scores
+from simulacra.anomaly.evaluation import DetectionEvaluation, Detector, evaluate_detection, stored_evaluation
+from simulacra.anomaly.listing import as_text, check_table, lines_of, write_lines
+from simulacra.anomaly.pictures import gallery, save_heat_maps
+from simulacra.anomaly.score import Score, score_images
+from simulacra.anomaly.scores import BASELINES, DEFAULTS, LOCAL_BASELINE, find, scores
+from simulacra.anomaly.training_images import images_of
+from simulacra.applications.application import Action, Application, ApplicationResult
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Denoises, HasDiscriminator, HasLikelihood, Reconstructs
+from simulacra.core.config import Config, option
+from simulacra.core.errors import DataError, SimulacraError, UsageError
+from simulacra.core.files import write_json
+from simulacra.core.progress import SILENT, Progress
+from simulacra.data.load import named_images
+from simulacra.data.settings import DataConfig
+from simulacra.images.files import check_new_folder, check_png, make_folder, save_png
+from simulacra.images.grid import image_grid
+from simulacra.images.section import Figure, ReportSection, columns_for
+from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.runs.opened import OpenedRun, check_images
+
+_SCORE = (
+    f"anomaly score (default: that of the family): {', '.join(DEFAULTS)}, features, latent; baselines: {', '.join(BASELINES)}, "
+    f"{LOCAL_BASELINE}"
+)
+_MISTAKES = "detection_mistakes.png"
+
+
+@dataclass(frozen=True)
+class CalibrateConfig(Config):
+    """Settings of a calibration."""
+
+    false_positive_rate: float = option(DEFAULT_RATE, "share of normal images that may be called anomalous", low=0, high=1)
+    score: str = option("", _SCORE)
+
+
+@dataclass(frozen=True)
+class ScoreConfig(Config):
+    """Settings of the scoring of images."""
+
+    input: str = option("", "images to score: a file, folder or archive; required")
+    score: str = option("", _SCORE)
+    count: int = option(0, "number of images; 0: all", low=0)
+    out: str = option("", "a .csv or .json file with one line for each image")
+    heat_maps: str = option("", "a new folder for the images with anomalous regions in red, for scores that have heat maps")
+    gallery: str = option("", "a .png file with the images sorted by their scores, the most anomalous first")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(Config):
+    """Settings of an evaluation."""
+
+    anomalies: str = option(
+        "",
+        f"kinds of anomalies, separated by commas: {', '.join(CORRUPTIONS)}, {OTHER_CLASS}, {DEFECTS}, the name of another data "
+        f"set, or a folder of your own (default: {','.join(CORRUPTIONS)}, and {OTHER_CLASS} after training with --only-classes)",
+    )
+    masks: str = option("", "a folder with a mask for each image of a folder of your own, bright where it is anomalous")
+    score: str = option("", _SCORE)
+    count: int = option(2000, "number of normal test images, and of anomalies of each kind, at most; 0: all", low=0)
+    out: str = option("", f"a .png file of missed anomalies and false alarms (default: RUN/images/{_MISTAKES})")
+
+
+def calibrated(opened: OpenedRun, score: Score, progress: Progress) -> Detector:
+    """Return a score with its stored calibration, or calibrate it with the default rate and store that."""
+    held = stored(opened, score)
+    if held is None:
+        require_enough(len(opened.dataset.validation), DEFAULT_RATE)
+    scorer = score.fit(opened, progress)
+    if held is None:
+        progress.message(f"{score.name} is not calibrated: calibrating for a false-positive rate of {DEFAULT_RATE:g}")
+        held = validation_scores(opened, scorer, DEFAULT_RATE, progress)
+        store(opened, score, held)
+    return Detector(score, scorer, held)
+
+
+def anomaly_scores(opened: OpenedRun, images: Tensor, score: str = "") -> Tensor:
+    """Return anomaly scores float64 [n] of images [n c h w] in [0, 1], larger for images less like the training images.
+
+    score: its name, by default that of the family. Raises NotApplicable, UsageError for an unknown name or another shape.
+    """
+    chosen = find(score, opened.model)
+    with SILENT.task("", None, "") as meter:
+        return score_images(chosen.fit(opened, SILENT), check_images(images, opened.spec), meter, "images").values
+
+
+# --- calibrate
+
+
+def _calibrate(opened: OpenedRun, settings: CalibrateConfig, progress: Progress) -> ApplicationResult:
+    """Determine the threshold of a score from held-out normal images.
+
+    The threshold is an order statistic of the scores of the validation images, which are used neither for training nor for
+    testing. It is printed with the 95 % interval of the false-positive rate that it has on new normal images.
+    """
+    score = find(settings.score, opened.model)
+    require_enough(len(opened.dataset.validation), settings.false_positive_rate)
+    scorer = score.fit(opened, progress)
+    calibration = validation_scores(opened, scorer, settings.false_positive_rate, progress)
+    path = store(opened, score, calibration)
+    low, high = calibration.interval
+    text = (
+        f"{score.name}: {score.summary}\n"
+        f"threshold {calibration.threshold:.6g}: score {calibration.rank:,} of {calibration.count:,} normal validation images\n"
+        f"false-positive rate {calibration.rate:g} on average; 95 % interval of this threshold's rate {low:.4f} to {high:.4f}\n"
+        f"stored in {path}"
+    )
+    return ApplicationResult({"path": str(path), "score": score.name, **calibration.facts()}, text)
+
+
+# --- score
+
+
+def _score(opened: OpenedRun, settings: ScoreConfig, progress: Progress) -> ApplicationResult:
+    """Score images of your own: score, p-value among normal images and verdict of each.
+
+    Files that cannot be read are listed as unreadable. No anomalous examples are needed.
+    """
+    score = find(settings.score, opened.model)
+    table, drawing, folder = _outputs(settings, score)
+    found = named_images(Path(settings.input).expanduser(), opened.spec, settings.count)
+    if not found.names:
+        raise DataError(f"{settings.input} contains no image that can be used{found.reasons}: give an image, folder or archive")
+    detector = calibrated(opened, score, progress)
+    with progress.task("scoring images", len(found.images), "images") as meter:
+        scored = score_images(detector.scorer, found.images, meter, "images")
+    lines = lines_of(found.names, scored.values, detector.calibration, found.unreadable)
+    facts = {"score": score.name, **detector.calibration.facts()}
+    if table:
+        write_lines(lines, table, facts)
+    if drawing:
+        save_png(gallery(found.images, scored.values), drawing)
+    if folder and scored.maps is not None:
+        save_heat_maps(found.images, scored.maps, detector.calibration.heat, found.names, folder)
+    written = [str(path) for path in (table, drawing, folder) if path]
+    count = sum(line.verdict == "anomalous" for line in lines)
+    unreadable = f", {len(found.unreadable)} files cannot be read" if found.unreadable else ""
+    summary = f"{count} of {len(found.names)} images are anomalous by {score.name}{unreadable}"
+    text = "\n".join([as_text(lines), summary, *(f"written: {path}" for path in written)])
+    return ApplicationResult({**facts, "written": written, "images": [asdict(line) for line in lines]}, text)
+
+
+def _outputs(settings: ScoreConfig, score: Score) -> tuple[Path | None, Path | None, Path | None]:
+    """Return the paths of table, gallery and heat maps; raises UsageError for wrong ones and without --input."""
+    if not settings.input:
+        raise UsageError("no --input: give an image, or a folder or archive of images")
+    if settings.heat_maps and not score.maps:
+        having = ", ".join(item.name for item in scores().values() if item.maps)
+        raise UsageError(f"score {score.name} has no heat maps: choose one of those that have them with --score: {having}")
+    table = check_table(Path(settings.out)) if settings.out else None
+    drawing = check_png(Path(settings.gallery)) if settings.gallery else None
+    return table, drawing, check_new_folder(Path(settings.heat_maps)) if settings.heat_maps else None
+
+
+# --- evaluate
+
+
+def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -> ApplicationResult:
+    """Measure a score on normal test images and on anomalies of several kinds.
+
+    For each kind: AUROC, AUPR, and the shares of anomalies and of normal test images above the calibrated threshold. PCA and
+    the 5th nearest training image in pixels are baselines with the same protocol; with masks, also the AUROC of pixels and a
+    baseline of patches.
+    """
+    path = check_png(opened.run.output(settings.out, _MISTAKES))
+    score = find(settings.score, opened.model)
+    kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
+    found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]
+    if len({item.kind for item in found}) < len(found):
+        raise UsageError(f"--anomalies {settings.anomalies} names a kind twice, or two folders of one name: name each once")
+    evaluation = evaluate_detection(opened, calibrated(opened, score, progress), found, settings.count, progress)
+    _save_mistakes(opened, evaluation, found, settings.count, path)
+    stored_at = opened.run.detection_evaluation(score.name)
+    content = {**evaluation.table(opened), "mistakes": str(path), "path": str(stored_at)}
+    make_folder(stored_at.parent)
+    write_json(stored_at, content)
+    return ApplicationResult(content, _text(content, path))
+
+
+def _default_kinds(opened: OpenedRun) -> list[str]:
+    config = opened.run.config.data
+    trained_on_some = isinstance(config, DataConfig) and config.only_classes
+    return [*CORRUPTIONS, *([OTHER_CLASS] if trained_on_some else [])]
+
+
+def _save_mistakes(
+    opened: OpenedRun, evaluation: DetectionEvaluation, kinds: Sequence[Anomalies], count: int, path: Path
+) -> None:
+    """Draw false alarms, then a row of missed anomalies for each kind; a run without mistakes has an empty drawing."""
+    columns = columns_for(opened.spec.shape, 16)
+    results = evaluation.results[evaluation.detector.score.name]
+    normal = images_of(opened.dataset.test, count)
+    rows = [normal[list(next(iter(results.values())).false_alarms[:columns])]]
+    rows += [item.images[list(results[item.kind].missed[:columns])] for item in kinds]
+    padded = [torch.cat([row, row.new_ones(columns - len(row), *opened.spec.shape)]) for row in rows]
+    save_png(image_grid(torch.cat(padded), columns), path)
+
+
+def _text(content: dict[str, Any], path: Path) -> str:
+    calibration, tables = content["calibration"], [content["metrics"], *content["baselines"].values()]
+    low, high = calibration["true_rate_interval"]
+    rows = [["anomalies", content["score"], *content["baselines"]]]
+    rows += [[kind, *(_cell(table[kind]) for table in tables)] for kind in content["metrics"]]
+    alarms = (Measurement.of(next(iter(table.values()))["false_positive_rate"]) for table in tables)
+    rows.append(["false positives", *map(_count, alarms)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        [
+            "AUROC; anomalies detected at the calibrated threshold (95 % interval of the rate)",
+            *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
+            f"thresholds from {calibration['calibration_images']:,} validation images for a false-positive rate of "
+            f"{calibration['false_positive_rate']:g}; 95 % interval of the rate {low:.4f} to {high:.4f}",
+            f"false alarms, then missed anomalies of each kind, in {path}; all numbers in {content['path']}",
+        ]
+    )
+
+
+def _cell(numbers: dict[str, Any]) -> str:
+    pixels = f", pixels {numbers['pixel_auroc']['value']:.3f}" if "pixel_auroc" in numbers else ""
+    return f"{numbers['auroc']['value']:.3f}{pixels}; {_count(Measurement.of(numbers['true_positive_rate']))}"
+
+
+def _count(rate: Measurement) -> str:
+    low, high = rate.bounds
+    return f"{rate.protocol['count']}/{rate.n} ({low:.3f}-{high:.3f})"
+
+
+def _section(opened: OpenedRun) -> ReportSection | None:
+    """Return the section of the newest stored evaluation, None where there is none."""
+    content = stored_evaluation(opened.run)
+    if content is None:
+        return None
+    try:
+        return _section_of(opened, content)
+    except (KeyError, TypeError, StopIteration) as error:
+        raise SimulacraError(f"the stored evaluation is damaged ({error}): run 'simulacra detect evaluate' again") from error
+
+
+def _section_of(opened: OpenedRun, content: Mapping[str, Any]) -> ReportSection:
+    names = ", ".join(f"{name} ({scores()[name].summary.removeprefix('baseline: ')})" for name in content["baselines"])
+    first = (
+        f"Normal test images against anomalies, by the score {content['score']}. An AUROC of 0.5 is that of chance, 1 separates "
+        f"all images. Thresholds are from validation images, for a false-positive rate of "
+        f"{content['calibration']['false_positive_rate']:g}. Baselines: {names}."
+    )
+    text = [first, *(_sentence(content, kind) for kind in content["metrics"])]
+    if content["weights_sha256"] != opened.digest:
+        text.insert(0, "The run has been trained further since this evaluation: run 'simulacra detect evaluate' again.")
+    path = Path(content["mistakes"])
+    path = opened.run.images / path.name if path.name == _MISTAKES else path  # the run may have been moved
+    try:
+        with Image.open(path) as image:
+            drawn = image.copy()
+    except (OSError, SyntaxError):
+        return ReportSection("Anomaly detection", 18, tuple(text))
+    label = f"False alarms in the first row, then missed anomalies: {', '.join(content['metrics'])}"
+    return ReportSection("Anomaly detection", 18, tuple(text), ((Figure(drawn, label, label),),))
+
+
+def _sentence(content: Mapping[str, Any], kind: str) -> str:
+    own = content["metrics"][kind]
+    others = ", ".join(f"{name} {numbers[kind]['auroc']['value']:.3f}" for name, numbers in content["baselines"].items())
+    pixels = f", of pixels {Measurement.of(own['pixel_auroc']).text}" if "pixel_auroc" in own else ""
+    hits, alarms = (_count(Measurement.of(own[name])) for name in ("true_positive_rate", "false_positive_rate"))
+    areas = f"AUROC {Measurement.of(own['auroc']).text}{pixels} ({others})"
+    return f"{kind}: {areas}; {hits} anomalies detected, {alarms} normal images called anomalous."
+
+
+APPLICATION = Application(
+    name="detect",
+    description=__doc__,
+    needs=(Denoises, AMORTIZED_LATENT_SPACE, Reconstructs, HasDiscriminator, HasLikelihood),
+    actions=(
+        Action("calibrate", inspect.getdoc(_calibrate) or "", CalibrateConfig, _calibrate),
+        Action("score", inspect.getdoc(_score) or "", ScoreConfig, _score),
+        Action("evaluate", inspect.getdoc(_evaluate) or "", EvaluateConfig, _evaluate),
+    ),
+    examples=(
+        "simulacra detect calibrate runs/first --false-positive-rate 0.01",
+        "simulacra detect score runs/first --input photos/ --out scores.csv --score reconstruction --heat-maps maps",
+        "simulacra detect evaluate runs/first --anomalies noise,blur,rotation,other-class",
+    ),
+    section=_section,
+)

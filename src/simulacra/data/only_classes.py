@@ -1,0 +1,48 @@
+"""Restriction of a data set to the images of some classes, which models of normal images are trained on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+
+from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.data.dataset import Dataset, Split
+
+
+def class_numbers(data: Dataset, names: Sequence[str]) -> list[int]:
+    """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes."""
+    if not data.spec.classes or data.test.class_labels is None:
+        raise UsageError(f"{data.name} has no classes, so that --only-classes cannot select any: leave it out")
+    for name in names:
+        if name not in data.spec.classes:
+            raise unknown(f"class of {data.name}", name, data.spec.classes)
+    return sorted(data.spec.classes.index(name) for name in set(names))
+
+
+def images_of(split: Split, numbers: Sequence[int], limit: int = 0) -> Split:
+    """Return the images of a split, in their order, whose class has one of these numbers; at most `limit`, unless it is 0."""
+    assert split.class_labels is not None
+    rows = np.flatnonzero(np.isin(split.class_labels, list(numbers)))
+    return split[rows[:limit] if limit else rows]
+
+
+def only_classes(data: Dataset, names: Sequence[str], limit: int = 0) -> Dataset:
+    """Return a data set with the images of some classes in each split; of the training images at most `limit`, unless it is 0.
+
+    The split of an image, the names of classes and their numbers do not change. The digest is of the classes as well, so that
+    results of the whole data set are never taken for those of the restricted one. Raises UsageError for an unknown class and
+    for streamed data, DataError where there is no training image.
+    """
+    if data.stream is not None:
+        advice = f"add --limit {len(data.train)} to train on a random sample of that size"
+        raise UsageError(f"{data.name} is streamed, and --only-classes does not apply to streamed images: {advice}")
+    numbers = class_numbers(data, names)
+    train = images_of(data.train, numbers, limit)
+    chosen = ",".join(data.spec.classes[number] for number in numbers)
+    if not len(train):
+        raise DataError(f"{data.name} has no training image of class {chosen}: choose other classes with --only-classes")
+    digest = sha256(f"{data.digest}|only classes|{chosen}".encode()).hexdigest()
+    note = f"only images of class {chosen} are used (--only-classes)"
+    validation, test = images_of(data.validation, numbers), images_of(data.test, numbers)
+    return replace(data, digest=digest, train=train, validation=validation, test=test, notes=(*data.notes, note))
