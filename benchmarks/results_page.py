@@ -13,7 +13,6 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from simulacra.applications.reconstruct import reconstruct
-from simulacra.applications.sample import sample
 from simulacra.applications.translate import cycle, source_of
 from simulacra.core.capabilities import Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError, UsageError
@@ -29,6 +28,7 @@ from simulacra.metrics import quantity
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.reports.run_page import duration
+from simulacra.runs.sampling import sample
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.runs.test_images import choose_images
 

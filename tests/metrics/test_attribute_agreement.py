@@ -15,10 +15,11 @@ from simulacra.engine.settings import TrainConfig
 from simulacra.evaluation.settings import evaluation_settings
 from simulacra.features.classifier import ClassifierObserver, classifier_trainer, recipe, trained
 from simulacra.features.networks.lenet_colour import LeNetColour
-from simulacra.metrics import classification_accuracy_score, label_agreement
+from simulacra.metrics import classification_accuracy_score
+from simulacra.metrics.agreement import attribute_agreement as agreement
+from simulacra.metrics.agreement import label_agreement
+from simulacra.metrics.agreement.attribute_classifiers import of_attribute
 from simulacra.metrics.context import EvaluationContext
-from simulacra.metrics.statistics import attribute_agreement as agreement
-from simulacra.metrics.statistics.attribute_classifiers import of_attribute
 
 NAMES = ("digit", "hue")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.metrics.label_agreement import label_agreement
+from simulacra.metrics.agreement.label_agreement import label_agreement
 from simulacra.metrics.statistics.class_shares import class_kl, modes_covered
 
 

@@ -7,7 +7,7 @@ from simulacra.core.capabilities import Samples
 from simulacra.core.condition import UNCONDITIONAL
 from simulacra.evaluation.settings import evaluation_settings
 from simulacra.metrics import classification_accuracy_score as cas
-from simulacra.metrics import label_agreement
+from simulacra.metrics.agreement import label_agreement
 from simulacra.metrics.context import EvaluationContext
 
 

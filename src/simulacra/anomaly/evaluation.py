@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from simulacra.anomaly.anomalies import Anomalies
-from simulacra.anomaly.calibration import Calibration, validation_scores
 from simulacra.anomaly.curves import auroc, average_precision
-from simulacra.anomaly.score import Score, Scored, Scorer, score_images
+from simulacra.anomaly.detector import Detector, fitted
+from simulacra.anomaly.score import Scored, score_images
 from simulacra.anomaly.scores import BASELINES, LOCAL_BASELINE, scores
 from simulacra.anomaly.training_images import images_of
 from simulacra.core.errors import SimulacraError, UsageError
@@ -28,15 +28,6 @@ _MISTAKES = 32  # images listed of each kind of mistake, at most
 
 Numbers = Mapping[str, Measurement]
 """Measurements by name: auroc, aupr, pixel_auroc, true_positive_rate, false_positive_rate."""
-
-
-@dataclass(frozen=True)
-class Detector:
-    """A score, what computes it, and its calibration."""
-
-    score: Score
-    scorer: Scorer
-    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -79,12 +70,6 @@ class DetectionEvaluation:
             "metrics": numbers(own.name),
             "baselines": {name: numbers(name) for name in self.results if name != own.name},
         }
-
-
-def fitted(opened: OpenedRun, score: Score, calibration: Calibration | None, rate: float, progress: Progress) -> Detector:
-    """Return a score with its calibration, computed from the validation images unless it is given."""
-    scorer = score.fit(opened, progress)
-    return Detector(score, scorer, calibration or validation_scores(opened, scorer, rate, progress))
 
 
 def evaluate_detection(

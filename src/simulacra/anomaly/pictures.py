@@ -1,4 +1,4 @@
-"""Drawings of anomaly detection: heat maps on images, and galleries of images sorted by score."""
+"""Drawings of anomaly detection: heat maps on images, galleries of images sorted by score, and mistakes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from simulacra.images.files import make_folder, save_image
+from simulacra.anomaly.anomalies import Anomalies
+from simulacra.anomaly.evaluation import DetectionEvaluation
+from simulacra.anomaly.training_images import images_of
+from simulacra.images.files import make_folder, save_image, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import columns_for
+from simulacra.runs.opened import OpenedRun
+
+MISTAKES = "detection_mistakes.png"
+"""Name of the drawing of mistakes in the folder of a run's images."""
 
 _RED = (1.0, 0.1, 0.0)
 _MOST = 256  # images of a gallery, at most: the most and the least anomalous
@@ -40,3 +47,14 @@ def gallery(images: Tensor, values: Tensor) -> Image.Image:
     if len(order) > _MOST:
         order = torch.cat([order[: _MOST // 2], order[-_MOST // 2 :]])
     return image_grid(images[order], min(len(order), columns_for(images.shape[1:], 16)))
+
+
+def save_mistakes(opened: OpenedRun, evaluation: DetectionEvaluation, kinds: Sequence[Anomalies], count: int, path: Path) -> None:
+    """Draw false alarms, then a row of missed anomalies for each kind; a run without mistakes has an empty drawing."""
+    columns = columns_for(opened.spec.shape, 16)
+    results = evaluation.results[evaluation.detector.score.name]
+    normal = images_of(opened.dataset.test, count)
+    rows = [normal[list(next(iter(results.values())).false_alarms[:columns])]]
+    rows += [item.images[list(results[item.kind].missed[:columns])] for item in kinds]
+    padded = [torch.cat([row, row.new_ones(columns - len(row), *opened.spec.shape)]) for row in rows]
+    save_png(image_grid(torch.cat(padded), columns), path)

@@ -13,40 +13,34 @@ row a test image of the first class is moved along the difference of the two mea
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.batch import Batch
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, LatentSpace, Samples, require, supports
-from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.progress import Progress
-from simulacra.core.randomness import noise, permutation
-from simulacra.data.dataset import Split
+from simulacra.core.randomness import permutation
 from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection
-from simulacra.runs.class_latents import ClassLatent, class_latent, images_of_class
-from simulacra.runs.latent_paths import linear, path_between
-from simulacra.runs.latent_space import decode, encode, latent_condition
+from simulacra.runs.class_latents import class_latent, images_of_class
+from simulacra.runs.interpolation import ROWS, STEPS, class_rows, interpolate, interpolate_noise
+from simulacra.runs.latent_space import latent_condition
 from simulacra.runs.opened import OpenedRun
-from simulacra.runs.test_images import overview_images
+from simulacra.runs.test_images import choose_pairs, overview_images
 
-PathKind = Literal["auto", "linear", "spherical"]
-Conditions = tuple[Condition, Condition, Condition]
-_NONE: Conditions = (UNCONDITIONAL, UNCONDITIONAL, UNCONDITIONAL)
-_ROWS, _REPORT_ROWS, _STEPS = 8, 6, 11  # pairs by default, pairs in the report, images in a row
+_REPORT_ROWS = 6  # pairs in the report
 
 
 @dataclass(frozen=True)
 class InterpolateConfig(Config):
     """Settings of an interpolation."""
 
-    rows: int = option(0, f"number of pairs; 0: {_ROWS}, or as many as there are test images for", low=0)
-    steps: int = option(_STEPS, "number of images in a row, both ends included", low=2)
+    rows: int = option(0, f"number of pairs; 0: {ROWS}, or as many as there are test images for", low=0)
+    steps: int = option(STEPS, "number of images in a row, both ends included", low=2)
     path: Literal["auto", "linear", "spherical"] = option("auto", "straight line or great-circle arc")
     between: Literal["auto", "images", "noise"] = option("auto", "end points; auto: images where the model has a latent space")
     label: str = option("", "label of all images; without it that of a row's first image, or between noise label k in row k")
@@ -65,21 +59,6 @@ class InterpolateConfig(Config):
             raise UsageError(f"{given} does not apply between classes: leave it out")
 
 
-def interpolate(
-    opened: OpenedRun, start: Tensor, end: Tensor, steps: int = _STEPS, path: PathKind = "auto", *, given: Conditions = _NONE
-) -> Tensor:
-    """Return images [n steps c h w] between the images `start` and `end`, both [n c h w], through the latent space.
-
-    given: conditions with which `start` and `end` are encoded and points are decoded, one row for each pair. Where equal,
-    the first and the last image of a row are the reconstructions of the given ones. Raises NotApplicable, UsageError.
-    """
-    prior = require(opened.model, LatentSpace, "interpolation").prior
-    latents = encode(opened, start, given[0]), encode(opened, end, given[1])
-    points = path_between(path, prior)(*latents, steps).transpose(0, 1)
-    repeated = given[2].map(lambda values: values.repeat_interleave(steps, 0))
-    return decode(opened, points.flatten(0, 1), repeated).unflatten(0, (len(start), steps))
-
-
 def _interpolate_batches(opened: OpenedRun, start: Batch, end: Batch, settings: InterpolateConfig) -> Tensor:
     """Return the images between two batches; points are decoded with --label, or with the label of `start`."""
     encoded = latent_condition(opened, start), latent_condition(opened, end)
@@ -87,73 +66,19 @@ def _interpolate_batches(opened: OpenedRun, start: Batch, end: Batch, settings: 
     return interpolate(opened, start.images, end.images, settings.steps, settings.path, given=(*encoded, decoded))
 
 
-def interpolate_noise(
-    opened: OpenedRun, rows: int = _ROWS, steps: int = _STEPS, seed: int = 0, path: PathKind = "auto", *, label: str | None = None
-) -> Tensor:
-    """Return images [rows steps c h w] of interpolated noise: row k is between the images 2k and 2k + 1 of the seed.
-
-    `auto` takes the arc, since noise is Gaussian. All images of a row have one label: `label`, or in row k label k, modulo the
-    number of labels. Raises NotApplicable, UsageError.
-    """
-    model = require(opened.model, Samples, "interpolation between noise")
-    if rows < 1:
-        raise UsageError(f"rows is {rows}, expected at least 1")
-    condition = _row_labels(model, rows) if label is None else opened.label_condition(label, rows)
-    drawn = noise(seed, 0, 2 * rows, model.noise_shape).flatten(1)
-    points = path_between(path, "standard normal")(drawn[::2], drawn[1::2], steps).unflatten(2, model.noise_shape)
-    return torch.stack([opened.apply(model.generate, points[step], condition=condition) for step in range(steps)], 1)
-
-
-def _row_labels(model: Samples, rows: int) -> Condition:
-    columns = [torch.arange(rows) % size for size in model.label_sizes]
-    return Condition(torch.stack(columns, 1) if len(columns) > 1 else columns[0]) if columns else UNCONDITIONAL
-
-
-def interpolate_classes(
-    opened: OpenedRun,
-    from_class: str,
-    to_class: str,
-    steps: int = _STEPS,
-    path: PathKind = "auto",
-    *,
-    images: Tensor | None = None,
-) -> Tensor:
-    """Return images [1 + n steps c h w] between two classes: along the path of their mean latents, then of single images.
-
-    Row 0 is decoded from the path between the means m of the latents of training images. Row k is decoded from
-    z + t (m_to - m_from), t = 0..1, of the latent z of `images[k - 1]`, [n c h w]: a straight line, by the same vector for each.
-    Raises NotApplicable, UsageError.
-    """
-    ends = class_latent(opened, from_class), class_latent(opened, to_class)
-    return _class_rows(opened, ends, steps, path, images)
-
-
-def _class_rows(
-    opened: OpenedRun, ends: tuple[ClassLatent, ClassLatent], steps: int, path: PathKind, images: Tensor | None
-) -> Tensor:
-    prior = require(opened.model, LatentSpace, "interpolation").prior
-    first, last = (end.mean[None] for end in ends)
-    points = path_between(path, prior)(first, last, steps)
-    if images is not None and len(images):
-        latents = encode(opened, images)
-        points = torch.cat([points, linear(latents, latents + (last - first), steps)], 1)
-    count = points.shape[1]
-    return decode(opened, points.transpose(0, 1).flatten(0, 1)).unflatten(0, (count, steps))
-
-
 def _between_classes(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tensor, dict[str, Any]]:
     """Return the images between two classes, and the norms of their mean latents."""
     ends = class_latent(opened, settings.from_class), class_latent(opened, settings.to_class)
     test = opened.dataset.test
     start = images_of_class(opened, test, settings.from_class)
-    count = (settings.rows or min(_ROWS, len(start) + 1)) - 1
+    count = (settings.rows or min(ROWS, len(start) + 1)) - 1
     if count > len(start):
         raise UsageError(
             f"rows is {settings.rows}, expected at most {len(start) + 1}: the row of the means, and one for each test image of "
             f"class {settings.from_class}"
         )
     chosen = start[permutation(len(start), settings.seed, "class images")[:count]]
-    images = _class_rows(opened, ends, settings.steps, settings.path, test.batch(chosen).images)
+    images = class_rows(opened, ends, settings.steps, settings.path, test.batch(chosen).images)
     classes = {"from_class": settings.from_class, "to_class": settings.to_class}
     norms = {"from_norm": ends[0].norm, "to_norm": ends[1].norm}
     return images, {**classes, **norms, "from_image_norm": ends[0].image_norm, "to_image_norm": ends[1].image_norm}
@@ -189,29 +114,14 @@ def interpolations(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Tens
     automatic = "images" if has_latents and not settings.label else "noise"
     between = automatic if settings.between == "auto" else settings.between
     if between == "noise":
-        sizes = settings.rows or _ROWS, settings.steps
+        sizes = settings.rows or ROWS, settings.steps
         return interpolate_noise(opened, *sizes, settings.seed, settings.path, label=settings.label or None), between
     if settings.label and not (has_latents and opened.model.conditional_likelihood):
         raise UsageError(f"--label {settings.label} applies between noise: leave it out, or add --between noise")
     if not has_latents and supports(opened.model, Samples):
         refused = f"interpolation between images is not applicable to {type(opened.model).__name__}"
         raise NotApplicable(f"{refused}: it needs {LatentSpace.phrase}. Use --between noise")
-    return _interpolate_batches(opened, *_pairs(opened.dataset.test, settings.rows, settings.seed), settings), between
-
-
-def _pairs(split: Split, count: int, seed: int) -> tuple[Batch, Batch]:
-    """Return pairs of images, of different classes where there are classes."""
-    if count == 0:
-        count = min(_ROWS, len(split) // 2)
-    if not 1 <= count <= len(split) // 2:
-        raise UsageError(f"rows is {count}, expected between 1 and {len(split) // 2}, half of the number of test images")
-    order = permutation(len(split), seed, "pairs")
-    starts, ends = order[:count], order[count:]
-    if split.labels is not None:
-        labels = split.labels.reshape(len(split), -1)[:, 0]
-        others = [ends[row:][labels[ends[row:]] != labels[start]] for row, start in enumerate(starts)]
-        ends = np.array([found[0] if len(found) else ends[row] for row, found in enumerate(others)])
-    return split.batch(starts), split.batch(ends[:count])
+    return _interpolate_batches(opened, *choose_pairs(opened.dataset.test, settings.rows, settings.seed, ROWS), settings), between
 
 
 def _section(opened: OpenedRun) -> ReportSection:
@@ -228,7 +138,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     path = "a great-circle arc, since the prior is Gaussian" if gaussian else "a straight line"
     row = (
         Figure(image_grid(starts, 1), "Test images at the start", "start"),
-        Figure(image_grid(images, _STEPS), f"{len(starts)} interpolations, one in each row", "decoded from interpolated latents"),
+        Figure(image_grid(images, STEPS), f"{len(starts)} interpolations, one in each row", "decoded from interpolated latents"),
         Figure(image_grid(ends, 1), "Test images at the end", "end"),
     )
     text = (
@@ -246,7 +156,7 @@ def _between_noise(opened: OpenedRun) -> ReportSection:
         "generates one class in each row. Each should be realistic, with even changes from step to step. Abrupt changes indicate "
         "a generator that has memorized single images."
     )
-    return ReportSection("Interpolations", 80, (text,), ((Figure(image_grid(images, _STEPS), alt),),))
+    return ReportSection("Interpolations", 80, (text,), ((Figure(image_grid(images, STEPS), alt),),))
 
 
 APPLICATION = Application(

@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
-from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Restores, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
+from simulacra.data.masks import known_pixels, masks_of
 from simulacra.data.own_images import OwnImages, own_images
 from simulacra.degradations import descriptions, parse
 from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
@@ -53,7 +51,6 @@ from simulacra.runs.restoration import (
 from simulacra.runs.test_images import choose_images, overview_images
 
 _COUNT = 8  # test images by default, and images of --input in a table
-_THRESHOLD = 128  # grey level from which pixels of a mask are known
 _REPORTED = 6  # images and draws in the report
 _REPORT_DEGRADATION = "quadrants:1"  # of models without degradations of their own
 
@@ -103,7 +100,7 @@ def restore(
     command. Draw j of image k depends on the seed, j and k alone. Raises NotApplicable, UsageError.
     """
     check_images(images, opened.spec)
-    masks = None if known is None else _masks(known, images)
+    masks = None if known is None else masks_of(known, images)
     ways = _degraders(opened, degradation, masks, given, seed)
     for name, value, low, high in (("draws", draws, 1, None), ("level", level, 0.01, 0.999)):
         if value < low or (high is not None and value > high):
@@ -156,48 +153,6 @@ def _restored(
     """Yield the restorations of images in parts that fit in memory, each with the number of its first image."""
     for chunk in drawn_chunks(opened, images, len(images), request, progress):
         yield chunk.start, with_intervals(chunk, basis)
-
-
-# --- masks
-
-
-def known_pixels(path: Path, spec: DataSpec) -> Tensor:
-    """Return which pixels are known, bool [h w], from an image file of the model's size: bright pixels; transparent are hidden.
-
-    Raises DataError for an unusable file.
-    """
-    if not path.is_file():
-        raise UsageError(f"--mask {path} is no file: give an image file, or name a part of the image with --degradation")
-    try:
-        with Image.open(path) as image:
-            pixels = _brightness(image)
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): give a PNG file, bright where pixels are known") from None
-    if pixels.shape != (spec.height, spec.width):
-        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise DataError(f"{path} has {size} pixels, expected {spec.width}x{spec.height}, the size of the model's images")
-    known = torch.from_numpy(pixels >= _THRESHOLD)
-    if known.all():
-        raise DataError(f"{path} marks every pixel as known, so that nothing is missing: give a mask with dark pixels")
-    return known
-
-
-def _brightness(image: Image.Image) -> np.ndarray:
-    """Return grey levels in 0 to 255 [h w]: 0 where an image is transparent, 16 bits reduced to 8."""
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int64) >> 8
-    pixels = np.asarray(image.convert("RGBA").convert("LA")).astype(np.float64)
-    return pixels[..., 0] * pixels[..., 1] / 255
-
-
-def _masks(known: Tensor, images: Tensor) -> Tensor:
-    """Return masks bool [1 1 h w] or [n 1 h w]; raises UsageError for another shape or type."""
-    shapes = (images.shape[2:], (len(images), *images.shape[2:]))
-    if known.dtype != torch.bool or tuple(known.shape) not in map(tuple, shapes):
-        raise UsageError(
-            f"known is {known.dtype} {tuple(known.shape)}, expected torch.bool {' or '.join(str(tuple(item)) for item in shapes)}"
-        )
-    return known.reshape(-1, 1, *images.shape[2:])
 
 
 # --- the command

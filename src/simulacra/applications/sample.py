@@ -15,23 +15,21 @@ Diffusion and flow models take --sampler, --steps, --guidance-scale and --precis
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
-from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan, require
-from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan
 from simulacra.core.config import Config, option
-from simulacra.core.errors import SimulacraError, UsageError
+from simulacra.core.errors import SimulacraError
 from simulacra.core.eval_mode import inference_mode
-from simulacra.core.progress import SILENT, Progress
+from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
 from simulacra.images.files import check_images_path, check_png, save_images, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
-from simulacra.networks.labels import drawn_labels
-from simulacra.runs.generation import PLAN_SETTINGS, SampleRequest, plan_facts, sample_images
+from simulacra.runs.generation import PLAN_SETTINGS, plan_facts
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.sampling import captions_of, sample, sample_classes, sampled_labels
 from simulacra.runs.test_images import overview_images
 
 _STATES, _ROWS = 11, 4  # columns and rows of the intermediate states of an iterative sampler
@@ -54,107 +52,6 @@ class SampleConfig(Config):
         "auto", "arithmetic of the network; auto takes that of the training"
     )
     out: str = option("", "a .png or .npz file, or a folder (default: RUN/images/samples.png)")
-
-
-def sample(
-    opened: OpenedRun,
-    count: int = 64,
-    seed: int = 0,
-    progress: Progress = SILENT,
-    *,
-    label: str | None = None,
-    caption: str | None = None,
-    plan: SamplingPlan | None = None,
-) -> Tensor:
-    """Return `count` images, float [n c h w] in [0, 1]; image k of a seed does not depend on the count.
-
-    label: the label of all images, as `OpenedRun.label_condition` parses it; without it a conditional model draws labels.
-    caption: of all images, or several separated by semicolons, which give `count` images each, in order, of the same noise.
-    plan: of an iterative sampler; without it that of the run's settings. Raises NotApplicable, UsageError.
-    """
-    model = require(opened.model, Samples, "sampling")
-    if count < 1:
-        raise UsageError(f"count is {count}, expected at least 1")
-    if label is not None and caption is not None:
-        raise UsageError(f"both a label {label!r} and a caption {caption!r} are given: give one of them")
-    conditions = [UNCONDITIONAL if label is None else opened.label_condition(label, count)]
-    if caption is not None:
-        conditions = [opened.caption_condition(part, count) for part in _captions(caption)]
-    if plan is None and isinstance(model, SamplesIteratively):
-        plan = opened.plan()
-    with inference_mode(opened.model):
-        requests = (SampleRequest(count, seed, condition, plan) for condition in conditions)
-        return torch.cat([sample_images(model, request, progress, opened.device) for request in requests])
-
-
-def _captions(text: str) -> list[str]:
-    """Return the captions of a text, which semicolons separate."""
-    return [part.strip() for part in text.split(";") if part.strip()] or [text]
-
-
-def sampled_labels(opened: OpenedRun, count: int, seed: int, label: str | None) -> Tensor | None:
-    """Return the labels of the images that `sample` returns: int64 [n] or [n k]; None of a model without labels."""
-    model = require(opened.model, Samples, "sampling")
-    if model.label_sizes and label is not None:
-        return opened.label_condition(label, count).labels
-    drawn = noise(seed, 0, count, model.noise_shape)
-    return drawn_labels(drawn, None, model.label_sizes)[1] if model.label_sizes else None
-
-
-def sample_classes(
-    opened: OpenedRun,
-    styles: int = 8,
-    seed: int = 0,
-    progress: Progress = SILENT,
-    *,
-    label: str | None = None,
-    plan: SamplingPlan | None = None,
-) -> Tensor:
-    """Return images [classes styles c h w] in [0, 1] of every class, or of every value of the first attribute.
-
-    Images of one style have the same noise. label: values of the other attributes, attribute=value,...; without it they are drawn
-    once for each style. plan: as for `sample`. Raises NotApplicable for a model without labels, UsageError.
-    """
-    labels = _class_labels(opened, styles, seed, label)
-    model = require(opened.model, Samples, "sampling")
-    if plan is None and isinstance(model, SamplesIteratively):
-        plan = opened.plan()
-    rows = []
-    with inference_mode(opened.model), progress.task("sampling by class", len(labels), "classes") as meter:
-        for row in labels:
-            rows.append(sample_images(model, SampleRequest(styles, seed, Condition(row), plan), SILENT, opened.device))
-            meter.advance(1)
-    return torch.stack(rows)
-
-
-def _class_labels(opened: OpenedRun, styles: int, seed: int, label: str | None) -> Tensor:
-    """Return the labels of the images of `sample_classes`: int64 [classes styles], or [classes styles k] for k attributes."""
-    if styles < 1:
-        raise UsageError(f"styles is {styles}, expected at least 1")
-    spec = opened.spec
-    if not opened.model.label_sizes:
-        opened.label_condition("", styles)  # raises NotApplicable, in words
-    if not spec.attributes:
-        if label is not None:
-            raise UsageError(f"--grid classes generates every class: leave --label {label} out")
-        return torch.arange(len(spec.classes))[:, None].expand(-1, styles)
-    first = spec.attributes[0]
-    if label is not None:
-        if first.name in [pair.partition("=")[0].strip() for pair in label.split(",")]:
-            raise UsageError(f"--grid classes generates every {first.name}: leave {first.name} out of --label {label}")
-        texts = (f"{first.name}={value},{label}" for value in first.values)
-        return torch.stack([_given_labels(opened, text, styles) for text in texts])
-    drawn = sampled_labels(opened, styles, seed, None)
-    assert drawn is not None
-    rows = drawn.repeat(len(first.values), 1, 1)
-    rows[:, :, 0] = torch.arange(len(first.values))[:, None]
-    return rows
-
-
-def _given_labels(opened: OpenedRun, text: str, count: int) -> Tensor:
-    labels = opened.label_condition(text, count).labels
-    assert labels is not None
-    return labels
 
 
 def _class_grid(opened: OpenedRun, settings: SampleConfig, progress: Progress, plan: SamplingPlan | None) -> ApplicationResult:
@@ -185,7 +82,7 @@ def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> Appli
     images = sample(opened, settings.count, settings.seed, progress, label=label, caption=caption, plan=plan)
     labels = sampled_labels(opened, settings.count, settings.seed, label)
     names = None if labels is None else _label_names(opened, labels)
-    captions = [part for part in _captions(caption) for _ in range(settings.count)] if caption else None
+    captions = [part for part in captions_of(caption) for _ in range(settings.count)] if caption else None
     columns = settings.count if len(images) > settings.count else None  # one row for each caption
     save_images(images, path, None if labels is None else labels.numpy(), names or captions, columns=columns)
     content = {"path": str(path), "count": len(images), "seed": settings.seed, "label": label}

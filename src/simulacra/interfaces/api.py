@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simulacra.applications import detect as detection
-from simulacra.applications import interpolate as interpolation
+from simulacra.anomaly import scores
 from simulacra.applications import reconstruct as reconstruction
 from simulacra.applications import restore as restoration
-from simulacra.applications import sample as sampling
 from simulacra.applications import translate as translation
 from simulacra.applications import traverse as traversal
 from simulacra.core.errors import SimulacraError, UsageError, unknown
@@ -23,7 +21,7 @@ from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_
 from simulacra.maps import latent_map, walk
 from simulacra.reports.comparison_page import write_comparison
 from simulacra.reports.run_page import write_report
-from simulacra.runs import latent_space
+from simulacra.runs import interpolation, latent_space, sampling
 from simulacra.runs.applicable import require_applicable
 from simulacra.runs.opened import Device, OpenedRun
 from simulacra.runs.run import Run
@@ -55,7 +53,7 @@ class Model(OpenedRun):
     latent_walk = walk.walk
     translate = translation.translate
     restore = restoration.restore
-    anomaly_scores = detection.anomaly_scores
+    anomaly_scores = scores.anomaly_scores
     report = write_report
 
     def __repr__(self) -> str:

@@ -1,5 +1,7 @@
 """The choice of test images that applications and reports display."""
 
+import numpy as np
+
 from simulacra.core.batch import Batch
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.randomness import permutation
@@ -31,3 +33,21 @@ def overview_images(opened: OpenedRun, count: int, domain: str = "") -> Batch:
         if min(len(part.test), len(part.validation)) < _LEAST:
             raise DataError(f"there are only {len(part.test)} images for testing and {len(part.validation)} for validation")
     return data[domain].test.head(count) if domain else data.test.head(count)
+
+
+def choose_pairs(split: Split, count: int, seed: int, default: int) -> tuple[Batch, Batch]:
+    """Return pairs of images, of different classes where there are classes; 0: `default`, or as many as there are images for.
+
+    Raises UsageError for a number that is out of range.
+    """
+    if count == 0:
+        count = min(default, len(split) // 2)
+    if not 1 <= count <= len(split) // 2:
+        raise UsageError(f"rows is {count}, expected between 1 and {len(split) // 2}, half of the number of test images")
+    order = permutation(len(split), seed, "pairs")
+    starts, ends = order[:count], order[count:]
+    if split.labels is not None:
+        labels = split.labels.reshape(len(split), -1)[:, 0]
+        others = [ends[row:][labels[ends[row:]] != labels[start]] for row, start in enumerate(starts)]
+        ends = np.array([found[0] if len(found) else ends[row] for row, found in enumerate(others)])
+    return split.batch(starts), split.batch(ends[:count])

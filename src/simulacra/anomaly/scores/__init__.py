@@ -4,8 +4,12 @@ import importlib
 import pkgutil
 from functools import cache
 
-from simulacra.anomaly.score import Score
+from torch import Tensor
+
+from simulacra.anomaly.score import Score, score_images
 from simulacra.core.errors import NotApplicable, unknown
+from simulacra.core.progress import SILENT
+from simulacra.runs.opened import OpenedRun, check_images
 
 DEFAULTS = ("hidden", "denoising", "neighbours", "discriminator", "likelihood", "reconstruction")
 """Scores in the order in which the default of a family is chosen, the first that is applicable; fixed before any evaluation."""
@@ -46,3 +50,13 @@ def default(model: object) -> Score:
         kind = model if isinstance(model, type) else type(model)
         raise NotApplicable(f"detect is not applicable to {kind.__name__}: none of {', '.join(DEFAULTS)} applies")
     return found
+
+
+def anomaly_scores(opened: OpenedRun, images: Tensor, score: str = "") -> Tensor:
+    """Return anomaly scores float64 [n] of images [n c h w] in [0, 1], larger for images less like the training images.
+
+    score: its name, by default that of the family. Raises NotApplicable, UsageError for an unknown name or another shape.
+    """
+    chosen = find(score, opened.model)
+    with SILENT.task("", None, "") as meter:
+        return score_images(chosen.fit(opened, SILENT), check_images(images, opened.spec), meter, "images").values

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from simulacra.core.capabilities import Samples
 from simulacra.core.errors import UsageError
+from simulacra.metrics.agreement.attribute_agreement import QUANTITIES, measure_attributes
+from simulacra.metrics.agreement.attribute_classifiers import attribute_classifiers
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults
-from simulacra.metrics.statistics.attribute_agreement import QUANTITIES, measure_attributes
-from simulacra.metrics.statistics.attribute_classifiers import attribute_classifiers
 from simulacra.metrics.statistics.feature_matrix import classes
 from simulacra.metrics.statistics.feature_space import SETTINGS, generating_cost, unconditional
 from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, require

@@ -10,9 +10,9 @@ from torch import Tensor
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
+from simulacra.metrics.agreement.attribute_classifiers import attribute_classifiers, attributes_of
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Measured, MetricResults, Quantity
-from simulacra.metrics.statistics.attribute_classifiers import attribute_classifiers, attributes_of
 from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, require
 
 _ENOUGH = 1000

@@ -1,0 +1,1 @@
+"""Agreement of generated images with the requested classes, attributes or captions."""
