@@ -5,42 +5,34 @@
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from PIL import Image
 from torch import Tensor
 
-from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, Anomalies, anomalies
+from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, anomalies
 from simulacra.anomaly.calibration import DEFAULT_RATE, require_enough, store, stored, validation_scores
-from simulacra.anomaly.evaluation import DetectionEvaluation, Detector, evaluate_detection, stored_evaluation
+from simulacra.anomaly.evaluation import Detector, evaluate_detection
 from simulacra.anomaly.listing import as_text, check_table, lines_of, write_lines
 from simulacra.anomaly.pictures import gallery, save_heat_maps
+from simulacra.anomaly.presentation import MISTAKES, report_section, save_mistakes, table_text
 from simulacra.anomaly.score import Score, score_images
 from simulacra.anomaly.scores import BASELINES, DEFAULTS, LOCAL_BASELINE, find, scores
-from simulacra.anomaly.training_images import images_of
 from simulacra.applications.application import Action, Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Denoises, HasDiscriminator, HasLikelihood, Reconstructs
 from simulacra.core.config import Config, option
-from simulacra.core.errors import DataError, SimulacraError, UsageError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.load import named_images
 from simulacra.data.settings import DataConfig
 from simulacra.images.files import check_new_folder, check_png, make_folder, save_png
-from simulacra.images.grid import image_grid
-from simulacra.images.section import Figure, ReportSection, columns_for
-from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.opened import OpenedRun, check_images
 
 _SCORE = (
     f"anomaly score (default: that of the family): {', '.join(DEFAULTS)}, features, latent; baselines: {', '.join(BASELINES)}, "
     f"{LOCAL_BASELINE}"
 )
-_MISTAKES = "detection_mistakes.png"
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ class EvaluateConfig(Config):
     masks: str = option("", "a folder with a mask for each image of a folder of your own, bright where it is anomalous")
     score: str = option("", _SCORE)
     count: int = option(2000, "number of normal test images, and of anomalies of each kind, at most; 0: all", low=0)
-    out: str = option("", f"a .png file of missed anomalies and false alarms (default: RUN/images/{_MISTAKES})")
+    out: str = option("", f"a .png file of missed anomalies and false alarms (default: RUN/images/{MISTAKES})")
 
 
 def calibrated(opened: OpenedRun, score: Score, progress: Progress) -> Detector:
@@ -179,108 +171,25 @@ def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -
     the 5th nearest training image in pixels are baselines with the same protocol; with masks, also the AUROC of pixels and a
     baseline of patches.
     """
-    path = check_png(opened.run.output(settings.out, _MISTAKES))
+    path = check_png(opened.run.output(settings.out, MISTAKES))
     score = find(settings.score, opened.model)
     kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
     found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]
     if len({item.kind for item in found}) < len(found):
         raise UsageError(f"--anomalies {settings.anomalies} names a kind twice, or two folders of one name: name each once")
     evaluation = evaluate_detection(opened, calibrated(opened, score, progress), found, settings.count, progress)
-    _save_mistakes(opened, evaluation, found, settings.count, path)
+    save_mistakes(opened, evaluation, found, settings.count, path)
     stored_at = opened.run.detection_evaluation(score.name)
     content = {**evaluation.table(opened), "mistakes": str(path), "path": str(stored_at)}
     make_folder(stored_at.parent)
     write_json(stored_at, content)
-    return ApplicationResult(content, _text(content, path))
+    return ApplicationResult(content, table_text(content, path))
 
 
 def _default_kinds(opened: OpenedRun) -> list[str]:
     config = opened.run.config.data
     trained_on_some = isinstance(config, DataConfig) and config.only_classes
     return [*CORRUPTIONS, *([OTHER_CLASS] if trained_on_some else [])]
-
-
-def _save_mistakes(
-    opened: OpenedRun, evaluation: DetectionEvaluation, kinds: Sequence[Anomalies], count: int, path: Path
-) -> None:
-    """Draw false alarms, then a row of missed anomalies for each kind; a run without mistakes has an empty drawing."""
-    columns = columns_for(opened.spec.shape, 16)
-    results = evaluation.results[evaluation.detector.score.name]
-    normal = images_of(opened.dataset.test, count)
-    rows = [normal[list(next(iter(results.values())).false_alarms[:columns])]]
-    rows += [item.images[list(results[item.kind].missed[:columns])] for item in kinds]
-    padded = [torch.cat([row, row.new_ones(columns - len(row), *opened.spec.shape)]) for row in rows]
-    save_png(image_grid(torch.cat(padded), columns), path)
-
-
-def _text(content: dict[str, Any], path: Path) -> str:
-    calibration, tables = content["calibration"], [content["metrics"], *content["baselines"].values()]
-    low, high = calibration["true_rate_interval"]
-    rows = [["anomalies", content["score"], *content["baselines"]]]
-    rows += [[kind, *(_cell(table[kind]) for table in tables)] for kind in content["metrics"]]
-    alarms = (Measurement.of(next(iter(table.values()))["false_positive_rate"]) for table in tables)
-    rows.append(["false positives", *map(_count, alarms)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        [
-            "AUROC; anomalies detected at the calibrated threshold (95 % interval of the rate)",
-            *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
-            f"thresholds from {calibration['calibration_images']:,} validation images for a false-positive rate of "
-            f"{calibration['false_positive_rate']:g}; 95 % interval of the rate {low:.4f} to {high:.4f}",
-            f"false alarms, then missed anomalies of each kind, in {path}; all numbers in {content['path']}",
-        ]
-    )
-
-
-def _cell(numbers: dict[str, Any]) -> str:
-    pixels = f", pixels {numbers['pixel_auroc']['value']:.3f}" if "pixel_auroc" in numbers else ""
-    return f"{numbers['auroc']['value']:.3f}{pixels}; {_count(Measurement.of(numbers['true_positive_rate']))}"
-
-
-def _count(rate: Measurement) -> str:
-    low, high = rate.bounds
-    return f"{rate.protocol['count']}/{rate.n} ({low:.3f}-{high:.3f})"
-
-
-def _section(opened: OpenedRun) -> ReportSection | None:
-    """Return the section of the newest stored evaluation, None where there is none."""
-    content = stored_evaluation(opened.run)
-    if content is None:
-        return None
-    try:
-        return _section_of(opened, content)
-    except (KeyError, TypeError, StopIteration) as error:
-        raise SimulacraError(f"the stored evaluation is damaged ({error}): run 'simulacra detect evaluate' again") from error
-
-
-def _section_of(opened: OpenedRun, content: Mapping[str, Any]) -> ReportSection:
-    names = ", ".join(f"{name} ({scores()[name].summary.removeprefix('baseline: ')})" for name in content["baselines"])
-    first = (
-        f"Normal test images against anomalies, by the score {content['score']}. An AUROC of 0.5 is that of chance, 1 separates "
-        f"all images. Thresholds are from validation images, for a false-positive rate of "
-        f"{content['calibration']['false_positive_rate']:g}. Baselines: {names}."
-    )
-    text = [first, *(_sentence(content, kind) for kind in content["metrics"])]
-    if content["weights_sha256"] != opened.digest:
-        text.insert(0, "The run has been trained further since this evaluation: run 'simulacra detect evaluate' again.")
-    path = Path(content["mistakes"])
-    path = opened.run.images / path.name if path.name == _MISTAKES else path  # the run may have been moved
-    try:
-        with Image.open(path) as image:
-            drawn = image.copy()
-    except (OSError, SyntaxError):
-        return ReportSection("Anomaly detection", 18, tuple(text))
-    label = f"False alarms in the first row, then missed anomalies: {', '.join(content['metrics'])}"
-    return ReportSection("Anomaly detection", 18, tuple(text), ((Figure(drawn, label, label),),))
-
-
-def _sentence(content: Mapping[str, Any], kind: str) -> str:
-    own = content["metrics"][kind]
-    others = ", ".join(f"{name} {numbers[kind]['auroc']['value']:.3f}" for name, numbers in content["baselines"].items())
-    pixels = f", of pixels {Measurement.of(own['pixel_auroc']).text}" if "pixel_auroc" in own else ""
-    hits, alarms = (_count(Measurement.of(own[name])) for name in ("true_positive_rate", "false_positive_rate"))
-    areas = f"AUROC {Measurement.of(own['auroc']).text}{pixels} ({others})"
-    return f"{kind}: {areas}; {hits} anomalies detected, {alarms} normal images called anomalous."
 
 
 APPLICATION = Application(
@@ -297,5 +206,5 @@ APPLICATION = Application(
         "simulacra detect score runs/first --input photos/ --out scores.csv --score reconstruction --heat-maps maps",
         "simulacra detect evaluate runs/first --anomalies noise,blur,rotation,other-class",
     ),
-    section=_section,
+    section=report_section,
 )
