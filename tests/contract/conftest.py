@@ -263,6 +263,7 @@ KINDS: Mapping[str, Callable[[], tuple[Case, ...]]] = {
         for case in able(capabilities.LatentSpace)
         if not capabilities.supports(case.kind, capabilities.AMORTIZED_LATENT_SPACE)
     ),
+    "feature_case": lambda: able(capabilities.HasFeatures),
     "conditional_case": lambda: tuple(
         Case(kind, name, conditional=not kind.needs_labels)
         for name, kind in FAMILIES
@@ -320,6 +321,7 @@ def calls(family: Any, images: Tensor, condition: Condition = UNCONDITIONAL) -> 
             "encode": lambda: family.encode(images, condition),
             "decode": lambda: family.decode(torch.ones(count, family.latent_dim), condition),
         },
+        capabilities.HasFeatures: {"features": lambda: family.features(images, 0.1, condition)},
         capabilities.Reconstructs: {"reconstruct": lambda: family.reconstruct(images, condition)},
         capabilities.HasPosterior: {"posterior": lambda: family.posterior(images, condition).mean},
         capabilities.HasLikelihood: {

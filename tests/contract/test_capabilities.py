@@ -162,6 +162,21 @@ def test_decoding_the_latents_of_an_inverted_sampler_returns_the_images(invertin
     torch.testing.assert_close(returned, images, rtol=0, atol=0.02)
 
 
+# --- HasFeatures
+
+
+def test_features_are_finite_vectors_of_each_image_alone(feature_case: Any) -> None:
+    family, images = feature_case.new(), feature_case.batch(3).images
+    with inference_mode(family):
+        found = twice(family.features, images, 0.1)
+        alone, noisier = family.features(images[1:2], 0.1), family.features(images, 0.9)
+    assert found.dim() == 2
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    assert not torch.equal(found, noisier)
+    torch.testing.assert_close(alone, found[1:2], rtol=1e-4, atol=1e-5)
+
+
 # --- LatentSpace of an encoder, Reconstructs
 
 

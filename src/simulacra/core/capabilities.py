@@ -137,6 +137,16 @@ class LatentSpace(Capability):
         """Return images [b c h w] in [0, 1] of latents [b d]."""
 
 
+class HasFeatures(Capability):
+    """Computes features of noisy images, in a layer of the network that denoises them (Baranchuk et al. 2021)."""
+
+    phrase = "features of a denoiser"
+
+    @abstractmethod
+    def features(self, images: Tensor, level: float, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return features [b d] of images [b c h w] in [0, 1], with noise of the time `level` in [0, 1], deterministically."""
+
+
 class Reconstructs(Capability):
     """Reconstructs images."""
 
@@ -356,6 +366,7 @@ ALL: tuple[type[Capability], ...] = (
     SamplesIteratively,
     Restores,
     LatentSpace,
+    HasFeatures,
     Reconstructs,
     *_PROBABILISTIC,
     *_PARTS,

@@ -10,6 +10,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
@@ -17,6 +18,7 @@ from simulacra.core.capabilities import (
     Denoises,
     DiffusionBound,
     HasDiffusionBound,
+    HasFeatures,
     LatentSpace,
     LogLikelihood,
     Restores,
@@ -27,7 +29,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn, training_condition
-from simulacra.core.randomness import Streams
+from simulacra.core.randomness import Streams, generator
 from simulacra.core.vocabulary import PADDING
 from simulacra.diffusion import samplers as sampling
 from simulacra.diffusion.bounds import diffusion_bound, step_bits_per_dimension
@@ -43,6 +45,7 @@ from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
 from simulacra.networks.unet import UNet, UNetConfig
 
 _INVERSION = 30  # Heun steps of encoding and of decoding
+_FEATURE_GRID = 4  # rows and columns, at most, of the regions over which features are averaged
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class DenoisingProcess:
         return sampling_levels(self.path, steps, self.spacing or SAMPLERS[sampler].spacing)
 
 
-class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffusionBound, Denoises):
+class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatures, HasDiffusionBound, Denoises):
     """One player, a U-Net that denoises images. Its inputs and outputs are in [-1, 1]."""
 
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
@@ -163,6 +166,20 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasDiffus
             return both, None
         output, share = both.chunk(2, dim=1)
         return output, 0.5 * (share + 1)
+
+    def features(self, images: Tensor, level: float, condition: Condition = UNCONDITIONAL) -> Tensor:
+        """Return features [b d]: the lowest resolution of the U-Net, averaged over regions of a grid of at most 4x4.
+
+        Baranchuk et al. (2021) and Xiang et al. (2023) show that features of a denoiser are linearly separable by class. Noise of
+        the time `level` is added to all images, the same noise to each, so that features are a function of the image.
+        """
+        require_accepted(self, condition, len(images))
+        noise = torch.randn(self.data.shape, generator=generator(0, "features")).to(images.device)
+        at = self.process.path(torch.tensor(level, device=images.device))
+        noisy = add_noise(2 * images - 1, noise.expand_as(images), at)
+        scaled = broadcast_like(input_scale(at), noisy) * noisy
+        maps = self.network.features(scaled, at.time, condition.labels, condition.tokens).float()
+        return F.adaptive_avg_pool2d(maps, (min(maps.shape[2], _FEATURE_GRID), min(maps.shape[3], _FEATURE_GRID))).flatten(1)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:

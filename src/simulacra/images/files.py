@@ -24,14 +24,14 @@ def check_png(path: Path) -> Path:
     """Return the path of a PNG file to write; raises UsageError where it has another suffix, or is or lies in the wrong thing."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: an image is written as .png")
-    return _check_file(path)
+    return check_file(path)
 
 
 def check_html(path: Path) -> Path:
     """Return the path of a page to write; raises UsageError where it does not end in .html, or is or lies in the wrong thing."""
     if path.suffix.lower() != ".html":
         raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a page is written as .html")
-    return _check_file(path)
+    return check_file(path)
 
 
 def check_images_path(path: Path) -> Path:
@@ -41,7 +41,7 @@ def check_images_path(path: Path) -> Path:
         return check_png(path)
     if suffix in _OTHER_FORMATS:
         raise UsageError(f"{path} ends in {suffix!r}: give a .png file (one grid), an .npz file (an array) or a folder")
-    return _check_file(path) if suffix == ".npz" else check_new_folder(path)
+    return check_file(path) if suffix == ".npz" else check_new_folder(path)
 
 
 def check_new_folder(path: Path) -> Path:
@@ -53,7 +53,8 @@ def check_new_folder(path: Path) -> Path:
     return _check_parents(path)
 
 
-def _check_file(path: Path) -> Path:
+def check_file(path: Path) -> Path:
+    """Return the path of a file to write; raises UsageError where it is a folder, or is below a file."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder: give the name of a file that ends in {path.suffix}")
     return _check_parents(path)

@@ -1,6 +1,7 @@
 """Nearest-neighbour accuracy in latent space: whether images with similar latents have the same class."""
 
 import torch
+from torch import Tensor
 
 from simulacra.core.progress import Meter
 from simulacra.metrics.context import EvaluationContext
@@ -22,12 +23,23 @@ def knn_accuracy(train: Labelled, test: Labelled, count: int, meter: Meter, *, b
     """
     known, labels, unseen, truth = labelled(train, test, count, "knn_accuracy")
     require("knn_accuracy", "training images", len(known), NEIGHBOURS, "use more")
-    queries, references = clouds(unseen, known)
-    _, positions = nearest(queries, references, NEIGHBOURS, meter, block=block)
-    votes = torch.zeros(len(truth), count, device=unseen.device)
-    votes.scatter_add_(1, labels[positions], torch.ones_like(positions, dtype=votes.dtype))
+    votes = class_votes(known, labels, unseen, count, meter, n_neighbors=NEIGHBOURS, block=block)
     protocol = {"k": NEIGHBOURS, "distance": "Euclidean", "train_n": len(known)}
     return fraction_of(votes.argmax(1) == truth, protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
+
+
+def class_votes(
+    known: Tensor, labels: Tensor, unseen: Tensor, count: int, meter: Meter, *, n_neighbors: int, block: int = BLOCK
+) -> Tensor:
+    """Return how many of the `n_neighbors` nearest known points of each unseen point have each class: float32 [n count].
+
+    known: [m d] with classes int64 [m] in 0..count-1; unseen: [n d]. Euclidean distances without scaling, equal votes (Cover &
+    Hart 1967). The meter counts unseen points.
+    """
+    queries, references = clouds(unseen, known)
+    _, positions = nearest(queries, references, n_neighbors, meter, block=block)
+    votes = torch.zeros(len(unseen), count, device=unseen.device)
+    return votes.scatter_add_(1, labels[positions], torch.ones_like(positions, dtype=votes.dtype))
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

@@ -123,6 +123,18 @@ class UNet(nn.Module):
         labels: int64 [b] or [b k], None for no label; tokens: int64 [b t], None for no caption.
         """
         embedding = F.silu(self._embedding(noisy, times, labels, tokens))
+        features, skips = self._encoded(noisy, embedding)
+        for layer in self.up:
+            joined = torch.cat([features, skips.pop()], 1) if isinstance(layer, _ResidualBlock) else features
+            features = layer(joined, embedding)
+        return self.last(features)
+
+    def features(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """Return the feature maps of the lowest resolution, before the decoder: [b f h' w'], f the last of `features`."""
+        return self._encoded(noisy, F.silu(self._embedding(noisy, times, labels, tokens)))[0]
+
+    def _encoded(self, noisy: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the feature maps of the lowest resolution, and those of the skip connections, the last one first used."""
         features = self.first(noisy)
         skips = [features] if self.config.skips == "all" else []
         for layer in self.down:
@@ -131,10 +143,7 @@ class UNet(nn.Module):
                 skips.append(features)
         for layer in self.middle:
             features = layer(features, embedding)
-        for layer in self.up:
-            joined = torch.cat([features, skips.pop()], 1) if isinstance(layer, _ResidualBlock) else features
-            features = layer(joined, embedding)
-        return self.last(features)
+        return features, skips
 
     def _embedding(self, noisy: Tensor, times: Tensor, labels: Tensor | None, tokens: Tensor | None) -> Tensor:
         """Return the sum of the embeddings of time, label and caption [b embedding_dim]."""

@@ -1,8 +1,8 @@
 """The run folder: the only interface between training and everything that uses a model. It knows every path in it.
 
 config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
-detection/ (calibrations and evaluations of anomaly scores), report.html; images saved during training: samples/,
-reconstructions/, restorations/, translations/.
+classification/ (a classifier and its evaluations), detection/ (calibrations and evaluations of anomaly scores), report.html;
+images saved during training: samples/, reconstructions/, restorations/, translations/.
 """
 
 import json
@@ -41,6 +41,7 @@ class Run:
         self.path = path
         self.checkpoints, self.samples, self.evaluations = (path / name for name in _FOLDERS)
         self.reconstructions, self.images = path / "reconstructions", path / "images"
+        self.classification = path / "classification"
         self.calibrations = self.evaluations / "calibrations"
         self.restorations = path / "restorations"
         self.report = path / "report.html"

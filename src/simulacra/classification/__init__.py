@@ -1,0 +1,1 @@
+"""Classification of images by features of generative models: representations, methods, calibration, evaluation, storage."""

@@ -1,0 +1,119 @@
+"""Classes and probabilities of images of one's own, and the tables of them."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from simulacra.classification.store import StoredClassifier
+from simulacra.core.errors import DataError, UsageError
+from simulacra.core.files import write_json, write_text
+from simulacra.core.progress import Progress
+from simulacra.data.dataset import to_floats
+from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.load import reading
+from simulacra.data.source import Item, Skip
+from simulacra.images.files import check_file, make_folder
+from simulacra.runs.opened import OpenedRun
+
+_CHUNK = 256  # images that are classified at once
+_LISTED = 10  # predictions in the terminal, at most
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable class of an image file, and its calibrated probability in [0, 1]."""
+
+    file: str
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions in the order of the files, and the files that were skipped, with the reason."""
+
+    images: tuple[Prediction, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+    def table(self) -> dict[str, Any]:
+        """Return the predictions and skipped files, ready for JSON."""
+        return {
+            "images": [{"file": item.file, "class": item.label, "probability": item.probability} for item in self.images],
+            "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
+        }
+
+    def csv(self) -> str:
+        """Return the predictions as CSV with the columns file, class and probability; skipped files have an empty class."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("file", "class", "probability"))
+        writer.writerows((item.file, item.label, f"{item.probability:.6f}") for item in self.images)
+        writer.writerows((file, "", "") for file, _ in self.skipped)
+        return text.getvalue()
+
+    def text(self, path: Path) -> str:
+        """Return the first predictions, the number of them, and all skipped files; path: of the table that was written."""
+        lines = [f"{item.file}: {item.label} ({100 * item.probability:.1f} %)" for item in self.images[:_LISTED]]
+        rest = len(self.images) - len(lines)
+        lines += [f"and {rest:,} more"] if rest else []
+        lines += [f"{len(self.images):,} images classified, in {path}"]
+        lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
+        return "\n".join(lines)
+
+
+def predict(opened: OpenedRun, stored: StoredClassifier, path: Path, progress: Progress) -> Predictions:
+    """Return the predictions for an image file, or for the images of a folder, archive or array file, of any size.
+
+    Images are scaled and cropped to the size of the model's. Raises DataError where nothing can be read.
+    """
+    skipped: list[tuple[str, str]] = []
+    found: list[Prediction] = []
+    with reading(path) as held, progress.task("classifying", held.count, "images") as meter:
+        for group in _groups(_readable(opened, held.items, skipped)):
+            pixels = np.stack([item.pixels for item in group])
+            probabilities = stored.probabilities(opened, to_floats(torch.from_numpy(pixels)))
+            best, labels = probabilities.max(1)
+            names = [opened.spec.classes[label] for label in labels.tolist()]
+            found += [Prediction(item.name, *pair) for item, *pair in zip(group, names, best.tolist(), strict=True)]
+            meter.advance(len(group))
+    if not found:
+        seen = f" ({len(skipped)} files skipped, such as {': '.join(skipped[0])})" if skipped else ""
+        raise DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
+    return Predictions(tuple(sorted(found, key=lambda item: item.file)), tuple(sorted(skipped)))
+
+
+def _readable(opened: OpenedRun, items: Iterable[Item | Skip], skipped: list[tuple[str, str]]) -> Iterator[Item]:
+    """Yield the items in the model's shape; add the others to `skipped`, with the reason."""
+    for item in items:
+        try:
+            yield fitted(item, (opened.spec.height, opened.spec.width), opened.spec.channels)
+        except Refused as refusal:
+            skipped.append((item.name, str(refusal)))
+
+
+def _groups(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while group := list(islice(items, _CHUNK)):
+        yield group
+
+
+def check_table(path: Path) -> Path:
+    """Return the path of a table to write, a .csv or a .json file; raises UsageError for any other."""
+    if path.suffix.lower() not in (".csv", ".json"):
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: predictions are written as .csv or .json")
+    return check_file(path)
+
+
+def write_table(predictions: Predictions, path: Path) -> None:
+    """Write predictions as CSV or JSON, by the suffix of the path; makes missing folders."""
+    make_folder(path.parent)
+    if path.suffix.lower() == ".json":
+        write_json(path, predictions.table())
+    else:
+        write_text(path, predictions.csv())
