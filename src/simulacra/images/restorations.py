@@ -37,14 +37,26 @@ def check_restorations_path(path: Path, count: int) -> Path:
 def restoration_table(restored: Restoration, shown: int = _SHOWN) -> Image.Image:
     """Return a table with one row for each image: original, degraded image, mean, deviation, and the first `shown` draws."""
     columns = [] if restored.truth is None else [("original", restored.truth)]
-    columns += [("degraded", degraded_on_grey(restored)), ("mean", restored.mean), ("deviation", deviation_map(restored))]
+    most = _scale_of(restored.deviation)
+    columns += [("degraded", degraded_on_grey(restored)), ("mean", restored.mean), ("deviation", deviation_map(restored, most))]
     columns += [(f"draw {index + 1}", restored.draws[:, index]) for index in range(min(shown, restored.draws.shape[1]))]
-    return image_table(columns, ("standard deviation of the draws", MOST_DEVIATION))
+    return image_table(columns, ("standard deviation of the draws", most))
 
 
-def deviation_map(restored: Restoration) -> Tensor:
-    """Return the standard deviation of each pixel, mean over channels, as colours: float [n 3 h w] in [0, 1]."""
-    return colour_map(restored.deviation.mean(1), MOST_DEVIATION)
+def _scale_of(deviation: Tensor) -> float:
+    """Return the end of the colour scale of a table: the least of 0.5, 0.2, 0.1, 0.05, ... that no pixel exceeds.
+
+    >>> _scale_of(torch.tensor([[[[0.13]]]])), _scale_of(torch.zeros(1, 1, 1, 1))
+    (0.2, 0.001)
+    """
+    largest = float(deviation.mean(1).max())
+    ends = (step * 10.0**power for power in (-3, -2, -1) for step in (1, 2, 5))
+    return next((round(end, 3) for end in ends if end >= largest), MOST_DEVIATION)
+
+
+def deviation_map(restored: Restoration, most: float = MOST_DEVIATION) -> Tensor:
+    """Return the standard deviation of each pixel, mean over channels, as colours of 0 to `most`: float [n 3 h w] in [0, 1]."""
+    return colour_map(restored.deviation.mean(1), most)
 
 
 def degraded_on_grey(restored: Restoration) -> Tensor:
