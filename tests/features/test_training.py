@@ -346,7 +346,7 @@ def test_the_command_trains_lists_and_shows(capsys):
     assert "192 images" in err
     code, out, _ = run(capsys, "list", "--json")
     listing = json.loads(out)
-    assert set(listing["extractors"]) == {"inception", "lenet", "resnet18"}
+    assert set(listing["extractors"]) == {"inception", "lenet", "lenet_colour", "resnet18"}
     assert listing["trained"][0]["sha256"] == trained["sha256"]
     code, out, _ = run(capsys, "show", "lenet:digits", "--json")
     assert json.loads(out) == [trained]
