@@ -9,6 +9,8 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
+import simulacra
+from simulacra.classification.evaluation import own_row
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
 from simulacra.core.errors import NotApplicable, UsageError
@@ -302,3 +304,13 @@ def test_commands_use_captions_and_refuse_labels(tmp_path: Path, capsys: pytest.
     assert "conditional_nll_nats" in text
     assert "its likelihood is that of images given their captions: see conditional_likelihood" in text
     assert "classifier_accuracy, label_likelihood: takes no labels" in text
+
+
+def test_a_model_of_captions_of_images_with_classes_is_no_classifier_of_them(tmp_path: Path) -> None:
+    images = (255 * images_of(30).permute(0, 2, 3, 1)).byte().numpy()
+    captions, labels = ["a red seven", "a blue two", ""] * 10, np.array([7, 2, 7] * 10)
+    data = simulacra.from_array(images, labels, captions=captions)
+    settings: dict[str, Any] = {"duration": "2", "batch": 8, "network": "dense", "hidden": (8,), "snapshots": 1, "threads": 1}
+    model = simulacra.train("cvae", dataset=data, out=tmp_path / "run", captions=True, **settings)
+    assert own_row(model) is None
+    assert model.sample(2, caption="a red seven").shape == (2, 3, 8, 8)

@@ -96,7 +96,7 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     """
 
     Config = CVAEConfig
-    summary = "a VAE given the label; with few labels, a semi-supervised classifier (M2)"
+    summary = "a VAE given the label or a caption; with few labels, a semi-supervised classifier (M2)"
     paper = "Sohn et al. 2015; Kingma et al. 2014"
     needs_labels = True
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
