@@ -226,7 +226,7 @@ def own_row(opened: OpenedRun) -> Row | None:
     It is that of its class probabilities: of a network of its own, or by Bayes' rule. Its labels are those of its training.
     """
     model = opened.model
-    if not supports(model, Classifies) or opened.spec.attributes:
+    if not supports(model, Classifies) or not model.label_sizes or opened.spec.attributes:
         return None
     assert isinstance(model, Classifies)
 

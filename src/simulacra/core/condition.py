@@ -1,6 +1,6 @@
 """Conditions: everything that a model is given besides noise or an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -45,6 +45,15 @@ class Condition:
     def map(self, change: Callable[[Tensor], Tensor]) -> "Condition":
         """Return the condition with `change` applied to every field that is given."""
         return Condition(**{name: change(getattr(self, name)) for name in self.given})
+
+
+def in_words(names: Iterable[str]) -> str:
+    """Return names of fields in words, as in 'labels and captions'.
+
+    >>> in_words({"tokens", "labels"})
+    'labels and captions'
+    """
+    return " and ".join("captions" if name == "tokens" else name for name in sorted(names))
 
 
 UNCONDITIONAL = Condition()

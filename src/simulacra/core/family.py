@@ -54,7 +54,8 @@ class Family(nn.Module, AcceptsCondition, ABC):
     domains: ClassVar[tuple[str, ...]] = ()
     """Names of the unpaired sources in a batch; empty for a single source."""
     needs_labels: ClassVar[bool] = False
-    """Whether every model of the family is conditional on labels, so that images without classes are refused."""
+    """Whether models of the family are conditional on labels unless a setting gives another condition, such as captions; images
+    without classes are refused."""
 
     @property
     def accepts_unlabelled(self) -> bool:

@@ -93,12 +93,23 @@ def _floor(name: str, metrics: Mapping[str, Measurement]) -> str:
     protocol = metrics[name].protocol
     if name == "frechet_distance" and "frechet_floor" in metrics:
         return metrics["frechet_floor"].text
-    for key in ("real_against_real", "expected_for_equal_distributions"):
-        if key in protocol:
-            return f"{protocol[key]:.3g}"
+    for value in (real_against_real(protocol), protocol.get("expected_for_equal_distributions")):
+        if value is not None:
+            return f"{value:.3g}"
     if "of" in protocol and quantity(name).better == "larger":
         return str(protocol["of"])
     return quantity(name).real
+
+
+def real_against_real(protocol: Mapping[str, Any]) -> float | None:
+    """Return the measured value of real images, that of all attributes together where there are several; None where unknown.
+
+    >>> real_against_real({"real_against_real": {"digit": 0.99, "hue": 1.0, "all": 0.99}})
+    0.99
+    """
+    found = protocol.get("real_against_real")
+    value: float | None = found["all"] if isinstance(found, Mapping) else found
+    return value
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""Conditional VAEs, p(image | label) (Sohn et al. 2015), and their semi-supervised variant M2 (Kingma et al. 2014)."""
+"""Conditional VAEs, p(image | label) or p(image | caption) (Sohn et al. 2015), and semi-supervised M2 (Kingma et al. 2014)."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -14,7 +14,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Classifies, ELBOTerms, LogLikelihood, Posterior
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.games.latent_variable import (
     BINARIZE,
@@ -26,12 +26,13 @@ from simulacra.games.latent_variable import (
     require_binary_pixels,
 )
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
+from simulacra.networks.captions import caption_vocabulary, drop_captions
+from simulacra.networks.conditioning import CaptionConditioning, LabelConditioning
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, image_layers
-from simulacra.networks.kernels.dropout import Dropout
-from simulacra.networks.kernels.memory_layout import Flatten
-from simulacra.networks.labels import LabelEmbedding, drawn_labels, every_label, label_sizes, scaled_one_hot
+from simulacra.networks.image_classifier import image_classifier
+from simulacra.networks.labels import drawn_labels, every_label, label_sizes
 from simulacra.networks.mlp import ACTIVATIONS, dense
-from simulacra.networks.same_padding import SameConv2d, downsampled_sizes, initialize_glorot
+from simulacra.networks.same_padding import initialize_glorot
 from simulacra.objectives.augmentation import translation
 from simulacra.objectives.divergence import kl_to_standard_normal
 from simulacra.objectives.semi_supervised import unlabelled_bound
@@ -54,8 +55,10 @@ class CVAEConfig(Config):
     particles: int = option(1, "latent samples per image in training", low=1)
     beta: float = option(1.0, "weight of the KL term", low=0)
     prior: Literal["standard", "learned"] = option(
-        "standard", "prior of the latents given the label: N(0, 1), or a normal distribution learned for each label"
+        "standard", "prior of the latents given the label: N(0, 1), or a normal distribution learned for each label or caption"
     )
+    captions: bool = option(False, "condition on the captions of the images instead of their labels")
+    caption_dropout: float = option(0.1, "captions: probability of training on an image without its caption", low=0, high=0.9)
     semi_supervised: bool = option(False, "M2: add a classifier q(y|x) and train on unlabelled images too (--labels)")
     classification_weight: float = option(10.0, "M2: weight of the classifier's cross-entropy on labelled images", low=0)
     classifier_network: Literal["conv", "dense"] = option("conv", "M2: architecture of the classifier")
@@ -71,6 +74,10 @@ class CVAEConfig(Config):
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
         require_binary_pixels(self.likelihood, self.binarize)
+        if self.semi_supervised and self.captions:
+            raise UsageError("semi_supervised and captions are both on, and M2 classifies labels: leave one of them out")
+        if self.captions and self.caption_dropout == 0:
+            raise UsageError("caption_dropout is 0: a model of captions must also train on images without captions, such as 0.1")
 
 
 class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
@@ -81,12 +88,15 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     labels. Latents are relative to the prior of their label: z = mu_y + sigma_y * latents, so that their prior is N(0, 1) in
     either case, and equal latents of different labels have the same style.
 
+    With captions, the vector of a caption takes the place of the one-hot vectors, and of a label in the above. A missing caption
+    has a vector of its own, learned from images whose caption is missing or dropped: what follows is of labels alone.
+
     Without labels, likelihoods are those of p(x) = sum_y p(y) p(x|y) with uniform p(y), images are encoded with their most
     probable label, `decode` returns the mean over labels, and `generate` draws labels from the noise.
     """
 
     Config = CVAEConfig
-    summary = "a VAE given the label; with few labels, a semi-supervised classifier (M2)"
+    summary = "a VAE given the label or a caption; with few labels, a semi-supervised classifier (M2)"
     paper = "Sohn et al. 2015; Kingma et al. 2014"
     needs_labels = True
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -98,24 +108,24 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     def __init__(self, config: CVAEConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data, self.latent_dim = config, data, config.latent_dim
-        self.label_sizes = sizes = label_sizes(data, conditional=True, remedy="train vae, or add labels")
+        self.label_sizes = sizes = label_sizes(data, not config.captions, remedy="train vae, or add labels")
+        self.vocabulary = caption_vocabulary(data, config.captions)
         if config.semi_supervised and len(sizes) > 1:
             several = f"several ({', '.join(attribute.name for attribute in data.attributes)})"
             raise UsageError(f"semi_supervised needs one labelled property, and these images have {several}: leave it out")
         trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
+        self.conditioning = LabelConditioning(sizes) if self.vocabulary is None else CaptionConditioning(self.vocabulary)
         layers, flat = image_layers(data, trunk)
         widths = [*config.hidden, 2 * config.latent_dim]
         self.encoder = nn.Sequential(*layers, dense(flat, widths[0]))
-        self.encoder_labels = nn.Linear(sum(sizes), widths[0], bias=False)
+        self.encoder_labels = nn.Linear(self.conditioning.features, widths[0], bias=False)  # or captions
         initialize_glorot(self.encoder_labels)
         deeper = [layer for pair in pairwise(widths) for layer in (ACTIVATIONS[config.activation](), dense(*pair))]
         self.posterior_layers = nn.Sequential(*deeper)
         self.pixels = PixelDistribution(config.likelihood, config.binarize, data.channels, data.dimensions)
-        self.decoder = decoder(data, trunk, config.latent_dim + sum(sizes), self.pixels.outputs)
+        self.decoder = decoder(data, trunk, config.latent_dim + self.conditioning.features, self.pixels.outputs)
         self.log_sigma = self.pixels.new_log_sigma()
-        self.label_prior = LabelEmbedding(sizes, 2 * config.latent_dim) if config.prior == "learned" else None
-        if self.label_prior is not None:
-            nn.init.zeros_(self.label_prior.weight)
+        self.label_prior = self.conditioning.affine(2 * config.latent_dim) if config.prior == "learned" else None
         self.classifier = _classifier(config, data) if config.semi_supervised else None
 
     @property
@@ -144,11 +154,15 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
     # --- losses
 
     def _loss(self, batch: Batch) -> dict[str, Loss]:
-        """Beta * rate + distortion of log p(x|y) in nats, mean over images."""
+        """Beta * rate + distortion of log p(x|y) in nats, mean over images; y is a label, or a caption that may be dropped."""
         condition = training_condition(self.accepts, batch)
         require_accepted(self, condition, len(batch))
+        if condition.tokens is not None:
+            condition = Condition(tokens=drop_captions(condition.tokens, self.config.caption_dropout))
+        given = self.conditioning.given(condition, len(batch))
+        assert given is not None
         observed = self.observe(batch.images)
-        terms = self._terms(observed, self.encoder(observed), _labels(condition), self.config.particles)
+        terms = self._terms(observed, self.encoder(observed), given, self.config.particles)
         return {"cvae": Loss((self.config.beta * terms.rate + terms.distortion).mean(), _parts(terms))}
 
     def _semi_supervised_loss(self, batch: Batch) -> dict[str, Loss]:
@@ -159,7 +173,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         bound for any q(y|x). Each mean is over the images of its kind, not a sum as in the paper, so that the weights
         do not depend on the numbers of images; a kind without images adds nothing.
         """
-        labels = _labels(training_condition(self.accepts, batch))
+        labels = training_condition(self.accepts, batch).labels
+        assert labels is not None
         known = labels != _UNKNOWN
         require_accepted(self, Condition(labels.where(known, 0)), len(batch))
         observed = self.observe(batch.images)
@@ -187,30 +202,35 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q of the latents given image and label; without labels, given the most probable one."""
-        return self._posterior(self.encoder(images), self._labels_of(images, condition))
+        return self._posterior(self.encoder(images), self._given_or_probable(images, condition))
 
     def decode(self, latents: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return the mean image of p(x|z,y); without labels, the mean image of p(x|z), over all labels."""
         require_accepted(self, condition, len(latents))
-        if condition.labels is not None:
-            return self.pixels.mean(self._outputs(latents, condition.labels))
+        if (given := self.conditioning.given(condition, len(latents))) is not None:
+            return self.pixels.mean(self._outputs(latents, given))
         labels = (self._repeated(label, latents) for label in every_label(self.label_sizes))
         return torch.stack([self.pixels.mean(self._outputs(latents, each)) for each in labels]).mean(0)
 
     def reconstruct(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Decode the posterior mean, with the same label with which it is encoded."""
-        labelled = Condition(self._labels_of(images, condition))
-        return self.decode(self.encode(images, labelled), labelled)
+        given = self._given_or_probable(images, condition)
+        return self.pixels.mean(self._outputs(self._posterior(self.encoder(images), given).mean, given))
 
     def generate(self, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Decode samples of the prior of each label."""
         require_accepted(self, condition, len(noise))
         latents, labels = drawn_labels(noise, condition.labels, self.label_sizes)
-        return self.decode(latents, Condition(labels))
+        return self.decode(latents, replace(condition, labels=labels))
 
     def class_log_probabilities(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
-        """Return log q(y|x) of the classifier; without one, Bayes' rule with the ELBO at posterior means for log p(x|y)."""
+        """Return log q(y|x) of the classifier; without one, Bayes' rule with the ELBO at posterior means for log p(x|y).
+
+        Raises NotApplicable for a model of captions.
+        """
         require_accepted(self, condition, len(images))
+        if not self.label_sizes:
+            raise NotApplicable("classification is not applicable to this CVAE: it is given captions, and has no labels")
         if self.classifier is not None:
             return self._log_q(images)
         rate, distortion = self._terms_of_every_label(images, self.encoder(images), particles=0)
@@ -223,8 +243,8 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         """
         require_accepted(self, condition, len(observed))
         features = self.encoder(observed)
-        if condition.labels is not None:
-            return self._terms(observed, features, condition.labels, 1)
+        if (given := self.conditioning.given(condition, len(observed))) is not None:
+            return self._terms(observed, features, given, 1)
         log_q = self.class_log_probabilities(observed)
         rate, distortion = self._terms_of_every_label(observed, features, 1)
         return ELBOTerms(unlabelled_bound(log_q, rate + self._label_cost), (log_q.exp() * distortion).sum(1))
@@ -237,12 +257,12 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         require_accepted(self, condition, len(observed))
         features = self.encoder(observed)
 
-        def estimate(labels: Tensor) -> Tensor:
-            posterior = self._posterior(features, labels)
-            return estimated_log_likelihood(self._given(observed, labels), posterior, particles, observed.numel())
+        def estimate(given: Tensor) -> Tensor:
+            posterior = self._posterior(features, given)
+            return estimated_log_likelihood(self._likelihood(observed, given), posterior, particles, observed.numel())
 
-        if condition.labels is not None:
-            return LogLikelihood(estimate(condition.labels), "lower bound")
+        if (given := self.conditioning.given(condition, len(observed))) is not None:
+            return LogLikelihood(estimate(given), "lower bound")
         joint = torch.stack([estimate(self._repeated(label, observed)) for label in every_label(self.label_sizes)])
         return LogLikelihood(torch.logsumexp(joint, 0) - self._label_cost, "lower bound")
 
@@ -257,51 +277,51 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         assert self.classifier is not None
         return torch.log_softmax(self.classifier(images).float(), 1)
 
-    def _labels_of(self, images: Tensor, condition: Condition) -> Tensor:
-        """Return the labels that are given, or the most probable ones."""
+    def _given_or_probable(self, images: Tensor, condition: Condition) -> Tensor:
+        """Return what is given, with the most probable labels where these are missing."""
         require_accepted(self, condition, len(images))
-        if condition.labels is not None:
-            return condition.labels
+        if (given := self.conditioning.given(condition, len(images))) is not None:
+            return given
         return every_label(self.label_sizes).to(images.device)[self.class_log_probabilities(images).argmax(1)]
 
     def _repeated(self, label: Tensor, images: Tensor) -> Tensor:
         """Return one label for each of several images."""
         return label.to(images.device).expand(len(images), *label.shape)
 
-    def _posterior(self, features: Tensor, labels: Tensor) -> Posterior:
-        """Return q of the latents [b d], relative to the prior of the label, for features [b f] of the encoder."""
-        joined = features + self.encoder_labels(scaled_one_hot(labels, self.label_sizes))
+    def _posterior(self, features: Tensor, given: Tensor) -> Posterior:
+        """Return q of the latents [b d], relative to their prior, for features [b f] of the encoder."""
+        joined = features + self.encoder_labels(self.conditioning(given))
         posterior = posterior_of(*self.posterior_layers(joined).chunk(2, 1))
         if self.label_prior is None:
             return posterior
-        prior = posterior_of(*self.label_prior(labels).chunk(2, 1))
+        prior = posterior_of(*self.label_prior(given).chunk(2, 1))
         mean = (posterior.mean - prior.mean) * torch.exp(-0.5 * prior.log_var)
         return Posterior(mean, posterior.log_var - prior.log_var)
 
-    def _outputs(self, latents: Tensor, labels: Tensor) -> Tensor:
+    def _outputs(self, latents: Tensor, given: Tensor) -> Tensor:
         """Return the decoder's outputs [b outputs h w], in float32, for latents [b d]."""
         if self.label_prior is not None:
-            prior = posterior_of(*self.label_prior(labels).chunk(2, 1))
+            prior = posterior_of(*self.label_prior(given).chunk(2, 1))
             latents = prior.mean + torch.exp(0.5 * prior.log_var) * latents
-        outputs: Tensor = self.decoder(torch.cat([latents, scaled_one_hot(labels, self.label_sizes)], 1))
+        outputs: Tensor = self.decoder(torch.cat([latents, self.conditioning(given)], 1))
         return outputs.float()
 
-    def _given(self, observed: Tensor, labels: Tensor) -> LogLikelihoodGiven:
+    def _likelihood(self, observed: Tensor, given: Tensor) -> LogLikelihoodGiven:
         """Return the function from latents [k b d] to log p(x|z,y) [k b] of observations [b c h w]."""
 
         def log_likelihood(latents: Tensor) -> Tensor:
             particles = len(latents)
-            outputs = self._outputs(latents.flatten(0, 1), torch.cat([labels] * particles))
+            outputs = self._outputs(latents.flatten(0, 1), torch.cat([given] * particles))
             repeated = torch.cat([observed] * particles) if particles > 1 else observed
             return self.pixels.log_likelihood(outputs, repeated, self.log_sigma).view(particles, -1)
 
         return log_likelihood
 
-    def _terms(self, observed: Tensor, features: Tensor, labels: Tensor, particles: int) -> ELBOTerms:
+    def _terms(self, observed: Tensor, features: Tensor, given: Tensor, particles: int) -> ELBOTerms:
         """Return the analytic KL, and the mean distortion at samples of the posterior; 0 particles: at its mean."""
-        posterior = self._posterior(features, labels)
+        posterior = self._posterior(features, given)
         latents = drawn(posterior, particles) if particles else posterior.mean[None]
-        distortion = -self._given(observed, labels)(latents).mean(0)
+        distortion = -self._likelihood(observed, given)(latents).mean(0)
         return ELBOTerms(kl_to_standard_normal(posterior.mean, posterior.log_var).sum(1), distortion)
 
     def _terms_of_every_label(self, observed: Tensor, features: Tensor, particles: int) -> tuple[Tensor, Tensor]:
@@ -316,26 +336,13 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
 
 
 def _classifier(config: CVAEConfig, data: DataSpec) -> nn.Module:
-    """Return the network of q(y|x), from images [b c h w] to logits [b c]: strided convolutions with batch norm, dense layers."""
-    layers: list[nn.Module] = []
-    inputs, flat = data.channels, data.dimensions
-    if config.classifier_network == "conv":
-        for outputs in config.classifier_features:
-            layers += [SameConv2d(inputs, outputs, 3, 2), nn.BatchNorm2d(outputs), nn.ReLU()]
-            inputs = outputs
-        flat = inputs * math.prod(downsampled_sizes(data.height, data.width, len(config.classifier_features))[-1])
-    layers.append(Flatten())
-    for width in config.classifier_hidden:
-        layers += [Dropout(config.dropout), dense(flat, width), ACTIVATIONS[config.activation]()]
-        flat = width
-    return nn.Sequential(*layers, Dropout(config.dropout), dense(flat, math.prod(data.label_sizes)))
+    features, hidden = config.classifier_features, config.classifier_hidden
+    network, activation = config.classifier_network, config.activation
+    return image_classifier(
+        data, network=network, features=features, hidden=hidden, activation=activation, dropout=config.dropout
+    )
 
 
 def _parts(terms: ELBOTerms) -> dict[str, Tensor]:
     rate, distortion = terms.rate.mean(), terms.distortion.mean()
     return {"negative_elbo_nats": rate + distortion, "rate_nats": rate, "distortion_nats": distortion}
-
-
-def _labels(condition: Condition) -> Tensor:
-    assert condition.labels is not None
-    return condition.labels

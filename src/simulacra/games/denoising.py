@@ -30,7 +30,6 @@ from simulacra.core.config import option
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.core.randomness import Streams, generator
-from simulacra.core.vocabulary import PADDING
 from simulacra.diffusion import samplers as sampling
 from simulacra.diffusion.bounds import diffusion_bound, step_bits_per_dimension
 from simulacra.diffusion.flow_density import flow_log_density
@@ -39,7 +38,7 @@ from simulacra.diffusion.noise_levels import NoiseLevels, ProbabilityPath, add_n
 from simulacra.diffusion.parameterizations import Parameterization, image_from_output, input_scale, training_target
 from simulacra.diffusion.samplers import SAMPLERS, Denoiser, DenoiserOutput
 from simulacra.diffusion.schedules import Spacing, sampling_levels, spaced_levels
-from simulacra.networks.captions import caption_vocabulary
+from simulacra.networks.captions import caption_vocabulary, drop_captions
 from simulacra.networks.kernels.memory_layout import flatten
 from simulacra.networks.labels import drawn_labels, label_sizes, unknown_labels
 from simulacra.networks.unet import UNet, UNetConfig
@@ -146,11 +145,10 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
 
     def _without_some(self, given: Tensor) -> Tensor:
         """Replace labels or captions by missing ones with probability `label_dropout` (Ho & Salimans 2022, algorithm 1)."""
+        if self.vocabulary is not None:
+            return drop_captions(given, self.config.label_dropout)
         dropped = torch.rand(len(given), device=given.device) < self.config.label_dropout
-        if self.vocabulary is None:
-            missing = unknown_labels(len(given), self.label_sizes, given.device)
-        else:
-            missing = torch.full_like(given, PADDING)
+        missing = unknown_labels(len(given), self.label_sizes, given.device)
         return torch.where(dropped if given.ndim == 1 else dropped[:, None], missing, given)
 
     def estimate(self, noisy: Tensor, level: NoiseLevels, condition: Condition = UNCONDITIONAL) -> DenoiserOutput:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
-from simulacra.core.condition import UNCONDITIONAL
+from simulacra.core.condition import UNCONDITIONAL, in_words
 from simulacra.core.errors import NotApplicable
 from simulacra.maps.projection import check_latents
 from simulacra.runs.latent_space import decode, encode, latent_condition
@@ -38,8 +38,9 @@ def walk(opened: OpenedRun, steps: int, label: str = "") -> Walk:
     model = require(opened.model, AMORTIZED_LATENT_SPACE, "a walk")
     conditional = bool(model.accepts) and model.conditional_likelihood
     if others := sorted(model.accepts - {"labels"}) if conditional else []:
+        instead = "sample --caption" if "tokens" in others else "restore"
         refused = f"--walk is not applicable to this {type(model).__name__}"
-        raise NotApplicable(f"{refused}: its images depend on {' and '.join(others)} besides the latents. Use simulacra restore")
+        raise NotApplicable(f"{refused}: its images depend on {in_words(others)} besides the latents. Use simulacra {instead}")
     latents, plane = _plane(opened, steps)
     if not conditional:
         return Walk(decode(opened, latents, UNCONDITIONAL), plane)

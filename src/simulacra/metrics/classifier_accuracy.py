@@ -45,7 +45,7 @@ METRIC = Metric(
     quantities=(
         Quantity("classifier_accuracy", "classifier accuracy", "larger", "Accuracy of the model's own classifier q(y|x)."),
     ),
-    needs=(Classifies,),
+    needs=(Classifies, "labels"),
     order=15,
     cost=lambda context: f"{len(context.split):,} classifications",
     measure=_measure,

@@ -28,6 +28,12 @@ def no_captions(count: int, device: torch.device) -> Tensor:
     return torch.full((count, 1), PADDING, dtype=torch.int64, device=device)
 
 
+def drop_captions(tokens: Tensor, probability: float) -> Tensor:
+    """Return captions int64 [b t] of which each is replaced by padding with a probability (Ho & Salimans 2022, algorithm 1)."""
+    dropped = torch.rand(len(tokens), device=tokens.device) < probability
+    return tokens.masked_fill(dropped[:, None], PADDING)
+
+
 class CaptionEncoder(nn.Module):
     """Maps captions int64 [b t] to vectors [b features]: the sum of the words' embeddings, and the output of a transformer.
 

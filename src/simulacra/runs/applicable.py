@@ -4,13 +4,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from simulacra.core.capabilities import Capability, Need, supports
-from simulacra.core.condition import AcceptsCondition
+from simulacra.core.condition import AcceptsCondition, in_words
 from simulacra.core.errors import NotApplicable
 
 Requirement = type[Capability] | Need[Any] | str
 """What a setting or an application needs of a model: a capability, or the name of a field of its condition, such as labels."""
-
-_NAMES = {"tokens": "captions"}  # fields of a condition that users know by another name
 
 
 def missing(model: AcceptsCondition | type, requirements: tuple[Requirement, ...]) -> str:
@@ -28,7 +26,7 @@ def missing(model: AcceptsCondition | type, requirements: tuple[Requirement, ...
         return ""
     fields = [item for item in requirements if isinstance(item, str)]
     phrases = [item.phrase for item in requirements if not isinstance(item, str)]
-    return f"it takes no {_NAMES.get(fields[0], fields[0])}" if fields else f"it needs {' or '.join(phrases)}"
+    return f"it takes no {in_words(fields[:1])}" if fields else f"it needs {' or '.join(phrases)}"
 
 
 def inapplicable(model: AcceptsCondition, needs: Mapping[str, tuple[Requirement, ...]]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
+from simulacra.core.condition import in_words
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.data.dataset import Split
 from simulacra.runs.latent_space import encode
@@ -40,7 +41,8 @@ def class_latent(opened: OpenedRun, name: str) -> ClassLatent:
     model = require(opened.model, AMORTIZED_LATENT_SPACE, "arithmetic between classes")
     if model.accepts and model.conditional_likelihood:
         refused = f"arithmetic between classes is not applicable to this {type(model).__name__}"
-        raise NotApplicable(f"{refused}: its latents are those given {', '.join(sorted(model.accepts))}. Use --label")
+        advice = "Use --label" if model.label_sizes else "Interpolate between images instead"
+        raise NotApplicable(f"{refused}: its latents are those given {in_words(model.accepts)}. {advice}")
     split = opened.dataset.train
     found = encode(opened, split.batch(images_of_class(opened, split, name)[:_IMAGES]).images).double()
     return ClassLatent(found.mean(0).float(), float(found.norm(dim=1).mean()), len(found))

@@ -93,7 +93,10 @@ class OpenedRun:
         """
         if "labels" not in self.model.accepts:
             refused = f"--label does not apply to this {type(self.model).__name__}"
-            raise NotApplicable(f"{refused}: it takes no labels. Train with --conditional")
+            remedy = (
+                "Train with --conditional" if self.model.vocabulary is None else "Use --caption, or train it on labels instead"
+            )
+            raise NotApplicable(f"{refused}: it takes no labels. {remedy}")
         label = parse_label(text, self.spec)
         return Condition(label.expand(count, *label.shape[1:]))
 
@@ -104,7 +107,7 @@ class OpenedRun:
         """
         if (vocabulary := self.model.vocabulary) is None:
             refused = f"--caption does not apply to this {type(self.model).__name__}"
-            raise NotApplicable(f"{refused}: it takes no captions. Train diffusion or flow with --captions")
+            raise NotApplicable(f"{refused}: it takes no captions. Train cvae, diffusion or flow with --captions")
         tokens = torch.from_numpy(vocabulary.parse(text))
         return Condition(tokens=tokens.expand(count, -1))
 

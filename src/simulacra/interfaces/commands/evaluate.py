@@ -70,10 +70,12 @@ def _text(result: dict[str, Any]) -> str:
 
 def _note(item: Mapping[str, Any]) -> str:
     """Return notes on a value: few samples, and what real images or a perfect model reach."""
+    from simulacra.evaluation.metric_table import real_against_real
+
     protocol = item["protocol"]
     notes = ["few samples, see below"] if "few_samples" in protocol else []
-    if "real_against_real" in protocol:
-        notes.append(f"real images reach {protocol['real_against_real']:.4g}")
+    if (real := real_against_real(protocol)) is not None:
+        notes.append(f"real images reach {real:.4g}")
     elif "expected_for_equal_distributions" in protocol:
         notes.append(f"expected for equal distributions: {protocol['expected_for_equal_distributions']:.4g}")
     return "; ".join(notes)

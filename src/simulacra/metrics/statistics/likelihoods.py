@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import HasLikelihood
-from simulacra.core.condition import AcceptsCondition
+from simulacra.core.condition import AcceptsCondition, in_words
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
@@ -42,7 +42,7 @@ def unconditional_likelihood(model: AcceptsCondition) -> str:
     """Return why metrics of p(image) do not apply to a model, in words; empty where they do."""
     if not is_conditional(model):
         return ""
-    return f"its likelihood is that of images given their {' and '.join(sorted(model.accepts))}: see conditional_likelihood"
+    return f"its likelihood is that of images given their {in_words(model.accepts)}: see conditional_likelihood"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def split_bound(model: HasLikelihood, split: Split, seed: int, meter: Meter, deg
         floors += [] if floor is None else [floor.double().cpu()]
         meter.advance(len(observed))
     protocol: dict[str, Any] = {"target": model.target, "latent_samples": 1, "seed": seed}
-    protocol |= {"given": ", ".join(given)} if given else {}
+    protocol |= {"given": ", ".join(in_words([name]) for name in given)} if given else {}
     protocol |= {} if degrader is None else {"degradation": degrader.name}
     protocol |= {"floor_nats": torch.cat(floors).mean().item()} if floors else {}
     return SplitBound(torch.cat(rates), torch.cat(distortions), protocol)
@@ -93,7 +93,7 @@ def split_nll(  # noqa: PLR0917
         kind, given = result.kind, condition.given
         meter.advance(len(observed))
     protocol = {"target": model.target, "importance_samples": particles, "kind": bound_of_nll(kind), "seed": seed}
-    protocol |= {"given": ", ".join(given)} if given else {}
+    protocol |= {"given": ", ".join(in_words([name]) for name in given)} if given else {}
     return torch.cat(scores), protocol | ({} if degrader is None else {"degradation": degrader.name})
 
 
