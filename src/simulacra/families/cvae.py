@@ -25,7 +25,7 @@ from simulacra.games.latent_variable import (
     estimated_log_likelihood,
     require_binary_pixels,
 )
-from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
+from simulacra.games.variational import VariationalLatentSpace, drawn, latents_of, posterior_of, relative_to
 from simulacra.networks.captions import caption_vocabulary, drop_captions
 from simulacra.networks.conditioning import CaptionConditioning, LabelConditioning
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, image_layers
@@ -294,15 +294,12 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         posterior = posterior_of(*self.posterior_layers(joined).chunk(2, 1))
         if self.label_prior is None:
             return posterior
-        prior = posterior_of(*self.label_prior(given).chunk(2, 1))
-        mean = (posterior.mean - prior.mean) * torch.exp(-0.5 * prior.log_var)
-        return Posterior(mean, posterior.log_var - prior.log_var)
+        return relative_to(posterior_of(*self.label_prior(given).chunk(2, 1)), posterior)
 
     def _outputs(self, latents: Tensor, given: Tensor) -> Tensor:
         """Return the decoder's outputs [b outputs h w], in float32, for latents [b d]."""
         if self.label_prior is not None:
-            prior = posterior_of(*self.label_prior(given).chunk(2, 1))
-            latents = prior.mean + torch.exp(0.5 * prior.log_var) * latents
+            latents = latents_of(posterior_of(*self.label_prior(given).chunk(2, 1)), latents)
         outputs: Tensor = self.decoder(torch.cat([latents, self.conditioning(given)], 1))
         return outputs.float()
 

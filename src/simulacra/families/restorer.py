@@ -16,7 +16,7 @@ from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import Streams
 from simulacra.degradations import Draw, apply_one_of, parse_list
 from simulacra.games.latent_variable import PIXEL_KINDS, PixelDistribution, PixelLikelihood, estimated_log_likelihood
-from simulacra.games.variational import drawn, posterior_of
+from simulacra.games.variational import drawn, latents_of, posterior_of, relative_to
 from simulacra.networks.conditional_decoder import (
     ConditionalConfig,
     ConditionalDecoder,
@@ -56,9 +56,11 @@ class RestorerConfig(Config):
 class _Given:
     """What the model computes from the degraded images, once for all latents.
 
-    hidden: float [b 1 h w], 1 where a pixel is not known; prior: p(z | degraded); skips: feature maps that the decoder adds.
+    measured: the degraded image and `known`, float [b c+1 h w]; hidden: float [b 1 h w], 1 where a pixel is not known; prior:
+    p(z | degraded); skips: feature maps that the decoder adds.
     """
 
+    measured: Tensor
     hidden: Tensor
     prior: Posterior
     skips: list[Tensor]
@@ -163,7 +165,7 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
     def posterior(self, images: Tensor, condition: Condition = UNCONDITIONAL) -> Posterior:
         """Return q(z | x, d) in units of the prior p(z | d), so that a posterior that ignores x is N(0, 1)."""
         given = self._given(condition, len(images))
-        return _in_units_of(given.prior, self._posterior(images, condition, given))
+        return relative_to(given.prior, self._posterior(images, given))
 
     def floor(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor | None:
         """Return the entropy of hidden grey levels as Bernoulli means; None for other targets."""
@@ -173,7 +175,7 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
     def elbo(self, observed: Tensor, condition: Condition = UNCONDITIONAL) -> ELBOTerms:
         """Analytic KL of the posterior to the prior, and the distortion of hidden pixels at a sample of the posterior."""
         given = self._given(condition, len(observed))
-        posterior, prior = self._posterior(observed, condition, given), given.prior
+        posterior, prior = self._posterior(observed, given), given.prior
         rate = kl_between_normals(posterior.mean, posterior.log_var, prior.mean, prior.log_var).sum(1)
         distortion = -self._log_likelihood_given(drawn(posterior, 1), observed, given)[0]
         return ELBOTerms(rate, distortion)
@@ -181,9 +183,9 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
     def log_likelihood(self, observed: Tensor, particles: int, condition: Condition = UNCONDITIONAL) -> LogLikelihood:
         """Importance-weighted bound with exactly `particles` samples of q per image (Burda et al. 2015, eq. 8)."""
         given = self._given(condition, len(observed))
-        posterior = _in_units_of(given.prior, self._posterior(observed, condition, given))
+        posterior = relative_to(given.prior, self._posterior(observed, given))
         bound = estimated_log_likelihood(
-            lambda noise: self._log_likelihood_given(_latents(given.prior, noise), observed, given),
+            lambda noise: self._log_likelihood_given(latents_of(given.prior, noise), observed, given),
             posterior,
             particles,
             _REPEATED * observed.numel(),
@@ -196,14 +198,15 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
         `degraded` and `known` replace those of the condition.
         """
         given = self._given(replace(condition, image=degraded, known=known), len(noise))
-        images = self.pixels.mean(self._outputs(_latents(given.prior, noise), given))
+        images = self.pixels.mean(self._outputs(latents_of(given.prior, noise), given))
         return torch.where(known > 0, degraded, images)
 
     def _given(self, condition: Condition, rows: int) -> _Given:
         """Encode a condition of so many images; raises UsageError where it is incomplete or has another shape."""
         image, known = self._checked(condition, rows)
-        features, skips = self.condition_encoder(torch.cat([image, known], 1))
-        return _Given(1 - known, posterior_of(*self.prior(features).chunk(2, 1)), skips)
+        measured = torch.cat([image, known], 1)
+        features, skips = self.condition_encoder(measured)
+        return _Given(measured, 1 - known, posterior_of(*self.prior(features).chunk(2, 1)), skips)
 
     def _checked(self, condition: Condition, rows: int) -> tuple[Tensor, Tensor]:
         require_accepted(self, condition, rows)
@@ -221,10 +224,9 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
         assert condition.known is not None
         return condition.image, condition.known
 
-    def _posterior(self, observed: Tensor, condition: Condition, given: _Given) -> Posterior:
+    def _posterior(self, observed: Tensor, given: _Given) -> Posterior:
         """Return q(z | x, d); where no pixel is hidden, x adds nothing and it is the prior."""
-        image, known = self._checked(condition, len(observed))
-        features, _ = self.posterior_encoder(torch.cat([observed, image, known], 1))
+        features, _ = self.posterior_encoder(torch.cat([observed, given.measured], 1))
         posterior = posterior_of(*self.posterior_head(features).chunk(2, 1))
         informed = given.hidden.flatten(1).any(1, keepdim=True)
         return Posterior(
@@ -244,14 +246,3 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
         times = len(latents) // len(given.hidden)
         outputs: Tensor = self.decoder(latents, [repeated(skip, times) for skip in given.skips])
         return outputs.float()
-
-
-def _latents(prior: Posterior, noise: Tensor) -> Tensor:
-    """Return the latents [... b d] of noise [... b d] in units of the prior."""
-    return prior.mean + torch.exp(0.5 * prior.log_var) * noise
-
-
-def _in_units_of(prior: Posterior, posterior: Posterior) -> Posterior:
-    """Return the distribution of the noise whose latents have the distribution `posterior`."""
-    mean = (posterior.mean - prior.mean) * torch.exp(-0.5 * prior.log_var)
-    return Posterior(mean, posterior.log_var - prior.log_var)

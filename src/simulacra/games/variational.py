@@ -42,3 +42,14 @@ def drawn(posterior: Posterior, particles: int) -> Tensor:
     """Return reparameterized samples mean + sigma * eps: [k b d] (Kingma & Welling 2013, section 2.4)."""
     noise = torch.randn(particles, *posterior.mean.shape, device=posterior.mean.device)
     return posterior.mean + torch.exp(0.5 * posterior.log_var) * noise
+
+
+def latents_of(prior: Posterior, noise: Tensor) -> Tensor:
+    """Return the latents [... b d] of a learned prior [b d] from noise N(0, 1) [... b d]."""
+    return prior.mean + torch.exp(0.5 * prior.log_var) * noise
+
+
+def relative_to(prior: Posterior, posterior: Posterior) -> Posterior:
+    """Return the distribution of the noise whose latents, by `latents_of`, have the distribution `posterior`."""
+    mean = (posterior.mean - prior.mean) * torch.exp(-0.5 * prior.log_var)
+    return Posterior(mean, posterior.log_var - prior.log_var)
