@@ -10,13 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from simulacra.anomaly.calibration import Calibration
-from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.data.source import Skip
 from simulacra.images.files import make_folder
 
 COLUMNS = ("file", "score", "p_value", "verdict", "problem")
-_SUFFIXES = (".csv", ".json")
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,6 @@ def lines_of(names: Sequence[str], values: Tensor, calibration: Calibration, unr
         for name, value, p_value, hit in zip(names, *columns, strict=True)
     )
     return (*scored, *(Line(item.name, None, None, "unreadable", item.reason) for item in unreadable))
-
-
-def check_table(path: Path) -> Path:
-    """Return the path of a table to write; raises UsageError unless it ends in .csv or .json and is no folder."""
-    if path.suffix.lower() not in _SUFFIXES or path.is_dir():
-        raise UsageError(f"{path} is not a path of a table: give a file that ends in .csv or .json")
-    return path
 
 
 def write_lines(lines: Sequence[Line], path: Path, facts: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from simulacra.classification.evaluation import (
     temperature_of,
     validation_scores,
 )
-from simulacra.classification.prediction import check_table, predict, write_table
+from simulacra.classification.prediction import predict, write_table
 from simulacra.classification.problem import ALL, Problem, parse_labels, require_classes
 from simulacra.classification.store import has_classifier, make_classification_folder, read_classifier, write_classifier
 from simulacra.classification.summary import evaluation_content, evaluation_section, evaluation_text
@@ -29,7 +29,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.images.files import check_png, save_png
+from simulacra.images.files import check_png, check_table, save_png
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.provenance import now
 

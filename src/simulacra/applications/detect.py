@@ -12,7 +12,7 @@ from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, anoma
 from simulacra.anomaly.calibration import DEFAULT_RATE, require_enough, store, validation_scores
 from simulacra.anomaly.detector import calibrated
 from simulacra.anomaly.evaluation import evaluate_detection, stored_evaluation
-from simulacra.anomaly.listing import as_text, check_table, lines_of, write_lines
+from simulacra.anomaly.listing import as_text, lines_of, write_lines
 from simulacra.anomaly.pictures import MISTAKES, gallery, save_heat_maps, save_mistakes
 from simulacra.anomaly.score import Score, score_images
 from simulacra.anomaly.scores import BASELINES, DEFAULTS, LOCAL_BASELINE, find, scores
@@ -20,12 +20,12 @@ from simulacra.anomaly.summary import evaluation_section, evaluation_text
 from simulacra.applications.application import Action, Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Denoises, HasDiscriminator, HasLikelihood, Reconstructs
 from simulacra.core.config import Config, option
-from simulacra.core.errors import DataError, SimulacraError, UsageError
+from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.data.load import named_images
+from simulacra.data.load import named_images, no_images
 from simulacra.data.settings import DataConfig
-from simulacra.images.files import check_new_folder, check_png, make_folder, save_png
+from simulacra.images.files import check_new_folder, check_png, check_table, make_folder, save_png
 from simulacra.images.section import ReportSection
 from simulacra.runs.opened import OpenedRun
 
@@ -106,7 +106,7 @@ def _score(opened: OpenedRun, settings: ScoreConfig, progress: Progress) -> Appl
     table, drawing, folder = _outputs(settings, score)
     found = named_images(Path(settings.input).expanduser(), opened.spec, settings.count)
     if not found.names:
-        raise DataError(f"{settings.input} contains no image that can be used{found.reasons}: give an image, folder or archive")
+        raise no_images(settings.input, found.unreadable)
     detector = calibrated(opened, score, progress)
     with progress.task("scoring images", len(found.images), "images") as meter:
         scored = score_images(detector.scorer, found.images, meter, "images")

@@ -12,14 +12,12 @@ import numpy as np
 import torch
 
 from simulacra.classification.store import StoredClassifier
-from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
 from simulacra.data.dataset import to_floats
-from simulacra.data.formats.pixels import Refused, fitted
-from simulacra.data.load import reading
+from simulacra.data.load import fitted_items, no_images, reading
 from simulacra.data.source import Item, Skip
-from simulacra.images.files import check_file, make_folder
+from simulacra.images.files import make_folder
 from simulacra.runs.opened import OpenedRun
 
 _CHUNK = 256  # images that are classified at once
@@ -73,10 +71,10 @@ def predict(opened: OpenedRun, stored: StoredClassifier, path: Path, progress: P
 
     Images are scaled and cropped to the size of the model's. Raises DataError where nothing can be read.
     """
-    skipped: list[tuple[str, str]] = []
+    skipped: list[Skip] = []
     found: list[Prediction] = []
     with reading(path) as held, progress.task("classifying", held.count, "images") as meter:
-        for group in _groups(_readable(opened, held.items, skipped)):
+        for group in _groups(_readable(fitted_items(held.items, opened.spec), skipped)):
             pixels = np.stack([item.pixels for item in group])
             probabilities = stored.probabilities(opened, to_floats(torch.from_numpy(pixels)))
             best, labels = probabilities.max(1)
@@ -84,30 +82,23 @@ def predict(opened: OpenedRun, stored: StoredClassifier, path: Path, progress: P
             found += [Prediction(item.name, *pair) for item, *pair in zip(group, names, best.tolist(), strict=True)]
             meter.advance(len(group))
     if not found:
-        seen = f" ({len(skipped)} files skipped, such as {': '.join(skipped[0])})" if skipped else ""
-        raise DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
-    return Predictions(tuple(sorted(found, key=lambda item: item.file)), tuple(sorted(skipped)))
+        raise no_images(path, skipped)
+    pairs = sorted((item.name, item.reason) for item in skipped)
+    return Predictions(tuple(sorted(found, key=lambda item: item.file)), tuple(pairs))
 
 
-def _readable(opened: OpenedRun, items: Iterable[Item | Skip], skipped: list[tuple[str, str]]) -> Iterator[Item]:
-    """Yield the items in the model's shape; add the others to `skipped`, with the reason."""
+def _readable(items: Iterable[Item | Skip], skipped: list[Skip]) -> Iterator[Item]:
+    """Yield the items that can be read; add the others to `skipped`."""
     for item in items:
-        try:
-            yield fitted(item, (opened.spec.height, opened.spec.width), opened.spec.channels)
-        except Refused as refusal:
-            skipped.append((item.name, str(refusal)))
+        if isinstance(item, Skip):
+            skipped.append(item)
+        else:
+            yield item
 
 
 def _groups(items: Iterator[Item]) -> Iterator[list[Item]]:
     while group := list(islice(items, _CHUNK)):
         yield group
-
-
-def check_table(path: Path) -> Path:
-    """Return the path of a table to write, a .csv or a .json file; raises UsageError for any other."""
-    if path.suffix.lower() not in (".csv", ".json"):
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: predictions are written as .csv or .json")
-    return check_file(path)
 
 
 def write_table(predictions: Predictions, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Loading of data sets from settings or from arrays, their training batches, and single images for use with a model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -28,7 +28,7 @@ from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
 from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.shards.streamed import Streamed
-from simulacra.data.source import Pixels, Reading, Skip
+from simulacra.data.source import Item, Pixels, Reading, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
 from simulacra.data.vocabularies import captioned_tokens
@@ -156,12 +156,6 @@ class NamedImages:
     images: Tensor
     unreadable: tuple[Skip, ...]
 
-    @property
-    def reasons(self) -> str:
-        """The number of files that cannot be read, with an example, in brackets; empty where there are none."""
-        skipped = self.unreadable
-        return f" ({len(skipped)} files skipped, such as {skipped[0].name}: {skipped[0].reason})" if skipped else ""
-
 
 def named_images(path: Path, spec: DataSpec, count: int = 0) -> NamedImages:
     """Return the first `count` images (0: all) of an image file, folder, archive or array file, fitted to the shape of `spec`.
@@ -170,13 +164,13 @@ def named_images(path: Path, spec: DataSpec, count: int = 0) -> NamedImages:
     """
     names, taken, skipped = list[str](), list[Pixels](), list[Skip]()
     with reading(path) as found:
-        for item in found.items:
-            try:
-                taken.append(fitted(item, (spec.height, spec.width), spec.channels).pixels)
-                names.append(item.name)
-            except Refused as refusal:
-                skipped.append(Skip(item.name, str(refusal)))
-            if len(taken) == count != 0:
+        for item in fitted_items(found.items, spec):
+            if isinstance(item, Skip):
+                skipped.append(item)
+                continue
+            taken.append(item.pixels)
+            names.append(item.name)
+            if len(taken) == count:
                 break
     pixels = np.stack(taken) if taken else np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
     return NamedImages(tuple(names), to_floats(torch.from_numpy(pixels)), tuple(skipped))
@@ -189,9 +183,23 @@ def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
     """
     found = named_images(path, spec, count)
     if not found.names:
-        advice = "give an image, or a folder or archive of images"
-        raise DataError(f"{path} contains no image that can be used{found.reasons}: {advice}")
+        raise no_images(path, found.unreadable)
     return found.images
+
+
+def fitted_items(items: Iterable[Item | Skip], spec: DataSpec) -> Iterator[Item | Skip]:
+    """Yield items in the shape of `spec`, and those that cannot be read as a Skip with the reason."""
+    for item in items:
+        try:
+            yield fitted(item, (spec.height, spec.width), spec.channels)
+        except Refused as refusal:
+            yield Skip(item.name, str(refusal))
+
+
+def no_images(path: Path | str, skipped: Sequence[Skip]) -> DataError:
+    """Return the error for a path without an image that can be used, with one of the files that were skipped."""
+    seen = f" ({len(skipped)} files skipped, such as {skipped[0].name}: {skipped[0].reason})" if skipped else ""
+    return DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
 
 
 def is_picture(path: Path) -> bool:

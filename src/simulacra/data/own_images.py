@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import DataSpec
-from simulacra.core.errors import DataError
 from simulacra.data.dataset import to_floats
 from simulacra.data.folder_layout import not_an_image
 from simulacra.data.formats.archives import Container, Folder, opened
 from simulacra.data.formats.pixels import Refused, decode, fit, opacity
-from simulacra.data.load import is_picture, reading
+from simulacra.data.load import is_picture, no_images, reading
 from simulacra.data.shards.index import holds_shards
 from simulacra.data.source import Item, Pixels, Skip
 
@@ -42,23 +41,27 @@ class OwnImages:
 def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
     """Return the first `count` images (0: all) of an image file, folder, archive or array file; raises DataError without any."""
     shape = (spec.height, spec.width)
-    names, pixels, layers, skipped = list[str](), list[Pixels](), list[Pixels](), list[str]()
+    names, pixels, layers, skipped = list[str](), list[Pixels](), list[Pixels](), list[Skip]()
     for name, read in _files(path):
         try:
             image, alpha = read()
             pixels.append(fit(image, shape, spec.channels))
         except Refused as refusal:
-            skipped.append(f"{name}: {refusal}")
+            skipped.append(Skip(name, str(refusal)))
             continue
         names.append(name)
         layers.append(fit(np.full_like(image[..., :1], 255) if alpha is None else alpha, shape, 1))
         if len(names) == count:
             break
     if not names:
-        seen = f" ({len(skipped)} files skipped, such as {skipped[0]})" if skipped else ""
-        raise DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
+        raise no_images(path, skipped)
     opaque = torch.from_numpy(np.stack(layers) >= _OPAQUE).permute(0, 3, 1, 2)
-    return OwnImages(tuple(names), to_floats(torch.from_numpy(np.stack(pixels))), opaque, tuple(skipped))
+    return OwnImages(
+        tuple(names),
+        to_floats(torch.from_numpy(np.stack(pixels))),
+        opaque,
+        tuple(f"{item.name}: {item.reason}" for item in skipped),
+    )
 
 
 def _files(path: Path) -> Iterator[tuple[str, Callable[[], _Layers]]]:

@@ -53,6 +53,13 @@ def check_new_folder(path: Path) -> Path:
     return _check_parents(path)
 
 
+def check_table(path: Path) -> Path:
+    """Return the path of a table to write, a .csv or a .json file; raises UsageError for any other."""
+    if path.suffix.lower() not in (".csv", ".json"):
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a table is written as .csv or .json")
+    return check_file(path)
+
+
 def check_file(path: Path) -> Path:
     """Return the path of a file to write; raises UsageError where it is a folder, or is below a file."""
     if path.is_dir():
