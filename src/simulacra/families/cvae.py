@@ -13,17 +13,15 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import Classifies, ELBOTerms, LogLikelihood, Posterior
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
-from simulacra.core.config import Config, option
+from simulacra.core.config import option
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.family import Family, Loss, Turn, training_condition
 from simulacra.games.latent_variable import (
-    BINARIZE,
-    PIXEL_KINDS,
+    LatentVariableConfig,
     LogLikelihoodGiven,
     PixelDistribution,
     PixelLikelihood,
     estimated_log_likelihood,
-    require_binary_pixels,
 )
 from simulacra.games.variational import VariationalLatentSpace, drawn, latents_of, posterior_of, relative_to
 from simulacra.networks.captions import caption_vocabulary, drop_captions
@@ -42,16 +40,10 @@ _UNKNOWN = -1  # label of an image without one, in training batches
 
 
 @dataclass(frozen=True)
-class CVAEConfig(Config):
+class CVAEConfig(LatentVariableConfig):
     """Settings of a conditional VAE."""
 
-    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
-    latent_dim: int = option(16, "number of latent dimensions", low=1)
-    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
-    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     activation: Literal["relu", "tanh", "silu"] = option("relu", "activation function of the dense layers")
-    likelihood: Literal["bernoulli", "gaussian", "logistic"] = option("bernoulli", PIXEL_KINDS)
-    binarize: bool = option(False, BINARIZE)
     particles: int = option(1, "latent samples per image in training", low=1)
     beta: float = option(1.0, "weight of the KL term", low=0)
     prior: Literal["standard", "learned"] = option(
@@ -73,7 +65,7 @@ class CVAEConfig(Config):
 
     def validate(self) -> None:
         """Raise UsageError where settings contradict each other."""
-        require_binary_pixels(self.likelihood, self.binarize)
+        super().validate()
         if self.semi_supervised and self.captions:
             raise UsageError("semi_supervised and captions are both on, and M2 classifies labels: leave one of them out")
         if self.captions and self.caption_dropout == 0:

@@ -9,18 +9,16 @@ from torch import Tensor, nn
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.capabilities import ELBOTerms, LogLikelihood, Posterior
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
-from simulacra.core.config import Config, option
+from simulacra.core.config import option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.latent_variable import (
-    BINARIZE,
-    PIXEL_KINDS,
+    LatentVariableConfig,
     LogLikelihoodGiven,
     PixelDistribution,
     PixelLikelihood,
     estimated_log_likelihood,
     log_weights,
-    require_binary_pixels,
 )
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
@@ -29,16 +27,9 @@ from simulacra.objectives.divergence import importance_weighted_bound, kl_to_sta
 
 
 @dataclass(frozen=True)
-class VAEConfig(Config):
+class VAEConfig(LatentVariableConfig):
     """Settings of a VAE."""
 
-    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
-    latent_dim: int = option(16, "number of latent dimensions", low=1)
-    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
-    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
-    activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
-    likelihood: Literal["bernoulli", "gaussian", "logistic"] = option("bernoulli", PIXEL_KINDS)
-    binarize: bool = option(False, BINARIZE)
     objective: Literal["elbo", "iwae"] = option("elbo", "training objective: evidence lower bound or importance-weighted bound")
     particles: int = option(1, "latent samples per image in training", low=1)
     beta: float = option(1.0, "weight of the KL term", low=0)
@@ -50,7 +41,7 @@ class VAEConfig(Config):
         """Raise UsageError where settings contradict each other."""
         if self.objective == "iwae" and (self.beta != 1 or self.reduction != "sum"):
             raise UsageError("objective is 'iwae', which has neither beta nor reduction: leave beta 1 and reduction 'sum'")
-        require_binary_pixels(self.likelihood, self.binarize)
+        super().validate()
 
 
 class VAE(Family, VariationalLatentSpace, PixelLikelihood):

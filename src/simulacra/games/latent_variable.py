@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from simulacra.core.capabilities import HasLikelihood, Posterior
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
+from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.games.variational import drawn
 from simulacra.objectives import likelihood
@@ -17,10 +18,27 @@ from simulacra.objectives.divergence import importance_weighted_bound, normal_lo
 
 PixelKind = Literal["bernoulli", "gaussian", "logistic"]
 PIXEL_KINDS = "distribution of a pixel: bernoulli, gaussian (learned sigma), logistic (256 levels)"
-BINARIZE = "bernoulli: sample binary pixels from the grey levels at every step (dynamic binarization)"
 
 _CHUNK = 4096 * 784  # pixel values per decoder call in `estimated_log_likelihood`
 _LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: far below the width of a grey level
+
+
+@dataclass(frozen=True)
+class LatentVariableConfig(Config):
+    """Settings that VAEs share: encoder and decoder, and the distribution of pixels."""
+
+    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
+    latent_dim: int = option(16, "number of latent dimensions", low=1)
+    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
+    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
+    activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
+    likelihood: Literal["bernoulli", "gaussian", "logistic"] = option("bernoulli", PIXEL_KINDS)
+    binarize: bool = option(False, "bernoulli: sample binary pixels from the grey levels at every step (dynamic binarization)")
+
+    def validate(self) -> None:
+        """Raise UsageError where pixels are binarized and their distribution is not Bernoulli."""
+        if self.binarize and self.likelihood != "bernoulli":
+            raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
 
 
 @dataclass(frozen=True)
@@ -116,12 +134,6 @@ class PixelLikelihood(HasLikelihood):
         """Return the entropy of grey levels as Bernoulli means; None for other targets."""
         require_accepted(self, condition, len(observed))
         return self.pixels.floor(observed)
-
-
-def require_binary_pixels(kind: PixelKind, binarize: bool) -> None:
-    """Raise UsageError where pixels are binarized and their distribution is not Bernoulli."""
-    if binarize and kind != "bernoulli":
-        raise UsageError(f"binarize needs likelihood 'bernoulli', got {kind!r}")
 
 
 LogLikelihoodGiven = Callable[[Tensor], Tensor]
