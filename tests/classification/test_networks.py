@@ -10,8 +10,8 @@ import torch
 import simulacra
 from simulacra.classification import methods
 from simulacra.classification import network as network_module
-from simulacra.classification.augmentation import random_affine
-from simulacra.classification.methods import METHODS, confident_labels
+from simulacra.classification.augmentation import random_transform
+from simulacra.classification.methods import METHODS
 from simulacra.classification.network import SelfTraining, new_network
 from simulacra.classification.problem import Problem, parse_labels
 from simulacra.classification.representation import Representation, features_of, images, model_features, principal_components
@@ -77,26 +77,33 @@ def test_principal_components_are_those_of_the_training_images(trained_vae):
 # --- augmentation
 
 
-def test_without_motion_an_affine_transform_is_the_identity(monkeypatch):
+def test_without_motion_a_transform_is_the_identity(monkeypatch):
     given = torch.rand(3, 2, 9, 7)
     monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.full(shape, 0.5))
-    torch.testing.assert_close(random_affine(given, mirror=False), given, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(random_transform(given, mirror=False), given, rtol=1e-5, atol=1e-5)
 
 
 def test_a_mirrored_image_is_reflected(monkeypatch):
     given = torch.rand(2, 1, 8, 8)
-    monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.full(shape, 0.5 if len(shape) == 2 else 0.4))
-    torch.testing.assert_close(random_affine(given, mirror=True), given.flip(3), rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.full(shape, 0.4 if len(shape) == 1 else 0.5))
+    torch.testing.assert_close(random_transform(given, mirror=True), given.flip(3), rtol=1e-5, atol=1e-5)
 
 
 def test_images_are_transformed_one_by_one_within_their_range():
     torch.manual_seed(0)
     given = torch.rand(1, 1, 28, 28).expand(6, 1, 28, 28)
-    found = random_affine(given, mirror=False)
+    found = random_transform(given, mirror=False)
     assert found.shape == given.shape
     assert found.min() >= 0
     assert found.max() <= 1
     assert not torch.equal(found[0], found[1])
+
+
+def test_a_constant_displacement_moves_the_image(monkeypatch):
+    given = torch.rand(2, 1, 20, 20)
+    quarter = lambda *shape, device=None: torch.full(shape, 0.5 if len(shape) < 4 else 0.5 + 1 / 2.4)  # noqa: E731
+    monkeypatch.setattr(torch, "rand", quarter)
+    torch.testing.assert_close(random_transform(given, mirror=False)[..., :19, :19], given[..., 1:, 1:], rtol=1e-4, atol=1e-4)
 
 
 # --- networks
@@ -121,18 +128,12 @@ def test_the_loss_of_self_training_is_a_mean_over_labelled_images_plus_one_over_
     torch.manual_seed(0)
     found = game._losses(Batch(given.images, Condition(labels)))["classifier"].total
     torch.manual_seed(0)
-    log_probabilities = torch.log_softmax(game.network(random_affine(given.images, False)), 1)
+    log_probabilities = torch.log_softmax(game.network(random_transform(given.images, False)), 1)
     confidence, guessed = torch.softmax(game.network(given.images[1::2]), 1).max(1)
     assert 0 < (confidence >= 0.989).sum() < 6
     labelled = -log_probabilities[::2].gather(1, given.labels[::2, None]).mean()
     pseudo = -(log_probabilities[1::2].gather(1, guessed[:, None])[:, 0] * (confidence >= 0.989)).mean()
     torch.testing.assert_close(found, labelled + pseudo)
-
-
-def test_the_most_confident_images_of_each_class_keep_their_label():
-    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.55, 0.45], [0.3, 0.7], [0.4, 0.6]], dtype=torch.float64)
-    given = torch.tensor([-1, -1, -1, 1, -1, -1])
-    assert confident_labels(probabilities, given, 0.5).tolist() == [0, 0, -1, 1, 1, -1]
 
 
 # --- storage

@@ -1,12 +1,10 @@
 """The methods of classification, with everything fixed in advance: no setting is chosen by labels that a method is not given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.classification import augmentation, network, spreading
@@ -18,16 +16,14 @@ from simulacra.classification.spreading import SpreadingClassifier
 from simulacra.core.errors import unknown
 from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
-from simulacra.data.semi_supervised import UNKNOWN, SemiSupervised
+from simulacra.data.semi_supervised import SemiSupervised
 from simulacra.features.linear_probe import STRENGTH, LinearProbe
 from simulacra.runs.opened import OpenedRun
 
 Tensors = Mapping[str, Tensor]
 
 _NODES = 20_000  # training images in the graph of label spreading, and the labelled ones
-_SPREAD_SHARE = 0.8  # of the nodes of each class whose spread labels self-training begins with: the most confident
-_SELF_TRAINING_NODES = 10_000
-_ROUNDS = 2
+_LABELLED_SHARE = 0.2  # of the steps of self-training: those without pseudo-labels
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def fit_neighbors(problem: Problem, inputs: Representation) -> Fitted:
 def _fit_spreading(problem: Problem, inputs: Representation) -> Fitted:
     """Spread the labels over the first 20,000 training images and the labelled ones; held-out images are not in the graph."""
     problem.require_unlabelled("spreading")
-    nodes = _nodes(problem, _NODES)
+    nodes = np.union1d(np.arange(min(_NODES, len(problem.split))), problem.rows)
     points, labels = inputs.training(nodes), problem.labels_of(nodes)
     classifier = SpreadingClassifier.fit(points, labels, problem.classes, problem.progress)
     return Fitted(classifier, {"nodes": len(nodes)})
@@ -98,49 +94,26 @@ def fit_network(problem: Problem, *, pretrained: bool = True) -> Fitted:
 
 
 def _fit_self_training(problem: Problem, inputs: Representation) -> Fitted:
-    """Alternate label spreading and training, twice (Iscen et al. 2019): first on latents, then on features of the network.
+    """Train on the labelled images alone first, then on all (Sohn et al. 2020).
 
-    Half of each batch has the given labels and the most confident spread labels; the other half are all training images, with
+    In the second part half of each batch are labelled images, and the other half are images from the whole training split with
     pseudo-labels of the network itself.
     """
     problem.require_unlabelled("self-training")
-    opened, seed, steps = problem.opened, problem.seed, steps_of(problem, _SELF_TRAINING_STEPS)
-    nodes = _nodes(problem, _SELF_TRAINING_NODES)
-    found = new_network(opened, problem.classes, seed, pretrained=True)
+    steps, seed, size = steps_of(problem, _SELF_TRAINING_STEPS), problem.seed, _even(min(BATCH, len(problem.split)))
+    start = new_network(problem.opened, problem.classes, seed, pretrained=True)
+    labelled = Batches(problem.split[problem.rows], min(BATCH, len(problem.rows)), seed)
+    everything = SemiSupervised(problem.split, problem.rows, size, seed)
+    alone = max(1, round(_LABELLED_SHARE * steps))
     with problem.progress.task("self-training", steps, "steps") as meter:
-        for turn in range(_ROUNDS):
-            features = found.features(inputs.training(nodes), opened.device)
-            spread = SpreadingClassifier.fit(features, problem.labels_of(nodes), problem.classes)
-            labels = np.full(len(problem.split), UNKNOWN)
-            labels[nodes] = confident_labels(spread.probabilities, problem.labels_of(nodes)).numpy()
-            used = np.flatnonzero(labels != UNKNOWN)
-            batches = SemiSupervised(replace(problem.split, labels=labels), used, _even(min(BATCH, len(problem.split))), seed)
-            share = steps * (turn + 1) // _ROUNDS - steps * turn // _ROUNDS
-            found = train_network(opened, found, batches, share, derive(seed, "round", turn), meter)
-    return Fitted(NetworkClassifier(found, opened.device), {"nodes": len(nodes), "spread_labels": len(used)})
-
-
-def _nodes(problem: Problem, most: int) -> NDArray[np.int64]:
-    """Return the training images of a graph: the first ones, and all that have labels."""
-    return np.union1d(np.arange(min(most, len(problem.split))), problem.rows)
+        found = train_network(problem.opened, start, labelled, alone, derive(seed, "part", 0), meter)
+        if steps > alone:
+            found = train_network(problem.opened, found, everything, steps - alone, derive(seed, "part", 1), meter)
+    return Fitted(NetworkClassifier(found, problem.opened.device), {"batch": size})
 
 
 def _even(number: int) -> int:
     return number - number % 2
-
-
-def confident_labels(probabilities: Tensor, given: Tensor, share: float = _SPREAD_SHARE) -> Tensor:
-    """Return classes int64 [n]: those given, and of each predicted class the most confident `share` of images; -1 for others.
-
-    probabilities: [n c], without an order of ties other than that of the rows; given: int64 [n], -1 where there is none.
-    """
-    confidence, predicted = probabilities.max(1)
-    labels = torch.full_like(given, UNKNOWN)
-    for label in predicted.unique():
-        members = (predicted == label).nonzero()[:, 0]
-        order = confidence[members].argsort(descending=True, stable=True)
-        labels[members[order[: round(share * len(members))]]] = label
-    return torch.where(given == UNKNOWN, labels, given)
 
 
 def _load_network(opened: OpenedRun, tensors: Tensors, classes: int) -> Classifier:
@@ -161,7 +134,7 @@ def _load_neighbors(opened: OpenedRun, tensors: Tensors, classes: int) -> Classi
     return NeighborsClassifier(tensors["points"], tensors["labels"], classes)
 
 
-_FINE_TUNE_STEPS, _SELF_TRAINING_STEPS = 600, 900
+_FINE_TUNE_STEPS, _SELF_TRAINING_STEPS = 600, 1500
 _SPREADING_FACTS = {"alpha": spreading.ALPHA, "n_neighbors": spreading.N_NEIGHBORS, "weights": "self-tuning Gaussian"}
 _NETWORK_FACTS = {"network": "encoder of the model, batch normalization, linear layer", "augmentation": augmentation.DESCRIPTION}
 
@@ -208,7 +181,7 @@ METHODS: Mapping[str, Method] = {
             images,
             _fit_self_training,
             _load_network,
-            {**_NETWORK_FACTS, "threshold": network.THRESHOLD, "rounds": _ROUNDS, "spread_share": _SPREAD_SHARE},
+            {**_NETWORK_FACTS, "threshold": network.THRESHOLD, "labelled_share": _LABELLED_SHARE},
             steps=_SELF_TRAINING_STEPS,
             unlabelled=True,
         ),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from simulacra.classification.augmentation import random_affine
+from simulacra.classification.augmentation import random_transform
 from simulacra.classification.classifier import Classifier
 from simulacra.classification.representation import features_of
 from simulacra.core.batch import Batch
@@ -115,7 +115,7 @@ class SelfTraining(Family):
             targets[~known] = guessed
             weights[~known] = used / len(used)
             parts["pseudo_labelled_share"] = used.mean()
-        logits = self.network(random_affine(batch.images, self.mirror))
+        logits = self.network(random_transform(batch.images, self.mirror))
         losses = F.cross_entropy(logits, targets, reduction="none")
         return {"classifier": Loss((weights * losses).sum(), parts)}
 
