@@ -9,10 +9,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulacra.core.errors import SimulacraError, UsageError
-    from simulacra.interfaces.api import Model, compare, from_array, load_data, open, resume, train, unpaired
+    from simulacra.interfaces.api import (
+        DataError,
+        Dataset,
+        Model,
+        NotApplicable,
+        Result,
+        SimulacraError,
+        UsageError,
+        check_data,
+        compare,
+        from_array,
+        image_grid,
+        list_data,
+        list_families,
+        load_data,
+        load_family,
+        open,
+        pack_data,
+        resume,
+        status,
+        train,
+        train_extractor,
+        unpaired,
+    )
 
-__all__ = ["Model", "SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train", "unpaired"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Model",
+    "NotApplicable",
+    "Result",
+    "SimulacraError",
+    "UsageError",
+    "check_data",
+    "compare",
+    "from_array",
+    "image_grid",
+    "list_data",
+    "list_families",
+    "load_data",
+    "load_family",
+    "open",
+    "pack_data",
+    "resume",
+    "status",
+    "train",
+    "train_extractor",
+    "unpaired",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,5 +68,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the names of the Python API."""
-    return sorted(__all__)
+    """Return the names of the Python API, and those that every module has."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from simulacra.anomaly.calibration import DEFAULT_RATE, Calibration, require_enough, store, stored, validation_scores
-from simulacra.anomaly.score import Score, Scorer
-from simulacra.core.progress import Progress
-from simulacra.runs.opened import OpenedRun
+from simulacra.anomaly.score import Score, Scorer, score_images
+from simulacra.anomaly.scores import find
+from simulacra.core.progress import SILENT, Progress
+from simulacra.runs.opened import OpenedRun, check_images
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,31 @@ def calibrated(opened: OpenedRun, score: Score, progress: Progress) -> Detector:
         held = validation_scores(opened, scorer, DEFAULT_RATE, progress)
         store(opened, score, held)
     return Detector(score, scorer, held)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Scores of images float64 [n], larger for images less like the training images, and what the calibration makes of them.
+
+    p_values: conformal p-values float64 [n] among normal images; anomalous: bool [n], where the score is above the calibrated
+    threshold; maps: heat maps float32 [n h w] of non-negative values, None for a score that has none.
+    """
+
+    scores: Tensor
+    p_values: Tensor
+    anomalous: Tensor
+    maps: Tensor | None
+
+
+def detect(opened: OpenedRun, images: Tensor, score: str = "", progress: Progress = SILENT) -> Detection:
+    """Return what a calibrated anomaly score finds in images [n c h w] in [0, 1].
+
+    score: its name, by default that of the family. Its calibration is that of the run folder, made now where there is none.
+    Raises NotApplicable, UsageError for an unknown name, another shape or too few validation images.
+    """
+    check_images(images, opened.spec)
+    detector = calibrated(opened, find(score, opened.model), progress)
+    with progress.task("scoring images", len(images), "images") as meter:
+        scored = score_images(detector.scorer, images, meter, "images")
+    held = detector.calibration
+    return Detection(scored.values, held.p_values(scored.values), held.anomalous(scored.values), scored.maps)

@@ -18,7 +18,7 @@ from simulacra.classification.methods import Method, find
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import write_bytes, write_json
 from simulacra.images.files import make_folder
-from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun, check_images
 
 FORMAT = 1
 _FACTS = "classifier.json"
@@ -94,3 +94,11 @@ def read_classifier(opened: OpenedRun) -> StoredClassifier:
     if weights != opened.digest:
         raise UsageError(f"the classifier of {opened.run.path} is of other weights, those of step {step:,}: {again}")
     return StoredClassifier(method, method.load(opened, tensors, classes), temperature, facts)
+
+
+def classify(opened: OpenedRun, images: Tensor) -> Tensor:
+    """Return the calibrated probability of each class, float64 [n c], of images [n c h w] in [0, 1].
+
+    By the classifier stored in the run folder, which `classify train` makes. Raises UsageError, DataError as `read_classifier`.
+    """
+    return read_classifier(opened).probabilities(opened, check_images(images, opened.spec))

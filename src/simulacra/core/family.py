@@ -43,16 +43,22 @@ class Turn:
 
 
 class Family(nn.Module, AcceptsCondition, ABC):
-    """Base class of generative models. A family is one file in `families/`, and named after it."""
+    """Base class of generative models, constructed from settings of its `Config` and a DataSpec.
 
-    Config: ClassVar[type[Config]]
-    summary: ClassVar[str]
-    paper: ClassVar[str]
+    A family of the package is one file in `families/`, and named after it; a family of a user is named after its class.
+    """
+
+    Config: ClassVar[type[Config]] = Config
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     defaults: ClassVar[Mapping[str, object]] = {}
     """Training settings that differ from the engine's defaults."""
     domains: ClassVar[tuple[str, ...]] = ()
     """Names of the unpaired sources in a batch; empty for a single source."""
+    channels_last: ClassVar[bool] = True
+    """Whether the weights of convolutions are stored in channels-last memory format, which is faster. `Tensor.view` often
+    fails on their outputs; `reshape` and `flatten` do not."""
     needs_labels: ClassVar[bool] = False
     """Whether models of the family are conditional on labels unless a setting gives another condition, such as captions; images
     without classes are refused."""

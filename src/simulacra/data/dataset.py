@@ -20,6 +20,8 @@ from simulacra.data.source import Pixels, SplitName
 if TYPE_CHECKING:
     from simulacra.data.shards.streamed import Stream
 
+_LISTED = 10  # classes that a representation names
+
 
 @dataclass(frozen=True)
 class Split:
@@ -45,6 +47,11 @@ class Split:
     def captions(self) -> tuple[str, ...] | None:
         """The caption of each image, empty where it has none; None if the images have no captions. Read on first use."""
         return None if self.stored_captions is None else self.stored_captions.read()
+
+    def __repr__(self) -> str:
+        height, width, channels = self.images.shape[1:]
+        labels = "" if self.labels is None else ", with labels"
+        return f"<Split {self.name}: {len(self):,} images, {height} x {width} x {channels}{labels}>"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -94,6 +101,14 @@ class Dataset:
 
     def __getitem__(self, domain: str) -> "Dataset":
         return self.domains[domain]
+
+    def __repr__(self) -> str:
+        spec, count = self.spec, len(self.spec.classes)
+        counts = f"{self.training_images:,} training, {len(self.validation):,} validation and {len(self.test):,} test images"
+        more = ", ..." if count > _LISTED else ""
+        classes = f", {count} classes: {', '.join(spec.classes[:_LISTED])}{more}" if count else ""
+        domains = f", domains {' and '.join(self.domains)}" if self.domains else ""
+        return f"<Dataset {self.name}: {counts}, {spec.height} x {spec.width} x {spec.channels}{classes}{domains}>"
 
     @property
     def training_images(self) -> int:

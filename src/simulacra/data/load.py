@@ -6,10 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
@@ -31,9 +33,11 @@ from simulacra.data.shards.streamed import Streamed
 from simulacra.data.source import Item, Pixels, Reading, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
+from simulacra.data.torch_datasets import Images, items_of
 from simulacra.data.vocabularies import captioned_tokens
 
-Images = np.ndarray | Tensor
+ImageSource = Images | TorchDataset[Any]
+"""Images in memory, or a map-style torch data set."""
 
 
 def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dataset:
@@ -92,34 +96,41 @@ def training_batches(  # noqa: PLR0917
 
 
 def from_array(
-    images: Images,
+    images: ImageSource,
     labels: Images | None = None,
-    name: str = "array",
+    name: str = "",
     *,
-    test_images: Images | None = None,
+    test_images: ImageSource | None = None,
     test_labels: Images | None = None,
     classes: tuple[str, ...] = (),
     attributes: Sequence[Attribute | str] = (),
     captions: Sequence[str] | None = None,
     test_captions: Sequence[str] | None = None,
     validation: float = 1 / 12,
+    progress: Progress = SILENT,
 ) -> Dataset:
     """Return a data set of images in memory: [n h w], [n h w c] or [n c h w], floats in [0, 1] or whole numbers in 0..255.
 
+    images, test_images: also map-style torch data sets, which are read with their labels, item by item: an image, or an image and
+    its class number; images are Pillow images, or bytes or floats in [0, 1] or [-1, 1] in the forms above.
     labels: whole numbers [n], or [n k] for k attributes. classes: names of the classes 0, 1, ...; without them the classes are
     the numbers that occur. attributes: of each column of labels, its name, or its name and the names of the values 0, 1, ...;
     required for k > 1. captions: one text for each image, empty for none. Without test images a tenth of the images becomes test.
     Pixels are stored as uint8.
-    Raises DataError for a wrong rank, range or NaN, with the number of the first bad image, and for labels that do not fit.
+    Raises DataError for a wrong rank, range or NaN, with the number of the first bad image, and for labels that do not fit;
+    UsageError for a torch data set without a length.
     """
+    given = items_of(images, labels, progress)
+    name, classes = name or given.name, classes or given.classes
     named = [item if isinstance(item, Attribute) else Attribute(item, ()) for item in attributes]
     if classes and named:
         raise DataError(f"{name}: both classes and attributes are given: name the values of the attributes only")
     named = named or [Attribute("", classes)]
-    pixels, numbers = _checked(images, labels, name, len(named))
+    pixels, numbers = _checked(given.images, given.labels, name, len(named))
     keys = [("train", f"{at:09d}") for at in range(len(pixels))]
     if test_images is not None:
-        held_out, held_out_numbers = _checked(test_images, test_labels, f"{name} (test)", len(named))
+        tested = items_of(test_images, test_labels, progress)
+        held_out, held_out_numbers = _checked(tested.images, tested.labels, f"{name} (test)", len(named))
         if held_out.shape[1:] != pixels.shape[1:] or (numbers is None) != (held_out_numbers is None):
             seen = f"test images {held_out.shape} do not fit images {pixels.shape}"
             raise DataError(f"{name}: {seen}: same shape and labels for both")
@@ -145,7 +156,7 @@ def from_array(
     classes, several = found[0].values if found else (), found if len(found) > 1 else ()
     known = None if tokens is None else vocabulary
     spec = DataSpec(channels, height, width, classes, attributes=several, vocabulary=known)
-    return Dataset(name, digest.hexdigest(), spec, *parts)
+    return Dataset(name, digest.hexdigest(), spec, *parts, notes=given.notes)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from simulacra.core.errors import UsageError
+from simulacra.core.family import Family
 from simulacra.engine.machine import cpu_flags, processor, system
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
@@ -28,7 +29,12 @@ def keep_memory() -> bool:
 
 
 def channels_last(network: nn.Module) -> None:
-    """Store the convolutions of a network, if it has any, in channels-last memory format, the format of batches of images."""
+    """Store the convolutions of a network, if it has any, in channels-last memory format, the format of batches of images.
+
+    A family that states `channels_last = False` is not changed.
+    """
+    if isinstance(network, Family) and not network.channels_last:
+        return
     if any(isinstance(module, nn.Conv2d) for module in network.modules()):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -11,6 +11,7 @@ from simulacra.images.files import make_folder
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.runs import own_families
 from simulacra.runs.provenance import now
 
 _VERSION = 3  # increased when a metric changes, so that results of older versions are not used
@@ -29,6 +30,7 @@ def result_file(metric: Metric, context: EvaluationContext) -> Path:
         "data": context.opened.dataset.digest,
         f"{context.settings.split}_images": len(context.split),
         **{name: settings[name] for name in metric.settings},
+        **own_families.facts(context.opened.run.config.family),
     }
     if "samples" in metric.settings and context.sampling_protocol:
         identity["plan"] = context.sampling_protocol

@@ -13,31 +13,44 @@ from simulacra.core.capabilities import LatentSpace, Reconstructs
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.games.own_networks import checked_decoder, checked_encoder, named_family
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 
 
 @dataclass(frozen=True)
-class AutoencoderConfig(Config):
-    """Settings of an autoencoder."""
+class _NetworkConfig(Config):
+    """Settings of the networks of an autoencoder."""
 
     network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
     latent_dim: int = option(16, "number of latent dimensions", low=1)
     features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     downsample: Literal["stride", "pool"] = option("stride", "conv: downsampling by strided convolution or by max pooling")
+
+
+@dataclass(frozen=True)
+class LossConfig(Config):
+    """Settings of the loss of an autoencoder."""
+
     loss: Literal["mse", "bce"] = option("mse", "reconstruction loss, summed over pixels: squared error or binary cross-entropy")
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(LossConfig, _NetworkConfig):  # in this order the fields of the networks come first
+    """Settings of an autoencoder."""
 
 
 class Autoencoder(Family, LatentSpace, Reconstructs):
     """A deterministic encoder and decoder, trained to reproduce their input."""
 
-    Config = AutoencoderConfig
+    Config: ClassVar[type[LossConfig]] = AutoencoderConfig
     summary = "a deterministic encoder and decoder with a low-dimensional latent space"
     paper = "Hinton & Salakhutdinov 2006"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense", "hidden": (512, 256)}}
     prior = "none"
     amortized = True
+    config: LossConfig
 
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
@@ -46,6 +59,32 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
         body, features = encoder(data, trunk)
         self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
         self.decoder = decoder(data, trunk, config.latent_dim, data.channels)
+
+    @classmethod
+    def with_networks(cls, encoder: nn.Module, decoder: nn.Module, name: str = "OwnAutoencoder") -> "type[Autoencoder]":
+        """Return this family with networks of one's own, to train with `simulacra.train`.
+
+        encoder: from images [b c h w] in [0, 1] to latents [b d]; decoder: from latents to logits [b c h w], to which a sigmoid
+        is applied. Every model starts from copies of them, with their weights. name: of the class. Raises UsageError when a model
+        is made for images whose shape the networks do not fit.
+        """
+
+        class Own(Autoencoder):
+            """An autoencoder with networks of a user's own."""
+
+            Config = LossConfig
+            presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+            channels_last = False
+
+            def __init__(self, config: LossConfig, data: DataSpec) -> None:
+                Family.__init__(self)
+                self.config = config
+                checked, self.latent_dim = checked_encoder(encoder, data)
+                self.add_module("encoder", checked)
+                self.decoder = checked_decoder(decoder, self.latent_dim, data.channels, data)
+
+        named_family(Own, name)
+        return Own
 
     def players(self) -> dict[str, nn.Module]:
         """Return one player, the autoencoder."""

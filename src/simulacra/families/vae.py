@@ -15,11 +15,13 @@ from simulacra.core.family import Family, Loss, Turn
 from simulacra.games.latent_variable import (
     LatentVariableConfig,
     LogLikelihoodGiven,
+    PixelConfig,
     PixelDistribution,
     PixelLikelihood,
     estimated_log_likelihood,
     log_weights,
 )
+from simulacra.games.own_networks import Concatenated, Half, checked_decoder, checked_encoder, named_family
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
@@ -27,8 +29,8 @@ from simulacra.objectives.divergence import importance_weighted_bound, kl_to_sta
 
 
 @dataclass(frozen=True)
-class VAEConfig(LatentVariableConfig):
-    """Settings of a VAE."""
+class ObjectiveConfig(PixelConfig):
+    """Settings of a VAE, apart from those of its networks."""
 
     objective: Literal["elbo", "iwae"] = option("elbo", "training objective: evidence lower bound or importance-weighted bound")
     particles: int = option(1, "latent samples per image in training", low=1)
@@ -44,10 +46,15 @@ class VAEConfig(LatentVariableConfig):
         super().validate()
 
 
+@dataclass(frozen=True)
+class VAEConfig(ObjectiveConfig, LatentVariableConfig):  # in this order the fields of the networks come first
+    """Settings of a VAE."""
+
+
 class VAE(Family, VariationalLatentSpace, PixelLikelihood):
     """A latent-variable model p(x|z) N(z; 0, 1) with a diagonal Gaussian posterior q(z|x)."""
 
-    Config = VAEConfig
+    Config: ClassVar[type[ObjectiveConfig]] = VAEConfig
     summary = "a probabilistic autoencoder: samples, reconstructs and bounds the likelihood"
     paper = "Kingma & Welling 2013; Burda et al. 2015"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -59,6 +66,8 @@ class VAE(Family, VariationalLatentSpace, PixelLikelihood):
         },
     }
 
+    config: ObjectiveConfig
+
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data, self.latent_dim = config, data, config.latent_dim
@@ -69,6 +78,39 @@ class VAE(Family, VariationalLatentSpace, PixelLikelihood):
         self.pixels = PixelDistribution(config.likelihood, config.binarize, data.channels, data.dimensions)
         self.decoder = decoder(data, trunk, config.latent_dim, self.pixels.outputs)
         self.log_sigma = self.pixels.new_log_sigma()
+
+    @classmethod
+    def with_networks(cls, encoder: nn.Module, decoder: nn.Module, name: str = "OwnVAE") -> "type[VAE]":
+        """Return this family with networks of one's own, to train with `simulacra.train`.
+
+        encoder: from images [b c h w] in [0, 1] to mean and log-variance of q(z|x), as one tensor [b 2d] or as two [b d];
+        decoder: from latents [b d] to logits of pixels [b c h w]; for likelihood `logistic` to [b 2c h w], the scales after the
+        means. Every model starts from copies of them, with their weights. name: of the class. Raises UsageError when a model is
+        made for images whose shape the networks do not fit.
+        """
+
+        class Own(VAE):
+            """A VAE with networks of a user's own."""
+
+            Config = ObjectiveConfig
+            presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+            channels_last = False
+
+            def __init__(self, config: ObjectiveConfig, data: DataSpec) -> None:
+                Family.__init__(self)
+                self.config, self.data = config, data
+                self.encoder, values = checked_encoder(Concatenated(encoder), data)
+                if values % 2:
+                    raise UsageError(f"the encoder returns {values} values, expected mean and log-variance of every latent")
+                self.latent_dim = values // 2
+                self.add_module("mean", Half(0))
+                self.add_module("log_var", Half(1))
+                self.pixels = PixelDistribution(config.likelihood, config.binarize, data.channels, data.dimensions)
+                self.decoder = checked_decoder(decoder, self.latent_dim, self.pixels.outputs, data)
+                self.log_sigma = self.pixels.new_log_sigma()
+
+        named_family(Own, name)
+        return Own
 
     @property
     def beta(self) -> float:

@@ -24,14 +24,20 @@ _LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: far below the width of a 
 
 
 @dataclass(frozen=True)
-class LatentVariableConfig(Config):
-    """Settings that VAEs share: encoder and decoder, and the distribution of pixels."""
+class _NetworkConfig(Config):
+    """Settings of the encoder and the decoder of a VAE."""
 
     network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
     latent_dim: int = option(16, "number of latent dimensions", low=1)
     features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
+
+
+@dataclass(frozen=True)
+class PixelConfig(Config):
+    """Settings of the distribution of pixels."""
+
     likelihood: Literal["bernoulli", "gaussian", "logistic"] = option("bernoulli", PIXEL_KINDS)
     binarize: bool = option(False, "bernoulli: sample binary pixels from the grey levels at every step (dynamic binarization)")
 
@@ -39,6 +45,11 @@ class LatentVariableConfig(Config):
         """Raise UsageError where pixels are binarized and their distribution is not Bernoulli."""
         if self.binarize and self.likelihood != "bernoulli":
             raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
+
+
+@dataclass(frozen=True)
+class LatentVariableConfig(PixelConfig, _NetworkConfig):  # in this order the fields of the networks come first
+    """Settings that VAEs share: encoder and decoder, and the distribution of pixels."""
 
 
 @dataclass(frozen=True)

@@ -1,114 +1,137 @@
-"""The Python API: the functions of the command line. It prints nothing unless a `progress` is given."""
+"""The Python API: what the command line does, as functions. Long tasks show their progress; `quiet=True` silences them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from simulacra.anomaly import scores
-from simulacra.applications import reconstruct as reconstruction
-from simulacra.applications import restore as restoration
-from simulacra.applications import translate as translation
-from simulacra.applications import traverse as traversal
-from simulacra.core.errors import SimulacraError, UsageError, unknown
-from simulacra.core.progress import SILENT, Progress
+from simulacra import families
+from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError, unknown
+from simulacra.core.family import Family
+from simulacra.core.progress import Progress
+from simulacra.data import sources
+from simulacra.data.check import Checkup, check
 from simulacra.data.dataset import Dataset, combine
-from simulacra.data.load import from_array, load
-from simulacra.data.settings import DataConfig
+from simulacra.data.load import ImageSource, from_array, load
+from simulacra.data.settings import SHARD_IMAGES, DataConfig
+from simulacra.data.shards.pack import pack
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
-from simulacra.evaluation.evaluate import evaluate
-from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
-from simulacra.maps import latent_map, walk
+from simulacra.evaluation.settings import evaluation_settings
+from simulacra.features.loading import parse
+from simulacra.features.training import train_extractor as _train_extractor
+from simulacra.images.grid import image_grid
+from simulacra.interfaces.commands import compare as compare_command
+from simulacra.interfaces.commands.models import facts_of
+from simulacra.interfaces.default_progress import progress_of
+from simulacra.interfaces.model import Model
+from simulacra.interfaces.notebook import html_of, register_pictures
+from simulacra.interfaces.result import Result
 from simulacra.reports.comparison_page import write_comparison
-from simulacra.reports.run_page import write_report
-from simulacra.runs import interpolation, latent_space, sampling
-from simulacra.runs.applicable import require_applicable
-from simulacra.runs.opened import Device, OpenedRun
+from simulacra.runs.opened import Device
+from simulacra.runs.own_families import add_family, load_family, name_of
 from simulacra.runs.run import Run
 from simulacra.runs.settings import read_recipe, resolve
 from simulacra.training.train import default_folder
 from simulacra.training.train import resume as _resume
 from simulacra.training.train import train as _train
+from simulacra.training.watch import RunStatus, run_status
 
-__all__ = ["Model", "SimulacraError", "UsageError", "compare", "from_array", "load_data", "open", "resume", "train", "unpaired"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Model",
+    "NotApplicable",
+    "Result",
+    "SimulacraError",
+    "UsageError",
+    "check_data",
+    "compare",
+    "from_array",
+    "image_grid",
+    "list_data",
+    "list_families",
+    "load_data",
+    "load_family",
+    "open",
+    "pack_data",
+    "resume",
+    "status",
+    "train",
+    "train_extractor",
+    "unpaired",
+]
 
-
-class Model(OpenedRun):
-    """A trained model: what `train`, `resume` and `open` return. Images are float [n c h w] in [0, 1], on the CPU.
-
-    Methods that the model does not support raise NotApplicable; `capabilities` lists what it supports.
-    """
-
-    sample = sampling.sample
-    sample_classes = sampling.sample_classes
-    reconstruct = reconstruction.reconstruct
-    render_classes = reconstruction.render_classes
-    encode = latent_space.encode
-    decode = latent_space.decode
-    interpolate = interpolation.interpolate
-    interpolate_noise = interpolation.interpolate_noise
-    interpolate_classes = interpolation.interpolate_classes
-    traverse = traversal.traverse
-    latent_map = latent_map.latent_map
-    latent_walk = walk.walk
-    translate = translation.translate
-    restore = restoration.restore
-    anomaly_scores = scores.anomaly_scores
-    report = write_report
-
-    def __repr__(self) -> str:
-        shape, data = f"{self.spec.height} x {self.spec.width} x {self.spec.channels}", self.run.provenance["data"]["name"]
-        return (
-            f"<simulacra.Model: {type(self.model).__name__} at step {self.step:,}, trained on {data} ({shape}), "
-            f"on {self.device.type}, from {self.run.path}; supports {', '.join(self.capabilities)}>"
-        )
-
-    def evaluate(self, progress: Progress = SILENT, **settings: Any) -> dict[str, Any]:
-        """Return every metric that the model supports, as `simulacra evaluate --json` prints them.
-
-        `settings` are those of `simulacra evaluate --help`, by name: split="test", samples=10_000, extractor="lenet", seed=0.
-        Results are cached. Raises UsageError, DataError; NotApplicable for a setting that does not apply to the model.
-        """
-        require_applicable(self.model, settings.keys() - AMOUNTS, setting_needs())
-        return evaluate(self, evaluation_settings(settings), progress)
+_PICTURED = 24  # images of a data set that notebooks display, in rows of 8
 
 
 def train(
-    family: str,
+    family: str | Path | type[Family],
     *,
     recipe: Path | str | None = None,
     out: Path | str | None = None,
-    dataset: Dataset | None = None,
-    progress: Progress = SILENT,
+    dataset: Dataset | ImageSource | None = None,
+    progress: Progress | None = None,
+    quiet: bool = False,
     **settings: Any,
 ) -> Model:
     """Train a family into a new run folder and return the model.
 
-    `settings` are those of `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latent_dim=8, preset="dense".
-    `dataset` is for images of your own (`simulacra.from_array`). Raises UsageError, DataError, NonFiniteError.
+    family: its name, or a family of your own: a class, or the path of a .py file that defines one, which is run. dataset: images
+    of your own, as `from_array` takes them; without it they are found by `data`. `settings` are those of
+    `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latent_dim=8, preset="dense". progress: what shows
+    the progress, by default the terminal or notebook; quiet: nothing does. Raises UsageError, DataError, NonFiniteError.
     """
-    tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": family}
+    shown = progress_of(progress, quiet)
+    tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": _family(family)}
     config = resolve(tables, settings, str(recipe or "the settings"))
-    outcome = _train(config, Path(out) if out else default_folder(config), dataset, progress)
-    return Model(outcome.run, dataset, device=config.train.device)
+    data = _dataset(dataset, shown)
+    outcome = _train(config, Path(out) if out else default_folder(config, data), data, shown)
+    return Model(outcome.run, data, shown, config.train.device)
 
 
 def resume(
-    run: Path | str, *, duration: str = "", dataset: Dataset | None = None, progress: Progress = SILENT, **machine: Any
+    run: Path | str,
+    *,
+    duration: str = "",
+    dataset: Dataset | ImageSource | None = None,
+    family: Path | str | type[Family] | None = None,
+    progress: Progress | None = None,
+    quiet: bool = False,
+    **machine: Any,
 ) -> Model:
     """Continue an interrupted run, or with a new `duration` a finished one, and return the model.
 
-    `machine`: device, threads, compile or shard, where they differ from now on. Raises UsageError, DataError, NonFiniteError.
+    family, progress, quiet: as in `open`. `machine`: device, threads, compile or shard, where they differ from now on. Raises
+    UsageError, DataError, NonFiniteError.
     """
     if wrong := sorted(set(machine) - set(OF_THE_MACHINE)):
         raise unknown("setting of a resumed run", wrong[0], ("duration", *OF_THE_MACHINE))
-    outcome = _resume(Path(run), duration, machine, dataset=dataset, progress=progress)
-    return Model(outcome.run, dataset, device=outcome.run.config.train.device)
+    shown = progress_of(progress, quiet)
+    _give(family)
+    data = _dataset(dataset, shown)
+    outcome = _resume(Path(run), duration, machine, dataset=data, progress=shown)
+    return Model(outcome.run, data, shown, outcome.run.config.train.device)
 
 
-def open(run: Path | str, *, dataset: Dataset | None = None, progress: Progress = SILENT, device: Device = "auto") -> Model:
-    """Open a run folder and return the model."""
-    return Model(Run.open(run), dataset, progress, device)
+def open(
+    run: Path | str,
+    *,
+    dataset: Dataset | ImageSource | None = None,
+    family: Path | str | type[Family] | None = None,
+    progress: Progress | None = None,
+    quiet: bool = False,
+    device: Device = "auto",
+) -> Model:
+    """Open a run folder and return the model.
+
+    dataset: the images of the training, if they were given in memory. family: the class of a run of a family of your own, or the
+    .py file that defines it, which is run; opening a run never runs code that its folder holds. progress: what shows the progress
+    of this model's methods, by default the terminal or notebook; quiet: nothing does. Raises UsageError, DataError.
+    """
+    shown = progress_of(progress, quiet)
+    _give(family)
+    return Model(Run.open(run), _dataset(dataset, shown), shown, device)
 
 
 def compare(
@@ -116,24 +139,109 @@ def compare(
     *,
     html: Path | str | None = None,
     csv: Path | str | None = None,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
+    quiet: bool = False,
     device: Device = "auto",
     **settings: Any,
-) -> dict[str, Any]:
+) -> Result:
     """Evaluate runs (folders or models) with the same settings and rank them, as `simulacra compare --json` prints it.
 
     html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
     """
-    comparison = compare_runs(runs, evaluation_settings(settings), progress, device)
-    write_comparison(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
-    return comparison.table()
+    shown = progress_of(progress, quiet)
+    comparison = compare_runs(runs, evaluation_settings(settings), shown, device)
+    write_comparison(comparison, Path(csv) if csv else None, Path(html) if html else None, shown)
+    return Result(comparison.table(), compare_command.text(comparison))
 
 
-def unpaired(*, a: Dataset, b: Dataset) -> Dataset:
+def status(run: Path | str) -> RunStatus:
+    """Return step, losses and warnings of a run, also while another process trains it: what `simulacra watch --json` prints."""
+    return run_status(Run.open(run))
+
+
+def list_families() -> dict[str, Mapping[str, Any]]:
+    """Return summary, paper, capabilities, applications and presets of every family, as `simulacra models --json` prints them."""
+    return {name: facts_of(name) for name in families.names()}
+
+
+def unpaired(*, a: Dataset | ImageSource, b: Dataset | ImageSource) -> Dataset:
     """Return two data sets as the domains of one, for families that translate; raises UsageError for one that is streamed."""
-    return combine({"a": a, "b": b})
+    return combine({name: _in_memory(one) for name, one in {"a": a, "b": b}.items()})
 
 
-def load_data(name: str = "digits", *, progress: Progress = SILENT, **settings: Any) -> Dataset:
-    """Load a data set: its `train`, `validation` and `test` hold uint8 images. `settings` are those of DataConfig."""
-    return load(DataConfig.of({"data": name, **settings}), progress)
+def load_data(name: str = "digits", *, progress: Progress | None = None, quiet: bool = False, **settings: Any) -> Dataset:
+    """Load a data set: its `train`, `validation` and `test` hold uint8 images.
+
+    name: as for `data` of `train`: of a data set, or the path of images. `settings` are those of `simulacra data check --help`,
+    by name: size=64, flip=True. Raises UsageError, DataError.
+    """
+    return load(DataConfig.of({"data": name, **settings}), progress_of(progress, quiet))
+
+
+def list_data() -> dict[str, dict[str, Any]]:
+    """Return the data sets that have a name, as `simulacra data list --json` prints them."""
+    return {item.name: asdict(item) for item in sources.names()}
+
+
+def check_data(name: str, *, progress: Progress | None = None, quiet: bool = False, **settings: Any) -> Checkup:
+    """Examine every image of a data set for problems that affect training: `findings`, each with a remedy, and `healthy`.
+
+    name, `settings`: as for `load_data`. Raises UsageError, DataError.
+    """
+    return check(DataConfig.of({"data": name, **settings}), progress_of(progress, quiet))
+
+
+def pack_data(
+    name: str,
+    out: Path | str,
+    *,
+    shard_images: int = SHARD_IMAGES,
+    progress: Progress | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Write a data set into a new folder of tar shards that training can stream, as `simulacra data pack`.
+
+    name, `settings`: as for `load_data`; shard_images: in one shard. Raises UsageError, DataError.
+    """
+    return pack(DataConfig.of({"data": name, **settings}), Path(out), shard_images, progress_of(progress, quiet))
+
+
+def train_extractor(
+    name: str, dataset: Dataset | ImageSource, *, progress: Progress | None = None, quiet: bool = False, **settings: Any
+) -> Mapping[str, Any]:
+    """Train a feature extractor, such as "lenet", on a data set, once, and return its facts, as `simulacra extractor train`.
+
+    `settings` are those of training, by name: seed=1, duration="2h". Raises UsageError, DataError.
+    """
+    shown = progress_of(progress, quiet)
+    return _train_extractor(parse(name)[0], _in_memory(dataset), settings, shown).facts
+
+
+def _family(family: str | Path | type[Family]) -> str:
+    """Return the name of a family, after adding one of the user's own."""
+    if isinstance(family, type):
+        return add_family(family)
+    return name_of(load_family(family)) if isinstance(family, Path) or family.endswith(".py") else family
+
+
+def _give(family: str | Path | type[Family] | None) -> None:
+    """Add a family of the user's own, if one is given."""
+    if family is not None:
+        _family(family)
+
+
+def _dataset(given: Dataset | ImageSource | None, progress: Progress) -> Dataset | None:
+    return given if given is None or isinstance(given, Dataset) else from_array(given, progress=progress)
+
+
+def _in_memory(given: Dataset | ImageSource) -> Dataset:
+    return given if isinstance(given, Dataset) else from_array(given)
+
+
+def _pictured(dataset: Dataset) -> str:
+    """Return a data set as HTML for notebooks: its description, and training images."""
+    return html_of(repr(dataset), image_grid(dataset.train.head(_PICTURED).images, 8))
+
+
+register_pictures(Dataset, _pictured)

@@ -4,6 +4,8 @@ import argparse
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from simulacra.core.config import Config, Option, option, options
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 
 JSON_HELP = "print one JSON object to standard output, everything else to standard error"
+_FAMILY_FILE = "--family-file"
+_FAMILY_FILE_HELP = "a Python file that defines a family of your own; its code is run. May be given several times"
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,25 @@ def add_settings(  # noqa: PLR0917
 def given(parsed: argparse.Namespace, config: type[Config]) -> dict[str, object]:
     """Return the settings of a Config that were given as flags."""
     return {setting.name: getattr(parsed, setting.name) for setting in options(config) if setting.name in parsed}
+
+
+def add_family_file(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for families of a user's own, whose files `load_family_files` has run before."""
+    parser.add_argument(_FAMILY_FILE, action="append", type=Path, metavar="FILE", help=_FAMILY_FILE_HELP)
+
+
+def load_family_files(words: Sequence[str]) -> tuple[str, ...]:
+    """Run the files that words name with --family-file, and return the names of their families.
+
+    Raises UsageError for a file that does not define one family.
+    """
+    after = [value for word, value in pairwise([*words, ""]) if word == _FAMILY_FILE]
+    files = [*after, *(word.partition("=")[2] for word in words if word.startswith(f"{_FAMILY_FILE}="))]
+    if not files:
+        return ()
+    from simulacra.runs.own_families import load_family, name_of
+
+    return tuple(name_of(load_family(file)) for file in files)
 
 
 def machine(parsed: argparse.Namespace) -> MachineConfig:

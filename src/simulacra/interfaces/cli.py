@@ -11,7 +11,7 @@ from simulacra import applications
 from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.launch import launched
 from simulacra.interfaces import commands
-from simulacra.interfaces.arguments import JSON_HELP, Parser
+from simulacra.interfaces.arguments import JSON_HELP, Parser, load_family_files
 from simulacra.interfaces.command import ApplicationCommand, Command
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.synonyms import COMMANDS, RELATED
@@ -69,6 +69,7 @@ def _run(words: list[str]) -> int:
         raise UsageError(f"unknown command {name!r}: {RELATED[name]}. See 'simulacra --help'")
     if name not in names():
         raise unknown("command", name, names())
+    load_family_files(rest)
     command = ApplicationCommand(name) if name in applications.names() else _module(name)
     parser = Parser(prog=f"simulacra {name}", description=command.__doc__, epilog=command.EXAMPLES)
     parser.add_argument("--json", action="store_true", help=JSON_HELP)

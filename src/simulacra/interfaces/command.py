@@ -10,6 +10,7 @@ from simulacra.interfaces.arguments import (
     Parser,
     Subcommand,
     add_actions,
+    add_family_file,
     add_settings,
     examples,
     given,
@@ -90,9 +91,10 @@ def _subcommand(action: "Action", words: Sequence[str]) -> Subcommand:
 
 
 def add_run(parser: Parser) -> None:
-    """Add the argument RUN, and the flags of the machine."""
+    """Add the argument RUN, the flag for its family, and the flags of the machine."""
     text = "a run folder; with --help: list only flags that apply to its model"
     parser.add_argument("run", type=Path, metavar="RUN", help=text)
+    add_family_file(parser)
     add_settings(parser, "machine", MachineConfig)
 
 

@@ -45,7 +45,7 @@ class Console:
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
         """Display a bar on a terminal, otherwise print a line at intervals."""
         if not sys.stderr.isatty():
-            meter = _Lines(label, total, unit, start)
+            meter = Lines(label, total, unit, start)
             yield meter
             meter.close()
             return
@@ -68,34 +68,56 @@ class _Bar:
         self._bars.update(self._task, advance=amount, **fields)
 
 
-class _Lines:
-    """A meter that prints lines."""
+class Lines:
+    """A meter that shows a line at intervals: after `first` seconds, then every `every` seconds, and at its end.
 
-    def __init__(self, label: str, total: int | None, unit: str, start: int) -> None:
+    show: what shows it; by default its line is printed to standard error.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int | None,
+        unit: str,
+        start: int,
+        *,
+        show: "Callable[[Lines], None]" = lambda meter: _print_line(meter.line()),
+        first: float = _FIRST_LINE,
+        every: float = _NEXT_LINES,
+    ) -> None:
+        self._show, self._every = show, every
         self._label, self._total, self._unit = label, total, unit
         self._done, self._start, self._facts = start, start, ""
         self._began = time.monotonic()
-        self._next = self._began + _FIRST_LINE
+        self._next = self._began + first
 
     def advance(self, amount: int = 1, **facts: str) -> None:
+        """Report `amount` more units as done; `facts`, if any, replace those of the line."""
         self._done += amount
         self._facts = _join(facts) if facts else self._facts
         if time.monotonic() >= self._next:
-            self._print()
-            self._next = time.monotonic() + _NEXT_LINES
+            self._show(self)
+            self._next = time.monotonic() + self._every
 
     def close(self) -> None:
+        """Show the last line, unless nothing was done."""
         if self._done > self._start:
-            self._print()
+            self._show(self)
 
-    def _print(self) -> None:
+    @property
+    def share(self) -> float | None:
+        """Fraction that is done, in [0, 1]; None where the total is not known."""
+        return min(1.0, self._done / self._total) if self._total else None
+
+    def line(self) -> str:
+        """Return label, count, speed, remaining time and facts."""
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = (self._done - self._start) / seconds
         of = f"/{self._total:,}" if self._total else ""
         left = f", {_clock((self._total - self._done) / rate)} left" if self._total and rate and self._done < self._total else ""
         facts = f", {self._facts}" if self._facts else ""
         speed = "" if self._unit == "seconds" else f" in {_clock(seconds)}, {rate:,.1f}/s"
-        _print_line(f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}")
+        return f"{self._label}: {self._done:,}{of} {self._unit}{speed}{left}{facts}"
 
 
 def program() -> str:

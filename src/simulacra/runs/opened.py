@@ -18,6 +18,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.engine.hardware import channels_last, device_of, keep_memory, precision_of
+from simulacra.runs import own_families
 from simulacra.runs.generation import change_plan
 from simulacra.runs.run import Run
 
@@ -38,6 +39,8 @@ class OpenedRun:
         self.model, self.step, problems = run.load_family()
         for problem in problems:
             progress.message(f"warning: {problem}; the checkpoint of step {self.step:,} is used")
+        if difference := own_families.difference(run.provenance):
+            progress.message(f"warning: {difference}")
         channels_last(self.model)
         self.model.to(self.device)
         self.spec = run.spec

@@ -2,6 +2,7 @@
 
 config.toml (resolved settings), provenance.json, reports.jsonl, checkpoints/, evaluation/, images/ (of applications),
 classification/ (a classifier and its evaluations), detection/ (calibrations and evaluations of anomaly scores), report.html;
+family.py (a copy of the file of a user's own family, which is never run by opening the run);
 images saved during training: samples/, reconstructions/, restorations/, translations/.
 """
 
@@ -24,7 +25,7 @@ from simulacra.engine import checkpoint, state
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.checkpoint_compatibility import incompatibility
 from simulacra.engine.reports import Reports
-from simulacra.runs import settings
+from simulacra.runs import own_families, settings
 from simulacra.runs.lock import LOCK, writing
 from simulacra.runs.settings import RunConfig
 
@@ -47,6 +48,9 @@ class Run:
         self.report = path / "report.html"
         self.reports = Reports(path / "reports.jsonl")
         self.detection = path / "detection"
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}>"
 
     def translations(self, to: str) -> Path:
         """Return the folder of the images that show translations to one domain, saved during training."""
@@ -100,7 +104,8 @@ class Run:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The settings."""
+        """The settings; raises UsageError where they are damaged, or of a family of a user's own that is not given."""
+        own_families.require_known(self.path, self.provenance)
         return settings.read(self.path / CONFIG)
 
     @cached_property

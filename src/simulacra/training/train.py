@@ -28,6 +28,7 @@ from simulacra.engine.hardware import device_of, keep_memory, precision_of
 from simulacra.engine.loop import Trainer
 from simulacra.engine.processes import Processes, joined
 from simulacra.images.animation import write_animation
+from simulacra.runs import own_families
 from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import CONFIG, Run
@@ -62,8 +63,10 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
         data = dataset or _load(config, processes, progress)
 
         def create() -> None:
-            run = Run.create(out, config, provenance(data, _command()) | {"processes": processes.count})
+            facts = {"processes": processes.count, **own_families.facts(config.family)}
+            run = Run.create(out, config, provenance(data, _command()) | facts)
             held.enter_context(writing(run.path))
+            own_families.keep(config.family, run.path)
 
         with stream(config.train.seed, "initialize"):
             trainer = _trainer(config, data, processes)
@@ -89,6 +92,8 @@ def resume(
     config = _prepare_process(replace(run.config, train=replace(run.config.train, **changes)))
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
+        if difference := own_families.difference(run.provenance):
+            progress.message(f"warning: {difference}")
         data = run.check_data(dataset or _load(config, processes, progress))
         _check_processes(run, data, processes)
         processes.lead(lambda: held.enter_context(writing(run.path)))
@@ -118,9 +123,10 @@ def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
     run.update_provenance(resumes=[*run.provenance.get("resumes", []), entry], finished=False)
 
 
-def default_folder(config: RunConfig) -> Path:
-    """Return the first folder runs/FAMILY-DATA-N that does not exist."""
-    paths = (Path("runs", f"{config.family}-{config.data.title}-{number}") for number in count(1))
+def default_folder(config: RunConfig, dataset: Dataset | None = None) -> Path:
+    """Return the first folder runs/FAMILY-DATA-N that does not exist, with the name of a data set where one is given."""
+    title = Path(dataset.name).name.replace(" ", "-") if dataset else config.data.title
+    paths = (Path("runs", f"{config.family}-{title}-{number}") for number in count(1))
     return next(path for path in paths if not path.exists())
 
 

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given, machine
+from simulacra.interfaces.arguments import MachineConfig, Parser, add_family_file, add_settings, examples, given, machine
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.tables import table
 
@@ -38,6 +38,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     from simulacra.evaluation.settings import evaluate_config
 
     add_settings(parser, "evaluation", evaluate_config())
+    add_family_file(parser)
     add_settings(parser, "machine", MachineConfig)
 
 
@@ -50,11 +51,12 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
     comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)
     written = write_comparison(comparison, parsed.csv, parsed.html, console)
-    console.result(comparison.table(), lambda: "\n".join([_text(comparison), *(f"written: {path}" for path in written)]))
+    console.result(comparison.table(), lambda: "\n".join([text(comparison), *(f"written: {path}" for path in written)]))
     return 0
 
 
-def _text(comparison: "Comparison") -> str:
+def text(comparison: "Comparison") -> str:
+    """Return a comparison as lines for the terminal."""
     letters = dict(zip(comparison.runs, map(_letter, range(len(comparison.runs))), strict=True))
     rows = _rows(comparison, letters)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][1:]

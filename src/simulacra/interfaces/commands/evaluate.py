@@ -46,11 +46,12 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     opened = opened_run(parsed, console)
     require_applicable(opened.model, flags, setting_needs())
     result = evaluate(opened, settings, console)
-    console.result(result, lambda: _text(result))
+    console.result(result, lambda: text(result))
     return 0
 
 
-def _text(result: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
+    """Return the result of `evaluate` as lines for the terminal."""
     from simulacra.evaluation.metric_table import protocol_lines
     from simulacra.metrics.statistics.measurement import Measurement
 

@@ -1,36 +1,34 @@
 """List the families of models: summary, capabilities, applications and presets."""
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulacra import applications, families
-from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.arguments import Parser, add_family_file, examples
 from simulacra.interfaces.console import Console
-
-if TYPE_CHECKING:
-    from simulacra.applications.application import Application
 
 EXAMPLES = examples("simulacra models", "simulacra train vae --help    # every flag of one family")
 POSITION = ("models", 1)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
-    """Add no flags."""
+    """Add the flag."""
+    add_family_file(parser)
 
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """List."""
-    usable = {name: applications.find(name) for name in applications.names()}
-    content = {name: _facts(name, usable) for name in families.names()}
+    content = {name: facts_of(name) for name in families.names()}
     console.result(content, lambda: "\n\n".join(_text(name, facts) for name, facts in content.items()))
     return 0
 
 
-def _facts(name: str, usable: "Mapping[str, Application]") -> dict[str, Any]:
+def facts_of(name: str) -> dict[str, Any]:
+    """Return summary, paper, capabilities, applications and presets of a family."""
     from simulacra.core.capabilities import of
 
     family = families.find(name)
+    usable = {name: applications.find(name) for name in applications.names()}
     lists = {
         "capabilities": list(of(family)),
         "applications": [name for name, application in usable.items() if application.applies_to(family)],

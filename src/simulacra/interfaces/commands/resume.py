@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simulacra.engine.duration import FORMS
 from simulacra.engine.settings import OF_THE_MACHINE, TrainConfig
-from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given
 from simulacra.interfaces.commands.train import finish
 from simulacra.interfaces.console import Console
 
@@ -20,6 +20,7 @@ POSITION = ("train", 2)
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    add_family_file(parser)
     parser.add_argument("--for", dest="duration", default="", metavar="TEXT", help=f"a new total length, {FORMS}")
     add_settings(parser, "machine", TrainConfig, dict.fromkeys(OF_THE_MACHINE, "as before"), OF_THE_MACHINE)
 

@@ -1,7 +1,8 @@
 """Train a model into a new run folder.
 
-FAMILY is one of those that 'simulacra models' lists. Settings are taken from the family, then --preset, then --recipe, then
-flags; the last wins. 'simulacra train FAMILY --help' lists the flags of the family too. Ctrl-C saves a checkpoint and stops.
+FAMILY is one of those that 'simulacra models' lists, or of --family-file. Settings are taken from the family, then --preset, then
+--recipe, then flags; the last wins. 'simulacra train FAMILY --help' lists the flags of the family too. Ctrl-C saves a checkpoint
+and stops.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from simulacra.core.config import options
 from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
-from simulacra.interfaces.arguments import Parser, add_settings, examples, given
+from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given, load_family_files
 from simulacra.interfaces.console import Console, program
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ EXAMPLES = examples(
     "simulacra train vae --recipe recipes/vae-mnist.toml --out runs/vae-mnist",
     "simulacra train autoencoder --data ~/photos --size 64 --for 10min",
     "simulacra train cyclegan --data.a ~/summer --data.b ~/winter --size 64 --for 1h",
+    "simulacra train duel --family-file duel.py --data digits --for 5min",
 )
 POSITION = ("train", 1)
 
@@ -34,6 +36,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags; those of a family where the words name one."""
     parser.usage = "simulacra train FAMILY [--recipe FILE] [--data NAME] [--for DURATION] [--out RUN] [flags]"
     parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
+    add_family_file(parser)
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
     defaults: dict[str, object] = {}
@@ -42,6 +45,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
         from simulacra.runs.settings import require_sources
 
         family = families.find(name)
+        parser.set_defaults(family=name)
         flags = {word.split("=")[0] for word in words}
         kinds = (DataConfig, DomainsConfig)
         given_names = {setting.name for kind in kinds for setting in options(kind) if f"--{setting.flag}" in flags}
@@ -88,7 +92,7 @@ def finish(outcome: "Outcome", console: Console) -> int:
 
 
 def _family_in(words: list[str]) -> str:
-    """Return the family that the words name, directly or by a recipe; empty if they name none."""
+    """Return the family that the words name, directly, by a recipe or by its file; empty if they name none."""
     if words and not words[0].startswith("-"):
         return words[0]
     for word, after in pairwise([*words, ""]):
@@ -99,7 +103,7 @@ def _family_in(words: list[str]) -> str:
             return str(read_recipe(Path(path)).get("family", ""))
     if misplaced := set(words) & set(families.names()):
         raise UsageError(f"the family comes first: simulacra train {min(misplaced)} ...")
-    return ""
+    return next(iter(load_family_files(words)), "")
 
 
 def _recipe(parsed: argparse.Namespace, read_recipe: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from simulacra.interfaces.arguments import Parser, examples
+from simulacra.interfaces.arguments import Parser, add_family_file, examples
 from simulacra.interfaces.console import Console
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ POSITION = ("train", 3)
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    add_family_file(parser)
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="seconds between updates (default: 2)")
 
 
