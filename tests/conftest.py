@@ -95,3 +95,13 @@ def mnist_test_images() -> Tensor:
         pytest.skip("$SIMULACRA_DATA has no MNIST")
     pixels = np.frombuffer(gzip.decompress(found[0].read_bytes()), np.uint8, offset=16).reshape(10_000, 784)
     return torch.tensor(pixels, dtype=torch.float32) / 255
+
+
+@pytest.fixture
+def no_added_families(monkeypatch):
+    """Forget the families that a test adds."""
+    from simulacra import families
+    from simulacra.runs import own_families
+
+    monkeypatch.setattr(families, "_added", {})
+    monkeypatch.setattr(own_families, "_known", {})

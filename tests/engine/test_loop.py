@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
+from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.engine import optimizers
 from simulacra.engine.loop import Trainer
@@ -189,5 +190,5 @@ def test_players_that_overlap_or_leave_parameters_out_are_refused() -> None:
             return {"one": self, "other": self}
 
     for kind in (Forgetful, Greedy):
-        with pytest.raises(ValueError, match=f"the players of {kind.__name__} must be disjoint"):
+        with pytest.raises(UsageError, match=f"the players of {kind.__name__} must be disjoint"):
             Trainer(kind(NoSettings(), DataSpec(1, 2, 2)), Numbered(), TrainConfig(device="cpu", precision="float32"))

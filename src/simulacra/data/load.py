@@ -23,6 +23,7 @@ from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_floats
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
+from simulacra.data.formats.torch_datasets import Images, items_of
 from simulacra.data.only_classes import only_classes
 from simulacra.data.preparation.prepare import arrange, prepare
 from simulacra.data.preparation.prepared import HeldCaptions
@@ -33,7 +34,6 @@ from simulacra.data.shards.streamed import Streamed
 from simulacra.data.source import Item, Pixels, Reading, Skip
 from simulacra.data.sources import at_path, locate
 from simulacra.data.sources.folder import read_picture
-from simulacra.data.torch_datasets import Images, items_of
 from simulacra.data.vocabularies import captioned_tokens
 
 ImageSource = Images | TorchDataset[Any]

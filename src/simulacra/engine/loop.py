@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import Batch
 from simulacra.core.batch_source import BatchSource
+from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import reseed
 from simulacra.engine import optimizers, sharding, state
@@ -224,11 +225,11 @@ class Trainer:
 
 
 def check_partition(family: Family) -> None:
-    """Raise ValueError unless the players are disjoint and contain every trainable parameter: an error in the family."""
+    """Raise UsageError unless the players are disjoint and contain every trainable parameter: an error in the family."""
     owned = [id(parameter) for player in family.players().values() for parameter in optimizers.parameters(player)]
     trainable = {id(parameter) for parameter in family.parameters() if parameter.requires_grad}
     if len(owned) != len(set(owned)) or set(owned) != trainable:
-        raise ValueError(f"the players of {type(family).__name__} must be disjoint and contain every trainable parameter")
+        raise UsageError(f"the players of {type(family).__name__} must be disjoint and contain every trainable parameter")
 
 
 def _mean(pieces: Sequence[Mapping[str, Loss]]) -> dict[str, Loss]:
