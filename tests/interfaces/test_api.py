@@ -1,5 +1,7 @@
 """The Python API does what the command line does."""
 
+import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,10 @@ from tests.recording import Listener
 
 import simulacra
 from simulacra.core.errors import UsageError
+from simulacra.interfaces.cli import main
 from simulacra.training import monitors
+
+SMALL: dict[str, Any] = {"duration": "2", "batch": 16, "network": "dense", "hidden": (8,), "snapshots": 1, "threads": 1}
 
 
 def test_sampling_is_a_function_of_seed_and_number(trained_vae):
@@ -104,3 +109,73 @@ def test_latents_are_decoded_to_the_reconstructions(trained_vae):
 def test_settings_of_a_sampler_are_refused_by_a_model_without_one(trained_vae):
     with pytest.raises(UsageError, match="sampler"):
         trained_vae.evaluate(sampler="nonsense")
+
+
+# --- what the commands do
+
+
+def copied(run, tmp_path):
+    """Return a copy of a run, whose folder may change."""
+    shutil.copytree(run.run.path, tmp_path / "copy")
+    return simulacra.open(tmp_path / "copy", quiet=True)
+
+
+def test_images_are_classified_by_the_stored_classifier(trained_vae, tmp_path):
+    model = copied(trained_vae, tmp_path)
+    test = model.dataset.test.head(200)
+    with pytest.raises(UsageError, match="has no classifier: train it"):
+        model.classify(test.images)
+    trained = model.command("classify train", method="probe")
+    probabilities = model.classify(test.images)
+    assert probabilities.shape == (200, 10)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(200, dtype=torch.float64))
+    assert trained["temperature"] > 0
+    assert (probabilities.argmax(1) == test.labels).double().mean() > 0.4
+    with pytest.raises(UsageError, match="images have shape"):
+        model.classify(test.images[..., :4])
+
+
+def test_anomalies_are_detected_by_the_stored_calibration(trained_vae, tmp_path):
+    model = copied(trained_vae, tmp_path)
+    images = torch.cat([model.dataset.test.head(8).images, torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))])
+    calibrated = model.command("detect calibrate", false_positive_rate=0.05)
+    found = model.detect(images)
+    assert torch.equal(found.scores, model.anomaly_scores(images))
+    assert torch.equal(found.anomalous, found.scores > calibrated["threshold"])
+    assert torch.equal(found.anomalous, found.p_values <= 0.05)
+    assert found.anomalous[8:].sum() > found.anomalous[:8].sum()
+
+
+def test_every_application_is_a_command_of_the_model(trained_vae, tmp_path, capsys):
+    model = copied(trained_vae, tmp_path)
+    found = model.command("sample", count=3, out=str(tmp_path / "three.png"))
+    assert main(["sample", str(model.run.path), "--count", "3", "--out", str(tmp_path / "three.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    with pytest.raises(UsageError, match="did you mean 'sample'"):
+        model.command("sampel")
+    with pytest.raises(UsageError, match="did you mean 'train'"):
+        model.command("classify trian")
+    with pytest.raises(UsageError, match="unknown key in sample 'cuont'"):
+        model.command("sample", cuont=3)
+    with pytest.raises(UsageError, match="translate is not applicable to VAE"):
+        model.command("translate")
+
+
+def test_data_and_families_are_listed_checked_and_packed(tmp_path):
+    assert "digits" in simulacra.list_data()
+    assert simulacra.list_families()["vae"]["capabilities"]
+    assert simulacra.check_data("digits", quiet=True).train == 1500
+    assert simulacra.status(simulacra.train("vae", out=tmp_path / "run", quiet=True, **SMALL).run.path).step == 2
+    pytest.importorskip("webdataset")
+    assert simulacra.pack_data("digits", tmp_path / "shards", limit=50, quiet=True)["shards"]
+
+
+def test_the_module_of_a_model_is_the_network_with_its_gradients(trained_vae):
+    images = trained_vae.dataset.test.head(3).images.requires_grad_()
+    module = trained_vae.module
+    assert not module.training
+    latents = module.encode(images)
+    torch.testing.assert_close(latents.detach(), trained_vae.encode(images.detach()))
+    latents.sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from simulacra import families
 from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError, unknown
 from simulacra.core.family import Family
 from simulacra.core.progress import Progress
@@ -22,7 +21,7 @@ from simulacra.features.loading import parse
 from simulacra.features.training import train_extractor as _train_extractor
 from simulacra.images.grid import image_grid
 from simulacra.interfaces.commands import compare as compare_command
-from simulacra.interfaces.commands.models import facts_of
+from simulacra.interfaces.commands.models import descriptions
 from simulacra.interfaces.default_progress import progress_of
 from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
@@ -159,9 +158,9 @@ def status(run: Path | str) -> RunStatus:
     return run_status(Run.open(run))
 
 
-def list_families() -> dict[str, Mapping[str, Any]]:
+def list_families() -> dict[str, dict[str, Any]]:
     """Return summary, paper, capabilities, applications and presets of every family, as `simulacra models --json` prints them."""
-    return {name: facts_of(name) for name in families.names()}
+    return descriptions()
 
 
 def unpaired(*, a: Dataset | ImageSource, b: Dataset | ImageSource) -> Dataset:

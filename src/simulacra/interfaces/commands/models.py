@@ -1,11 +1,15 @@
 """List the families of models: summary, capabilities, applications and presets."""
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from simulacra import applications, families
 from simulacra.interfaces.arguments import Parser, add_family_file, examples
 from simulacra.interfaces.console import Console
+
+if TYPE_CHECKING:
+    from simulacra.applications.application import Application
 
 EXAMPLES = examples("simulacra models", "simulacra train vae --help    # every flag of one family")
 POSITION = ("models", 1)
@@ -18,17 +22,21 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """List."""
-    content = {name: facts_of(name) for name in families.names()}
+    content = descriptions()
     console.result(content, lambda: "\n\n".join(_text(name, facts) for name, facts in content.items()))
     return 0
 
 
-def facts_of(name: str) -> dict[str, Any]:
-    """Return summary, paper, capabilities, applications and presets of a family."""
+def descriptions() -> dict[str, dict[str, Any]]:
+    """Return summary, paper, capabilities, applications and presets of every family, by name."""
+    usable = {name: applications.find(name) for name in applications.names()}
+    return {name: _facts(name, usable) for name in families.names()}
+
+
+def _facts(name: str, usable: "Mapping[str, Application]") -> dict[str, Any]:
     from simulacra.core.capabilities import of
 
     family = families.find(name)
-    usable = {name: applications.find(name) for name in applications.names()}
     lists = {
         "capabilities": list(of(family)),
         "applications": [name for name, application in usable.items() if application.applies_to(family)],
