@@ -30,8 +30,9 @@ def result_file(metric: Metric, context: EvaluationContext) -> Path:
         "data": context.opened.dataset.digest,
         f"{context.settings.split}_images": len(context.split),
         **{name: settings[name] for name in metric.settings},
-        **own_families.facts(context.opened.run.config.family),
     }
+    if code := own_families.digest(context.opened.run.config.family):
+        identity["family"] = code
     if "samples" in metric.settings and context.sampling_protocol:
         identity["plan"] = context.sampling_protocol
     if "extractor" in metric.settings:

@@ -40,10 +40,15 @@ class OwnFamily:
     content: bytes = b""
 
     @property
+    def digest(self) -> str | None:
+        """SHA-256 of the file, in hex."""
+        return sha256(self.content).hexdigest() if self.file else None
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What a run records of it."""
-        digest = sha256(self.content).hexdigest() if self.file else None
-        return {"name": self.name, "class": self.kind.__name__, "file": self.file and str(self.file), "sha256": digest}
+        file = str(self.file) if self.file else None
+        return {"name": self.name, "class": self.kind.__name__, "file": file, "sha256": self.digest}
 
 
 _known: dict[str, OwnFamily] = {}
@@ -90,6 +95,11 @@ def facts(name: str) -> dict[str, Any]:
     return {_FACTS: _known[name].facts} if name in _known else {}
 
 
+def digest(name: str) -> str | None:
+    """Return the SHA-256 of the file of a family of a user's own; None of any other family."""
+    return _known[name].digest if name in _known else None
+
+
 def keep(name: str, folder: Path) -> None:
     """Copy the file of a family into a run folder, where there is one; raises Unwritable."""
     if name in _known and _known[name].file:
@@ -101,16 +111,21 @@ def require_known(folder: Path, provenance: Mapping[str, Any]) -> None:
     recorded = provenance.get(_FACTS)
     if not recorded or recorded["name"] in families.names():
         return
-    name, file, digest = recorded["name"], recorded["file"], recorded["sha256"]
+    name, file = recorded["name"], recorded["file"]
     where, remedy = (
         "was given as a class",
         "give it as family= in Python, or move it to a FILE of its own and add --family-file FILE",
     )
     if file:
         copy = folder / COPY
-        where = f"is defined in {file} (SHA-256 {digest[:12]})"
+        where = f"is defined in {file} (SHA-256 {_short(recorded['sha256'])})"
         remedy = f"add --family-file {copy if copy.is_file() else file} once you have read it, because its code will be run"
     raise UsageError(f"{folder} is a run of the family {name}, which {where}: {remedy}")
+
+
+def family_file_of(folder: Path) -> tuple[str, ...]:
+    """Return the words of a command line that a run of a user's own family needs; none for a run that keeps no file of it."""
+    return ("--family-file", str(folder / COPY)) if (folder / COPY).is_file() else ()
 
 
 def difference(provenance: Mapping[str, Any]) -> str:
@@ -118,7 +133,7 @@ def difference(provenance: Mapping[str, Any]) -> str:
     recorded = provenance.get(_FACTS)
     if not recorded or recorded["name"] not in _known:
         return ""
-    now, before = _known[recorded["name"]].facts["sha256"], recorded["sha256"]
+    now, before = _known[recorded["name"]].digest, recorded["sha256"]
     if now == before:
         return ""
     return f"the family {recorded['name']} is not that of the training: its file has SHA-256 {_short(now)}, then {_short(before)}"

@@ -72,8 +72,10 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def finish(outcome: "Outcome", console: Console) -> int:
     """Print the result of a training and the next commands."""
+    from simulacra.runs.own_families import family_file_of
+
     path = outcome.run.path
-    argument = quote(str(path))
+    argument = " ".join(map(quote, (str(path), *family_file_of(path))))
 
     def text() -> str:
         if not outcome.finished:
