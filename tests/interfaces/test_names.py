@@ -46,6 +46,7 @@ def types_that_the_type_checker_knows(run: Path) -> None:
     assert_type(simulacra.train("vae"), simulacra.Model)
     assert_type(simulacra.open(run), simulacra.Model)
     assert_type(simulacra.load_data("digits"), simulacra.Dataset)
+    assert_type(simulacra.from_array(torch.zeros(1)), simulacra.Dataset)
     assert_type(simulacra.open(run).sample(4, label="3"), torch.Tensor)
     assert_type(simulacra.open(run).encode(torch.zeros(1)), torch.Tensor)
     assert_type(simulacra.open(run).detect(torch.zeros(1)).anomalous, torch.Tensor)

@@ -11,7 +11,8 @@ from simulacra.core.progress import Progress
 from simulacra.data import sources
 from simulacra.data.check import Checkup, check
 from simulacra.data.dataset import Dataset, combine
-from simulacra.data.load import ImageSource, from_array, load
+from simulacra.data.load import ImageSource, load
+from simulacra.data.load import from_array as _from_array
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.data.shards.pack import pack
 from simulacra.engine.settings import OF_THE_MACHINE
@@ -22,7 +23,7 @@ from simulacra.features.training import train_extractor as _train_extractor
 from simulacra.images.grid import image_grid
 from simulacra.interfaces.commands import compare as compare_command
 from simulacra.interfaces.commands.models import descriptions
-from simulacra.interfaces.default_progress import progress_of
+from simulacra.interfaces.default_progress import progress_of, with_default_progress
 from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
@@ -60,6 +61,8 @@ __all__ = [
     "train_extractor",
     "unpaired",
 ]
+
+from_array = with_default_progress(_from_array)
 
 _PICTURED = 24  # images of a data set that notebooks display, in rows of 8
 

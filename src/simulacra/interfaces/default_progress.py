@@ -1,8 +1,11 @@
 """The progress display of the Python API: that of the terminal or of the notebook, for tasks that take longer than a second."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import update_wrapper
+from typing import ParamSpec, TypeVar
 
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.interfaces.console import Console
@@ -10,12 +13,27 @@ from simulacra.interfaces.notebook import NotebookProgress, notebook_shell
 
 _PATIENCE = 1.0  # seconds
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 def progress_of(given: Progress | None, quiet: bool) -> Progress:
     """Return the Progress that is given, one without output if `quiet`, otherwise that of the terminal or the notebook."""
     if given is not None or quiet:
         return given or SILENT
     return Patient(Console() if notebook_shell() is None else NotebookProgress())
+
+
+def with_default_progress(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function whose argument `progress`, unless it is given, is that of the terminal or the notebook."""
+    signature = inspect.signature(function)
+
+    def shown(*args: P.args, **kwargs: P.kwargs) -> T:
+        if "progress" not in signature.bind_partial(*args, **kwargs).arguments:
+            kwargs["progress"] = progress_of(None, quiet=False)
+        return function(*args, **kwargs)
+
+    return update_wrapper(shown, function)
 
 
 class Patient:

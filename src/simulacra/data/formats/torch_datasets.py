@@ -67,6 +67,8 @@ def read_items(dataset: Any, progress: Progress = SILENT) -> Items:
     if labels and len(labels) != len(images):
         raise DataError(f"{len(labels)} of the {len(images)} items of {name} have labels: give labels for all, or for none")
     stacked, notes = _bytes(np.stack(images))
+    for note in notes:
+        progress.message(f"{name}: {note}")
     return Items(stacked, np.array(labels) if labels else None, name.lower(), _classes(dataset, labels), notes)
 
 
