@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tests.example_family.duel import Duel
 
 import simulacra
 from simulacra import families
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import SimulacraError, UsageError
+from simulacra.families.cyclegan import CycleGAN
 from simulacra.interfaces.cli import main
 from simulacra.runs.own_families import COPY, add_family, load_family, name_of
 
@@ -175,3 +177,20 @@ def test_players_that_do_not_hold_every_parameter_are_refused(file, tmp_path):
     file.write_text(SOURCE.replace('{"critic": self.critic, "generator": self.generator}', '{"critic": self.critic}'))
     with pytest.raises(UsageError, match="the players of Duel must be disjoint and contain every trainable parameter"):
         simulacra.train(file, duration="2", batch=16, threads=1, out=tmp_path / "run", quiet=True)
+
+
+def test_a_class_of_the_package_keeps_its_name_and_other_values_are_refused():
+    assert add_family(CycleGAN) == "cyclegan"
+    with pytest.raises(UsageError, match="the class int is no family"):
+        add_family(int)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="family is a Linear, expected a name, a class, or the path of a file"):
+        simulacra.train(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("facts", [[], {"name": "duel"}, {"name": 3, "file": None, "sha256": None}])
+def test_damaged_facts_of_a_family_are_reported(trained, tmp_path, facts):
+    (tmp_path / "config.toml").write_text((trained / "config.toml").read_text())
+    provenance = json.loads((trained / "provenance.json").read_text()) | {"own_family": facts}
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    with pytest.raises(SimulacraError, match=r"provenance\.json is damaged"):
+        simulacra.open(tmp_path)

@@ -224,6 +224,8 @@ def _family(family: str | Path | type[Family]) -> str:
     """Return the name of a family, after adding one of the user's own."""
     if isinstance(family, type):
         return add_family(family)
+    if not isinstance(family, str | Path):
+        raise UsageError(f"family is a {type(family).__name__}, expected a name, a class, or the path of a file")
     return name_of(load_family(family)) if isinstance(family, Path) or family.endswith(".py") else family
 
 

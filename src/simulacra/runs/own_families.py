@@ -55,10 +55,15 @@ _known: dict[str, OwnFamily] = {}
 
 
 def add_family(kind: type[Family]) -> str:
-    """Make a class usable by its name, and return that: `LabelVAE` is `label_vae`.
+    """Make a class usable by its name, and return that: `LabelVAE` is `label_vae`. A family of the package keeps its own name.
 
-    Raises UsageError for a class that is incomplete, or whose name or settings are taken.
+    Raises UsageError for a class that is no family or an incomplete one, or whose name or settings are taken.
     """
+    if not issubclass(kind, Family):
+        raise UsageError(f"the class {kind.__name__} is no family, expected a subclass of simulacra.core.family.Family")
+    package, _, own_name = kind.__module__.rpartition(".")
+    if package == families.__name__ and own_name in families.packaged() and families.find(own_name) is kind:
+        return own_name
     file = _file_of(kind)
     return _add(OwnFamily(name_of(kind), kind, file, file.read_bytes() if file else b""))
 
@@ -106,16 +111,24 @@ def keep(name: str, folder: Path) -> None:
         write_bytes(folder / COPY, _known[name].content)
 
 
+def require_whole(provenance: Mapping[str, Any]) -> None:
+    """Raise KeyError or TypeError where a provenance does not hold all that is read of a user's own family."""
+    recorded = provenance.get(_FACTS)
+    if recorded is None:
+        return
+    for name in ("name", "file", "sha256"):
+        if not isinstance(recorded[name], str | None) or (name == "name" and not recorded[name]):
+            raise TypeError(f"the {name} of its family is not a text")
+
+
 def require_known(folder: Path, provenance: Mapping[str, Any]) -> None:
     """Raise UsageError where a run is of a family of its user's own that is not given, with the file that defines it."""
     recorded = provenance.get(_FACTS)
     if not recorded or recorded["name"] in families.names():
         return
     name, file = recorded["name"], recorded["file"]
-    where, remedy = (
-        "was given as a class",
-        "give it as family= in Python, or move it to a FILE of its own and add --family-file FILE",
-    )
+    where = "was given as a class"
+    remedy = "give it as family= in Python, or move it to a FILE of its own and add --family-file FILE"
     if file:
         copy = folder / COPY
         where = f"is defined in {file} (SHA-256 {_short(recorded['sha256'])})"

@@ -118,6 +118,7 @@ class Run:
         try:
             content: dict[str, Any] = json.loads((self.path / PROVENANCE).read_text())
             _require_whole_data(content["data"])
+            own_families.require_whole(content)
             if not isinstance(content.get("resumes", []), list):
                 raise TypeError("its resumes are not a list")  # noqa: TRY301
         except OSError as error:
