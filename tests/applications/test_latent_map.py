@@ -163,7 +163,7 @@ def test_the_report_has_the_map_and_the_stored_t_sne_of_these_weights_alone(trai
     assert figures() == ["PCA"]
     assert run(capsys, "latent-map", tmp_path / "run", "--points", "60", "--perplexity", "5", "--method", "tsne")[0] == 0
     assert figures() == ["PCA", "t-SNE, from simulacra latent-map"]
-    path = tmp_path / "run" / "images" / "latent_map.json"
+    path = tmp_path / "run" / "images" / "latent_map_method-tsne_points-60_perplexity-5.0.json"
     path.write_text(path.read_text().replace(model.digest, "0" * 64))
     assert figures() == ["PCA"]
     path.write_text("{")

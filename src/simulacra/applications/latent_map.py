@@ -8,6 +8,7 @@ a CSV file with the numbers of test images in its column `index` (FILE.csv:COLUM
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
-from simulacra.images.files import check_html, check_png, make_folder, save_png
+from simulacra.images.files import check_grid, check_html, check_png, make_folder, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.maps.coloring import Coloring, check_color, coloring
@@ -29,10 +30,11 @@ from simulacra.maps.projection import NAMES, PERPLEXITY, Method
 from simulacra.maps.scatter import scatter
 from simulacra.maps.walk import walk
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import overview_images
 
 _REPORT_POINTS, _REPORT_SIDE = 1000, 400  # points of the map in the report, and pixels of it
-_PAGE, _WALK = "latent_map.html", "latent_walk.png"
+_MAP, _WALK = "latent_map", "latent_walk"
 _ONLY_MAP, _ONLY_WALK = ("method", "color", "points", "perplexity", "seed"), ("steps", "label")
 
 
@@ -48,7 +50,7 @@ class LatentMapConfig(Config):
     walk: bool = option(False, "decode a grid of latents instead of mapping images")
     steps: int = option(20, "--walk: number of images in a row", low=2, high=100)
     label: str = option("", "--walk: label of all images of a conditional model (default: the first class)")
-    out: str = option("", f"a .html file, with --walk a .png file (default: RUN/images/{_PAGE} or {_WALK})")
+    out: str = option("", f"a .html file, with --walk a .png file (default: {_MAP}.html or {_WALK}.png {IN_IMAGES})")
 
     def validate(self) -> None:
         """Raise UsageError for settings of the walk without it, and of the map with it."""
@@ -63,7 +65,7 @@ def _run(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
 
 
 def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> ApplicationResult:
-    page = check_html(opened.run.output(settings.out, _PAGE))
+    page = check_html(output_path(opened.run, settings, _MAP, ".html"))
     picture, table = check_png(page.with_suffix(".png")), page.with_suffix(".json")
     check_color(settings.color)
     methods: tuple[Method, ...] = () if settings.method == "auto" else (settings.method,)
@@ -82,7 +84,7 @@ def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
 
 
 def _walk(opened: OpenedRun, settings: LatentMapConfig) -> ApplicationResult:
-    path = check_png(opened.run.output(settings.out, _WALK))
+    path = check_grid(output_path(opened.run, settings, _WALK, ".png", ("walk",)), settings.steps**2, opened.spec.shape)
     found = walk(opened, settings.steps, settings.label)
     save_png(image_grid(found.images, settings.steps), path)
     content = {"path": str(path), "steps": settings.steps, "images": len(found.images), "plane": found.plane}
@@ -136,15 +138,19 @@ def _section(opened: OpenedRun) -> ReportSection:
 
 def _stored_tsne(opened: OpenedRun) -> Figure | None:
     """Return the t-SNE map that the command wrote into the run folder, None where there is none of these weights."""
-    try:
-        content = json.loads((opened.run.images / _PAGE).with_suffix(".json").read_text(encoding="utf-8"))
-        if content["weights"] != opened.digest:
-            return None
-        indices = np.array(content["points_of_maps"]["index"], np.int64)
-        plane = np.array(content["points_of_maps"]["tsne"], np.float64).reshape(len(indices), 2)
-        trust = float(content["maps"]["tsne"]["trustworthiness"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    for path in sorted(opened.run.images.glob(f"{_MAP}*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["weights"] == opened.digest:
+                return _tsne_figure(opened, content)
+    return None
+
+
+def _tsne_figure(opened: OpenedRun, content: dict[str, Any]) -> Figure:
+    """Return the t-SNE map of a stored map; raises KeyError, ValueError or TypeError where it holds none."""
+    indices = np.array(content["points_of_maps"]["index"], np.int64)
+    plane = np.array(content["points_of_maps"]["tsne"], np.float64).reshape(len(indices), 2)
+    trust = float(content["maps"]["tsne"]["trustworthiness"])
     colours = coloring(opened, opened.dataset.test, indices)
     picture = scatter([(f"t-SNE (trustworthiness {trust:.3f})", plane)], colours, _REPORT_SIDE)
     return Figure(picture, f"{len(indices)} test images in a t-SNE map, by {colours.title}", "t-SNE, from simulacra latent-map")

@@ -21,12 +21,13 @@ from simulacra.core.errors import UsageError
 from simulacra.core.family import model_condition
 from simulacra.core.progress import Progress
 from simulacra.data.load import images_like
-from simulacra.images.files import check_png, save_png
+from simulacra.images.files import check_grid, save_png
 from simulacra.images.grid import grid_of_rows, overview_count
 from simulacra.images.section import Figure, ReportSection, columns_for
 from simulacra.networks.labels import every_label
 from simulacra.runs.latent_space import decode, encode
 from simulacra.runs.opened import OpenedRun, check_images
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import choose_images, overview_images
 
 _COUNT, _COLUMNS = 32, 8  # images by default, and columns of the grid
@@ -41,7 +42,7 @@ class ReconstructConfig(Config):
     seed: int = option(0, "seed that chooses the test images", low=0)
     label: str = option("", "render the images with this label too: a class, or attribute=value,...; all: with every class")
     input: str = option("", "images of your own instead of test images: a file, folder or archive")
-    out: str = option("", "a .png file (default: RUN/images/reconstructions.png)")
+    out: str = option("", f"a .png file (default: reconstructions.png {IN_IMAGES})")
 
 
 def reconstruct(opened: OpenedRun, images: Tensor, condition: Condition = UNCONDITIONAL, *, label: str | None = None) -> Tensor:
@@ -91,8 +92,10 @@ def _own_labels(opened: OpenedRun, images: Tensor, condition: Condition) -> Cond
 
 
 def _run(opened: OpenedRun, settings: ReconstructConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(opened.run.output(settings.out, "reconstructions.png"))
     default = _COLUMNS if settings.label == _ALL else _COUNT
+    rendered = {"": 0, _ALL: (opened.model.label_sizes or (0,))[0]}.get(settings.label, 1)
+    path = output_path(opened.run, settings, "reconstructions", ".png")
+    check_grid(path, (2 + rendered) * (settings.count or default), opened.spec.shape)
     if settings.input:
         images, condition = images_like(Path(settings.input), opened.spec, settings.count or default), UNCONDITIONAL
     else:

@@ -21,6 +21,7 @@ from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.runs.latent_space import decode, encode, latent_condition
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import overview_images
 
 _STEPS, _REPORT_ROWS = 11, 10  # images in a row, and latents in the report
@@ -34,7 +35,7 @@ class TraverseConfig(Config):
     image: int = option(0, "number of the test image whose other latents stay fixed", low=0)
     steps: int = option(_STEPS, "number of images in a row", low=2)
     reach: float = option(3.0, "range on each side of the mean, in standard deviations", low=0)
-    out: str = option("", "a .png file (default: RUN/images/traversal.png)")
+    out: str = option("", f"a .png file (default: traversal.png {IN_IMAGES})")
 
 
 def traverse(
@@ -58,7 +59,7 @@ def traverse(
 
 
 def _run(opened: OpenedRun, settings: TraverseConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(opened.run.output(settings.out, "traversal.png"))
+    path = check_png(output_path(opened.run, settings, "traversal", ".png"))
     count = len(opened.dataset.test)
     if settings.image >= count:
         raise UsageError(f"image is {settings.image}, expected between 0 and {count - 1}, the images in the test set")

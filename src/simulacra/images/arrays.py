@@ -21,16 +21,20 @@ def npz_writer(path: Path, count: int, **facts: float | bool) -> Iterator[Callab
     """Write arrays [count ...] in parts into an .npz file: by a function of the first row of a part and its arrays by name.
 
     The arrays are memory-mapped files in a temporary folder beside `path` until all rows are written; the file then replaces an
-    earlier one, and after an error nothing is left. facts: numbers that are stored as arrays without dimensions. Raises
-    Unwritable.
+    earlier one, and after an error nothing is left. Arrays of texts are held in memory. facts: numbers that are stored as arrays
+    without dimensions. Raises Unwritable.
     """
     make_folder(path.parent)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as name:
             folder, held = Path(name), dict[str, "np.memmap[Any, Any]"]()
+            texts: dict[str, list[np.ndarray[Any, Any]]] = {}
 
             def write(start: int, arrays: Arrays) -> None:
                 for key, rows in arrays.items():
+                    if rows.dtype.kind == "U":
+                        texts.setdefault(key, []).append(rows)
+                        continue
                     if key not in held:
                         shape = (count, *rows.shape[1:])
                         held[key] = np.lib.format.open_memmap(folder / f"{key}.npy", "w+", rows.dtype, shape)
@@ -39,11 +43,12 @@ def npz_writer(path: Path, count: int, **facts: float | bool) -> Iterator[Callab
             yield write
             for array in held.values():
                 array.flush()
-            for key, value in facts.items():
+            small = {key: np.concatenate(parts) for key, parts in texts.items()} | facts
+            for key, value in small.items():
                 np.save(folder / f"{key}.npy", np.asarray(value), allow_pickle=False)
             packed = folder / path.name
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                for key in (*held, *facts):
+                for key in (*held, *small):
                     archive.write(folder / f"{key}.npy", f"{key}.npy")
             shutil.move(packed, path)
     except OSError as error:

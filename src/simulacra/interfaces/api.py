@@ -40,6 +40,7 @@ class Model(OpenedRun):
     """
 
     sample = sampling.sample
+    sample_chunks = sampling.sample_chunks
     sample_classes = sampling.sample_classes
     reconstruct = reconstruction.reconstruct
     render_classes = reconstruction.render_classes

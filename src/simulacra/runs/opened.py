@@ -14,6 +14,7 @@ from simulacra.core.capabilities import SamplesIteratively, SamplingPlan, of, re
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.eval_mode import inference_mode
+from simulacra.core.finite import require_finite
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
@@ -64,10 +65,14 @@ class OpenedRun:
         return found.hexdigest()
 
     def apply(self, function: Method, *inputs: Tensor, condition: Condition = UNCONDITIONAL, batch: int = _BATCH) -> Tensor:
-        """Return function(*inputs, condition) of tensors [n ...], in batches on the model's device; the result is on the CPU."""
+        """Return function(*inputs, condition) of tensors [n ...], in batches on the model's device; the result is on the CPU.
+
+        Raises NonFiniteError for a result that is infinite or NaN.
+        """
         parts = zip(*(values.split(batch) for values in inputs), condition.split(batch, len(inputs[0])), strict=True)
         with inference_mode(self.model):
-            return torch.cat([function(*(item.to(self.device) for item in part)).cpu() for part in parts])
+            found = torch.cat([function(*(item.to(self.device) for item in part)).cpu() for part in parts])
+        return require_finite(found, f"outputs of this {type(self.model).__name__}")
 
     def plan(
         self,

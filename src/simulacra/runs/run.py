@@ -52,10 +52,6 @@ class Run:
         """Return the folder of the images that show translations to one domain, saved during training."""
         return self.path / "translations" / f"to_{to}"
 
-    def output(self, given: str, default: str) -> Path:
-        """Return the path of an application's output: the one that is given, or that of a default name in `images`."""
-        return Path(given) if given else self.images / default
-
     def calibration(self, score: str) -> Path:
         """Return the path of the calibration of an anomaly score."""
         return self.detection / f"calibration_{score}.json"
