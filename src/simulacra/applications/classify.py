@@ -20,7 +20,7 @@ from simulacra.classification.evaluation import (
     temperature_of,
     validation_scores,
 )
-from simulacra.classification.prediction import predict, write_table
+from simulacra.classification.prediction import COLUMNS, predict
 from simulacra.classification.problem import ALL, Problem, parse_labels, require_classes
 from simulacra.classification.store import has_classifier, make_classification_folder, read_classifier, write_classifier
 from simulacra.classification.summary import evaluation_content, evaluation_section, evaluation_text
@@ -29,7 +29,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.images.files import check_png, check_table, save_png
+from simulacra.images.files import check_png, check_table, save_png, write_table
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.provenance import now
@@ -139,7 +139,7 @@ def _predict(opened: OpenedRun, settings: PredictConfig, progress: Progress) -> 
     path = check_table(output_path(opened.run, settings, "classes", ".csv"))
     stored = read_classifier(opened)
     found = predict(opened, stored, Path(settings.input), progress)
-    write_table(found, path)
+    write_table(path, COLUMNS, found.rows(), found.table())
     content = {"path": str(path), "count": len(found.images), "temperature": stored.temperature, **found.table()}
     return ApplicationResult(content, found.text(path))
 

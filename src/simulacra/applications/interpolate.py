@@ -71,7 +71,7 @@ def _between_classes(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Te
     """Return the images between two classes, and the norms of their mean latents."""
     ends = class_latent(opened, settings.from_class), class_latent(opened, settings.to_class)
     test = opened.dataset.test
-    start = images_of_class(opened, test, settings.from_class)
+    start = images_of_class(opened, test, settings.from_class, least=0)
     count = (settings.rows or min(ROWS, len(start) + 1)) - 1
     if count > len(start):
         raise UsageError(

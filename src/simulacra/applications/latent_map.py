@@ -45,7 +45,9 @@ class LatentMapConfig(Config):
     method: Literal["auto", "tsne", "pca", "latents", "pacmap"] = option("auto", "the map; auto: t-SNE and PCA, or two latents")
     color: str = option("", "class, score, an attribute, none, or FILE.csv:COLUMN (default: class where there are classes)")
     points: int = option(0, f"number of test images; 0: {POINTS:,}, or all where there are fewer", low=0)
-    perplexity: float = option(PERPLEXITY, "t-SNE: effective number of neighbours of a point", low=1)
+    perplexity: float = option(
+        0.0, f"t-SNE: effective number of neighbours of a point; 0: {PERPLEXITY:g}, or fewer of few", low=0
+    )
     seed: int = option(0, "seed that chooses the images, and of t-SNE", low=0)
     walk: bool = option(False, "decode a grid of latents instead of mapping images")
     steps: int = option(20, "--walk: number of images in a row", low=2, high=100)

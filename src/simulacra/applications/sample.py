@@ -34,7 +34,7 @@ from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.samples import images_writer
 from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.runs.generation import PLAN_SETTINGS, plan_facts
-from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun, label_names
 from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.sampling import SampledImages, captions_of, sample, sample_chunks, sample_classes
 from simulacra.runs.test_images import overview_images
@@ -115,17 +115,8 @@ def _described(opened: OpenedRun, part: SampledImages) -> tuple[list[str], dict[
         return names, {"captions": np.array(names)}
     if part.labels is None:
         return [], {}
-    names = _label_names(opened, part.labels)
+    names = label_names(part.labels, opened.spec)
     return names, {"labels": part.labels.numpy(), "label_names": np.array(names)}
-
-
-def _label_names(opened: OpenedRun, labels: Tensor) -> list[str]:
-    """Return the label of each image in the form that --label takes."""
-    spec = opened.spec
-    if labels.ndim == 1:
-        return [spec.classes[label] for label in labels.tolist()]
-    pairs = [zip(spec.attributes, row, strict=True) for row in labels.tolist()]
-    return [",".join(f"{item.name}={item.values[value]}" for item, value in row) for row in pairs]
 
 
 def _section(opened: OpenedRun) -> ReportSection:
@@ -140,7 +131,8 @@ def _section(opened: OpenedRun) -> ReportSection:
         return ReportSection("Generated images", 10, ("The first images of seed 0; none is selected.",), ((generated,),))
     text = [
         "The first images of the test set, and the first images of seed 0; none is selected. Compare fidelity (is a single "
-        "generated image realistic?) and diversity (do all kinds of real images occur, in the same proportions?)."
+        "generated image realistic?) and diversity (do all kinds of real images occur"
+        f"{'?). Generated images have all classes equally often.' if opened.model.label_sizes else ', in the same shares?).'}"
     ]
     original = Figure(image_grid(real[:count], columns), "Real images of the test set", "Real images: test set")
     rows: list[tuple[Figure, ...]] = [(original, generated)]

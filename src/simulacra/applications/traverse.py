@@ -14,7 +14,7 @@ from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
 from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid
@@ -22,7 +22,7 @@ from simulacra.images.section import Figure, ReportSection
 from simulacra.runs.latent_space import decode, encode, latent_condition
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
-from simulacra.runs.test_images import overview_images
+from simulacra.runs.test_images import overview_images, reference_images
 
 _STEPS, _REPORT_ROWS = 11, 10  # images in a row, and latents in the report
 _IMAGES = 1000  # validation images over which the standard deviation of latents is computed
@@ -47,7 +47,7 @@ def traverse(
     deviation of their latent over validation images, largest first. Raises NotApplicable, UsageError.
     """
     require(opened.model, AMORTIZED_LATENT_SPACE, "traversal")
-    data = opened.dataset.validation.head(_IMAGES)
+    data = reference_images(opened.dataset, _IMAGES)
     latents = encode(opened, data.images, latent_condition(opened, data))
     spread, center = latents.std(0, correction=0), latents.mean(0)
     order = spread.argsort(descending=True)
@@ -61,6 +61,8 @@ def traverse(
 def _run(opened: OpenedRun, settings: TraverseConfig, progress: Progress) -> ApplicationResult:
     path = check_png(output_path(opened.run, settings, "traversal", ".png"))
     count = len(opened.dataset.test)
+    if not count:
+        raise DataError(f"{opened.dataset.name} has no test images to traverse from: train on data with more images")
     if settings.image >= count:
         raise UsageError(f"image is {settings.image}, expected between 0 and {count - 1}, the images in the test set")
     batch = opened.dataset.test.batch(np.array([settings.image]))

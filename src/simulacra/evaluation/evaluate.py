@@ -6,7 +6,7 @@ from typing import Any
 
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
-from simulacra.core.files import write_json
+from simulacra.core.files import require_writable, write_json
 from simulacra.core.finite import require_finite_weights
 from simulacra.core.progress import Progress
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results
@@ -32,6 +32,7 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
     there are no images to measure on, NonFiniteError for weights that are infinite or NaN.
     """
     require_finite_weights(opened.model)
+    require_writable(opened.run.evaluations)
     context = EvaluationContext(opened, settings, progress)
     if len(context.split) == 0:
         raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")

@@ -1,16 +1,16 @@
 """Writing images: PNG files, folders of them, arrays; and checking output paths before anything is computed."""
 
-import errno
 import io
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
+from simulacra.core.csv_text import csv_text
 from simulacra.core.errors import UsageError
-from simulacra.core.files import unwritable, write_bytes
+from simulacra.core.files import require_writable, unwritable, write_bytes, write_json, write_text
 from simulacra.images.grid import most_in_grid, to_bytes
 
 _IMAGE_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf", ".mp4")
@@ -22,9 +22,7 @@ _OTHER_FORMATS = frozenset((*_IMAGE_FORMATS, *_DATA_FORMATS))
 
 def check_png(path: Path) -> Path:
     """Return the path of a PNG file to write; raises UsageError where it has another suffix, or is or lies in the wrong thing."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: an image is written as .png")
-    return check_file(path)
+    return check_form(path, "an image", ".png")
 
 
 def check_grid(path: Path, count: int, shape: Sequence[int], advice: str = "ask for fewer") -> Path:
@@ -37,9 +35,7 @@ def check_grid(path: Path, count: int, shape: Sequence[int], advice: str = "ask 
 
 def check_html(path: Path) -> Path:
     """Return the path of a page to write; raises UsageError where it does not end in .html, or is or lies in the wrong thing."""
-    if path.suffix.lower() != ".html":
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a page is written as .html")
-    return check_file(path)
+    return check_form(path, "a page", ".html")
 
 
 def check_images_path(path: Path, count: int, shape: Sequence[int]) -> Path:
@@ -58,13 +54,18 @@ def check_new_folder(path: Path) -> Path:
         raise UsageError(f"{path} exists and is a file: choose another --out")
     if path.is_dir() and any(path.iterdir()):
         raise UsageError(f"{path} exists and is not empty: choose another --out")
-    return _check_parents(path)
+    return require_writable(path)
 
 
 def check_table(path: Path) -> Path:
     """Return the path of a table to write, a .csv or a .json file; raises UsageError for any other."""
-    if path.suffix.lower() not in (".csv", ".json"):
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a table is written as .csv or .json")
+    return check_form(path, "a table", ".csv", ".json")
+
+
+def check_form(path: Path, what: str, *suffixes: str) -> Path:
+    """Return the path of a file to write that ends in one of some suffixes; raises UsageError for any other."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: {what} is written as {' or '.join(suffixes)}")
     return check_file(path)
 
 
@@ -72,16 +73,7 @@ def check_file(path: Path) -> Path:
     """Return the path of a file to write; raises UsageError where it is a folder, or is below a file."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder: give the name of a file that ends in {path.suffix}")
-    return _check_parents(path)
-
-
-def _check_parents(path: Path) -> Path:
-    nearest = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
-    if nearest is not None and not nearest.is_dir():
-        raise UsageError(f"{path} cannot be written: {nearest} is not a folder. Choose another --out")
-    if nearest is not None and not os.access(nearest, os.W_OK | os.X_OK):
-        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-    return path
+    return require_writable(path)
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -97,6 +89,15 @@ def save_png(image: Image.Image, path: Path) -> Path:
     make_folder(path.parent)
     write_bytes(path, png_bytes(image))
     return path
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], content: Mapping[str, Any]) -> None:
+    """Write a table as CSV, or where the path ends in .json as JSON with the given content; makes missing folders."""
+    make_folder(path.parent)
+    if path.suffix.lower() == ".json":
+        write_json(path, content)
+    else:
+        write_text(path, csv_text(columns, rows))
 
 
 def numbered(index: int, count: int, name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from simulacra.anomaly import scores
 from simulacra.applications import reconstruct as reconstruction
 from simulacra.applications import restore as restoration
+from simulacra.applications import scores as scoring
 from simulacra.applications import translate as translation
 from simulacra.applications import traverse as traversal
 from simulacra.core.errors import SimulacraError, UsageError, unknown
@@ -19,7 +20,7 @@ from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
 from simulacra.maps import latent_map, walk
-from simulacra.reports.comparison_page import write_comparison
+from simulacra.reports.comparison_page import check_comparison, write_comparison
 from simulacra.reports.run_page import write_report
 from simulacra.runs import interpolation, latent_space, sampling
 from simulacra.runs.applicable import require_applicable
@@ -52,6 +53,7 @@ class Model(OpenedRun):
     traverse = traversal.traverse
     latent_map = latent_map.latent_map
     latent_walk = walk.walk
+    image_scores = scoring.image_scores
     translate = translation.translate
     restore = restoration.restore
     anomaly_scores = scores.anomaly_scores
@@ -125,8 +127,10 @@ def compare(
 
     html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
     """
+    files = Path(csv) if csv else None, Path(html) if html else None
+    check_comparison(*files)
     comparison = compare_runs(runs, evaluation_settings(settings), progress, device)
-    write_comparison(comparison, Path(csv) if csv else None, Path(html) if html else None, progress)
+    write_comparison(comparison, *files, progress)
     return comparison.table()
 
 

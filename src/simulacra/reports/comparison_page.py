@@ -13,7 +13,7 @@ from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
-from simulacra.images.files import make_folder
+from simulacra.images.files import check_form, check_html, make_folder
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import overview_grid
 from simulacra.metrics import quantity
@@ -27,6 +27,14 @@ _ORIGINALS = 32  # test images that are reconstructed
 
 
 Row = dict[str, Any]  # images of all runs on the same data: the data, real images, and columns of run, colour, image, missing
+
+
+def check_comparison(csv: Path | None, html: Path | None) -> None:
+    """Raise UsageError or Unwritable where the files of a comparison cannot be written: before the runs are evaluated."""
+    if csv:
+        check_form(csv, "the table of --csv", ".csv")
+    if html:
+        check_html(html)
 
 
 def write_comparison(comparison: Comparison, csv: Path | None, html: Path | None, progress: Progress) -> list[Path]:

@@ -149,6 +149,18 @@ def parse_label(text: str, spec: DataSpec) -> Tensor:
     return torch.tensor([[_index(item.name, values[item.name], item.values) for item in spec.attributes]])
 
 
+def label_names(labels: Tensor, spec: DataSpec) -> list[str]:
+    """Return labels int64 [n], or [n k] for k attributes, in the form that `parse_label` takes; unknown ones are empty.
+
+    >>> label_names(torch.tensor([1, 0, -1]), DataSpec(1, 8, 8, classes=("cat", "dog")))
+    ['dog', 'cat', '']
+    """
+    if labels.ndim == 1:
+        return [spec.classes[label] if label >= 0 else "" for label in labels.tolist()]
+    pairs = ([*zip(spec.attributes, row, strict=True)] for row in labels.tolist())
+    return [",".join(f"{item.name}={item.values[value]}" for item, value in row if value >= 0) for row in pairs]
+
+
 def _index(kind: str, value: str, values: tuple[str, ...]) -> int:
     if value not in values:
         raise unknown(kind, value, values)

@@ -16,7 +16,7 @@ from typing import Any
 from simulacra.core.batch import Attribute, DataSpec
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
-from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
+from simulacra.core.files import Unwritable, remove_unfinished, require_writable, unwritable, write_json
 from simulacra.core.randomness import stream
 from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.dataset import Dataset
@@ -79,10 +79,11 @@ class Run:
 
     @staticmethod
     def refuse(path: Path) -> None:
-        """Raise UsageError if a new run cannot be made at `path`, because something is there."""
+        """Raise UsageError if a new run cannot be made at `path`, because something is there or above it; Unwritable."""
         if path.exists() and not _is_unmade(path):
             does = "continue it with 'simulacra resume'" if (path / CONFIG).exists() else "it is not empty"
             raise UsageError(f"{path} exists already: {does}, or choose another --out")
+        require_writable(path)
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
