@@ -9,10 +9,7 @@ and `label_names`; .csv has a line for each image with the columns file, label, 
 names of their files, images of a split their numbers in it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,13 +17,11 @@ import numpy as np
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import LatentSpace, require
 from simulacra.core.config import Config, option
-from simulacra.core.csv_text import csv_text
-from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
-from simulacra.images.arrays import npz_writer
-from simulacra.images.files import check_form, make_folder
+from simulacra.images.files import check_form
+from simulacra.images.latents import latents_writer
 from simulacra.runs.latent_space import encode, latent_condition
-from simulacra.runs.named_split import NamedSplit, named_split
+from simulacra.runs.named_split import named_split
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 
@@ -43,17 +38,12 @@ class EncodeConfig(Config):
     out: str = option("", f"a .npz or .csv file (default: latents.npz {IN_IMAGES})")
 
 
-Write = Callable[[int, np.ndarray], None]
-"""Writes the latents [b d] of the images from a number on."""
-
-
 def _run(opened: OpenedRun, settings: EncodeConfig, progress: Progress) -> ApplicationResult:
     model = require(opened.model, LatentSpace, "encoding")
     path = check_form(output_path(opened.run, settings, "latents", ".npz"), "a set of latents", ".npz", ".csv")
     chosen = named_split(opened, settings.split, settings.count, settings.input)
     count = len(chosen.names)
-    writer = _arrays if path.suffix.lower() == ".npz" else _table
-    with progress.task("encoding", count, "images") as meter, writer(path, chosen, chosen.label_names(opened.spec)) as write:
+    with progress.task("encoding", count, "images") as meter, latents_writer(path, chosen, opened.spec) as write:
         for start in range(0, count, _CHUNK):
             batch = chosen.split.batch(np.arange(start, min(start + _CHUNK, count)))
             write(start, encode(opened, batch.images, latent_condition(opened, batch)).float().numpy())
@@ -63,33 +53,6 @@ def _run(opened: OpenedRun, settings: EncodeConfig, progress: Progress) -> Appli
     content |= {"images": settings.input or settings.split, "skipped": len(chosen.skipped)}
     skipped = f"; {len(chosen.skipped):,} files skipped, such as {chosen.skipped[0].name}" if chosen.skipped else ""
     return ApplicationResult(content, f"{count:,} {what} encoded to {model.latent_dim} latents each, in {path}{skipped}")
-
-
-@contextmanager
-def _arrays(path: Path, chosen: NamedSplit, labels: list[str]) -> Iterator[Write]:
-    """Write an .npz file in parts."""
-    with npz_writer(path, len(chosen.names)) as write:
-
-        def write_rows(start: int, latents: np.ndarray) -> None:
-            rows = slice(start, start + len(latents))
-            arrays = {"latents": latents, "names": np.array(chosen.names[rows])}
-            if labels and chosen.split.labels is not None:
-                arrays |= {"labels": chosen.split.labels[rows], "label_names": np.array(labels[rows])}
-            write(start, arrays)
-
-        yield write_rows
-
-
-@contextmanager
-def _table(path: Path, chosen: NamedSplit, labels: list[str]) -> Iterator[Write]:
-    """Write a .csv file when all latents are known."""
-    parts = list[np.ndarray]()
-    yield lambda start, latents: parts.append(latents)
-    latents = np.concatenate(parts)
-    columns = ["file", *(["label"] if labels else []), *(f"z{number}" for number in range(latents.shape[1]))]
-    known = zip(chosen.names, labels, strict=True) if labels else zip(chosen.names, strict=True)
-    make_folder(path.parent)
-    write_text(path, csv_text(columns, ([*own, *row.tolist()] for own, row in zip(known, latents, strict=True))))
 
 
 APPLICATION = Application(

@@ -7,12 +7,8 @@ Colours show the class (--color class), the reconstruction error (score), an att
 a CSV file with the numbers of test images in its column `index` (FILE.csv:COLUMN).
 """
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
@@ -28,13 +24,14 @@ from simulacra.maps.latent_map import POINTS, LatentMap, latent_map
 from simulacra.maps.page import map_page
 from simulacra.maps.projection import NAMES, PERPLEXITY, Method
 from simulacra.maps.scatter import scatter
+from simulacra.maps.stored_map import MAP, stored_points, stored_tsne
 from simulacra.maps.walk import walk
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import overview_images
 
 _REPORT_POINTS, _REPORT_SIDE = 1000, 400  # points of the map in the report, and pixels of it
-_MAP, _WALK = "latent_map", "latent_walk"
+_WALK = "latent_walk"
 _ONLY_MAP, _ONLY_WALK = ("method", "color", "points", "perplexity", "seed"), ("steps", "label")
 
 
@@ -52,7 +49,7 @@ class LatentMapConfig(Config):
     walk: bool = option(False, "decode a grid of latents instead of mapping images")
     steps: int = option(20, "--walk: number of images in a row", low=2, high=100)
     label: str = option("", "--walk: label of all images of a conditional model (default: the first class)")
-    out: str = option("", f"a .html file, with --walk a .png file (default: {_MAP}.html or {_WALK}.png {IN_IMAGES})")
+    out: str = option("", f"a .html file, with --walk a .png file (default: {MAP}.html or {_WALK}.png {IN_IMAGES})")
 
     def validate(self) -> None:
         """Raise UsageError for settings of the walk without it, and of the map with it."""
@@ -67,7 +64,7 @@ def _run(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
 
 
 def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> ApplicationResult:
-    page = check_html(output_path(opened.run, settings, _MAP, ".html"))
+    page = check_html(output_path(opened.run, settings, MAP, ".html"))
     picture, table = check_png(page.with_suffix(".png")), page.with_suffix(".json")
     check_color(settings.color)
     methods: tuple[Method, ...] = () if settings.method == "auto" else (settings.method,)
@@ -80,7 +77,7 @@ def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
     save_png(_picture(found, colours, 640), picture)
     write_text(page, map_page(opened.run.path.name, found, colours, images, opened.dataset.spec.classes))
     facts = {"seed": settings.seed, "color": colours.title, **found.table()}
-    write_json(table, {"weights": opened.digest, **facts, "points_of_maps": _stored(found)})
+    write_json(table, {"weights": opened.digest, **facts, "points_of_maps": stored_points(found)})
     content = {"path": str(page), "picture": str(picture), "table": str(table), **facts}
     return ApplicationResult(content, f"{_summary(found)}\nmap in {page} and {picture}")
 
@@ -114,11 +111,6 @@ def _picture(found: LatentMap, colours: Coloring, side: int) -> Any:
     return scatter([(title, item.coordinates) for title, (item, _) in zip(titles, found.maps, strict=True)], colours, side)
 
 
-def _stored(found: LatentMap) -> dict[str, Any]:
-    """Return the numbers of the images and their coordinates, as plain values."""
-    return {"index": found.indices.tolist(), **{item.method: item.coordinates.tolist() for item, _ in found.maps}}
-
-
 def _section(opened: OpenedRun) -> ReportSection:
     overview_images(opened, 1)
     count = min(_REPORT_POINTS, len(opened.dataset.test))
@@ -128,7 +120,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     colours = coloring(opened, opened.dataset.test, found.indices)
     alt = f"{count} test images at the places of their latents, by {colours.title}"
     figures = [Figure(_picture(found, colours, _REPORT_SIDE), alt, NAMES[method])]
-    if (stored := _stored_tsne(opened)) is not None:
+    if (stored := stored_tsne(opened, _REPORT_SIDE)) is not None:
         figures.append(stored)
     text = (
         "Test images at the places of their latents. Groups of one class indicate latents that separate the classes. "
@@ -136,26 +128,6 @@ def _section(opened: OpenedRun) -> ReportSection:
         "whose nearest others have mostly their class, in the map and in the latents."
     )
     return ReportSection("Latent map", 85, (text, *_summary(found).splitlines()), (tuple(figures),))
-
-
-def _stored_tsne(opened: OpenedRun) -> Figure | None:
-    """Return the t-SNE map that the command wrote into the run folder, None where there is none of these weights."""
-    for path in sorted(opened.run.images.glob(f"{_MAP}*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["weights"] == opened.digest:
-                return _tsne_figure(opened, content)
-    return None
-
-
-def _tsne_figure(opened: OpenedRun, content: dict[str, Any]) -> Figure:
-    """Return the t-SNE map of a stored map; raises KeyError, ValueError or TypeError where it holds none."""
-    indices = np.array(content["points_of_maps"]["index"], np.int64)
-    plane = np.array(content["points_of_maps"]["tsne"], np.float64).reshape(len(indices), 2)
-    trust = float(content["maps"]["tsne"]["trustworthiness"])
-    colours = coloring(opened, opened.dataset.test, indices)
-    picture = scatter([(f"t-SNE (trustworthiness {trust:.3f})", plane)], colours, _REPORT_SIDE)
-    return Figure(picture, f"{len(indices)} test images in a t-SNE map, by {colours.title}", "t-SNE, from simulacra latent-map")
 
 
 APPLICATION = Application(

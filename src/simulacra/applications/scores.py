@@ -9,23 +9,15 @@ nats mean images that the model represents worse. 'simulacra detect' decides whi
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor
-
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import HasLikelihood, Reconstructs
 from simulacra.core.config import Config, option
-from simulacra.core.eval_mode import inference_mode
-from simulacra.core.finite import require_finite
-from simulacra.core.progress import SILENT, Progress
-from simulacra.data.dataset import Split
+from simulacra.core.progress import Progress
 from simulacra.images.files import check_table, write_table
-from simulacra.metrics.reconstruction import reconstruction_scores
-from simulacra.metrics.statistics.likelihoods import split_bound, split_nll
+from simulacra.metrics.image_scores import PARTICLES, image_scores
 from simulacra.runs.named_split import named_split
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
-
-_PARTICLES = 50  # as in `evaluate`
 
 
 @dataclass(frozen=True)
@@ -35,29 +27,9 @@ class ScoresConfig(Config):
     split: Literal["test", "validation", "train"] = option("test", "images of the data to score")
     input: str = option("", "images of your own instead: a file, folder or archive")
     count: int = option(0, "number of images, the first; 0: all", low=0)
-    particles: int = option(_PARTICLES, "number of importance samples per image for nll_nats; 0: leave it out", low=0)
+    particles: int = option(PARTICLES, "number of importance samples per image for nll_nats; 0: leave it out", low=0)
     seed: int = option(0, "seed of the latents of the likelihoods", low=0)
     out: str = option("", f"a .csv or .json file (default: scores.csv {IN_IMAGES})")
-
-
-def image_scores(
-    opened: OpenedRun, split: Split, particles: int = _PARTICLES, seed: int = 0, progress: Progress = SILENT
-) -> dict[str, Tensor]:
-    """Return scores [n] of the images of a split by name, as `evaluate` averages them: those that the model supports.
-
-    With the whole test split and the same seed, the means are the numbers of `evaluate`. Raises NonFiniteError.
-    """
-    model, found = opened.model, dict[str, Tensor]()
-    passes = isinstance(model, Reconstructs) + isinstance(model, HasLikelihood) * (1 + (particles > 0))
-    with inference_mode(model), progress.task("scoring", passes * len(split), "images") as meter:
-        if isinstance(model, Reconstructs):
-            found |= reconstruction_scores(model, split, meter)
-        if isinstance(model, HasLikelihood):
-            bound = split_bound(model, split, seed, meter)
-            found["negative_elbo_nats"] = bound.rate + bound.distortion
-            if particles:
-                found["nll_nats"] = split_nll(model, split, particles, seed, meter)[0]
-    return {name: require_finite(values.double(), f"values of {name}") for name, values in found.items()}
 
 
 def _run(opened: OpenedRun, settings: ScoresConfig, progress: Progress) -> ApplicationResult:

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from simulacra.anomaly import scores
-from simulacra.applications import reconstruct as reconstruction
 from simulacra.applications import restore as restoration
-from simulacra.applications import scores as scoring
 from simulacra.applications import translate as translation
-from simulacra.applications import traverse as traversal
 from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset, combine
@@ -20,9 +17,10 @@ from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
 from simulacra.maps import latent_map, walk
+from simulacra.metrics import image_scores
 from simulacra.reports.comparison_page import check_comparison, write_comparison
 from simulacra.reports.run_page import write_report
-from simulacra.runs import interpolation, latent_space, sampling
+from simulacra.runs import interpolation, latent_space, reconstruction, sampling, traversal
 from simulacra.runs.applicable import require_applicable
 from simulacra.runs.opened import Device, OpenedRun
 from simulacra.runs.run import Run
@@ -53,7 +51,7 @@ class Model(OpenedRun):
     traverse = traversal.traverse
     latent_map = latent_map.latent_map
     latent_walk = walk.walk
-    image_scores = scoring.image_scores
+    image_scores = image_scores.image_scores
     translate = translation.translate
     restore = restoration.restore
     anomaly_scores = scores.anomaly_scores

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from simulacra.applications.reconstruct import reconstruct
 from simulacra.core.capabilities import Capability, Reconstructs, Samples, supports
 from simulacra.core.family import model_condition
 from simulacra.core.files import write_text
@@ -20,6 +19,7 @@ from simulacra.metrics import quantity
 from simulacra.reports.page import embed, page
 from simulacra.reports.run_page import duration
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.reconstruction import reconstruct
 from simulacra.runs.sampling import sample
 
 _COLOURS = 6  # of the style sheet
