@@ -26,8 +26,8 @@ from simulacra.core.randomness import permutation
 from simulacra.images.files import check_grid, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection
-from simulacra.runs.class_latents import class_latent, images_of_class
-from simulacra.runs.interpolation import ROWS, STEPS, class_rows, interpolate, interpolate_noise
+from simulacra.runs.latent_paths.class_latents import class_latent, images_of_class
+from simulacra.runs.latent_paths.interpolation import ROWS, STEPS, class_rows, interpolate, interpolate_noise
 from simulacra.runs.latent_space import latent_condition
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path

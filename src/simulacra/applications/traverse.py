@@ -16,11 +16,11 @@ from simulacra.core.progress import Progress
 from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
+from simulacra.runs.latent_paths.traversal import STEPS, traverse
 from simulacra.runs.latent_space import latent_condition
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import overview_images
-from simulacra.runs.traversal import STEPS, traverse
 
 _REPORT_ROWS = 10  # latents in the report
 

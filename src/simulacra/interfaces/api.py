@@ -20,8 +20,9 @@ from simulacra.maps import latent_map, walk
 from simulacra.metrics import image_scores
 from simulacra.reports.comparison_page import check_comparison, write_comparison
 from simulacra.reports.run_page import write_report
-from simulacra.runs import interpolation, latent_space, reconstruction, sampling, traversal
+from simulacra.runs import latent_space, reconstruction, sampling
 from simulacra.runs.applicable import require_applicable
+from simulacra.runs.latent_paths import interpolation, traversal
 from simulacra.runs.opened import Device, OpenedRun
 from simulacra.runs.run import Run
 from simulacra.runs.settings import read_recipe, resolve
