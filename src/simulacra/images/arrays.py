@@ -20,8 +20,8 @@ Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 def npz_writer(path: Path, count: int, **facts: float | bool) -> Iterator[Callable[[int, Arrays], None]]:
     """Write arrays [count ...] in parts into an .npz file: by a function of the first row of a part and its arrays by name.
 
-    The arrays are files in a temporary folder beside `path` until all rows are written; the file then replaces an earlier one, and
-    after an error nothing is left. Arrays of texts are held in memory. facts: numbers that are stored as arrays without
+    The arrays are files in a temporary folder beside `path` until all rows are written; the file then replaces an earlier one,
+    and after an error nothing is left. Arrays of texts are held in memory. facts: numbers that are stored as arrays without
     dimensions. Raises Unwritable.
     """
     make_folder(path.parent)
