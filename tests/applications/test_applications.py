@@ -1,17 +1,27 @@
 """Applications are plug-ins: one file adds a command, its help, its place in `models`, and a section of the report."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import simulacra
 from simulacra import applications
+from simulacra.applications.reconstruct import ReconstructConfig
 from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.files import Unwritable
 from simulacra.core.progress import SILENT
+from simulacra.images.files import check_png
+from simulacra.images.grid import to_bytes
+from simulacra.images.samples import images_writer
 from simulacra.interfaces.cli import main
 from simulacra.reports.run_page import write_report
+from simulacra.runs.output import output_path
 
 TOY = '''"""Compute the mean brightness of generated images."""
 
@@ -143,14 +153,109 @@ def _no_network(monkeypatch):
 
 
 @pytest.mark.usefixtures("_no_network")
-@pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate", "traverse"])
+@pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate", "traverse", "classify evaluate", "detect evaluate"])
 @pytest.mark.parametrize("out", ["image.jpg", "file/image.png", "folder.png"])
 def test_a_wrong_output_is_refused_before_any_work(command, out, trained_vae, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.png").mkdir()
-    code, _, err = run(capsys, command, trained_vae.run.path, "--out", tmp_path / out)
+    code, _, err = run(capsys, *command.split(), trained_vae.run.path, "--out", tmp_path / out)
     assert code == 2
     assert out.split("/")[-1] in err
+
+
+@pytest.mark.usefixtures("_no_network")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["classify", "predict", "RUN", "--input", "photos", "--out", "classes.txt"],
+        ["detect", "score", "RUN", "--input", "photos", "--out", "scores.txt"],
+        ["detect", "score", "RUN", "--input", "photos", "--gallery", "gallery.jpg"],
+        ["latent-map", "RUN", "--out", "map.png"],
+        ["latent-map", "RUN", "--walk", "--out", "walk.html"],
+        ["encode", "RUN", "--out", "latents.txt"],
+        ["sample", "RUN", "--count", "100000", "--out", "grid.png"],
+        ["compare", "RUN", "OTHER", "--html", "file/page.html"],
+        ["compare", "RUN", "OTHER", "--csv", "table.txt"],
+        ["train", "vae", "--data", "digits", "--out", "file/run"],
+        ["demo", "--out", "file/run"],
+        ["data", "pack", "digits", "--out", "file/shards"],
+    ],
+)
+def test_the_outputs_of_every_command_are_judged_first(words, trained_vae, trained_autoencoder, capsys):
+    Path("file").write_text("")
+    runs = {"RUN": trained_vae.run.path, "OTHER": trained_autoencoder.run.path}
+    code, _, err = run(capsys, *(runs.get(word, word) for word in words))
+    assert code == 2, err
+    assert words[-1].split("/")[-1] in err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(Unwritable, match="Permission denied"):
+        check_png(tmp_path / "image.png")
+
+
+def test_outputs_of_other_settings_have_other_names(trained_vae, tmp_path, capsys):
+    shutil.copytree(trained_vae.run.path, tmp_path / "run")
+    written = []
+    choices: list[list[str]] = [
+        [],
+        ["--path", "linear", "--rows", "2"],
+        ["--from-class", "4", "--to-class", "9"],
+        ["--steps", "5", "--seed", "7"],
+    ]
+    for chosen in choices:
+        code, out, err = run(capsys, "interpolate", tmp_path / "run", *chosen, "--json")
+        assert code == 0, err
+        written.append(Path(json.loads(out)["path"]).name)
+    names = ["", "_rows-2_path-linear", "_from-class-4_to-class-9", "_steps-5_seed-7"]
+    assert written == [f"interpolations{name}.png" for name in names]
+    assert sorted(path.name for path in (tmp_path / "run" / "images").glob("*.png")) == sorted(written)
+
+
+def test_texts_that_cannot_be_names_have_a_digest(trained_vae):
+    names = {
+        output_path(trained_vae.run, ReconstructConfig(input=text), "reconstructions", ".png").name
+        for text in ("a b", "a/b", "a-b", "x/b", "a\nb", "b" * 300, "b" * 301)
+    }
+    assert len(names) == 7
+    assert all(len(name) < 130 and "/" not in name for name in names)
+    assert "reconstructions_input-a-b.png" in names
+
+
+def test_many_samples_are_written_in_parts(trained_vae, tmp_path, capsys, monkeypatch):
+    seen = []
+    decode = type(trained_vae.model).decode
+
+    def counted(model, latents, *condition):
+        seen.append(len(latents))
+        return decode(model, latents, *condition)
+
+    monkeypatch.setattr(type(trained_vae.model), "decode", counted)
+    for name in ("many.npz", "many", "many.png"):
+        code, out, err = run(capsys, "sample", trained_vae.run.path, "--count", "600", "--out", tmp_path / name, "--json")
+        assert (code, json.loads(out)["count"]) == (0, 600), err
+    assert seen == [256, 256, 88] * 3
+    expected = to_bytes(trained_vae.sample(600))
+    with np.load(tmp_path / "many.npz", allow_pickle=False) as stored:
+        assert np.array_equal(stored["images"], expected)
+    files = sorted((tmp_path / "many").iterdir())
+    assert [path.name for path in files[:2]] + [files[-1].name] == ["000.png", "001.png", "599.png"]
+    with Image.open(files[-1]) as image:
+        assert np.array_equal(np.asarray(image), expected[-1][:, :, 0])
+    chunks = list(trained_vae.sample_chunks(600))
+    assert torch.equal(torch.cat([part.images for part in chunks]), trained_vae.sample(600))
+
+
+def test_an_interrupted_array_leaves_nothing(tmp_path):
+    def interrupted():
+        with images_writer(tmp_path / "part.npz", 10) as write:
+            write(torch.zeros(5, 1, 4, 4), {}, [])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("_no_network")
@@ -173,8 +278,9 @@ def test_labels_are_stored_with_samples_of_a_conditional_model(tmp_path, cache, 
         given = [] if label is None else ["--label", label]
         code, out, _ = run(capsys, *words, *given, "--out", tmp_path / f"{label}.npz")
         assert code == 0
-        labels = np.load(tmp_path / f"{label}.npz", allow_pickle=False)["labels"]
-        assert json.loads(out)["labels"] == [str(value) for value in labels]
+        with np.load(tmp_path / f"{label}.npz", allow_pickle=False) as stored:
+            labels = stored["labels"]
+            assert json.loads(out)["labels"] == stored["label_names"].tolist() == [str(value) for value in labels]
         if label is None:
             images = [model.sample(5, label=str(value))[index] for index, value in enumerate(labels)]
             assert all(np.array_equal(image, drawn) for image, drawn in zip(images, model.sample(5), strict=True))

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,7 +82,8 @@ def test_predict_writes_file_class_and_probability(copied, folder, capsys, tmp_p
         assert 0.1 <= item["probability"] <= 1
     single = result(capsys, "predict", copied.run.path, "--input", folder / "2.png")
     assert single["images"][0]["probability"] == pytest.approx(found["images"][2]["probability"], rel=1e-5)
-    assert (copied.run.images / "classes.csv").exists()
+    assert Path(single["path"]).is_file()
+    assert Path(single["path"]).name.startswith("classes_input-2.png-")
 
 
 @pytest.mark.parametrize(

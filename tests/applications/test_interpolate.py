@@ -12,8 +12,8 @@ import simulacra
 from simulacra.applications.interpolate import InterpolateConfig, interpolations
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.interfaces.cli import main
-from simulacra.runs.class_latents import class_latent
-from simulacra.runs.latent_paths import spherical
+from simulacra.runs.latent_paths.class_latents import class_latent
+from simulacra.runs.latent_paths.paths import spherical
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ def test_a_walk_through_more_latents_lies_in_the_plane_of_principal_components(t
     [
         (["--points", "5000"], "expected at most"),
         (["--points", "5"], "expected at least 11"),
-        (["--points", "50"], "perplexity is 30, expected at most 16.33"),
+        (["--points", "50", "--perplexity", "30"], "perplexity is 30, expected at most 16.33"),
         (["--method", "latents"], "expected at most 2"),
         (["--color", "clas"], "did you mean 'class'"),
         (["--color", "absent.csv:value"], "absent.csv"),
@@ -150,7 +150,7 @@ def test_models_without_an_encoder_are_refused(tmp_path, capsys):
 
 
 def test_the_report_has_the_map_and_the_stored_t_sne_of_these_weights_alone(trained_vae, tmp_path, capsys):
-    shutil.copytree(trained_vae.run.path, tmp_path / "run")
+    shutil.copytree(trained_vae.run.path, tmp_path / "run", ignore=shutil.ignore_patterns("images"))
     model = simulacra.open(tmp_path / "run")
     draw = applications.find("latent-map").section
     assert draw
@@ -163,7 +163,7 @@ def test_the_report_has_the_map_and_the_stored_t_sne_of_these_weights_alone(trai
     assert figures() == ["PCA"]
     assert run(capsys, "latent-map", tmp_path / "run", "--points", "60", "--perplexity", "5", "--method", "tsne")[0] == 0
     assert figures() == ["PCA", "t-SNE, from simulacra latent-map"]
-    path = tmp_path / "run" / "images" / "latent_map.json"
+    path = tmp_path / "run" / "images" / "latent_map_method-tsne_points-60_perplexity-5.0.json"
     path.write_text(path.read_text().replace(model.digest, "0" * 64))
     assert figures() == ["PCA"]
     path.write_text("{")

@@ -17,7 +17,7 @@ from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.games import denoising
-from simulacra.runs.latent_paths import linear, spherical
+from simulacra.runs.latent_paths.paths import linear, spherical
 
 
 @pytest.fixture(autouse=True)

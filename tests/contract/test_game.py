@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from simulacra.engine.reports import NonFiniteError
+from simulacra.core.errors import NonFiniteError
 
 
 def test_players_partition_the_trainable_parameters(case: Any) -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tests.engine.toy_games import AlternatingGame, SimultaneousGame, UnpairedGame, batch_source_for
 
+from simulacra.core.errors import NonFiniteError
 from simulacra.core.family import Loss, Turn
 from simulacra.engine.loop import Observer, Trainer
-from simulacra.engine.reports import NonFiniteError
 from simulacra.engine.settings import TrainConfig
 
 SETTINGS = {"device": "cpu", "precision": "float32", "batch": 8, "lr": 0.01, "log_every": 4}

@@ -301,9 +301,9 @@ def test_a_classifier_of_real_images_scores_well_and_one_of_shuffled_labels_at_c
     batch = digits.train.head(len(digits.train))
     assert batch.labels is not None
     short = {**TINY, "duration": "20", "batch": 64}
-    real = classifier_accuracy(batch.images, batch.labels, digits.test, "lenet", overrides=short)
+    real = classifier_accuracy([(batch.images, batch.labels)], digits.test, "lenet", overrides=short)
     order = torch.randperm(len(batch), generator=generator(0, "shuffle"))
-    shuffled = classifier_accuracy(batch.images, batch.labels[order], digits.test, "lenet", overrides=short)
+    shuffled = classifier_accuracy([(batch.images, batch.labels[order])], digits.test, "lenet", overrides=short)
     assert real.value > 0.7
     # 297 guesses among ten classes: above 0.22 with probability below 1e-6
     assert shuffled.value < 0.22
@@ -321,7 +321,7 @@ def test_a_classifier_of_real_images_scores_well_and_one_of_shuffled_labels_at_c
 )
 def test_invalid_generated_images_are_refused(digits, images, labels, said):
     with pytest.raises(UsageError, match=said):
-        classifier_accuracy(images, labels, digits.test, "lenet")
+        classifier_accuracy([(images, labels)], digits.test, "lenet")
 
 
 def test_a_batch_of_one_image_is_refused(digits):

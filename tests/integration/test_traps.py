@@ -83,7 +83,7 @@ def test_trap_22_fewer_images_than_a_batch_are_refused_with_the_numbers(tmp_path
 
 
 def test_trap_29_spherical_interpolation_keeps_the_norm_and_its_ends():
-    from simulacra.runs.latent_paths import linear, spherical
+    from simulacra.runs.latent_paths.paths import linear, spherical
 
     start, end = torch.randn(2, 6, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     start, end = (vector / vector.norm(dim=1, keepdim=True) * 7 for vector in (start, end))

@@ -1,7 +1,5 @@
 """Scores of single images: p-values and verdicts, one line for each file, as text, CSV or JSON."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,9 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from simulacra.anomaly.calibration import Calibration
-from simulacra.core.files import write_json, write_text
 from simulacra.data.source import Skip
-from simulacra.images.files import make_folder
+from simulacra.images.files import write_table
 
 COLUMNS = ("file", "score", "p_value", "verdict", "problem")
 
@@ -40,16 +37,8 @@ def lines_of(names: Sequence[str], values: Tensor, calibration: Calibration, unr
 
 def write_lines(lines: Sequence[Line], path: Path, facts: Mapping[str, Any]) -> None:
     """Write lines as CSV, or as JSON together with facts; raises Unwritable."""
-    make_folder(path.parent)
-    if path.suffix.lower() == ".json":
-        write_json(path, {**facts, "images": [asdict(line) for line in lines]})
-        return
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for line in lines:
-        writer.writerow(["" if value is None else value for value in asdict(line).values()])
-    write_text(path, buffer.getvalue())
+    content = [asdict(line) for line in lines]
+    write_table(path, COLUMNS, [tuple(line.values()) for line in content], {**facts, "images": content})
 
 
 def as_text(lines: Sequence[Line]) -> str:

@@ -15,8 +15,8 @@ from simulacra.images.grid import image_grid
 from simulacra.images.section import columns_for
 from simulacra.runs.opened import OpenedRun
 
-MISTAKES = "detection_mistakes.png"
-"""Name of the drawing of mistakes in the folder of a run's images."""
+MISTAKES = "detection_mistakes"
+"""First part of the name of the drawing of mistakes in the folder of a run's images."""
 
 _RED = (1.0, 0.1, 0.0)
 _MOST = 256  # images of a gallery, at most: the most and the least anomalous

@@ -55,7 +55,8 @@ def evaluation_section(opened: OpenedRun, content: Mapping[str, Any]) -> ReportS
     if content["weights_sha256"] != opened.digest:
         text.insert(0, "The run has been trained further since this evaluation: run 'simulacra detect evaluate' again.")
     path = Path(content["mistakes"])
-    path = opened.run.images / path.name if path.name == MISTAKES else path  # the run may have been moved
+    inside = opened.run.images / path.name  # the run may have been moved
+    path = inside if path.parent.name == inside.parent.name and path.name.startswith(MISTAKES) else path
     try:
         with Image.open(path) as image:
             drawn = image.copy()

@@ -20,7 +20,7 @@ from simulacra.classification.evaluation import (
     temperature_of,
     validation_scores,
 )
-from simulacra.classification.prediction import predict, write_table
+from simulacra.classification.prediction import COLUMNS, predict
 from simulacra.classification.problem import ALL, Problem, parse_labels, require_classes
 from simulacra.classification.store import has_classifier, make_classification_folder, read_classifier, write_classifier
 from simulacra.classification.summary import evaluation_content, evaluation_section, evaluation_text
@@ -29,8 +29,9 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.images.files import check_png, check_table, save_png
+from simulacra.images.files import check_png, check_table, save_png, write_table
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.provenance import now
 
 _ORDER = 70  # of the section of the report
@@ -59,7 +60,7 @@ class EvaluateClassifierConfig(Config):
     splits: int = option(5, "number of choices of labelled images; one where all have labels", low=1)
     seed: int = option(0, "seed of the first choice; choice k has seed + k", low=0)
     steps: int = option(0, _STEPS, low=0)
-    out: str = option("", "a .png file of the confusion matrix of the first method (default: RUN/images/confusion.png)")
+    out: str = option("", f"a .png file of the confusion matrix of the first method (default: confusion.png {IN_IMAGES})")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class PredictConfig(Config):
     """Settings of predictions."""
 
     input: str = option("", "images of your own: a file, folder or archive; required")
-    out: str = option("", "a .csv or .json file (default: RUN/images/classes.csv)")
+    out: str = option("", f"a .csv or .json file (default: classes.csv {IN_IMAGES})")
 
 
 def _train(opened: OpenedRun, settings: TrainClassifierConfig, progress: Progress) -> ApplicationResult:
@@ -97,7 +98,7 @@ def _train(opened: OpenedRun, settings: TrainClassifierConfig, progress: Progres
 def _evaluate(opened: OpenedRun, settings: EvaluateClassifierConfig, progress: Progress) -> ApplicationResult:
     """Evaluate methods and baselines on the test images, and store the result for the report."""
     labels, chosen = parse_labels(settings.labels), methods.parse_methods(settings.method)
-    path = check_png(opened.run.output(settings.out, "confusion.png"))
+    path = check_png(output_path(opened.run, settings, "confusion", ".png"))
     require_classes(opened)
     request = EvaluationRequest(chosen, labels, settings.splits, settings.seed, settings.steps)
     extra, notes = _other_rows(opened, labels)
@@ -135,10 +136,10 @@ def _predict(opened: OpenedRun, settings: PredictConfig, progress: Progress) -> 
     """Classify images with the stored classifier, and write a table."""
     if not settings.input:
         raise UsageError("no --input: name an image, or a folder or archive of images")
-    path = check_table(opened.run.output(settings.out, "classes.csv"))
+    path = check_table(output_path(opened.run, settings, "classes", ".csv"))
     stored = read_classifier(opened)
     found = predict(opened, stored, Path(settings.input), progress)
-    write_table(found, path)
+    write_table(path, COLUMNS, found.rows(), found.table())
     content = {"path": str(path), "count": len(found.images), "temperature": stored.temperature, **found.table()}
     return ApplicationResult(content, found.text(path))
 

@@ -28,6 +28,7 @@ from simulacra.data.settings import DataConfig
 from simulacra.images.files import check_new_folder, check_png, check_table, make_folder, save_png
 from simulacra.images.section import ReportSection
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 
 _SCORE = (
     f"anomaly score (default: that of the family): {', '.join(DEFAULTS)}, features, latent; baselines: {', '.join(BASELINES)}, "
@@ -67,7 +68,7 @@ class EvaluateConfig(Config):
     masks: str = option("", "a folder with a mask for each image of a folder of your own, bright where it is anomalous")
     score: str = option("", _SCORE)
     count: int = option(2000, "number of normal test images, and of anomalies of each kind, at most; 0: all", low=0)
-    out: str = option("", f"a .png file of missed anomalies and false alarms (default: RUN/images/{MISTAKES})")
+    out: str = option("", f"a .png file of missed anomalies and false alarms (default: {MISTAKES}.png {IN_IMAGES})")
 
 
 # --- calibrate
@@ -148,7 +149,7 @@ def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -
     the 5th nearest training image in pixels are baselines with the same protocol; with masks, also the AUROC of pixels and a
     baseline of patches.
     """
-    path = check_png(opened.run.output(settings.out, MISTAKES))
+    path = check_png(output_path(opened.run, settings, MISTAKES, ".png"))
     score = find(settings.score, opened.model)
     kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
     found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]

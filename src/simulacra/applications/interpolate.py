@@ -23,13 +23,14 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
-from simulacra.images.files import check_png, save_png
+from simulacra.images.files import check_grid, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import Figure, ReportSection
-from simulacra.runs.class_latents import class_latent, images_of_class
-from simulacra.runs.interpolation import ROWS, STEPS, class_rows, interpolate, interpolate_noise
+from simulacra.runs.latent_paths.class_latents import class_latent, images_of_class
+from simulacra.runs.latent_paths.interpolation import ROWS, STEPS, class_rows, interpolate, interpolate_noise
 from simulacra.runs.latent_space import latent_condition
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import choose_pairs, overview_images
 
 _REPORT_ROWS = 6  # pairs in the report
@@ -47,7 +48,7 @@ class InterpolateConfig(Config):
     from_class: str = option("", "class at the start: the mean latent of its training images")
     to_class: str = option("", "class at the end")
     seed: int = option(0, "seed that chooses the images", low=0)
-    out: str = option("", "a .png file (default: RUN/images/interpolations.png)")
+    out: str = option("", f"a .png file (default: interpolations.png {IN_IMAGES})")
 
     def validate(self) -> None:
         """Raise UsageError for one class without the other, and for end points that are given besides classes."""
@@ -70,7 +71,7 @@ def _between_classes(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Te
     """Return the images between two classes, and the norms of their mean latents."""
     ends = class_latent(opened, settings.from_class), class_latent(opened, settings.to_class)
     test = opened.dataset.test
-    start = images_of_class(opened, test, settings.from_class)
+    start = images_of_class(opened, test, settings.from_class, least=0)
     count = (settings.rows or min(ROWS, len(start) + 1)) - 1
     if count > len(start):
         raise UsageError(
@@ -85,7 +86,8 @@ def _between_classes(opened: OpenedRun, settings: InterpolateConfig) -> tuple[Te
 
 
 def _run(opened: OpenedRun, settings: InterpolateConfig, progress: Progress) -> ApplicationResult:
-    out = check_png(opened.run.output(settings.out, "interpolations.png"))
+    shown = (settings.rows or ROWS) * settings.steps
+    out = check_grid(output_path(opened.run, settings, "interpolations", ".png"), shown, opened.spec.shape)
     facts: dict[str, Any] = {}
     if settings.from_class:
         images, facts = _between_classes(opened, settings)

@@ -7,11 +7,8 @@ Colours show the class (--color class), the reconstruction error (score), an att
 a CSV file with the numbers of test images in its column `index` (FILE.csv:COLUMN).
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
@@ -19,7 +16,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
-from simulacra.images.files import check_html, check_png, make_folder, save_png
+from simulacra.images.files import check_grid, check_html, check_png, make_folder, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.maps.coloring import Coloring, check_color, coloring
@@ -27,12 +24,14 @@ from simulacra.maps.latent_map import POINTS, LatentMap, latent_map
 from simulacra.maps.page import map_page
 from simulacra.maps.projection import NAMES, PERPLEXITY, Method
 from simulacra.maps.scatter import scatter
+from simulacra.maps.stored_map import MAP, stored_points, stored_tsne
 from simulacra.maps.walk import walk
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import overview_images
 
 _REPORT_POINTS, _REPORT_SIDE = 1000, 400  # points of the map in the report, and pixels of it
-_PAGE, _WALK = "latent_map.html", "latent_walk.png"
+_WALK = "latent_walk"
 _ONLY_MAP, _ONLY_WALK = ("method", "color", "points", "perplexity", "seed"), ("steps", "label")
 
 
@@ -43,12 +42,14 @@ class LatentMapConfig(Config):
     method: Literal["auto", "tsne", "pca", "latents", "pacmap"] = option("auto", "the map; auto: t-SNE and PCA, or two latents")
     color: str = option("", "class, score, an attribute, none, or FILE.csv:COLUMN (default: class where there are classes)")
     points: int = option(0, f"number of test images; 0: {POINTS:,}, or all where there are fewer", low=0)
-    perplexity: float = option(PERPLEXITY, "t-SNE: effective number of neighbours of a point", low=1)
+    perplexity: float = option(
+        0.0, f"t-SNE: effective number of neighbours of a point; 0: {PERPLEXITY:g}, or fewer of few", low=0
+    )
     seed: int = option(0, "seed that chooses the images, and of t-SNE", low=0)
     walk: bool = option(False, "decode a grid of latents instead of mapping images")
     steps: int = option(20, "--walk: number of images in a row", low=2, high=100)
     label: str = option("", "--walk: label of all images of a conditional model (default: the first class)")
-    out: str = option("", f"a .html file, with --walk a .png file (default: RUN/images/{_PAGE} or {_WALK})")
+    out: str = option("", f"a .html file, with --walk a .png file (default: {MAP}.html or {_WALK}.png {IN_IMAGES})")
 
     def validate(self) -> None:
         """Raise UsageError for settings of the walk without it, and of the map with it."""
@@ -63,7 +64,7 @@ def _run(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
 
 
 def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> ApplicationResult:
-    page = check_html(opened.run.output(settings.out, _PAGE))
+    page = check_html(output_path(opened.run, settings, MAP, ".html"))
     picture, table = check_png(page.with_suffix(".png")), page.with_suffix(".json")
     check_color(settings.color)
     methods: tuple[Method, ...] = () if settings.method == "auto" else (settings.method,)
@@ -76,13 +77,13 @@ def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
     save_png(_picture(found, colours, 640), picture)
     write_text(page, map_page(opened.run.path.name, found, colours, images, opened.dataset.spec.classes))
     facts = {"seed": settings.seed, "color": colours.title, **found.table()}
-    write_json(table, {"weights": opened.digest, **facts, "points_of_maps": _stored(found)})
+    write_json(table, {"weights": opened.digest, **facts, "points_of_maps": stored_points(found)})
     content = {"path": str(page), "picture": str(picture), "table": str(table), **facts}
     return ApplicationResult(content, f"{_summary(found)}\nmap in {page} and {picture}")
 
 
 def _walk(opened: OpenedRun, settings: LatentMapConfig) -> ApplicationResult:
-    path = check_png(opened.run.output(settings.out, _WALK))
+    path = check_grid(output_path(opened.run, settings, _WALK, ".png", ("walk",)), settings.steps**2, opened.spec.shape)
     found = walk(opened, settings.steps, settings.label)
     save_png(image_grid(found.images, settings.steps), path)
     content = {"path": str(path), "steps": settings.steps, "images": len(found.images), "plane": found.plane}
@@ -110,11 +111,6 @@ def _picture(found: LatentMap, colours: Coloring, side: int) -> Any:
     return scatter([(title, item.coordinates) for title, (item, _) in zip(titles, found.maps, strict=True)], colours, side)
 
 
-def _stored(found: LatentMap) -> dict[str, Any]:
-    """Return the numbers of the images and their coordinates, as plain values."""
-    return {"index": found.indices.tolist(), **{item.method: item.coordinates.tolist() for item, _ in found.maps}}
-
-
 def _section(opened: OpenedRun) -> ReportSection:
     overview_images(opened, 1)
     count = min(_REPORT_POINTS, len(opened.dataset.test))
@@ -124,7 +120,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     colours = coloring(opened, opened.dataset.test, found.indices)
     alt = f"{count} test images at the places of their latents, by {colours.title}"
     figures = [Figure(_picture(found, colours, _REPORT_SIDE), alt, NAMES[method])]
-    if (stored := _stored_tsne(opened)) is not None:
+    if (stored := stored_tsne(opened, _REPORT_SIDE)) is not None:
         figures.append(stored)
     text = (
         "Test images at the places of their latents. Groups of one class indicate latents that separate the classes. "
@@ -132,22 +128,6 @@ def _section(opened: OpenedRun) -> ReportSection:
         "whose nearest others have mostly their class, in the map and in the latents."
     )
     return ReportSection("Latent map", 85, (text, *_summary(found).splitlines()), (tuple(figures),))
-
-
-def _stored_tsne(opened: OpenedRun) -> Figure | None:
-    """Return the t-SNE map that the command wrote into the run folder, None where there is none of these weights."""
-    try:
-        content = json.loads((opened.run.images / _PAGE).with_suffix(".json").read_text(encoding="utf-8"))
-        if content["weights"] != opened.digest:
-            return None
-        indices = np.array(content["points_of_maps"]["index"], np.int64)
-        plane = np.array(content["points_of_maps"]["tsne"], np.float64).reshape(len(indices), 2)
-        trust = float(content["maps"]["tsne"]["trustworthiness"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    colours = coloring(opened, opened.dataset.test, indices)
-    picture = scatter([(f"t-SNE (trustworthiness {trust:.3f})", plane)], colours, _REPORT_SIDE)
-    return Figure(picture, f"{len(indices)} test images in a t-SNE map, by {colours.title}", "t-SNE, from simulacra latent-map")
 
 
 APPLICATION = Application(

@@ -36,8 +36,7 @@ from simulacra.metrics.restorations.calibration import (
     with_intervals,
 )
 from simulacra.metrics.restorations.quality import RestorationQuality
-from simulacra.runs.opened import OpenedRun, check_images
-from simulacra.runs.restoration import (
+from simulacra.runs.image_to_image.restoration import (
     AlreadyDegraded,
     Degrader,
     GivenMasks,
@@ -48,6 +47,8 @@ from simulacra.runs.restoration import (
     joined,
     untrained,
 )
+from simulacra.runs.opened import OpenedRun, check_images
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import choose_images, overview_images
 
 _COUNT = 8  # test images by default, and images of --input in a table
@@ -76,7 +77,7 @@ class RestoreConfig(Config):
         -1, "validation images that calibrate the intervals; 0: none; -1: 1,000, or 64 for a model that samples in steps", low=-1
     )
     seed: int = option(0, "seed of the choice of images, of the degradations and of the draws", low=0)
-    out: str = option("", "a .png or .npz file, or a folder (default: RUN/images/restorations.png)")
+    out: str = option("", f"a .png or .npz file, or a folder (default: restorations.png {IN_IMAGES})")
 
 
 def restore(
@@ -159,8 +160,8 @@ def _restored(
 
 
 def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> ApplicationResult:
-    path = opened.run.output(settings.out, "restorations.png")
-    check_restorations_path(path, settings.count)
+    path = output_path(opened.run, settings, "restorations", ".png")
+    check_restorations_path(path, settings.count, opened.spec.shape)
     if settings.given == "degraded" and not settings.input:
         raise UsageError("--given degraded is for images of your own: name them with --input")
     known = known_pixels(Path(settings.mask), opened.spec)[None, None] if settings.mask else None

@@ -1,7 +1,11 @@
 """Generate images from noise.
 
 The suffix of --out determines the form: .png is one grid; .npz holds the arrays `images` (uint8, n x h x w x c) and, of a
-conditional model, `labels`; anything else is a new folder of PNG files. Image k of a seed does not depend on --count.
+conditional model, `labels` and `label_names`, or `captions`; anything else is a new folder of PNG files, whose names hold the
+number and the label. Files are written as images are generated. Image k of a seed does not depend on --count.
+
+Without --label, a conditional model draws every class equally often, whatever their shares in the data; `evaluate` draws classes
+in the shares of the training images where it measures fidelity.
 
 --grid classes draws the classes of a conditional model in rows, or the values of its first attribute, and one style in each
 column: the same noise for every class. --count images are divided among the classes.
@@ -15,6 +19,7 @@ Diffusion and flow models take --sampler, --steps, --guidance-scale and --precis
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
@@ -24,12 +29,14 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import noise
-from simulacra.images.files import check_images_path, check_png, save_images, save_png
+from simulacra.images.files import check_grid, check_images_path, save_png
 from simulacra.images.grid import image_grid, overview_count
+from simulacra.images.samples import images_writer
 from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.runs.generation import PLAN_SETTINGS, plan_facts
-from simulacra.runs.opened import OpenedRun
-from simulacra.runs.sampling import captions_of, sample, sample_classes, sampled_labels
+from simulacra.runs.opened import OpenedRun, label_names
+from simulacra.runs.output import IN_IMAGES, output_path
+from simulacra.runs.sampling import SampledImages, captions_of, sample, sample_chunks, sample_classes
 from simulacra.runs.test_images import overview_images
 
 _STATES, _ROWS = 11, 4  # columns and rows of the intermediate states of an iterative sampler
@@ -42,7 +49,7 @@ class SampleConfig(Config):
 
     count: int = option(64, "number of images", low=1)
     seed: int = option(0, "seed of the noise", low=0)
-    label: str = option("", "label of all images: a class, or attribute=value,...; without it labels are drawn uniformly")
+    label: str = option("", "label of all images: a class, or attribute=value,...; without it every label is drawn equally often")
     grid: Literal["samples", "classes"] = option("samples", "samples in reading order, or classes in rows and styles in columns")
     caption: str = option("", "caption of all images, or several separated by ';': each gives --count images, one row of a grid")
     sampler: str = option("", "sampler: dpmpp-2m, ddim, heun, euler or ancestral (diffusers: scheduler)")
@@ -51,13 +58,14 @@ class SampleConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "arithmetic of the network; auto takes that of the training"
     )
-    out: str = option("", "a .png or .npz file, or a folder (default: RUN/images/samples.png)")
+    out: str = option("", f"a .png or .npz file, or a folder (default: samples.png {IN_IMAGES})")
 
 
 def _class_grid(opened: OpenedRun, settings: SampleConfig, progress: Progress, plan: SamplingPlan | None) -> ApplicationResult:
     """Save classes in rows and styles in columns."""
-    path = check_png(opened.run.output(settings.out, "classes.png"))
-    styles = max(1, settings.count // (opened.model.label_sizes or (1,))[0])
+    classes = (opened.model.label_sizes or (1,))[0]
+    styles = max(1, settings.count // classes)
+    path = check_grid(output_path(opened.run, settings, "classes", ".png", ("grid",)), classes * styles, opened.spec.shape)
     images = sample_classes(opened, styles, settings.seed, progress, label=settings.label or None, plan=plan)
     save_png(image_grid(images.flatten(0, 1), styles), path)
     content = {
@@ -72,33 +80,43 @@ def _class_grid(opened: OpenedRun, settings: SampleConfig, progress: Progress, p
 
 
 def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> ApplicationResult:
-    label, caption, plan = settings.label or None, settings.caption or None, None
+    plan = None
     if isinstance(opened.model, SamplesIteratively):
         guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
     if settings.grid == "classes":
         return _class_grid(opened, settings, progress, plan)
-    path = check_images_path(opened.run.output(settings.out, "samples.png"))
-    images = sample(opened, settings.count, settings.seed, progress, label=label, caption=caption, plan=plan)
-    labels = sampled_labels(opened, settings.count, settings.seed, label)
-    names = None if labels is None else _label_names(opened, labels)
-    captions = [part for part in captions_of(caption) for _ in range(settings.count)] if caption else None
-    columns = settings.count if len(images) > settings.count else None  # one row for each caption
-    save_images(images, path, None if labels is None else labels.numpy(), names or captions, columns=columns)
-    content = {"path": str(path), "count": len(images), "seed": settings.seed, "label": label}
-    content |= {} if names is None else {"labels": names}
-    content |= {} if captions is None else {"captions": captions}
+    return _samples(opened, settings, progress, plan)
+
+
+def _samples(opened: OpenedRun, settings: SampleConfig, progress: Progress, plan: SamplingPlan | None) -> ApplicationResult:
+    """Write images as they are generated, with their labels or captions."""
+    label, caption = settings.label or None, settings.caption or None
+    total = settings.count * (len(captions_of(caption)) if caption else 1)
+    path = check_images_path(output_path(opened.run, settings, "samples", ".png"), total, opened.spec.shape)
+    chunks = sample_chunks(opened, settings.count, settings.seed, progress, label=label, caption=caption, plan=plan)
+    columns = settings.count if total > settings.count else 0  # one row for each caption
+    names = list[str]()
+    with images_writer(path, total, columns) as write:
+        for part in chunks:
+            own, arrays = _described(opened, part)
+            write(part.images, arrays, own)
+            names += own
+    content = {"path": str(path), "count": total, "seed": settings.seed, "label": label}
+    content |= {"captions" if caption else "labels": names} if names else {}
     content |= {} if plan is None else plan_facts(plan)
-    return ApplicationResult(content, f"{len(images):,} images in {path}")
+    return ApplicationResult(content, f"{total:,} images in {path}")
 
 
-def _label_names(opened: OpenedRun, labels: Tensor) -> list[str]:
-    """Return the label of each image in the form that --label takes."""
-    spec = opened.spec
-    if labels.ndim == 1:
-        return [spec.classes[label] for label in labels.tolist()]
-    pairs = [zip(spec.attributes, row, strict=True) for row in labels.tolist()]
-    return [",".join(f"{item.name}={item.values[value]}" for item, value in row) for row in pairs]
+def _described(opened: OpenedRun, part: SampledImages) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Return the label or caption of each image, empty without one, and the same as arrays of an .npz file."""
+    if part.caption:
+        names = [part.caption] * len(part.images)
+        return names, {"captions": np.array(names)}
+    if part.labels is None:
+        return [], {}
+    names = label_names(part.labels, opened.spec)
+    return names, {"labels": part.labels.numpy(), "label_names": np.array(names)}
 
 
 def _section(opened: OpenedRun) -> ReportSection:
@@ -113,7 +131,8 @@ def _section(opened: OpenedRun) -> ReportSection:
         return ReportSection("Generated images", 10, ("The first images of seed 0; none is selected.",), ((generated,),))
     text = [
         "The first images of the test set, and the first images of seed 0; none is selected. Compare fidelity (is a single "
-        "generated image realistic?) and diversity (do all kinds of real images occur, in the same proportions?)."
+        "generated image realistic?) and diversity (do all kinds of real images occur"
+        f"{'?). Generated images have all classes equally often.' if opened.model.label_sizes else ', in the same shares?).'}"
     ]
     original = Figure(image_grid(real[:count], columns), "Real images of the test set", "Real images: test set")
     rows: list[tuple[Figure, ...]] = [(original, generated)]

@@ -28,9 +28,10 @@ from simulacra.data.source import Pixels, Reading
 from simulacra.images.files import check_new_folder, check_png, save_image, save_png
 from simulacra.images.grid import grid_of_rows
 from simulacra.images.section import Figure, ReportSection, columns_for, largest_shape
+from simulacra.runs.image_to_image.translation import Cycle, batch_size, source_domain
 from simulacra.runs.opened import OpenedRun, check_images
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import choose_images, overview_images
-from simulacra.runs.translation import Cycle, batch_size, source_domain
 
 _COUNT, _COLUMNS = 16, 8  # test images by default, and columns of their grid
 
@@ -43,7 +44,7 @@ class TranslateConfig(Config):
     input: str = option("", "images of the other domain: a file, folder or archive")
     count: int = option(0, f"number of images at most; 0: all, or {_COUNT} test images", low=0)
     seed: int = option(0, "seed that chooses the test images", low=0)
-    out: str = option("", "a folder, or a .png file (default: in RUN/images)")
+    out: str = option("", f"a folder, or a .png file (default: to_B.png or INPUT_to_B {IN_IMAGES})")
 
 
 def source_of(opened: OpenedRun, to: str) -> str:
@@ -76,8 +77,8 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
     spec = opened.spec.domain(source_of(opened, settings.to))
     path = Path(settings.input)
     single = is_picture(path)
-    name = f"{path.stem}_to_{settings.to}.png" if single else f"{path.resolve().name}_to_{settings.to}"
-    out = opened.run.output(settings.out, name)
+    name, suffix, stated = ("", ".png", ("to",)) if single else (f"{path.resolve().name}_", "", ("to", "input"))
+    out = output_path(opened.run, settings, f"{name}to_{settings.to}", suffix, stated)
     if not single and out.suffix.lower() == ".png":
         raise UsageError(f"{out} is a single image, and the input may hold several: give a folder")
     check_png(out) if single else check_new_folder(out)
@@ -133,7 +134,7 @@ def _run(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> Ap
     if settings.input:
         return _translate_files(opened, settings, progress)
     source = source_of(opened, settings.to)
-    path = check_png(opened.run.output(settings.out, f"to_{settings.to}.png"))
+    path = check_png(output_path(opened.run, settings, f"to_{settings.to}", ".png", ("to",)))
     images = choose_images(opened.dataset[source].test, settings.count, settings.seed, _COUNT).images
     rows = cycle(opened, images, settings.to)
     save_png(grid_of_rows(rows, _COLUMNS), path)

@@ -7,24 +7,22 @@ rows do not change.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
-from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
-from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
 from simulacra.core.config import Config, option
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
 from simulacra.images.files import check_png, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
-from simulacra.runs.latent_space import decode, encode, latent_condition
+from simulacra.runs.latent_paths.traversal import STEPS, traverse
+from simulacra.runs.latent_space import latent_condition
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import overview_images
 
-_STEPS, _REPORT_ROWS = 11, 10  # images in a row, and latents in the report
-_IMAGES = 1000  # validation images over which the standard deviation of latents is computed
+_REPORT_ROWS = 10  # latents in the report
 
 
 @dataclass(frozen=True)
@@ -32,34 +30,16 @@ class TraverseConfig(Config):
     """Settings of a traversal."""
 
     image: int = option(0, "number of the test image whose other latents stay fixed", low=0)
-    steps: int = option(_STEPS, "number of images in a row", low=2)
+    steps: int = option(STEPS, "number of images in a row", low=2)
     reach: float = option(3.0, "range on each side of the mean, in standard deviations", low=0)
-    out: str = option("", "a .png file (default: RUN/images/traversal.png)")
-
-
-def traverse(
-    opened: OpenedRun, image: Tensor, steps: int = _STEPS, reach: float = 3.0, condition: Condition = UNCONDITIONAL
-) -> Tensor:
-    """Return images [d steps c h w]: in each row one latent takes values from mean - reach to mean + reach standard deviations.
-
-    image: [c h w], whose other latents stay fixed; condition: that of the image, one row. Rows are ordered by the standard
-    deviation of their latent over validation images, largest first. Raises NotApplicable, UsageError.
-    """
-    require(opened.model, AMORTIZED_LATENT_SPACE, "traversal")
-    data = opened.dataset.validation.head(_IMAGES)
-    latents = encode(opened, data.images, latent_condition(opened, data))
-    spread, center = latents.std(0, correction=0), latents.mean(0)
-    order = spread.argsort(descending=True)
-    rows = encode(opened, image[None], condition).repeat(steps * len(order), 1).unflatten(0, (len(order), steps))
-    for row, latent in zip(rows, order.tolist(), strict=True):
-        row[:, latent] = center[latent] + spread[latent] * torch.linspace(-reach, reach, steps)
-    repeated = condition.map(lambda values: values.repeat_interleave(steps * len(order), 0))
-    return decode(opened, rows.flatten(0, 1), repeated).unflatten(0, (len(order), steps))
+    out: str = option("", f"a .png file (default: traversal.png {IN_IMAGES})")
 
 
 def _run(opened: OpenedRun, settings: TraverseConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(opened.run.output(settings.out, "traversal.png"))
+    path = check_png(output_path(opened.run, settings, "traversal", ".png"))
     count = len(opened.dataset.test)
+    if not count:
+        raise DataError(f"{opened.dataset.name} has no test images to traverse from: train on data with more images")
     if settings.image >= count:
         raise UsageError(f"image is {settings.image}, expected between 0 and {count - 1}, the images in the test set")
     batch = opened.dataset.test.batch(np.array([settings.image]))
@@ -78,7 +58,7 @@ def _section(opened: OpenedRun) -> ReportSection:
         "one interpretable property (slant, thickness, colour). The model does not use latents whose rows do not change."
     )
     label = "mean - 3 standard deviations (left) to mean + 3 standard deviations (right)"
-    figure = Figure(image_grid(rows.flatten(0, 1), _STEPS), alt, label)
+    figure = Figure(image_grid(rows.flatten(0, 1), STEPS), alt, label)
     return ReportSection("Latent traversal", 90, (text,), ((figure,),))
 
 

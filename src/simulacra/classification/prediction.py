@@ -1,7 +1,5 @@
 """Classes and probabilities of images of one's own, and the tables of them."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,15 +10,14 @@ import numpy as np
 import torch
 
 from simulacra.classification.store import StoredClassifier
-from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.load import fitted_items, no_images, reading
 from simulacra.data.source import Item, Skip
-from simulacra.images.files import make_folder
 from simulacra.runs.opened import OpenedRun
 
 _CHUNK = 256  # images that are classified at once
+COLUMNS = ("file", "class", "probability")
 _LISTED = 10  # predictions in the terminal, at most
 
 
@@ -47,14 +44,10 @@ class Predictions:
             "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
         }
 
-    def csv(self) -> str:
-        """Return the predictions as CSV with the columns file, class and probability; skipped files have an empty class."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file", "class", "probability"))
-        writer.writerows((item.file, item.label, f"{item.probability:.6f}") for item in self.images)
-        writer.writerows((file, "", "") for file, _ in self.skipped)
-        return text.getvalue()
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return file, class and probability of each prediction, and of each skipped file, with an empty class."""
+        predicted = [(item.file, item.label, f"{item.probability:.6f}") for item in self.images]
+        return [*predicted, *((file, "", "") for file, _ in self.skipped)]
 
     def text(self, path: Path) -> str:
         """Return the first predictions, the number of them, and all skipped files; path: of the table that was written."""
@@ -99,12 +92,3 @@ def _readable(items: Iterable[Item | Skip], skipped: list[Skip]) -> Iterator[Ite
 def _groups(items: Iterator[Item]) -> Iterator[list[Item]]:
     while group := list(islice(items, _CHUNK)):
         yield group
-
-
-def write_table(predictions: Predictions, path: Path) -> None:
-    """Write predictions as CSV or JSON, by the suffix of the path; makes missing folders."""
-    make_folder(path.parent)
-    if path.suffix.lower() == ".json":
-        write_json(path, predictions.table())
-    else:
-        write_text(path, predictions.csv())

@@ -20,6 +20,10 @@ class DataError(SimulacraError):
     """Data that cannot be found or read, or are invalid."""
 
 
+class NonFiniteError(SimulacraError):
+    """A value that is infinite or NaN: a loss, weights, or what a model computes."""
+
+
 class NotApplicable(UsageError):
     """The model lacks a capability that a task needs."""
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from simulacra.core.errors import SimulacraError
+from simulacra.core.errors import SimulacraError, UsageError
 
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space there, or choose another folder"),
@@ -18,6 +18,19 @@ _ADVICE = {
 
 class Unwritable(SimulacraError):
     """A file that could not be written: a full disk, a folder that is read-only or gone."""
+
+
+def require_writable(path: Path) -> Path:
+    """Return a path that can be made; raises UsageError where it lies below a file, Unwritable in a folder that is read-only.
+
+    Called before anything is computed for the path. The disk can still fail while it is written.
+    """
+    nearest = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
+    if nearest is not None and not nearest.is_dir():
+        raise UsageError(f"{path} cannot be written: {nearest} is not a folder. Choose another --out")
+    if nearest is not None and not os.access(nearest, os.W_OK | os.X_OK):
+        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    return path
 
 
 def write_bytes(path: Path, content: bytes) -> None:

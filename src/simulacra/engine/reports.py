@@ -10,15 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simulacra.core.errors import SimulacraError
+from simulacra.core.errors import NonFiniteError
 from simulacra.core.family import Loss, named
 from simulacra.core.files import sync_folder, unwritable, write_text
 from simulacra.engine.processes import ALONE, Processes
-
-
-class NonFiniteError(SimulacraError):
-    """A loss is infinite or NaN."""
-
 
 Row = list[tuple[int, float]]  # (step, value) of one loss
 

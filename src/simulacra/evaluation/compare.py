@@ -1,12 +1,11 @@
 """Comparison of trained models: their numbers with equal settings, ranked, as JSON and CSV."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from simulacra.core.csv_text import csv_text
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Progress
 from simulacra.evaluation.evaluate import evaluate
@@ -36,10 +35,7 @@ class Comparison:
 
     def csv(self) -> str:
         """Return one line for every metric of every run, below a header."""
-        text = io.StringIO()
-        lines = [_line(ranking, place) for ranking in self.rankings for place in ranking.places]
-        csv.writer(text, lineterminator="\n").writerows([_COLUMNS, *lines])
-        return text.getvalue()
+        return csv_text(_COLUMNS, [_line(ranking, place) for ranking in self.rankings for place in ranking.places])
 
 
 def compare_runs(

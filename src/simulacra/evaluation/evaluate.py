@@ -6,7 +6,8 @@ from typing import Any
 
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
-from simulacra.core.files import write_json
+from simulacra.core.files import require_writable, write_json
+from simulacra.core.finite import require_finite_weights
 from simulacra.core.progress import Progress
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results
 from simulacra.evaluation.settings import selected
@@ -28,8 +29,10 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
     """Return and store the numbers of all metrics that apply, reasons for missing ones, and warnings.
 
     Cached results are not measured again. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where
-    there are no images to measure on.
+    there are no images to measure on, NonFiniteError for weights that are infinite or NaN.
     """
+    require_finite_weights(opened.model)
+    require_writable(opened.run.evaluations)
     context = EvaluationContext(opened, settings, progress)
     if len(context.split) == 0:
         raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
@@ -79,7 +82,7 @@ def _announce(plan: list[tuple[Metric, Path]], stored: Mapping[str, MetricResult
 def _measured(metric: Metric, context: EvaluationContext, file: Path) -> MetricResults:
     try:
         with inference_mode(context.model):
-            found = metric.measure(context)
+            found = metric.measure(context).finite()
     except NotApplicable as error:
         return MetricResults({}, {metric.name: str(error)})
     write_results(file, found)

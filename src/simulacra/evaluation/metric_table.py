@@ -8,9 +8,18 @@ from typing import Any
 from simulacra.metrics import conditions, in_table_order, quantity
 from simulacra.metrics.metric import Better
 from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.runs.label_shares import CLASS_SHARES
 from simulacra.runs.run import Run
 
-_FEATURES = ("extractor", "extractor_name", "extractor_seed", "extractor_input", "reference", "generated")  # displayed once
+_FEATURES = (
+    "extractor",
+    "extractor_name",
+    "extractor_seed",
+    "extractor_input",
+    "reference",
+    "generated",
+    CLASS_SHARES,
+)  # displayed once
 _SHOWN_SEPARATELY = ("real_against_real", "expected_for_equal_distributions", "few_samples", "extractor_sha256")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from simulacra.metrics import conditions, in_table_order, quantity
 from simulacra.metrics.metric import Better
 from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.runs.label_shares import CLASS_SHARES
 
 Result = Mapping[str, Any]  # the result of `evaluate`
 Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it
@@ -136,6 +137,7 @@ def _conditions(metric: str, result: Result, item: Measurement) -> dict[str, _Fa
         text = f"{protocol.get('extractor_name', 'extractor')}{seed}, {protocol['extractor']}"
         found["extractor"] = (protocol["extractor_sha256"], text)
         protocol = {name: value for name, value in protocol.items() if name not in _OF_EXTRACTORS}
+    protocol = {name: value for name, value in protocol.items() if name != CLASS_SHARES}  # unconditional models state none
     plain = {_SIZE: "x".join(map(str, data["shape"])), "split": data["split"], "n": item.n, **protocol}
     return found | {name: (json.dumps(value, sort_keys=True), _text(value)) for name, value in plain.items()}
 

@@ -35,6 +35,8 @@ def result_file(metric: Metric, context: EvaluationContext) -> Path:
         identity["family"] = code
     if "samples" in metric.settings and context.sampling_protocol:
         identity["plan"] = context.sampling_protocol
+    if "samples" in metric.settings:
+        identity |= context.label_shares.facts
     if "extractor" in metric.settings:
         identity["extractor"] = [f"{one.network.title}:{one.digest}" for one in metric.extractors(context)]
     return context.opened.run.evaluations / "metrics" / f"{metric.name}-{digest(identity)[:_DIGITS]}.json"

@@ -1,44 +1,48 @@
 """Writing images: PNG files, folders of them, arrays; and checking output paths before anything is computed."""
 
 import io
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from simulacra.core.csv_text import csv_text
 from simulacra.core.errors import UsageError
-from simulacra.core.files import unwritable, write_bytes
-from simulacra.images.grid import image_grid, to_bytes
+from simulacra.core.files import require_writable, unwritable, write_bytes, write_json, write_text
+from simulacra.images.grid import most_in_grid, to_bytes
 
 _IMAGE_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf", ".mp4")
 _DATA_FORMATS = (".npy", ".pt", ".pth", ".safetensors", ".zip", ".tar", ".gz", ".h5", ".csv", ".json", ".html")
+_NAME = 60  # characters of a name in the name of a file, at most
 _OTHER_FORMATS = frozenset((*_IMAGE_FORMATS, *_DATA_FORMATS))
 """Suffixes of file formats that are not written. Any other suffix belongs to the name of a folder, such as `v1.5`."""
 
 
 def check_png(path: Path) -> Path:
     """Return the path of a PNG file to write; raises UsageError where it has another suffix, or is or lies in the wrong thing."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: an image is written as .png")
-    return check_file(path)
+    return check_form(path, "an image", ".png")
+
+
+def check_grid(path: Path, count: int, shape: Sequence[int], advice: str = "ask for fewer") -> Path:
+    """Return the path of a PNG file to write with `count` images of a shape [c h w]; raises UsageError for too many."""
+    if count > (most := most_in_grid(shape)):
+        size = "x".join(map(str, shape[1:]))
+        raise UsageError(f"{path} is one image, which shows at most {most:,} images of {size}, not {count:,}: {advice}")
+    return check_png(path)
 
 
 def check_html(path: Path) -> Path:
     """Return the path of a page to write; raises UsageError where it does not end in .html, or is or lies in the wrong thing."""
-    if path.suffix.lower() != ".html":
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a page is written as .html")
-    return check_file(path)
+    return check_form(path, "a page", ".html")
 
 
-def check_images_path(path: Path) -> Path:
-    """Return the path of images to write: a .png file, an .npz file, or a new or empty folder; raises UsageError otherwise."""
+def check_images_path(path: Path, count: int, shape: Sequence[int]) -> Path:
+    """Return the path of images [count *shape]: a .png file, an .npz file, or a new or empty folder; else raises UsageError."""
     suffix = path.suffix.lower()
     if suffix == ".png":
-        return check_png(path)
+        return check_grid(path, count, shape, "give an .npz file or a folder")
     if suffix in _OTHER_FORMATS:
         raise UsageError(f"{path} ends in {suffix!r}: give a .png file (one grid), an .npz file (an array) or a folder")
     return check_file(path) if suffix == ".npz" else check_new_folder(path)
@@ -50,13 +54,18 @@ def check_new_folder(path: Path) -> Path:
         raise UsageError(f"{path} exists and is a file: choose another --out")
     if path.is_dir() and any(path.iterdir()):
         raise UsageError(f"{path} exists and is not empty: choose another --out")
-    return _check_parents(path)
+    return require_writable(path)
 
 
 def check_table(path: Path) -> Path:
     """Return the path of a table to write, a .csv or a .json file; raises UsageError for any other."""
-    if path.suffix.lower() not in (".csv", ".json"):
-        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: a table is written as .csv or .json")
+    return check_form(path, "a table", ".csv", ".json")
+
+
+def check_form(path: Path, what: str, *suffixes: str) -> Path:
+    """Return the path of a file to write that ends in one of some suffixes; raises UsageError for any other."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'!r}: {what} is written as {' or '.join(suffixes)}")
     return check_file(path)
 
 
@@ -64,14 +73,7 @@ def check_file(path: Path) -> Path:
     """Return the path of a file to write; raises UsageError where it is a folder, or is below a file."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder: give the name of a file that ends in {path.suffix}")
-    return _check_parents(path)
-
-
-def _check_parents(path: Path) -> Path:
-    nearest = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
-    if nearest is not None and not nearest.is_dir():
-        raise UsageError(f"{path} cannot be written: {nearest} is not a folder. Choose another --out")
-    return path
+    return require_writable(path)
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -89,34 +91,24 @@ def save_png(image: Image.Image, path: Path) -> Path:
     return path
 
 
-def save_images(
-    images: Tensor,
-    path: Path,
-    labels: np.ndarray | None = None,
-    names: Sequence[str] | None = None,
-    *,
-    columns: int | None = None,
-) -> Path:
-    """Write images [n c h w] in [0, 1]: a .png file holds a grid, an .npz file arrays, anything else is a folder of PNG files.
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], content: Mapping[str, Any]) -> None:
+    """Write a table as CSV, or where the path ends in .json as JSON with the given content; makes missing folders."""
+    make_folder(path.parent)
+    if path.suffix.lower() == ".json":
+        write_json(path, content)
+    else:
+        write_text(path, csv_text(columns, rows))
 
-    labels: int64 [n] or [n k], stored in the .npz file as `labels`; names: one for each image, added to the names in a folder;
-    columns: of the grid, by default as many as rows.
+
+def numbered(index: int, count: int, name: str) -> str:
+    """Return the name, without suffix, of file `index` of `count`: its number, and its name where it has one.
+
+    >>> numbered(7, 100, "digit=3,hue=red"), numbered(7, 8, "")
+    ('07_digit=3-hue=red', '7')
     """
-    suffix = path.suffix.lower()
-    if suffix == ".png":
-        return save_png(image_grid(images, columns=columns or max(1, round(len(images) ** 0.5))), path)
-    if suffix == ".npz":
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {"images": to_bytes(images)} | ({} if labels is None else {"labels": np.asarray(labels)})
-        np.savez_compressed(buffer, **arrays)
-        make_folder(path.parent)
-        write_bytes(path, buffer.getvalue())
-        return path
-    digits = len(str(max(len(images) - 1, 1)))
-    for index, image in enumerate(images):
-        name = "" if names is None else "".join(letter if letter.isalnum() or letter in "-=." else "-" for letter in names[index])
-        save_image(image, path / f"{index:0{digits}d}{name and '_'}{name}.png")
-    return path
+    digits = len(str(max(count - 1, 1)))
+    plain = "".join(letter if letter.isalnum() or letter in "-=." else "-" for letter in name)
+    return f"{index:0{digits}d}{plain and '_'}{plain[:_NAME]}"
 
 
 def save_image(image: Tensor, path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Grids of images and scatter plots of points, as Pillow images."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ _SMALLEST_SIDE = 56  # pixels; smaller images are enlarged by an integer factor
 _LEVELS = 256
 _IMAGES, _POINTS = 64, 2000  # number of images in an overview, and of points
 _LIGHTEST = 0.35  # ink of a single point; the most frequent points are black
+_PIXELS = 89_478_485  # of a grid, at most: from there on, Pillow and what is built on it warn of a decompression bomb
 _FRAME = 200  # grey level of the frame of a scatter plot
 _CELL, _BOARD = 4, (204, 255)  # pixels and grey levels of the checkerboard behind transparent pixels
 
@@ -50,6 +52,15 @@ def grid_of_rows(sets: Sequence[Tensor], columns: int) -> Image.Image:
     return Image.fromarray(np.concatenate([part for plot in plots for part in (plot, gap)][:-1]))
 
 
+def most_in_grid(shape: Sequence[int]) -> int:
+    """Return the number of images [c h w] that one grid holds at most; viewers refuse, or warn of, larger images."""
+    if are_points(shape):
+        return sys.maxsize
+    height, width = shape[1:]
+    factor = enlargement(height, width)
+    return max(1, _PIXELS // ((factor * height + GAP) * (factor * width + GAP)))
+
+
 def row_height(height: int, width: int) -> int:
     """Return the height in pixels of one row of a grid of images of this size, without the gap, or of a scatter plot."""
     return 2 * _LEVELS if are_points((1, height, width)) else enlargement(height, width) * height
@@ -77,8 +88,10 @@ def scatter_plot(images: Tensor) -> Image.Image:
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
-    """Return images [n c h w] in [0, 1] as uint8 [n h w c], rounded."""
-    return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    """Return images [n c h w] in [0, 1] as uint8 [n h w c], rounded; images that are uint8 already keep their levels."""
+    if images.dtype != torch.uint8:
+        images = (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def opaque_bytes(images: Tensor) -> np.ndarray:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from simulacra.core.errors import UsageError
 from simulacra.images.arrays import npz_writer
-from simulacra.images.files import check_images_path, save_image, save_png
+from simulacra.images.files import check_images_path, numbered, save_image, save_png
 from simulacra.images.table import colour_map, image_table
-from simulacra.runs.restoration import Restoration, joined
+from simulacra.runs.image_to_image.restoration import Restoration, joined
 
 MOST_DEVIATION = 0.5
 """Upper end of the colour scale of standard deviations: the largest possible one of values in [0, 1]."""
@@ -27,11 +27,11 @@ Write = Callable[[int, Restoration], None]
 """Writes the restorations of the images from a number on."""
 
 
-def check_restorations_path(path: Path, count: int) -> Path:
+def check_restorations_path(path: Path, count: int, shape: Sequence[int]) -> Path:
     """Return the path that `restorations_writer` writes `count` images to; raises UsageError where it cannot be written."""
     if path.suffix.lower() == ".png" and count > _ROWS:
         raise UsageError(f"{path} is one image, which shows at most {_ROWS} images of {count:,}: give an .npz file or a folder")
-    return check_images_path(path)
+    return check_images_path(path, count, shape)
 
 
 def restoration_table(restored: Restoration, shown: int = _SHOWN) -> Image.Image:
@@ -96,11 +96,10 @@ def _arrays(restored: Restoration) -> dict[str, np.ndarray]:
 
 def _write_folders(path: Path, names: Sequence[str], start: int, restored: Restoration) -> None:
     """Write the images of each restoration into a folder of its own, named after its number and the original."""
-    digits, deviations, degraded = len(str(len(names) - 1)), deviation_map(restored), degraded_on_grey(restored)
+    deviations, degraded = deviation_map(restored), degraded_on_grey(restored)
     places = len(str(restored.draws.shape[1]))
     for row in range(len(restored.mean)):
-        stem = "".join(letter if letter.isalnum() or letter in "-=." else "-" for letter in Path(names[start + row]).stem)
-        folder = path / f"{start + row:0{digits}d}{stem and '_'}{stem}"
+        folder = path / numbered(start + row, len(names), Path(names[start + row]).stem)
         images = {} if restored.truth is None else {"original": restored.truth[row]}
         images |= {"degraded": degraded[row], "mean": restored.mean[row], "deviation": deviations[row]}
         images |= {"lower": restored.lower[row], "upper": restored.upper[row]}

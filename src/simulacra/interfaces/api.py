@@ -27,7 +27,7 @@ from simulacra.interfaces.default_progress import progress_of, with_default_prog
 from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
-from simulacra.reports.comparison_page import write_comparison
+from simulacra.reports.comparison_page import check_comparison, write_comparison
 from simulacra.runs.opened import Device
 from simulacra.runs.own_families import add_family, load_family, name_of
 from simulacra.runs.run import Run
@@ -150,9 +150,10 @@ def compare(
 
     html, csv: files to write as well. `settings` are those of `simulacra evaluate --help`, by name. Raises UsageError, DataError.
     """
-    shown = progress_of(progress, quiet)
+    shown, files = progress_of(progress, quiet), (Path(csv) if csv else None, Path(html) if html else None)
+    check_comparison(*files)
     comparison = compare_runs(runs, evaluation_settings(settings), shown, device)
-    write_comparison(comparison, Path(csv) if csv else None, Path(html) if html else None, shown)
+    write_comparison(comparison, *files, shown)
     return Result(comparison.table(), compare_command.text(comparison))
 
 

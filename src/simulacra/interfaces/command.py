@@ -63,6 +63,7 @@ class ApplicationCommand:
 
     def run(self, parsed: argparse.Namespace, console: Console) -> int:
         """Run the application, or the action of it that is chosen."""
+        from simulacra.core.finite import require_finite_weights
         from simulacra.runs.applicable import require_applicable
 
         action: Action = parsed.chosen
@@ -71,6 +72,7 @@ class ApplicationCommand:
         opened = opened_run(parsed, console)
         self.application.require(opened.model)
         require_applicable(opened.model, flags, action.setting_needs)
+        require_finite_weights(opened.model)
         result = action.run(opened, settings, console)
         console.result(result.content, lambda: result.text)
         return 0

@@ -9,10 +9,8 @@ from PIL import Image
 
 from simulacra import applications
 from simulacra.anomaly import detector, scores
-from simulacra.applications import reconstruct as reconstruction
 from simulacra.applications import restore as restoration
 from simulacra.applications import translate as translation
-from simulacra.applications import traverse as traversal
 from simulacra.classification import store
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family
@@ -24,9 +22,12 @@ from simulacra.interfaces.commands import evaluate as evaluate_command
 from simulacra.interfaces.notebook import html_of
 from simulacra.interfaces.result import Result
 from simulacra.maps import latent_map, walk
+from simulacra.metrics import image_scores
 from simulacra.reports.run_page import write_report
-from simulacra.runs import interpolation, latent_space, sampling
+from simulacra.runs import latent_space, sampling
 from simulacra.runs.applicable import require_applicable
+from simulacra.runs.image_to_image import reconstruction
+from simulacra.runs.latent_paths import interpolation, traversal
 from simulacra.runs.opened import Device, OpenedRun
 from simulacra.runs.run import Run
 
@@ -58,6 +59,7 @@ class Model(OpenedRun):
         self.progress = progress
 
     sample = _displayed(sampling.sample)
+    sample_chunks = _displayed(sampling.sample_chunks)
     sample_classes = _displayed(sampling.sample_classes)
     reconstruct = reconstruction.reconstruct
     render_classes = reconstruction.render_classes
@@ -69,6 +71,7 @@ class Model(OpenedRun):
     traverse = traversal.traverse
     latent_map = _displayed(latent_map.latent_map)
     latent_walk = walk.walk
+    image_scores = _displayed(image_scores.image_scores)
     translate = translation.translate
     restore = _displayed(restoration.restore)
     classify = store.classify

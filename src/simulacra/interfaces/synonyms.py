@@ -33,7 +33,6 @@ RELATED: Mapping[str, str] = {
     "test": "evaluate measures a model on test images",
     "predict": "reconstruct, restore and translate apply a model to images",
     "inference": "sample generates images; reconstruct, restore and translate apply a model to images",
-    "encode": "in Python, simulacra.open(RUN).encode(images) returns latents",
     "decode": "in Python, simulacra.open(RUN).decode(latents) returns images",
     **dict.fromkeys(("tsne", "t-sne", "umap", "pca"), "latent-map maps the latents of test images by t-SNE and PCA"),
     "finetune": "resume continues a run, with a longer --for",

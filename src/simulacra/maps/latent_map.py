@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
@@ -44,11 +44,13 @@ class LatentMap:
 def choose_points(split: Split, count: int, seed: int) -> NDArray[np.int64]:
     """Return the numbers of `count` images of a split in ascending order, chosen by the seed; 0: 3,000, or all where fewer.
 
-    Raises UsageError for more images than there are, or too few for a map.
+    Raises UsageError for more images than there are, or too few for a map, DataError where there are too few.
     """
     count = count or min(POINTS, len(split))
     if count > len(split):
         raise UsageError(f"points is {count}, expected at most {len(split)}, the number of images in the test set")
+    if len(split) < (least := 2 * NEIGHBOURS + 1):
+        raise DataError(f"a map needs {least} test images, and the data have {len(split)}: train on data with more images")
     check_count(count)
     return np.sort(permutation(len(split), seed, "latent map")[:count])
 
@@ -64,18 +66,20 @@ def latent_map(
     points: int = 0,
     seed: int = 0,
     *,
-    perplexity: float = PERPLEXITY,
+    perplexity: float = 0.0,
     progress: Progress = SILENT,
 ) -> LatentMap:
     """Return maps of the latents of test images, a function of the model and the arguments.
 
-    methods: by default those of `default_methods`; points: number of test images, chosen by the seed, 0 for at most 3,000.
+    methods: by default those of `default_methods`; points: number of test images, chosen by the seed, 0 for at most 3,000;
+    perplexity: of t-SNE, 0 for 30, or a third of the other points where these are fewer.
     Raises NotApplicable, UsageError; SimulacraError for latents that are all equal or not finite.
     """
     split = opened.dataset.test
     indices = choose_points(split, points, seed)
     model = require(opened.model, AMORTIZED_LATENT_SPACE, "a latent map")
     methods = tuple(methods) or default_methods(model.latent_dim)
+    perplexity = perplexity or min(PERPLEXITY, (len(indices) - 1) / 3)
     if "tsne" in methods:
         check_perplexity(perplexity, len(indices))
     if "pacmap" in methods:

@@ -13,6 +13,7 @@ from simulacra.core.errors import NotApplicable
 from simulacra.maps.projection import check_latents
 from simulacra.runs.latent_space import decode, encode, latent_condition
 from simulacra.runs.opened import OpenedRun
+from simulacra.runs.test_images import reference_images
 
 _IMAGES = 2000  # validation images whose latents place the grid
 _REACH = 2.0  # standard deviations on each side of the mean, along a principal component
@@ -54,7 +55,7 @@ def _plane(opened: OpenedRun, steps: int) -> tuple[Tensor, str]:
     if model.latent_dim <= 2 and model.prior == "standard normal":
         axis = normal_quantiles(steps)
         return _grid([axis] * model.latent_dim), f"quantiles of the prior of {_count(model.latent_dim)}"
-    data = opened.dataset.validation.head(_IMAGES)
+    data = reference_images(opened.dataset, _IMAGES)
     latents = encode(opened, data.images, latent_condition(opened, data)).double()
     components = check_latents(latents.numpy())
     if model.latent_dim <= 2:

@@ -26,11 +26,10 @@ def _not_applicable(context: EvaluationContext) -> str:
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
-    generated = list(context.labelled_images())
-    images, labels = (torch.cat([pair[side] for pair in generated]) for side in (0, 1))
+    generated, test = context.labelled_images(), context.split
     kind, seed = default_extractor(context.opened.spec), context.settings.seed
     with torch.inference_mode(False):
-        measured = classifier_accuracy(images, labels, context.split, kind, overrides={"seed": seed}, progress=context.progress)
+        measured = classifier_accuracy(generated, test, kind, overrides={"seed": seed}, progress=context.progress)
     return MetricResults({"cas_accuracy": measured.under({"requested": "all classes equally", **context.sampling_protocol})})
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
-from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.condition import Condition
 from simulacra.core.config import Config, options
 from simulacra.core.device import images_per_call, model_device
 from simulacra.core.errors import NotApplicable
@@ -28,6 +28,7 @@ from simulacra.features.loading import default_extractor, load_extractor
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
 from simulacra.runs.generation import plan_facts, sample_in_batches
+from simulacra.runs.label_shares import LabelShares
 from simulacra.runs.opened import OpenedRun
 
 Options = TypeVar("Options", bound=Config)
@@ -102,7 +103,7 @@ class EvaluationContext:
     def feature_protocol(self) -> dict[str, Any]:
         """Facts in the protocol of every number that compares generated and real images in feature space."""
         compared = {"reference": self.settings.split, "generated": "rounded to 256 levels", "seed": self.settings.seed}
-        return {**self.extractor.protocol, **compared, **self.sampling_protocol}
+        return {**self.extractor.protocol, **compared, **self.label_shares.facts, **self.sampling_protocol}
 
     @cached_property
     def generated(self) -> Embedding:
@@ -152,9 +153,14 @@ class EvaluationContext:
         model = self.model
         return model.label_sizes[0] if isinstance(model, Samples) and len(model.label_sizes) == 1 else 0
 
+    @cached_property
+    def label_shares(self) -> LabelShares:
+        """The shares of the labels of generated images: those of the training images."""
+        return LabelShares(self.opened.dataset.train, self.model.label_sizes)
+
     def images(self) -> Iterator[Tensor]:
-        """Yield `settings.samples` generated images in chunks, rounded to 256 levels."""
-        yield from (self._generated(drawn, UNCONDITIONAL) for drawn, _ in self._noise())
+        """Yield `settings.samples` generated images in chunks, rounded to 256 levels; labels have the shares of the data."""
+        yield from (self._generated(drawn, self.label_shares.condition(drawn)) for drawn, _ in self._noise())
 
     def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield as many images of a conditional model with their requested classes: class k mod K for image k."""

@@ -19,7 +19,8 @@ def _measure(context: EvaluationContext) -> MetricResults:
             generated.append(points_of(images))
             meter.advance(len(images))
     real = context.split.images.reshape(-1, 2)
-    return attempt({"modes_covered": lambda: compare_with_density(np.concatenate(generated), real, density)})
+    found = attempt({"modes_covered": lambda: compare_with_density(np.concatenate(generated), real, density)})
+    return found.under(context.label_shares.facts)
 
 
 _QUALITY = "Share of generated points within 3 standard deviations of a mode of the known density."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any, Literal
 
 from simulacra.core.config import Config
@@ -48,6 +49,13 @@ class MetricResults:
     def under(self, facts: Mapping[str, Any]) -> "MetricResults":
         """Return the same results with more facts in the protocol of every number."""
         return replace(self, measurements={name: item.under(facts) for name, item in self.measurements.items()})
+
+    def finite(self) -> "MetricResults":
+        """Return the same results with numbers that are infinite or NaN among the missing ones."""
+        broken = {name: item for name, item in self.measurements.items() if not isfinite(item.value)}
+        reasons = {name: f"its value is {item.value}: outputs of the model are too large" for name, item in broken.items()}
+        kept = {name: item for name, item in self.measurements.items() if name not in broken}
+        return replace(self, measurements=kept, missing={**self.missing, **reasons})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from simulacra.core.capabilities import Reconstructs
 from simulacra.core.family import model_condition
@@ -22,19 +23,26 @@ def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str,
 
     mse: squared difference of pixels in [0, 1], mean over the pixels of an image, then over images.
     """
-    errors, ratios, similarities = [], [], []
-    large = min(split.images.shape[1:3]) >= WINDOW
+    scores = reconstruction_scores(model, split, meter)
+    found = {"mse": mean_of(scores["mse"], {"pixels": "in [0, 1]"}), "psnr_db": psnr_db(scores["psnr_db"])}
+    if "ssim" in scores:
+        found["ssim"] = ssim_mean(scores["ssim"])
+    return {name: item.under({"reconstruction": "deterministic"}) for name, item in found.items()}
+
+
+def reconstruction_scores(model: Reconstructs, split: Split, meter: Meter) -> dict[str, Tensor]:
+    """Return the numbers of `reconstruction` of each image of a split, [n] on the CPU."""
+    found: dict[str, list[Tensor]] = {"mse": [], "psnr_db": []}
+    if min(split.images.shape[1:3]) >= WINDOW:
+        found["ssim"] = []
     for batch in batches(model, split, _CHUNK):
         reconstructed = model.reconstruct(batch.images, model_condition(model, batch))
-        errors.append(((reconstructed - batch.images) ** 2).flatten(1).mean(1).cpu())
-        ratios.append(psnr(reconstructed, batch.images).cpu())
-        if large:
-            similarities.append(ssim(reconstructed, batch.images).cpu())
+        found["mse"].append(((reconstructed - batch.images) ** 2).flatten(1).mean(1).cpu())
+        found["psnr_db"].append(psnr(reconstructed, batch.images).cpu())
+        if "ssim" in found:
+            found["ssim"].append(ssim(reconstructed, batch.images).cpu())
         meter.advance(len(batch))
-    found = {"mse": mean_of(torch.cat(errors), {"pixels": "in [0, 1]"}), "psnr_db": psnr_db(torch.cat(ratios))}
-    if large:
-        found["ssim"] = ssim_mean(torch.cat(similarities))
-    return {name: item.under({"reconstruction": "deterministic"}) for name, item in found.items()}
+    return {name: torch.cat(parts) for name, parts in found.items()}
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

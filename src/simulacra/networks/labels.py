@@ -42,10 +42,14 @@ def drawn_labels(noise: Tensor, labels: Tensor | None, sizes: tuple[int, ...]) -
     if not sizes:
         return noise, None
     if labels is None:
-        places = torch.special.ndtr(noise[:, -len(sizes) :].float()).unbind(1)
-        drawn = [(place * size).long().clamp_max(size - 1) for place, size in zip(places, sizes, strict=True)]
-        labels = _joined(drawn)
+        columns = noise[:, -len(sizes) :].unbind(1)
+        labels = _joined([number_drawn(column, size) for column, size in zip(columns, sizes, strict=True)])
     return noise[:, : -len(sizes)], labels
+
+
+def number_drawn(noise: Tensor, size: int) -> Tensor:
+    """Return floor(size * Phi(u)) of standard normal numbers u [b]: uniform in 0..size-1, int64 [b]."""
+    return (torch.special.ndtr(noise.float()) * size).long().clamp_max(size - 1)
 
 
 def one_hot(labels: Tensor, sizes: tuple[int, ...]) -> Tensor:

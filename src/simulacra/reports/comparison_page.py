@@ -6,19 +6,19 @@ from typing import Any
 
 from torch import Tensor
 
-from simulacra.applications.reconstruct import reconstruct
 from simulacra.core.capabilities import Capability, Reconstructs, Samples, supports
 from simulacra.core.family import model_condition
 from simulacra.core.files import write_text
 from simulacra.core.progress import Progress
 from simulacra.evaluation.compare import Comparison
 from simulacra.evaluation.ranking import Ranking, refusals
-from simulacra.images.files import make_folder
+from simulacra.images.files import check_form, check_html, make_folder
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import overview_grid
 from simulacra.metrics import quantity
 from simulacra.reports.page import embed, page
 from simulacra.reports.run_page import duration
+from simulacra.runs.image_to_image.reconstruction import reconstruct
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.sampling import sample
 
@@ -27,6 +27,14 @@ _ORIGINALS = 32  # test images that are reconstructed
 
 
 Row = dict[str, Any]  # images of all runs on the same data: the data, real images, and columns of run, colour, image, missing
+
+
+def check_comparison(csv: Path | None, html: Path | None) -> None:
+    """Raise UsageError or Unwritable where the files of a comparison cannot be written: before the runs are evaluated."""
+    if csv:
+        check_form(csv, "the table of --csv", ".csv")
+    if html:
+        check_html(html)
 
 
 def write_comparison(comparison: Comparison, csv: Path | None, html: Path | None, progress: Progress) -> list[Path]:

@@ -2,18 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPlan
 from simulacra.core.condition import UNCONDITIONAL, Condition
+from simulacra.core.eval_mode import inference_mode
+from simulacra.core.finite import require_finite
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
+from simulacra.networks.labels import drawn_labels
 
 PLAN_SETTINGS = ("sampler", "steps", "guidance_scale", "precision")
 """Names of the settings of a sampling plan."""
@@ -35,29 +38,56 @@ class SampleRequest:
     plan: SamplingPlan | None = None
 
 
+@dataclass(frozen=True)
+class GeneratedImages:
+    """Some of the images of a request: float [b c h w] in [0, 1] on the CPU, and their labels, None of a model without labels."""
+
+    images: Tensor
+    labels: Tensor | None
+
+
 def sample_images(model: Samples, request: SampleRequest, progress: Progress, device: torch.device | str = "cpu") -> Tensor:
     """Return images [n c h w] in [0, 1] on the CPU; image k of a seed does not depend on the count or on the batches.
 
-    The model is in evaluation mode on `device`. Raises UsageError for a plan that the model does not support.
+    The model is on `device`. Raises UsageError for a plan that the model does not support, NonFiniteError.
     """
+    return in_one(request.count, (part.images for part in generated_chunks(model, request, progress, device)))
+
+
+def in_one(count: int, parts: Iterable[Tensor]) -> Tensor:
+    """Return parts with `count` rows in all as one tensor; only one part is held besides it."""
+    whole, start = None, 0
+    for part in parts:
+        whole = torch.empty((count, *part.shape[1:]), dtype=part.dtype) if whole is None else whole
+        whole[start : start + len(part)] = part
+        start += len(part)
+    assert whole is not None
+    return whole
+
+
+def generated_chunks(
+    model: Samples, request: SampleRequest, progress: Progress, device: torch.device | str = "cpu"
+) -> Iterator[GeneratedImages]:
+    """Yield the images of `sample_images` in order, at most 256 at a time, so that any number of them needs bounded memory."""
     if isinstance(model, SamplesIteratively):
         plan = request.plan or model.plan
         model.check(plan)
         evaluations, unit = model.evaluations(plan), "image-steps"
     else:
         plan, evaluations, unit = None, 1, "images"
-    images = []
     with progress.task("sampling", request.count * evaluations, unit) as meter:
         advance = _Speed(meter, evaluations).advance if plan else meter.advance
         for start in range(0, request.count, _BATCH):
             drawn = noise(request.seed, start, min(_BATCH, request.count - start), model.noise_shape).to(device)
             given = request.condition[start : start + len(drawn)].to(device)
-            if isinstance(model, SamplesIteratively) and plan:
-                images.append(sample_in_batches(model, drawn, given, plan, advance).cpu())
-            else:
-                images.append(model.generate(drawn, given).cpu())
-                advance(len(drawn))
-    return torch.cat(images)
+            labels = given.labels if given.labels is not None else drawn_labels(drawn, None, model.label_sizes)[1]
+            with inference_mode(cast(nn.Module, model)):
+                if isinstance(model, SamplesIteratively) and plan:
+                    images = sample_in_batches(model, drawn, given, plan, advance).cpu()
+                else:
+                    images = model.generate(drawn, given).cpu()
+                    advance(len(drawn))
+            yield GeneratedImages(require_finite(images, "generated images"), labels)
 
 
 def change_plan(

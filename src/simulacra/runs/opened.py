@@ -14,6 +14,7 @@ from simulacra.core.capabilities import SamplesIteratively, SamplingPlan, of, re
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.eval_mode import inference_mode
+from simulacra.core.finite import require_finite
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
@@ -67,10 +68,14 @@ class OpenedRun:
         return found.hexdigest()
 
     def apply(self, function: Method, *inputs: Tensor, condition: Condition = UNCONDITIONAL, batch: int = _BATCH) -> Tensor:
-        """Return function(*inputs, condition) of tensors [n ...], in batches on the model's device; the result is on the CPU."""
+        """Return function(*inputs, condition) of tensors [n ...], in batches on the model's device; the result is on the CPU.
+
+        Raises NonFiniteError for a result that is infinite or NaN.
+        """
         parts = zip(*(values.split(batch) for values in inputs), condition.split(batch, len(inputs[0])), strict=True)
         with inference_mode(self.model):
-            return torch.cat([function(*(item.to(self.device) for item in part)).cpu() for part in parts])
+            found = torch.cat([function(*(item.to(self.device) for item in part)).cpu() for part in parts])
+        return require_finite(found, f"outputs of this {type(self.model).__name__}")
 
     def plan(
         self,
@@ -145,6 +150,18 @@ def parse_label(text: str, spec: DataSpec) -> Tensor:
     if missing := [name for name in names if name not in values]:
         raise UsageError(f"label {text!r} gives no value of {' or '.join(missing)}: write {form}")
     return torch.tensor([[_index(item.name, values[item.name], item.values) for item in spec.attributes]])
+
+
+def label_names(labels: Tensor, spec: DataSpec) -> list[str]:
+    """Return labels int64 [n], or [n k] for k attributes, in the form that `parse_label` takes; unknown ones are empty.
+
+    >>> label_names(torch.tensor([1, 0, -1]), DataSpec(1, 8, 8, classes=("cat", "dog")))
+    ['dog', 'cat', '']
+    """
+    if labels.ndim == 1:
+        return [spec.classes[label] if label >= 0 else "" for label in labels.tolist()]
+    pairs = ([*zip(spec.attributes, row, strict=True)] for row in labels.tolist())
+    return [",".join(f"{item.name}={item.values[value]}" for item, value in row if value >= 0) for row in pairs]
 
 
 def _index(kind: str, value: str, values: tuple[str, ...]) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from simulacra.core.batch import Attribute, DataSpec
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
-from simulacra.core.files import Unwritable, remove_unfinished, unwritable, write_json
+from simulacra.core.files import Unwritable, remove_unfinished, require_writable, unwritable, write_json
 from simulacra.core.randomness import stream
 from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.dataset import Dataset
@@ -56,10 +56,6 @@ class Run:
         """Return the folder of the images that show translations to one domain, saved during training."""
         return self.path / "translations" / f"to_{to}"
 
-    def output(self, given: str, default: str) -> Path:
-        """Return the path of an application's output: the one that is given, or that of a default name in `images`."""
-        return Path(given) if given else self.images / default
-
     def calibration(self, score: str) -> Path:
         """Return the path of the calibration of an anomaly score."""
         return self.detection / f"calibration_{score}.json"
@@ -87,10 +83,11 @@ class Run:
 
     @staticmethod
     def refuse(path: Path) -> None:
-        """Raise UsageError if a new run cannot be made at `path`, because something is there."""
+        """Raise UsageError if a new run cannot be made at `path`, because something is there or above it; Unwritable."""
         if path.exists() and not _is_unmade(path):
             does = "continue it with 'simulacra resume'" if (path / CONFIG).exists() else "it is not empty"
             raise UsageError(f"{path} exists already: {does}, or choose another --out")
+        require_writable(path)
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":

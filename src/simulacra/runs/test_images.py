@@ -5,22 +5,30 @@ import numpy as np
 from simulacra.core.batch import Batch
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.randomness import permutation
-from simulacra.data.dataset import Split
+from simulacra.data.dataset import Dataset, Split
 from simulacra.runs.opened import OpenedRun
 
+_PAIR = 2  # images of an interpolation
 _LEAST = 2  # test and validation images that a report needs
 
 
 def choose_images(split: Split, count: int, seed: int, default: int) -> Batch:
     """Return `count` images of a split, chosen by the seed; count 0 takes `default` images, or all where there are fewer.
 
-    Raises UsageError for more images than there are.
+    Raises UsageError for more images than there are, DataError where there are none.
     """
+    if not len(split):
+        raise DataError("there are no test images: give images of your own with --input, or train on data with more images")
     if count == 0:
         count = min(default, len(split))
     if not 1 <= count <= len(split):
         raise UsageError(f"count is {count}, expected between 1 and {len(split)}, the number of images in the test set")
     return split.batch(permutation(len(split), seed, "shown")[:count])
+
+
+def reference_images(dataset: Dataset, count: int) -> Batch:
+    """Return the first `count` validation images, or training images where there are fewer than two of them."""
+    return (dataset.validation if len(dataset.validation) > 1 else dataset.train).head(count)
 
 
 def overview_images(opened: OpenedRun, count: int, domain: str = "") -> Batch:
@@ -38,8 +46,11 @@ def overview_images(opened: OpenedRun, count: int, domain: str = "") -> Batch:
 def choose_pairs(split: Split, count: int, seed: int, default: int) -> tuple[Batch, Batch]:
     """Return pairs of images, of different classes where there are classes; 0: `default`, or as many as there are images for.
 
-    Raises UsageError for a number that is out of range.
+    Raises UsageError for a number that is out of range, DataError for fewer than two images.
     """
+    if len(split) < _PAIR:
+        advice = "use --between noise with a model that generates images, or train on data with more images"
+        raise DataError(f"an interpolation needs {_PAIR} test images, and the data have {len(split)}: {advice}")
     if count == 0:
         count = min(default, len(split) // 2)
     if not 1 <= count <= len(split) // 2:

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Samples
-from simulacra.core.device import images_per_call
+from simulacra.core.device import images_per_call, model_device
 from simulacra.core.progress import SILENT
 from simulacra.core.randomness import noise
 from simulacra.data.synthetic.known_densities import KnownDensity, points_of
 from simulacra.metrics.diversity import mean_pairwise_distance
 from simulacra.metrics.statistics.distances import cloud, middle, nearest
 from simulacra.metrics.statistics.point_density import modes_covered
+from simulacra.runs.label_shares import LabelShares
 
 MIN_IMAGES = 10  # generated and real images
 _IMAGES, _VALUES = 256, 2**23  # most generated images, and most values of all of them
@@ -25,18 +26,21 @@ def sample_size(dimensions: int, evaluations: int = 1) -> int:
 
 
 def sample_diversity(
-    family: Samples, real: Tensor, density: KnownDensity | None, seed: int, device: torch.device
+    family: Samples, real: Tensor, density: KnownDensity | None, seed: int, shares: LabelShares
 ) -> dict[str, float]:
     """Return diversity and distinctness of images generated from fixed noise, and the modes that they cover.
 
     real: float [n c h w] in [0, 1] on the CPU, compared with as many generated images; below 10, diversity and distinctness are
-    left out. density: that of the data, if known; without it the modes are left out. All values are left out if generated images
-    are not finite. The family must be in evaluation mode, on `device`.
+    left out. density: that of the data, if known; without it the modes are left out. shares: of the labels of generated images.
+    All values are left out if generated images are not finite. The family must be in evaluation mode.
     """
     count = max(len(real), _POINTS) if density else len(real)
+    device = model_device(family)
     chunk = images_per_call(device, real[0].numel(), _CHUNK)
     pieces = noise(seed, 0, count, family.noise_shape).split(chunk)
-    images = torch.cat([family.generate(piece.to(device)).float().cpu() for piece in pieces])
+    conditions = [shares.condition(piece).to(device) for piece in pieces]
+    generated = (family.generate(piece.to(device), given) for piece, given in zip(pieces, conditions, strict=True))
+    images = torch.cat([part.float().cpu() for part in generated])
     if not images.isfinite().all():
         return {}
     found = pixel_diversity(images[: len(real)], real) if len(real) >= MIN_IMAGES else {}

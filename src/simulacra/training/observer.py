@@ -28,8 +28,9 @@ from simulacra.images.files import save_png
 from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.active_units import count_active
 from simulacra.runs import settings
+from simulacra.runs.image_to_image.translation import source_domain, translate_cycle
+from simulacra.runs.label_shares import LabelShares
 from simulacra.runs.run import CONFIG, Run
-from simulacra.runs.translation import source_domain, translate_cycle
 from simulacra.training.diversity import sample_diversity, sample_size
 from simulacra.training.monitors import TrainingHistory, training_warnings
 
@@ -52,6 +53,7 @@ class RunObserver(Observer):
         self.validation = _validation_split(dataset)
         self.domains = {name: _validation_split(domain) for name, domain in dataset.domains.items()}
         self.density = known_density_of(dataset)
+        self.train = dataset.train
         self._diversity: dict[str, str] = {}  # at the last snapshot, for the progress display
         self._warned: set[str] = set()
         self._seconds_displayed = 0
@@ -167,7 +169,8 @@ class RunObserver(Observer):
             return {}
         each = family.evaluations(family.plan) if isinstance(family, SamplesIteratively) else 1
         real = self.validation.head(sample_size(self.run.spec.dimensions, each)).images
-        found = sample_diversity(family, real, self.density, trainer.settings.seed, model_device(trainer.evaluated))
+        shares = LabelShares(self.train, family.label_sizes)
+        found = sample_diversity(family, real, self.density, trainer.settings.seed, shares)
         self._diversity = {"diversity": f"{found['diversity']:.2f}"} if "diversity" in found else {}
         return found
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from simulacra.core.errors import UsageError
-from simulacra.core.files import sync_folder
+from simulacra.core.files import require_writable, sync_folder
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.data.dataset import Split
 from simulacra.data.formats.pixels import Refused
@@ -50,6 +50,7 @@ def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, pro
         raise UsageError(f"--shard-images is {shard_images}, expected at least 1")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists already and is not empty: choose another --out")
+    require_writable(folder)
     webdataset("writer")
     contents = _contents(config, progress)
     if contents.shape[2] not in (1, 3):

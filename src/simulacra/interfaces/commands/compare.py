@@ -46,8 +46,9 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Compare."""
     from simulacra.evaluation.compare import compare_runs
     from simulacra.evaluation.settings import evaluate_config, evaluation_settings
-    from simulacra.reports.comparison_page import write_comparison
+    from simulacra.reports.comparison_page import check_comparison, write_comparison
 
+    check_comparison(parsed.csv, parsed.html)
     settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
     comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)
     written = write_comparison(comparison, parsed.csv, parsed.html, console)

@@ -24,8 +24,15 @@ from simulacra.metrics.restorations.conformal import (
     pooled_mean,
     scores,
 )
+from simulacra.runs.image_to_image.restoration import (
+    Degrader,
+    DrawnChunk,
+    Restoration,
+    RestorationRequest,
+    drawn_chunks,
+    evaluations,
+)
 from simulacra.runs.opened import OpenedRun
-from simulacra.runs.restoration import Degrader, DrawnChunk, Restoration, RestorationRequest, drawn_chunks, evaluations
 
 _IMAGES, _ITERATIVE_IMAGES = 1000, 64  # validation images, by default at most
 _VALUES = 4096  # values of each image whose scores are kept, at most

@@ -7,7 +7,7 @@ from simulacra.core.capabilities import Restores, SamplesIteratively, require
 from simulacra.core.config import Config, option
 from simulacra.metrics.context import EvaluationContext
 from simulacra.runs.generation import plan_facts
-from simulacra.runs.restoration import Degrader, degrader, evaluations
+from simulacra.runs.image_to_image.restoration import Degrader, degrader, evaluations
 
 _ITERATIVE_IMAGES = 128  # images to restore with a model that samples in steps, by default at most
 

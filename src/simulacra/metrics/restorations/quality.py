@@ -10,7 +10,7 @@ from simulacra.metrics.restorations.calibration import Calibration
 from simulacra.metrics.restorations.conformal import LEAST_DEVIATION, counted, pooled_mean
 from simulacra.metrics.statistics.image_similarity import BEST, WINDOW, psnr, psnr_db, ssim, ssim_mean
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
-from simulacra.runs.restoration import Restoration
+from simulacra.runs.image_to_image.restoration import Restoration
 
 
 @dataclass

@@ -26,7 +26,7 @@ from simulacra.metrics.restorations.options import (
 )
 from simulacra.metrics.restorations.quality import RestorationQuality
 from simulacra.metrics.statistics.image_similarity import WINDOW
-from simulacra.runs.restoration import RestorationRequest, degrader, drawn_chunks
+from simulacra.runs.image_to_image.restoration import RestorationRequest, degrader, drawn_chunks
 
 
 def _calibration(context: EvaluationContext) -> Calibration:

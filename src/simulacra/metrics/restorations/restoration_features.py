@@ -18,7 +18,7 @@ from simulacra.metrics.restorations.options import (
     undegraded,
 )
 from simulacra.metrics.statistics.measurement import mean_of
-from simulacra.runs.restoration import RestorationRequest, drawn_chunks
+from simulacra.runs.image_to_image.restoration import RestorationRequest, drawn_chunks
 
 
 def feature_distance(extractor: Extractor, images: Tensor, references: Tensor) -> Tensor:

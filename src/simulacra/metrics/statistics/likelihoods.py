@@ -14,7 +14,7 @@ from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.metric import Quantity
 from simulacra.metrics.statistics.model_inputs import observations
-from simulacra.runs.restoration import Degrader
+from simulacra.runs.image_to_image.restoration import Degrader
 
 _NATS = "nats per image"
 _RATE = "KL divergence of the posterior from the prior."

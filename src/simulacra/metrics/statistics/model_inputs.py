@@ -11,7 +11,7 @@ from simulacra.core.device import model_device
 from simulacra.core.family import model_condition
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
-from simulacra.runs.restoration import Degrader
+from simulacra.runs.image_to_image.restoration import Degrader
 
 _CHUNK = 250  # images
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import Samples
-from simulacra.core.device import model_device
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
 from simulacra.images.section import ReportSection
 from simulacra.metrics.metric import MetricResults
+from simulacra.runs.label_shares import LabelShares
 from simulacra.runs.opened import OpenedRun
 
 
@@ -24,13 +24,14 @@ def unavailable(title: str, order: int, results: MetricResults) -> ReportSection
 
 
 def generated_images(opened: OpenedRun, seed: int, positions: Sequence[int]) -> Tensor:
-    """Return the generated images with these numbers under a seed: float [n c h w] on the CPU."""
+    """Return the images with these numbers that an evaluation generates under a seed: float [n c h w] on the CPU."""
     model = cast(Samples, opened.model)
     if not positions:
         return torch.empty(0, *opened.spec.shape)
     drawn = torch.cat([noise(seed, position, 1, model.noise_shape) for position in positions])
+    condition = LabelShares(opened.dataset.train, model.label_sizes).condition(drawn).to(opened.device)
     with inference_mode(opened.model):
-        return model.generate(drawn.to(model_device(model))).cpu()
+        return model.generate(drawn.to(opened.device), condition).cpu()
 
 
 def real_images(split: Split, positions: Sequence[int]) -> Tensor:

@@ -48,12 +48,12 @@ def class_latent(opened: OpenedRun, name: str) -> ClassLatent:
     return ClassLatent(found.mean(0).float(), float(found.norm(dim=1).mean()), len(found))
 
 
-def images_of_class(opened: OpenedRun, split: Split, name: str) -> np.ndarray:
-    """Return the numbers of the images of a class in a split, int64 [n]; raises UsageError for an unknown or empty class."""
+def images_of_class(opened: OpenedRun, split: Split, name: str, least: int = 1) -> np.ndarray:
+    """Return the numbers of the images of a class in a split, int64 [n]; raises UsageError for an unknown class, or for fewer."""
     classes = opened.dataset.spec.classes
     if split.class_labels is None or name not in classes:
         raise unknown("class", name, classes)
     found = np.flatnonzero(split.class_labels == classes.index(name))
-    if not len(found):
+    if len(found) < least:
         raise UsageError(f"there are no {split.name} images of class {name}: choose another class")
     return found

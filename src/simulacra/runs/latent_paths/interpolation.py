@@ -9,8 +9,8 @@ from simulacra.core.capabilities import LatentSpace, Samples, require
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.randomness import noise
-from simulacra.runs.class_latents import ClassLatent, class_latent
-from simulacra.runs.latent_paths import linear, path_between
+from simulacra.runs.latent_paths.class_latents import ClassLatent, class_latent
+from simulacra.runs.latent_paths.paths import linear, path_between
 from simulacra.runs.latent_space import decode, encode
 from simulacra.runs.opened import OpenedRun
 

@@ -15,6 +15,7 @@ from simulacra.core.condition import UNCONDITIONAL
 from simulacra.core.device import images_per_call
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference_mode
+from simulacra.core.finite import require_finite
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import Streams, derive, noise
 from simulacra.data.dataset import Split
@@ -231,7 +232,7 @@ def draw(
             found = model.restore(image, known, part.to(opened.device))
             restored.append(torch.where(known > 0, image, found).clamp(0, 1).cpu())
             advance(len(part))
-    return torch.cat(restored).unflatten(0, (draws, count)).transpose(0, 1)
+    return require_finite(torch.cat(restored), "restorations").unflatten(0, (draws, count)).transpose(0, 1)
 
 
 def _batch(opened: OpenedRun, model: Restores) -> int:

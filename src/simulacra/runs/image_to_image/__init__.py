@@ -1,0 +1,1 @@
+"""Images from images: reconstruction, restoration and translation with a trained model."""

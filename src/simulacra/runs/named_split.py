@@ -1,0 +1,45 @@
+"""Images that an application examines one by one, with their names: a split of the data of a run, or images of one's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from simulacra.core.batch import DataSpec
+from simulacra.core.errors import DataError
+from simulacra.data.dataset import Split
+from simulacra.data.load import named_images, no_images
+from simulacra.data.source import Skip, SplitName
+from simulacra.runs.opened import OpenedRun, label_names
+
+
+@dataclass(frozen=True)
+class NamedSplit:
+    """Images with names: of files, or their numbers in the split; and the files of --input that cannot be read."""
+
+    split: Split
+    names: tuple[str, ...]
+    skipped: tuple[Skip, ...] = ()
+
+    def label_names(self, spec: DataSpec) -> list[str]:
+        """Return the label of each image as text; empty where the images have no labels."""
+        return [] if self.split.labels is None else label_names(torch.from_numpy(np.asarray(self.split.labels)), spec)
+
+
+def named_split(opened: OpenedRun, name: SplitName, count: int = 0, path: str = "") -> NamedSplit:
+    """Return the first `count` images (0: all) of a split of the data, or of an image file, folder, archive or array file.
+
+    Raises DataError where there are none.
+    """
+    if path:
+        found = named_images(Path(path).expanduser(), opened.spec, count)
+        if not found.names:
+            raise no_images(path, found.unreadable)
+        pixels = (255 * found.images).round().byte().permute(0, 2, 3, 1).numpy()
+        return NamedSplit(Split(name, pixels), found.names, found.unreadable)
+    parts = {split.name: split for split in opened.dataset.splits}
+    split = parts[name][: count or None]
+    if not len(split):
+        raise DataError(f"{opened.dataset.name} has no {name} images: choose another --split, or give images with --input")
+    return NamedSplit(split, tuple(map(str, range(len(split)))))
