@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from simulacra.classification import augmentation, network, spreading
-from simulacra.classification.classifier import N_NEIGHBORS, TOLERANCE, Classifier, NeighborsClassifier, ProbeClassifier
+from simulacra.classification.classifier import N_NEIGHBORS, Classifier, NeighborsClassifier, ProbeClassifier
 from simulacra.classification.network import BATCH, NetworkClassifier, new_network, train_network
 from simulacra.classification.problem import Problem
 from simulacra.classification.representation import Representation, images, model_features
