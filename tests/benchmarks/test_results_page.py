@@ -156,7 +156,7 @@ def test_a_row_says_what_was_measured_how_and_what_it_took(seeds, page, recipes)
 def test_one_seed_has_errors_over_images(seeds, page, recipes):
     made(seeds[:1], page, recipes)
     text = page.read_text()
-    assert "the standard error over images" in text
+    assert "its standard error" in text
     assert "standard deviation" not in text
 
 

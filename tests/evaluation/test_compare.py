@@ -5,20 +5,27 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
 
 import simulacra
 from simulacra.core.errors import UsageError
+from simulacra.data.settings import DataConfig
+from simulacra.engine.settings import TrainConfig
 from simulacra.evaluation.compare import labels
 from simulacra.evaluation.differences import difference
 from simulacra.evaluation.ranking import Ranking, compare, refusals
+from simulacra.evaluation.repeats import repeats_of
+from simulacra.families.vae import VAE
 from simulacra.interfaces.cli import main
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
+from simulacra.runs.settings import RunConfig
 
 
 def made(value: float, error: float | None = None, *, interval=None, n: int = 100, metric: str = "nll_nats", **protocol) -> Any:
@@ -327,6 +334,27 @@ def test_json_and_csv_hold_the_same_numbers(capsys, runs, tmp_path):
         assert line["rank"] == ("" if place["rank"] is None else str(place["rank"]))
         assert line["ties"].split() == place["ties"]
     assert places["nll_nats", "a/run"]["ties"] == ["b/run"]
+    assert content["repeats"] == []  # equal seeds are no repetition
+    pairs = [item for item in content["metrics"]["mse"]["differences"] if "plain" in item["runs"]]
+    assert [item["paired"] for item in pairs] == [True, True]
+
+
+def test_the_values_of_single_images_are_stored_beside_the_evaluation_and_in_the_cache(runs):
+    found = [simulacra.open(runs[0]).evaluate(samples=0, particles=2, metrics="reconstruction") for _ in range(2)]
+    for result in found:
+        scores = np.load(runs[0] / "evaluation" / result["scores"])
+        assert scores["mse"].dtype == np.float32
+        assert scores["mse"].shape == (297,)
+        assert scores["mse"].mean() == pytest.approx(result["metrics"]["mse"]["value"], rel=1e-6)
+
+
+def test_runs_that_differ_in_the_seed_alone_have_a_mean_and_a_spread():
+    first = RunConfig("vae", DataConfig(), VAE.Config(), TrainConfig(seed=0))
+    second, other = replace(first, train=TrainConfig(seed=1)), replace(first, train=TrainConfig(seed=2, batch=7))
+    rankings = compare({"a": made(1.0, 0.1), "b": made(3.0, 0.1), "c": made(9.0, 0.1)})
+    (repeats,) = repeats_of({"a": first, "b": second, "c": other}, rankings)
+    assert repeats.runs == ("a", "b")
+    assert repeats.spread == {"nll_nats": (2.0, pytest.approx(math.sqrt(2)))}
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "a/run"), (0, "RUN")])

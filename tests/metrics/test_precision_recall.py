@@ -10,8 +10,8 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.metrics.statistics.half_samples import REACH, SPLITS, half_sample_error, halves
-from simulacra.metrics.statistics.measurement import Measurement, share_with_reach
+from simulacra.metrics.statistics.half_samples import SPLITS, halves, mean_count_interval, share_interval
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.metrics.statistics.neighbourhoods import expected_coverage, neighbourhoods, with_floors
 
 NAMES = ("precision", "recall", "density", "coverage")
@@ -127,10 +127,9 @@ def test_the_halves_of_the_error_are_compared_as_their_own_sets(meter: Count) ->
             pairs[name].append(found[name])
     measured = neighbourhoods(generated, reference, meter)
     for name in NAMES:
-        value, reach = measured[name].value, REACH * half_sample_error(torch.tensor(pairs[name]))
-        expected = (
-            share_with_reach(value, reach, measured[name].n, {}).bounds if name != "density" else (value - reach, value + reach)
-        )
+        item, halved = measured[name], torch.tensor(pairs[name])
+        share = share_interval(item.value, item.n, halved)
+        expected = share if name != "density" else mean_count_interval(item.value, halved)
         assert measured[name].bounds == pytest.approx(expected, rel=1e-6)
 
 

@@ -90,22 +90,6 @@ def fraction_of(hits: Tensor, protocol: dict[str, Any]) -> Measurement:
     return Measurement(share, None, len(hits), protocol, wilson(share, len(hits)), hits)
 
 
-def share_with_reach(share: float, reach: float, count: int, protocol: dict[str, Any]) -> Measurement:
-    """Return a share of `count` images with the 95 % interval that has about this reach on either side.
-
-    Wilson's interval (1927) with the effective sample size p (1 - p) (1.96 / reach)^2 (Korn & Graubard 1998), at most `count`, so
-    that it is within [0, 1] and not empty where all or none are counted. In this formula p has half an image more on either side.
-
-    >>> [round(end, 3) for end in share_with_reach(0.5, 0.1, 400, {}).bounds]
-    [0.402, 0.598]
-    >>> share_with_reach(0.5, 0, 400, {}).bounds == wilson(0.5, 400)
-    True
-    """
-    smoothed = (share * count + 0.5) / (count + 1)
-    effective = smoothed * (1 - smoothed) * (QUANTILE / reach) ** 2 if reach else count
-    return Measurement(share, None, count, protocol, wilson(share, min(effective, count)))
-
-
 def wilson(share: float, count: float) -> tuple[float, float]:
     """Return the 95 % score interval of a binomial proportion (Wilson 1927).
 

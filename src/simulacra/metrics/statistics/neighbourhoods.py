@@ -10,8 +10,8 @@ from torch import Tensor
 from simulacra.core.progress import Meter
 from simulacra.metrics.statistics.distances import BLOCK, Cloud, blocks, clouds, exact, nearest, squares, within
 from simulacra.metrics.statistics.feature_matrix import Features, same_dimensions
-from simulacra.metrics.statistics.half_samples import REACH, SPLITS, half_sample_error, halves
-from simulacra.metrics.statistics.measurement import Measurement, flagged, require, share_with_reach
+from simulacra.metrics.statistics.half_samples import SPLITS, halves, mean_count_interval, share_interval
+from simulacra.metrics.statistics.measurement import Measurement, flagged, require
 
 NEIGHBOURS = 5
 _CANDIDATES = 8  # times k: neighbours among which those of a half are found
@@ -46,13 +46,16 @@ def neighbourhoods(
     dependence = "values depend on the sample size; compare equal sizes, and with real_against_real"
     protocol |= flagged(min(len(first), len(second)), _USUAL, dependence)
     expected = expected_coverage(len(second), len(first), neighbours)
-    density, reach = in_real.density(neighbours)
-    interval = max(density - reach, 0.0), density + reach
+    density, densities = in_real.density(neighbours)
+
+    def share(found: tuple[float, Tensor], count: int, facts: dict[str, Any]) -> Measurement:
+        return Measurement(found[0], None, count, facts, share_interval(found[0], count, found[1]))
+
     return {
-        "precision": share_with_reach(*in_real.points_inside(), len(first), protocol),
-        "recall": share_with_reach(*in_fake.points_inside(), len(second), protocol),
-        "density": Measurement(density, None, len(first), protocol | {_EXPECTED: 1.0}, interval),
-        "coverage": share_with_reach(*in_real.balls_reached(), len(second), protocol | {_EXPECTED: expected}),
+        "precision": share(in_real.points_inside(), len(first), protocol),
+        "recall": share(in_fake.points_inside(), len(second), protocol),
+        "density": Measurement(density, None, len(first), protocol | {_EXPECTED: 1.0}, mean_count_interval(density, densities)),
+        "coverage": share(in_real.balls_reached(), len(second), protocol | {_EXPECTED: expected}),
     }
 
 
@@ -124,19 +127,17 @@ class _Memberships:
     point_members: Tensor
     ball_members: Tensor
 
-    def points_inside(self) -> tuple[float, float]:
-        """Return the share of points in at least one ball, and the reach of its 95 % interval."""
-        found = _means(self.half_balls > 0, self.point_members)
-        return (self.balls > 0).double().mean().item(), REACH * half_sample_error(found)
+    def points_inside(self) -> tuple[float, Tensor]:
+        """Return the share of points in at least one ball, of all and in each half [h]."""
+        return (self.balls > 0).double().mean().item(), _means(self.half_balls > 0, self.point_members)
 
-    def density(self, neighbours: int) -> tuple[float, float]:
-        """Return the number of balls that contain a point, divided by k, mean over points, and the reach of its 95 % interval."""
-        found = _means(self.half_balls, self.point_members) / neighbours
-        return self.balls.double().mean().item() / neighbours, REACH * half_sample_error(found)
+    def density(self, neighbours: int) -> tuple[float, Tensor]:
+        """Return the number of balls that contain a point, divided by k, mean over points, of all and in each half [h]."""
+        return self.balls.double().mean().item() / neighbours, _means(self.half_balls, self.point_members) / neighbours
 
-    def balls_reached(self) -> tuple[float, float]:
-        """Return the share of balls that contain at least one point, and the reach of its 95 % interval."""
-        return self.reached.double().mean().item(), REACH * half_sample_error(_means(self.half_points > 0, self.ball_members))
+    def balls_reached(self) -> tuple[float, Tensor]:
+        """Return the share of balls that contain at least one point, of all and in each half [h]."""
+        return self.reached.double().mean().item(), _means(self.half_points > 0, self.ball_members)
 
 
 def _means(values: Tensor, members: Tensor) -> Tensor:
