@@ -17,7 +17,7 @@ from simulacra.core.errors import unknown
 from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
 from simulacra.data.semi_supervised import SemiSupervised
-from simulacra.features.linear_probe import STRENGTH, LinearProbe
+from simulacra.features.linear_probe import STRENGTH, TOLERANCE, LinearProbe
 from simulacra.runs.opened import OpenedRun
 
 Tensors = Mapping[str, Tensor]
