@@ -49,7 +49,7 @@ COLUMNS = (
     "kernel_distance", "precision", "recall", "coverage", "modes_covered", "class_kl", "label_agreement", "cas_accuracy",
     "high_quality_share", "nearest_train_ratio", "active_units", "knn_accuracy", *TRANSLATION,
 )  # fmt: skip
-"""Metrics that have a column where some row has them; all of them stand in the JSON file."""
+"""Metrics that have a column where some row has them; all of them are in the JSON file."""
 
 _ARROWS = {"smaller": " ↓", "larger": " ↑", "neither": ""}
 _NOT_WHAT = {"train.seed", "train.track", *(f"train.{name}" for name in OF_THE_MACHINE)}  # in which runs of one row may differ
@@ -133,7 +133,7 @@ def _seed(trained: "OpenedRun") -> int:
 
 
 def row(runs: Sequence["OpenedRun"], found: Sequence[Mapping[str, Any]]) -> Row:
-    """Return what stands in a row: the numbers of all seeds as one, and what their training took."""
+    """Return the contents of a row: the numbers of all seeds as one, and what their training took."""
     first = runs[0].run.provenance
     training = [result["training"] for result in found]
     machine = _machine(training[0]["hardware"])
@@ -241,16 +241,16 @@ def cell(metric: Mapping[str, Any]) -> str:
 
 
 def _legend(rows: Sequence[Row]) -> str:
-    """Return what the signs of the table mean, for those that stand in it."""
+    """Return the meaning of the signs of the table, for those that occur in it."""
     several, single = (any((len(held["seeds"]) > 1) is many for held in rows) for many in (True, False))
     lines = ["Training is the mean over the seeds that ran on the hardware named, the first at least." if several else ""]
-    lines += ["Where a row has several seeds, a number is their mean, and after ± stands their standard deviation."] * several
-    lines += ["Where it has one, after ± stands the standard error over images, or in brackets the 95 % interval."] * single
+    lines += ["Where a row has several seeds, a number is their mean ± their standard deviation."] * several
+    lines += ["Where it has one, it is the value ± its standard error, or with its 95 % interval in brackets."] * single
     return " ".join(["↓: smaller is better, ↑: larger.", *filter(None, lines)])
 
 
 def _section(held: Row) -> str:
-    """Return what stands under the table of one row: how it was made and measured, and its picture."""
+    """Return the section of one row: how it was trained and evaluated, and its images."""
     seeds = ", ".join(map(str, held["seeds"]))
     commit = held["versions"]["commit"].partition("+")[0][:10]
     made = f"seed{'s' if len(held['seeds']) > 1 else ''} {seeds}; {held['steps']:,} steps; {held['precision']}"
@@ -271,7 +271,7 @@ def _protocols(held: Row) -> str:
 
 
 def _link(recipe: Path, page: Path) -> str:
-    """Return the link from the page to a recipe, empty where it is none or stands elsewhere."""
+    """Return the link from the page to a recipe, empty where it is none or in another folder."""
     if not recipe.exists():
         return ""
     root = page.resolve().parent.parent
@@ -279,12 +279,12 @@ def _link(recipe: Path, page: Path) -> str:
 
 
 def _text(page: Path) -> str:
-    """Return the page as it stands; raises UsageError where it lacks a mark."""
+    """Return the existing page; raises UsageError where it lacks a mark."""
     if not page.exists():
         return f"# Results\n\n{BEGIN}\n{END}\n"
     text = page.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise UsageError(f"{page} lacks the place for the table: add these two lines where it should stand:\n{BEGIN}\n{END}")
+        raise UsageError(f"{page} lacks the place for the table: add these two lines where it belongs:\n{BEGIN}\n{END}")
     return text
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -60,3 +61,24 @@ def test_empty_sets_are_refused():
         auroc(torch.zeros(0), torch.zeros(3), {})
     with pytest.raises(UsageError, match="3 normal and 0 anomalous"):
         average_precision(torch.zeros(3), torch.zeros(0), {})
+
+
+@pytest.mark.parametrize(("shift", "missed"), [(0.5, 0.075), (1.5, 0.075), (3.0, 0.11)])
+def test_the_interval_of_an_auroc_covers_it(shift, missed):
+    """1,000 samples of 60 and 40 with a fixed seed: an interval that misses in 5 % of cases has a deviation of 0.7 %.
+
+    At 0.983, where the last of 100 images decide, it misses in 8 % of cases.
+    """
+    rng, exact = np.random.default_rng(2), scipy.stats.norm.cdf(shift / np.sqrt(2))
+    samples = ((rng.normal(size=60), rng.normal(shift, 1, size=40)) for _ in range(1000))
+    found = [auroc(torch.from_numpy(normal), torch.from_numpy(other), {}).bounds for normal, other in samples]
+    assert np.mean([not low <= exact <= high for low, high in found]) < missed
+
+
+def test_an_auroc_of_one_has_an_interval_and_so_have_pixels():
+    same = torch.ones(10)
+    low, high = auroc(same, same + 1, {}).table()["interval"]
+    assert 0.6 < low < 0.9
+    assert high == pytest.approx(1)
+    many = auroc(same.repeat(100), same.repeat(100) + 1, {}, (torch.arange(10).repeat(100), 10 + torch.arange(10).repeat(100)))
+    assert many.table()["interval"] == pytest.approx([low, high])

@@ -142,7 +142,7 @@ def test_a_row_says_what_was_measured_how_and_what_it_took(seeds, page, recipes)
     assert row["seeds"] == [0, 1, 2]
     assert "| [tiny](../recipes/tiny.toml) | digits | 3 |" in text
     assert "mean squared error ↓" in text
-    assert "after ± stands their standard deviation" in text
+    assert "a number is their mean ± their standard deviation" in text
     assert "standard error over images" not in text
     assert f"{row['parameters']:,}" in text
     assert ", 1 thread |" in text
@@ -156,7 +156,7 @@ def test_a_row_says_what_was_measured_how_and_what_it_took(seeds, page, recipes)
 def test_one_seed_has_errors_over_images(seeds, page, recipes):
     made(seeds[:1], page, recipes)
     text = page.read_text()
-    assert "the standard error over images" in text
+    assert "its standard error" in text
     assert "standard deviation" not in text
 
 

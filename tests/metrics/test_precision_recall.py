@@ -10,6 +10,7 @@ from tests.conftest import Count
 from torch import Tensor
 
 from simulacra.core.errors import DataError, UsageError
+from simulacra.metrics.statistics.half_samples import SPLITS, halves, mean_count_interval, share_interval
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.metrics.statistics.neighbourhoods import expected_coverage, neighbourhoods, with_floors
 
@@ -50,7 +51,7 @@ def test_they_are_what_brute_force_counts_also_where_many_distances_are_equal(
     if lattice:
         generated, reference = (generated * 1.5).round(), (reference * 1.5).round()
     found = neighbourhoods(generated, reference, meter, neighbours=k)
-    assert meter.done == 2 * m + n
+    assert meter.done == 2 * (m + n)
     assert values(found) == pytest.approx(brute(generated, reference, k), abs=1e-12)
 
 
@@ -104,16 +105,47 @@ def test_the_expected_coverage_is_a_count_of_orders() -> None:
     assert expected_coverage(100, 0, 5) == 0
 
 
-def test_every_number_has_an_error_and_says_over_which_images(meter: Count) -> None:
+def test_every_number_has_an_interval_over_both_sets(meter: Count) -> None:
     found = neighbourhoods(draws(200), draws(300, seed=1), meter)
     assert set(found) == set(NAMES)
-    for name in ("precision", "recall", "coverage"):
+    for name in NAMES:
         low, high = found[name].table()["interval"]
-        assert 0 <= low <= found[name].value <= high <= 1
-    assert found["density"].standard_error is not None
+        assert 0 <= low <= found[name].value <= high
+        assert high <= 1 or name == "density"
     assert [found[name].n for name in NAMES] == [200, 300, 200, 300]
-    assert found["recall"].protocol["error"] == "over real images, balls fixed"
+    assert found["recall"].protocol["error"] == "both sets, 20 half samples"
     assert all("200 of 10,000" in found[name].protocol["few_samples"] for name in NAMES)
+
+
+def test_the_halves_of_the_error_are_compared_as_their_own_sets(meter: Count) -> None:
+    generated, reference = draws(220) * 0.8 + 0.3, draws(260, seed=1)
+    pairs: dict[str, list[float]] = {name: [] for name in NAMES}
+    fakes, reals = halves(220).bool(), halves(260).bool()
+    for column in range(2 * SPLITS):
+        found = brute_values(generated[fakes[:, column]], reference[reals[:, column]])
+        for name in NAMES:
+            pairs[name].append(found[name])
+    measured = neighbourhoods(generated, reference, meter)
+    for name in NAMES:
+        item, halved = measured[name], torch.tensor(pairs[name])
+        share = share_interval(item.value, item.n, halved)
+        expected = share if name != "density" else mean_count_interval(item.value, halved)
+        assert measured[name].bounds == pytest.approx(expected, rel=1e-6)
+
+
+def brute_values(generated: Tensor, reference: Tensor, k: int = 5) -> dict[str, float]:
+    """The definitions, by matrices of all distances in float64."""
+    fake, real = generated.double(), reference.double()
+    fake_radii, real_radii = (torch.cdist(rows, rows).sort(1).values[:, k] for rows in (fake, real))
+    distances = torch.cdist(fake, real)
+    in_real = distances <= real_radii
+    in_fake = distances <= fake_radii[:, None]
+    return {
+        "precision": in_real.any(1).double().mean().item(),
+        "recall": in_fake.any(0).double().mean().item(),
+        "density": in_real.sum(1).double().mean().item() / k,
+        "coverage": in_real.any(0).double().mean().item(),
+    }
 
 
 def test_floors_stand_beside_the_numbers(meter: Count) -> None:

@@ -1,7 +1,7 @@
 """Errors, biases and floors of the feature metrics, over repeated draws from known laws."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ import torch
 from tests.conftest import Count
 from torch import Tensor
 
+import simulacra
+from simulacra.features.loading import load_extractor
 from simulacra.metrics.diversity import diversity
 from simulacra.metrics.statistics import kernel
 from simulacra.metrics.statistics.class_shares import class_kl
@@ -118,6 +120,41 @@ def test_the_error_of_diversity_is_its_standard_deviation_over_new_draws() -> No
     values, errors, _ = repeated(lambda seed: diversity(0.7 * draws(2 * seed, 150, 4), draws(2 * seed + 1, 200, 4), Count()), 300)
     assert abs(values.mean() - 0.7) < Z * values.std(ddof=1) / math.sqrt(300) + 0.002
     assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.05 * spread(300)
+
+
+def covered(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Return the share of intervals that contain the mean of the number, for repeated draws of generated and real features."""
+    found = [neighbourhoods(generated, reference, Count()) for generated, reference in pairs]
+    shares = {}
+    for name in ("precision", "recall", "density", "coverage"):
+        mean = np.mean([item[name].value for item in found])
+        shares[name] = float(np.mean([item[name].bounds[0] <= mean <= item[name].bounds[1] for item in found]))
+    return shares
+
+
+def test_the_intervals_of_precision_recall_density_and_coverage_cover_new_draws_of_both_sets() -> None:
+    # 60 repetitions with fixed seeds: 83 % or fewer of intervals of 95 % cover with a probability of 6e-4
+    scale = torch.linspace(0.2, 1.5, 6)
+    shares = covered((0.9 * draws(2 * seed, 200, 6) * scale + 0.1, draws(2 * seed + 1, 200, 6) * scale) for seed in range(60))
+    assert min(shares.values()) >= 0.83
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["none", "noise", "blur"])
+def test_the_intervals_cover_on_lenet_features_of_mnist(change: str, mnist_test_images: Tensor) -> None:
+    # 150 draws of 500 against 500 of 5,000 images each, by a LeNet that is trained on the small digits: 88 % or fewer of
+    # intervals of 95 % cover with a probability of 6e-4
+    extractor = load_extractor("lenet", simulacra.load_data("digits"))
+    features = extractor.embed(mnist_test_images.view(-1, 1, 28, 28), Count()).features
+    generator = torch.Generator().manual_seed(0)
+    first, second = features[torch.randperm(len(features), generator=generator)].chunk(2)
+    noise, middle = 0.4 * second.std(0) * torch.randn(second.shape, generator=generator), second.mean(0)
+    second = {"none": second, "noise": second + noise, "blur": middle + 0.85 * (second - middle)}[change]
+
+    def drawn(rows: Tensor) -> Tensor:
+        return rows[torch.randperm(len(rows), generator=generator)[:500]]
+
+    assert min(covered((drawn(second), drawn(first)) for _ in range(150)).values()) > 0.88
 
 
 def test_coverage_and_density_of_one_law_are_what_naeem_proved() -> None:

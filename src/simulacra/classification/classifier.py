@@ -15,7 +15,6 @@ from simulacra.metrics.knn_accuracy import class_votes
 from simulacra.metrics.statistics.measurement import require
 
 N_NEIGHBORS = 5
-TOLERANCE = 1e-8
 """Of the probe: the largest derivative of its mean loss at the end."""
 
 _WORK = 3e10  # values of features that a probe may read; more iterations of large problems would take minutes
@@ -58,7 +57,7 @@ class ProbeClassifier(Classifier):
         if len(labels.unique()) < 2:
             raise DataError("all labelled images have one class, expected at least two classes: label images of another class")
         iterations = min(ITERATIONS, max(100, int(_WORK / features.numel())))
-        probe, converged = fit_linear_probe(features, labels, count, tolerance=TOLERANCE, iterations=iterations)
+        probe, converged = fit_linear_probe(features, labels, count, iterations=iterations)
         return cls(probe), converged
 
     def decision_function(self, features: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from simulacra.classification import augmentation, network, spreading
-from simulacra.classification.classifier import N_NEIGHBORS, TOLERANCE, Classifier, NeighborsClassifier, ProbeClassifier
+from simulacra.classification.classifier import N_NEIGHBORS, Classifier, NeighborsClassifier, ProbeClassifier
 from simulacra.classification.network import BATCH, NetworkClassifier, new_network, train_network
 from simulacra.classification.problem import Problem
 from simulacra.classification.representation import Representation, images, model_features
@@ -17,7 +17,7 @@ from simulacra.core.errors import unknown
 from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
 from simulacra.data.semi_supervised import SemiSupervised
-from simulacra.features.linear_probe import STRENGTH, LinearProbe
+from simulacra.features.linear_probe import STRENGTH, TOLERANCE, LinearProbe
 from simulacra.runs.opened import OpenedRun
 
 Tensors = Mapping[str, Tensor]

@@ -10,6 +10,8 @@ from simulacra.core.errors import UsageError
 from simulacra.core.progress import Progress
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.ranking import Place, Ranking, Result, compare
+from simulacra.evaluation.repeats import Repeats, repeats_of
+from simulacra.evaluation.result_cache import read_scores
 from simulacra.evaluation.settings import require_applicable_to_one
 from simulacra.metrics.settings import SharedSettings
 from simulacra.runs.opened import OpenedRun, open_run
@@ -31,7 +33,13 @@ class Comparison:
             "runs": {name: {key: result[key] for key in _FACTS} for name, result in self.results.items()},
             "settings": next(iter(self.results.values()))["settings"],
             "metrics": {ranking.metric: _ranking(ranking) for ranking in self.rankings},
+            "repeats": [item.table() for item in self.repeats],
         }
+
+    @property
+    def repeats(self) -> tuple[Repeats, ...]:
+        """The spread of numbers over runs that differ in the seed of their training alone."""
+        return repeats_of({name: run.run.config for name, run in self.runs.items()}, self.rankings)
 
     def csv(self) -> str:
         """Return one line for every metric of every run, below a header."""
@@ -55,11 +63,12 @@ def compare_runs(
         for name, run in zip(names, runs, strict=True)
     }
     require_applicable_to_one(settings, [run.model for run in opened.values()])
-    results = {}
+    results, scores = {}, {}
     for number, (name, run) in enumerate(opened.items(), 1):
         progress.message(f"{name} ({number} of {len(opened)})")
         results[name] = evaluate(run, settings, progress)
-    return Comparison(opened, results, compare(results))
+        scores[name] = read_scores(run.run.evaluations / results[name]["scores"])
+    return Comparison(opened, results, compare(results, scores))
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
@@ -98,7 +107,8 @@ def _ranking(ranking: Ranking) -> dict[str, Any]:
     places = [
         {"run": place.run, "rank": place.rank, "ties": list(place.ties), **place.measurement.table()} for place in ranking.places
     ]
-    return {"better": ranking.better, "refused": ranking.refused or None, "places": places}
+    differences = [item.table() for item in ranking.differences]
+    return {"better": ranking.better, "refused": ranking.refused or None, "places": places, "differences": differences}
 
 
 def _line(ranking: Ranking, place: Place) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from simulacra.core.eval_mode import inference_mode
 from simulacra.core.files import require_writable, write_json
 from simulacra.core.finite import require_finite_weights
 from simulacra.core.progress import Progress
-from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results
+from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results, write_scores
 from simulacra.evaluation.settings import selected
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.loading import why_not
@@ -52,7 +52,10 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
     warnings = evaluation_warnings(metrics, opened.spec.dimensions)
     result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
     make_folder(opened.run.evaluations)
-    write_json(opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json", result)
+    path = opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json"
+    result["scores"] = path.with_suffix(".npz").name
+    write_scores(path.with_suffix(".npz"), metrics)
+    write_json(path, result)
     return result
 
 

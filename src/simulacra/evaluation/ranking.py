@@ -1,18 +1,22 @@
-"""Ranking of runs: each metric is ranked with its intervals, with ties, and only where the protocols are equal."""
+"""Ranking of runs: each metric is ranked by significant differences, with ties, and only where the protocols are equal."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
+from torch import Tensor
+
+from simulacra.evaluation.differences import Difference, difference, holm
 from simulacra.metrics import conditions, in_table_order, quantity
 from simulacra.metrics.metric import Better
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.label_shares import CLASS_SHARES
 
 Result = Mapping[str, Any]  # the result of `evaluate`
-Differences = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it
+Scores = Mapping[str, Mapping[str, Tensor]]  # run -> number -> values of single images
+Conditions = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it
 
 _DIGITS = 8  # of a digest in messages
 _SIZE = "height x width x channels"  # not part of the digest of the data, which is that of the source
@@ -37,12 +41,14 @@ class Place:
 class Ranking:
     """One metric of all runs that have it, the best first where they are ranked, else in the order given.
 
-    differs: the conditions that were not equal, because of which the numbers are not ranked.
+    differs: the conditions that were not equal, because of which the numbers are not ranked; differences: those of all pairs of
+    runs where they are ranked.
     """
 
     metric: str
     places: tuple[Place, ...]
-    differs: Differences = field(default_factory=dict)
+    differs: Conditions = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
 
     @property
     def better(self) -> Better:
@@ -73,27 +79,19 @@ class Ranking:
         return next((place for place in self.places if place.run == run), None)
 
 
-def compare(results: Mapping[str, Result]) -> tuple[Ranking, ...]:
+def compare(results: Mapping[str, Result], scores: Scores | None = None) -> tuple[Ranking, ...]:
     """Return a ranking for every number that at least one of the named results has, in the order of tables.
 
-    Two numbers differ significantly where the 95 % interval of their difference, for independent errors, excludes zero. Ties are
-    not transitive: of three runs in a row, each may tie with the next while the first is significantly better than the last.
+    scores: the values of single images, from which differences are paired. A difference is significant at the 5 % level with
+    Holm's correction for all pairs of runs and all metrics, so that the probability of finding any difference between equal
+    models is at most 5 %. Counts without an error are not tested: they are ranked by their values. Ties are not transitive: of
+    three runs in a row, each may tie with the next while the first is significantly better than the last.
     """
     present = {name for result in results.values() for name in result["metrics"]}
-    return tuple(_ranking(name, results) for name in in_table_order(present))
-
-
-def significantly_better(first: Measurement, second: Measurement, better: Better) -> bool:
-    """Return whether the first number is better at the 5 % level, by the two intervals (Zou & Donner 2008).
-
-    The margins of both values in the direction of the other are combined as the root of the sum of squares: for normal intervals
-    this is the usual test of a difference of means, and asymmetric intervals keep their shape.
-    """
-    if better == "neither":
-        return False
-    low, high = (first, second) if better == "smaller" else (second, first)
-    reach = math.hypot(max(low.bounds[1] - low.value, 0.0), max(high.value - high.bounds[0], 0.0))
-    return high.value - low.value > reach
+    rankings = [_compared(name, results, scores or {}) for name in in_table_order(present)]
+    tests = {(one.metric, pair.runs): pair.p_value for one in rankings for pair in one.differences if len({*pair.interval}) > 1}
+    significant = holm(tests)
+    return tuple(_ranked(one, {runs for metric, runs in significant if metric == one.metric}) for one in rankings)
 
 
 def refusals(rankings: Sequence[Ranking]) -> dict[str, list[str]]:
@@ -105,21 +103,39 @@ def refusals(rankings: Sequence[Ranking]) -> dict[str, list[str]]:
     return found
 
 
-def _ranking(metric: str, results: Mapping[str, Result]) -> Ranking:
+def _compared(metric: str, results: Mapping[str, Result], scores: Scores) -> Ranking:
+    """Return the numbers of a metric, with the differences of all pairs where they can be compared."""
     having = {run: result for run, result in results.items() if metric in result["metrics"]}
-    measured = {run: Measurement.of(result["metrics"][metric]) for run, result in having.items()}
-    differs = _differences({run: _conditions(metric, result, measured[run]) for run, result in having.items()})
-    better = quantity(metric).better
-    if differs or better == "neither" or len(having) < 2:
-        return Ranking(metric, tuple(Place(run, item) for run, item in measured.items()), differs)
-    sign = 1 if better == "smaller" else -1
+    measured = {
+        run: replace(Measurement.of(result["metrics"][metric]), scores=scores.get(run, {}).get(metric))
+        for run, result in having.items()
+    }
+    differs = _differing({run: _conditions(metric, result, measured[run]) for run, result in having.items()})
+    places = tuple(Place(run, item) for run, item in measured.items())
+    if differs or quantity(metric).better == "neither":
+        return Ranking(metric, places, differs)
+    pairs = combinations(measured, 2)
+    return Ranking(metric, places, {}, tuple(difference(pair, *(measured[run] for run in pair)) for pair in pairs))
+
+
+def _ranked(ranking: Ranking, significant: set[tuple[str, str]]) -> Ranking:
+    """Return a ranking with its ranks, from the pairs of runs that differ significantly; counts differ where they are unequal."""
+    if not ranking.differences:
+        return ranking
+    sign = 1 if ranking.better == "smaller" else -1
+    pairs = tuple(
+        replace(pair, significant=pair.runs in significant or (pair.value != 0 and len({*pair.interval}) == 1))
+        for pair in ranking.differences
+    )
+    orders = {pair.runs: sign * pair.value for pair in pairs if pair.significant}
+    worse = [second if order < 0 else first for (first, second), order in orders.items()]
     places = []
-    for run, own in measured.items():
-        above = [name for name, item in measured.items() if significantly_better(item, own, better)]
-        below = [name for name, item in measured.items() if significantly_better(own, item, better)]
-        ties = tuple(name for name in measured if name not in (run, *above, *below))
-        places.append(Place(run, own, 1 + len(above), ties))
-    return Ranking(metric, tuple(sorted(places, key=lambda place: (place.rank, sign * place.measurement.value))))
+    for place in ranking.places:
+        apart = {run for runs in orders if place.run in runs for run in runs}
+        ties = tuple(one.run for one in ranking.places if one.run not in {place.run, *apart})
+        places.append(replace(place, rank=1 + worse.count(place.run), ties=ties))
+    places.sort(key=lambda place: (place.rank, sign * place.measurement.value))
+    return replace(ranking, places=tuple(places), differences=pairs)
 
 
 # --- what must be equal
@@ -146,7 +162,7 @@ def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _differences(facts: Mapping[str, Mapping[str, _Fact]]) -> Differences:
+def _differing(facts: Mapping[str, Mapping[str, _Fact]]) -> Conditions:
     """Return the conditions in which runs differ. Where the data differ, these alone, since other differences follow."""
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for name in dict.fromkeys(name for own in facts.values() for name in own):

@@ -1,12 +1,20 @@
 """Results of metrics stored in a run folder, each in a file whose name is a digest of everything that they depend on."""
 
+import base64
+import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from simulacra.core.files import write_json
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simulacra.core.files import write_bytes, write_json
 from simulacra.images.files import make_folder
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults
@@ -14,7 +22,7 @@ from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs import own_families
 from simulacra.runs.provenance import now
 
-_VERSION = 3  # increased when a metric changes, so that results of older versions are not used
+_VERSION = 4  # increased when a metric changes, so that results of older versions are not used
 _DIGITS = 20  # of the digest in the name of a file
 
 
@@ -48,7 +56,8 @@ def read_results(file: Path) -> MetricResults | None:
         content = json.loads(file.read_text())
         if content.pop("sha256") != digest(content):
             return None
-        measurements = {name: Measurement.of(item) for name, item in content["metrics"].items()}
+        scores = {name: _decoded(text) for name, text in content["scores"].items()}
+        measurements = {name: replace(Measurement.of(item), scores=scores.get(name)) for name, item in content["metrics"].items()}
         return MetricResults(measurements, content["missing"], content["artifacts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -60,10 +69,37 @@ def write_results(file: Path, results: MetricResults) -> None:
     content = {
         "measured": now(),
         "metrics": {name: item.table() for name, item in results.measurements.items()},
+        "scores": {name: _encoded(item.scores) for name, item in results.measurements.items() if item.scores is not None},
         "missing": dict(results.missing),
         "artifacts": dict(results.artifacts),
     }
     write_json(file, {**content, "sha256": digest(content)})
+
+
+def write_scores(path: Path, measurements: Mapping[str, Measurement]) -> None:
+    """Write the values of single images as a NumPy archive: float32 [n] for each number that is their mean; raises Unwritable."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: _float32(item.scores) for name, item in measurements.items() if item.scores is not None}
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_scores(path: Path) -> dict[str, Tensor]:
+    """Return the values of single images by the name of the number; raises OSError or ValueError."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+
+
+def _encoded(scores: Tensor) -> str:
+    return base64.b64encode(_float32(scores).tobytes()).decode()
+
+
+def _decoded(text: str) -> Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), "<f4").copy())
+
+
+def _float32(scores: Tensor) -> NDArray[np.float32]:
+    return scores.cpu().numpy().astype("<f4")
 
 
 def digest(content: Mapping[str, Any]) -> str:

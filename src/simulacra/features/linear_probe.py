@@ -8,6 +8,7 @@ from torch import Tensor
 
 STRENGTH = 1.0  # scikit-learn's C: one over the weight of |w|^2 / 2 beside the summed losses
 ITERATIONS = 2000
+TOLERANCE = 1e-8  # of the derivatives of the mean loss
 _ABSENT = -50.0  # logit of a class without training images
 
 
@@ -28,14 +29,12 @@ class LinearProbe:
         return (features - self.mean) / self.scale @ self.weight.T + self.bias
 
 
-def fit_linear_probe(
-    features: Tensor, labels: Tensor, count: int, *, tolerance: float = 1e-4, iterations: int = ITERATIONS
-) -> tuple[LinearProbe, bool]:
+def fit_linear_probe(features: Tensor, labels: Tensor, count: int, *, iterations: int = ITERATIONS) -> tuple[LinearProbe, bool]:
     """Return the probe of features [n d] with classes int64 [n] in 0..count-1, at least two of them, and whether it converged.
 
     Features are standardized by their mean and standard deviation (constant ones are centred only). The regression has an L2
     penalty with C = 1 and is fitted by L-BFGS, which draws no random numbers, until no derivative of the mean loss exceeds
-    `tolerance`. A class that no image has keeps a logit of -50.
+    1e-8, or the loss no longer decreases in float64. A class that no image has keeps a logit of -50.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -45,7 +44,7 @@ def fit_linear_probe(
     inputs = ((features - mean) / scale).cpu().numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression = LogisticRegression(C=STRENGTH, max_iter=iterations, tol=tolerance).fit(inputs, labels.cpu().numpy())
+        regression = LogisticRegression(C=STRENGTH, max_iter=iterations, tol=TOLERANCE).fit(inputs, labels.cpu().numpy())
     slopes, offsets = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
     if len(slopes) == 1:  # of two classes only the log odds of the second are fitted
         slopes, offsets = torch.cat([torch.zeros_like(slopes), slopes]), torch.cat([torch.zeros_like(offsets), offsets])

@@ -130,6 +130,23 @@ class EvaluationContext:
         """Features of all training images."""
         return self.real(self.opened.dataset.train)
 
+    def floor_sets(self) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        """Return features of generated images, of other real images in at least that number, and facts for the protocol.
+
+        The real images take the place of generated images in the floor of a metric. They are the validation images where these
+        are as many as the generated images and not the reference, because extractors are trained on the training images; else
+        training images. Where there are fewer training images than generated images, only as many of the latter are used.
+        """
+        fakes, validation = self.generated.features, self.opened.dataset.validation
+        if self.settings.split == "test" and len(validation) >= len(fakes):
+            return fakes, self.real(validation).features, {"floor": "validation images"}
+        real = self.train_features.features
+        seen = self.extractor.facts.get("data", {}).get("digest") == self.opened.dataset.digest
+        facts = {"floor": f"training images{', on which the extractor was trained' if seen else ''}"}
+        if len(real) < len(fakes):
+            facts["common_count"] = f"{len(real):,} of {len(fakes):,} generated images, as many as there are training images"
+        return fakes[: len(real)], real, facts
+
     # --- generated images
 
     @cached_property

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from simulacra.core.capabilities import HasDiffusionBound
 from simulacra.core.progress import Meter
@@ -19,6 +20,7 @@ from simulacra.runs.opened import OpenedRun
 
 DRAWS = 8  # steps of each image that are evaluated
 BINS = 20  # intervals of diffusion time over which the terms of steps are summed
+_STRATA, _PER_STRATUM = 200, 20  # strata at most, and costs in each at least
 
 
 def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Meter) -> tuple[Measurement, dict[str, Any]]:
@@ -26,23 +28,41 @@ def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Me
 
     The terms, in bits per dimension: prior, decoder, and steps, summed over each twentieth of diffusion time.
     """
-    totals, parts = [], []
-    sums, drawn = torch.zeros(BINS, dtype=torch.float64), 0
+    found, size = [], 0
     for number, batch in enumerate(batches(model, split)):
         with stream(seed, "step costs", number):
-            found = model.diffusion_bound(batch.images, DRAWS, likelihood_condition(model, batch))
-        totals.append(found.total.cpu())
-        parts.append(torch.stack([found.prior, found.decoder], 1).cpu())
-        bins = (found.times.cpu().double() * BINS).long().clamp_max(BINS - 1).flatten()
-        sums.index_add_(0, bins, found.steps.cpu().double().flatten() * found.count)
-        drawn += found.steps.numel()
+            terms = model.diffusion_bound(batch.images, DRAWS, likelihood_condition(model, batch))
+        found.append([item.cpu().double() for item in (terms.prior, terms.decoder, terms.steps * terms.count, terms.times)])
+        size = max(size, len(batch))
         meter.advance(len(batch))
-    dimensions = split.images[0].size
-    bits = torch.as_tensor(bits_per_dimension(torch.cat(totals), dimensions))
-    prior, decoder = torch.as_tensor(bits_per_dimension(torch.cat(parts).double().mean(0), dimensions)).tolist()
-    steps = torch.as_tensor(bits_per_dimension(sums / drawn, dimensions)).tolist()
+    prior, decoder, steps, times = map(torch.cat, zip(*found, strict=True))
+
+    def bits(nats: Tensor) -> Tensor:
+        return torch.as_tensor(bits_per_dimension(nats, split.images[0].size))
+
+    bins = (times * BINS).long().clamp_max(BINS - 1).flatten()
+    sums = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, steps.flatten()) / steps.numel()
     protocol = {"target": "256 grey levels", "bound": "variational, 1000 levels", "dequantization": "none", "seed": seed}
-    return mean_of(bits, {**protocol, "steps_drawn": DRAWS}), {"prior": prior, "decoder": decoder, "steps": steps}
+    measured = mean_of(bits(prior + decoder + by_stratum(steps, times, size)), {**protocol, "steps_drawn": DRAWS})
+    means = bits(torch.stack([prior.mean(), decoder.mean()])).tolist()
+    return measured, {"prior": means[0], "decoder": means[1], "steps": bits(sums).tolist()}
+
+
+def by_stratum(steps: Tensor, times: Tensor, batch: int) -> Tensor:
+    """Return an estimate of each image's mean step cost, float64 [n], whose mean is that of steps, [n k] at times [n k].
+
+    Times are stratified over the images of a batch: each image has other times, but the mean over images does not depend on them.
+    The deviation of a cost from the mean cost of its stratum, an interval of time, is therefore what the error over images
+    consists of (Cochran 1977, eq. 5.10), and not its deviation from the mean of all costs. There are as many strata as images in
+    a batch, but at most 200, and one for 20 costs. Deviations are enlarged for the means that were estimated.
+    """
+    costs = steps.double().flatten()
+    strata = max(1, min(_STRATA, batch, len(costs) // _PER_STRATUM))
+    numbers = torch.empty(len(costs), dtype=torch.int64)
+    numbers[times.flatten().argsort(stable=True)] = torch.arange(len(costs)) * strata // len(costs)
+    means = torch.zeros(strata, dtype=torch.float64).index_add_(0, numbers, costs) / numbers.bincount(minlength=strata)
+    deviations = (costs - means[numbers]) * (len(costs) / max(len(costs) - strata, 1)) ** 0.5
+    return deviations.view(steps.shape).mean(1) + costs.mean()
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

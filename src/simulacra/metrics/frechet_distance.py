@@ -11,28 +11,27 @@ from simulacra.metrics.statistics.moments import blocked_moments
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
-    fakes, train = context.generated.features, context.train_features.features
-    count = min(len(fakes), len(train))
+    fakes, real, facts = context.floor_sets()
     with context.progress.task("Fréchet distance", 2 * REPLICATES, "steps") as meter:
         reference = blocked_moments(context.held_out_features.features)
         found = attempt(
             {
                 "frechet_distance": lambda: frechet_distance(blocked_moments(fakes), reference, meter),
-                "frechet_floor": lambda: frechet_floor(train, reference, count, context.settings.seed, meter),
+                "frechet_floor": lambda: frechet_floor(real, reference, len(fakes), context.settings.seed, meter),
             }
         )
     measured = dict(found.measurements)
     if len(measured) == 2:
         measured["frechet_ratio"] = frechet_ratio(measured["frechet_distance"], measured["frechet_floor"])
-    return MetricResults(measured, found.missing).under(context.feature_protocol)
+    return MetricResults(measured, found.missing).under(context.feature_protocol | facts)
 
 
 _DISTANCE = (
     "Fréchet distance between generated and real images in feature space. FID is the same distance in features of an Inception "
     "network; values of different extractors cannot be compared."
 )
-_FLOOR = "Fréchet distance of as many real training images: the value of a model whose distribution equals that of the data."
-_RATIO = "Fréchet distance divided by the floor; 1 means as close to the test images as training images are."
+_FLOOR = "Fréchet distance of as many other real images: the value of a model whose distribution equals that of the data."
+_RATIO = "Fréchet distance divided by the floor; 1 means as close to the test images as other real images are."
 _QUANTITIES = (
     Quantity("frechet_distance", "Fréchet distance (FD)", "smaller", _DISTANCE),
     Quantity("frechet_floor", "Fréchet floor", "neither", _FLOOR),

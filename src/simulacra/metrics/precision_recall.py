@@ -2,21 +2,22 @@
 
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Measured, MetricResults, Quantity, attempt
+from simulacra.metrics.statistics.feature_matrix import random_rows
 from simulacra.metrics.statistics.feature_space import feature_metric
 from simulacra.metrics.statistics.neighbourhoods import neighbourhoods, with_floors
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
-    fakes, reals = context.generated.features, context.held_out_features.features
-    train = context.train_features.features[: len(fakes)]
-    total = 2 * (len(fakes) + len(train)) + 2 * len(reals)
+    (fakes, others, facts), reals = context.floor_sets(), context.held_out_features.features
+    floor = random_rows(others, len(fakes), context.settings.seed, "precision and recall")
+    total = 4 * (len(fakes) + len(reals))
 
     with context.progress.task("precision and recall", total, "images") as meter:
 
         def measured() -> Measured:
-            return with_floors(neighbourhoods(fakes, reals, meter), neighbourhoods(train, reals, meter))
+            return with_floors(neighbourhoods(fakes, reals, meter), neighbourhoods(floor, reals, meter))
 
-        return attempt({"precision": measured}).under(context.feature_protocol)
+        return attempt({"precision": measured}).under(context.feature_protocol | facts)
 
 
 _PRECISION = "Fidelity: share of generated images that lie within the estimated support of the real images."

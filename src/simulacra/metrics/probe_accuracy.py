@@ -1,7 +1,7 @@
 """Linear probe accuracy: how well a linear classifier predicts the class of an image from its latents."""
 
 from simulacra.core.errors import DataError
-from simulacra.features.linear_probe import STRENGTH, fit_linear_probe
+from simulacra.features.linear_probe import STRENGTH, TOLERANCE, fit_linear_probe
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.labelled_latents import Labelled, labelled, labelled_splits, latent_metric, train_images
@@ -24,7 +24,8 @@ def probe_accuracy(train: Labelled, test: Labelled, count: int) -> Measurement:
     probe, converged = fit_linear_probe(known, labels, count)
     predicted = probe.logits(unseen).argmax(1)
     classifier = f"multinomial logistic regression, L2, C = {STRENGTH:g}"
-    protocol = {"classifier": classifier, "latents": "standardized", "train_n": len(known), "converged": converged}
+    protocol = {"classifier": classifier, "latents": "standardized", "tolerance": TOLERANCE}
+    protocol |= {"train_n": len(known), "converged": converged}
     return fraction_of(predicted == truth, protocol | flagged(len(truth), _ENOUGH, "a wide interval"))
 
 

@@ -1,8 +1,10 @@
 """Rank trained models: evaluate each on its test set with the same settings, and report significant differences.
 
-Two values differ only where the 95 % interval of their difference excludes zero; others are ties. Values of different protocols
-(other data, another extractor, other counts) are listed and not ranked, with the setting that differs. Results are cached. --html
-writes a page with samples of all runs side by side.
+Two values differ only where their difference is significant at the 5 % level, with Holm's correction for all pairs and metrics;
+means over the same images are compared image by image. Others are ties. Values of different protocols (other data, another
+extractor, other counts) are listed and not ranked, with the setting that differs. Of runs that differ in the seed of their
+training alone, mean and standard deviation are listed. Results are cached. --html writes a page with samples of all runs side by
+side.
 """
 
 import argparse
@@ -119,9 +121,20 @@ def _cell(place: "Place | None") -> tuple[str, str]:
 def _notes(comparison: "Comparison", letters: dict[str, str]) -> list[str]:
     """Return the meaning of the marks, metrics that are not ranked and why, missing metrics, and warnings."""
     from simulacra.evaluation.ranking import refusals
+    from simulacra.metrics.statistics.measurement import Measurement
 
     rankings = comparison.rankings
-    lines = ["*: the best, or not significantly worse; 1, 2: rank; =: a tie, the 95 % interval of a difference contains zero"]
+    tests = sum(len(ranking.differences) for ranking in rankings if not ranking.exact)
+    correction = f"at the 5 % level, with Holm's correction for {tests} tests" if tests > 1 else "at the 5 % level"
+    lines = [f"*: the best, or not significantly worse ({correction}); 1, 2: rank; =: a tie, no significant difference"]
+    if paired := [ranking.metric for ranking in rankings if any(item.paired for item in ranking.differences)]:
+        lines.append(f"compared image by image, so that differences may be significant where errors overlap: {', '.join(paired)}")
+    for item in comparison.repeats:
+        ranked = {ranking.metric for ranking in rankings if ranking.ranked}
+        spreads = ((name, Measurement(*own, 1).text.replace("±", "+-")) for name, own in item.spread.items() if name in ranked)
+        trained = ", ".join(letters[name] for name in item.runs)
+        spread = ", ".join(map(" ".join, spreads))
+        lines.append(f"{trained}: {len(item.runs)} trainings, mean +- standard deviation over their seeds: {spread}")
     if counts := [ranking.metric for ranking in rankings if ranking.exact]:
         lines.append(f"counts without an interval, ranked as they are: {', '.join(counts)}")
     if neutral := [ranking.metric for ranking in rankings if ranking.better == "neither" and not ranking.refused]:

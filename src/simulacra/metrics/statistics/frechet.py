@@ -51,15 +51,15 @@ def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter
     return Measurement(max(value, 0.0), variance**0.5, generated.count, protocol)
 
 
-def frechet_floor(train: Features, reference: BlockedMoments, count: int, seed: int, meter: Meter) -> Measurement:
-    """Return frechet_floor: the distance of training images to the reference, with as many images as were generated.
+def frechet_floor(real: Features, reference: BlockedMoments, count: int, seed: int, meter: Meter) -> Measurement:
+    """Return frechet_floor: the distance of other real images to the reference, with as many images as were generated.
 
-    It is the distance of a model whose distribution equals that of the data. The training images are drawn without replacement,
-    depending on the seed. Raises UsageError where there are fewer than `count`.
+    It is the distance of a model whose distribution equals that of the data. The images are drawn without replacement, depending
+    on the seed. Raises UsageError where there are fewer than `count`.
     """
-    drawn = blocked_moments(random_rows(train, count, seed, "frechet_floor"))
+    drawn = blocked_moments(random_rows(real, count, seed, "frechet_floor"))
     measured = frechet_distance(drawn, reference, meter)
-    return replace(measured, protocol={"of": "training images", "seed": seed, **measured.protocol})
+    return replace(measured, protocol={"seed": seed, **measured.protocol})
 
 
 def frechet(first: Moments, second: Moments) -> float:

@@ -9,22 +9,28 @@ from torch import Tensor
 
 from simulacra.core.errors import UsageError
 
-_QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
+QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number with its standard error or its 95 % interval; neither where it is a count rather than a mean."""
+    """A number with its standard error or its 95 % interval; neither where it is a count rather than a mean.
+
+    scores: the values [n] of single images, where the number is their mean.
+    """
 
     value: float
     standard_error: float | None
     n: int
     protocol: dict[str, Any] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    scores: Tensor | None = field(default=None, compare=False, repr=False)
 
     def table(self) -> dict[str, Any]:
-        """Return the JSON object: `interval` [low, high] replaces `standard_error` where there is one."""
-        error = {"standard_error": self.standard_error} if self.interval is None else {"interval": list(self.interval)}
+        """Return the JSON object, without scores: `standard_error`, `interval` [low, high], or both."""
+        error: dict[str, Any] = {} if self.interval is None else {"interval": list(self.interval)}
+        if self.standard_error is not None or self.interval is None:
+            error = {"standard_error": self.standard_error, **error}
         return {"value": self.value, **error, "n": self.n, "protocol": self.protocol}
 
     @classmethod
@@ -37,7 +43,7 @@ class Measurement:
     @property
     def bounds(self) -> tuple[float, float]:
         """The 95 % interval, by the standard error where there is no other; the value twice for a count."""
-        reach = _QUANTILE * (self.standard_error or 0.0)
+        reach = QUANTILE * (self.standard_error or 0.0)
         return self.interval or (self.value - reach, self.value + reach)
 
     @property
@@ -72,7 +78,7 @@ def mean_of(values: Tensor, protocol: dict[str, Any]) -> Measurement:
     """Return the mean of values [n] over images with its standard error, computed in float64."""
     exact = values.double()
     error = exact.std().item() / math.sqrt(len(exact)) if len(exact) > 1 else 0.0
-    return Measurement(exact.mean().item(), error, len(exact), protocol)
+    return Measurement(exact.mean().item(), error, len(exact), protocol, scores=exact)
 
 
 def fraction_of(hits: Tensor, protocol: dict[str, Any]) -> Measurement:
@@ -81,18 +87,18 @@ def fraction_of(hits: Tensor, protocol: dict[str, Any]) -> Measurement:
     Unlike value +- two standard errors, the interval is within [0, 1] and not empty where all or none are True.
     """
     share = hits.double().mean().item()
-    return Measurement(share, None, len(hits), protocol, wilson(share, len(hits)))
+    return Measurement(share, None, len(hits), protocol, wilson(share, len(hits)), hits)
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def wilson(share: float, count: float) -> tuple[float, float]:
     """Return the 95 % score interval of a binomial proportion (Wilson 1927).
 
     >>> tuple(round(end, 4) for end in wilson(0.5, 10))
     (0.2366, 0.7634)
     """
-    weight = _QUANTILE**2 / count
+    weight = QUANTILE**2 / count
     centre = (share + weight / 2) / (1 + weight)
-    reach = _QUANTILE / (1 + weight) * math.sqrt(share * (1 - share) / count + weight / (4 * count))
+    reach = QUANTILE / (1 + weight) * math.sqrt(share * (1 - share) / count + weight / (4 * count))
     return max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
