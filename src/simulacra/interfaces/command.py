@@ -102,10 +102,12 @@ def add_run(parser: Parser) -> None:
 
 def opened_run(parsed: argparse.Namespace, console: Console) -> "OpenedRun":
     """Open the run that the flags of `add_run` name."""
-    from simulacra.runs.opened import open_run
+    from simulacra.runs.opened import OpenedRun
+    from simulacra.runs.run import Run
 
-    places = PlacesConfig.of(given(parsed, PlacesConfig), "the flags")
-    return open_run(parsed.run, progress=console, device=machine(parsed).device, places=places)
+    run = Run.open(parsed.run)
+    run.move_data(PlacesConfig.of(given(parsed, PlacesConfig), "the flags"))
+    return OpenedRun(run, progress=console, device=machine(parsed).device)
 
 
 def inapplicable_flags(words: Sequence[str], needs: "Mapping[str, tuple[Requirement, ...]]") -> frozenset[str]:

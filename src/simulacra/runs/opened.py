@@ -16,7 +16,6 @@ from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
-from simulacra.data.settings import PlacesConfig
 from simulacra.engine.hardware import channels_last, device_of, keep_memory, precision_of
 from simulacra.runs import own_families
 from simulacra.runs.generation import change_plan
@@ -153,17 +152,6 @@ def _index(kind: str, value: str, values: tuple[str, ...]) -> int:
     return values.index(value)
 
 
-def open_run(
-    path: Path | str,
-    dataset: Dataset | None = None,
-    progress: Progress = SILENT,
-    device: Device = "auto",
-    places: PlacesConfig | None = None,
-) -> OpenedRun:
-    """Open a run folder; raises UsageError where it is not a run, DamagedCheckpoint where it holds no usable checkpoint.
-
-    places: of the data, if they were moved.
-    """
-    run = Run.open(path)
-    run.move_data(places or PlacesConfig())
-    return OpenedRun(run, dataset, progress, device)
+def open_run(path: Path | str, dataset: Dataset | None = None, progress: Progress = SILENT, device: Device = "auto") -> OpenedRun:
+    """Open a run folder; raises UsageError where it is not a run, DamagedCheckpoint where it holds no usable checkpoint."""
+    return OpenedRun(Run.open(path), dataset, progress, device)
