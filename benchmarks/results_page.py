@@ -17,6 +17,7 @@ from simulacra.core.capabilities import Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json, write_text
 from simulacra.core.progress import Progress
+from simulacra.core.text import quoted
 from simulacra.data.sources import located
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.evaluate import evaluate
@@ -87,7 +88,7 @@ def grouped(runs: Sequence["OpenedRun"], recipes: Path) -> dict[str, list["Opene
     groups: dict[str, list[OpenedRun]] = {}
     for trained in runs:
         if not trained.run.provenance.get("finished"):
-            raise UsageError(f"{trained.run.path} is not finished: go on with 'simulacra resume {trained.run.path}'")
+            raise UsageError(f"{trained.run.path} is not finished: go on with `simulacra resume {quoted(trained.run.path)}`")
         groups.setdefault(_what(trained), []).append(trained)
     named: dict[str, list[OpenedRun]] = {}
     for group in groups.values():

@@ -97,7 +97,7 @@ def test_a_run_that_is_not_finished_is_refused(seeds, recipes, tmp_path):
     shutil.copytree(seeds[0].run.path, halted)
     provenance = json.loads((halted / "provenance.json").read_text())
     (halted / "provenance.json").write_text(json.dumps({**provenance, "finished": False}))
-    with pytest.raises(UsageError, match="is not finished: go on with 'simulacra resume"):
+    with pytest.raises(UsageError, match="is not finished: go on with `simulacra resume"):
         grouped([open_run(halted)], recipes)
 
 

@@ -46,7 +46,7 @@ def test_wrong_classes_are_refused():
         DataConfig(only_classes=" ,")
     images = np.zeros((30, 8, 8), np.uint8)
     images[0, 0, 0] = 255
-    with pytest.raises(UsageError, match="has no classes"):
+    with pytest.raises(UsageError, match="has images without classes"):
         only_classes(from_array(images), ("0",))
     with pytest.raises(DataError, match="no training image of class 1"):
         only_classes(from_array(images, np.zeros(30, np.int64), classes=("0", "1")), ("1",))

@@ -61,10 +61,13 @@ def test_archives_keep_names_and_skip_what_is_no_image():
             archive.writestr(name, content)
     found = own_images(Path("photos.zip"), GREY)
     assert sorted(found.names) == ["b.png", "in/a.png"]
-    assert len(found.skipped) == 1
-    assert found.skipped[0].startswith("in/torn.png: ")
+    assert [(item.name, item.reason.split(",")[0]) for item in found.skipped] == [
+        ("notes.txt", "not an image (.txt)"),
+        ("in/torn.png", "no image"),
+    ]
     assert found.opaque.flatten(1).all(1).tolist() == [name == "in/a.png" for name in found.names]
-    assert len(own_images(Path("photos.zip"), GREY, 1).names) == 1
+    first = own_images(Path("photos.zip"), GREY, 1)
+    assert (first.names, [item.name for item in first.skipped], first.unused) == (("b.png",), ["notes.txt"], 2)
 
 
 def test_arrays_are_opaque_and_nothing_usable_is_an_error():

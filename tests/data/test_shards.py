@@ -341,10 +341,11 @@ def test_whole_shards_are_held_out_where_none_are_named(make_shards):
     assert opened(make_shards(*[10] * 12), validation=0.0).training_images == 110
 
 
-def test_validation_shards_without_test_shards_are_the_test_images_as_with_folders(make_shards):
+def test_validation_shards_without_test_shards_are_the_validation_images_as_with_folders(make_shards):
     make_shards(10, 10, 10)
     data = opened(make_shards(5, split="val", start=30))
-    assert sorted(np.asarray(data.test.labels).tolist()) == list(range(30, 35))
+    assert sorted(np.asarray(data.validation.labels).tolist()) == list(range(30, 35))
+    assert sorted(np.asarray(data.test.labels).tolist()) == list(range(20, 30))
     assert data.training_images == 20
 
 
@@ -494,7 +495,7 @@ def test_folders_of_shards_are_distinguished_from_folders_of_images(tmp_path, sh
 
 def test_check_reads_every_image_of_shards(shards):
     checkup = check(DataConfig(data=str(shards)))
-    assert (checkup.train, checkup.test, dict(checkup.sizes)) == (68, 9, {(3, 4): 77})
+    assert (checkup.train, checkup.validation, checkup.test, dict(checkup.sizes)) == (60, 8, 9, {(3, 4): 77})
     assert {finding.kind for finding in checkup.findings} == {"few_images"}
 
 

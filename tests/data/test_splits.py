@@ -32,7 +32,7 @@ def spelled(images):
 @given(st.integers(1, 400), st.integers(0, 50), st.floats(0, 0.9), st.integers(0, 500))
 def test_splits_are_disjoint_and_complete(train, test, validation, limit):
     keys = [("train", f"{at:05d}") for at in range(train)] + [("test", f"{at:05d}") for at in range(test)]
-    order, stop = arrange(keys)
+    order, stop, _ = arrange(keys)
     assert sorted(order.tolist()) == list(range(train + test))
     parts = split(Split("train", numbered(train + test)[order], order), stop, validation, limit)
     rows = [set(spelled(part.images)) for part in parts]
@@ -49,9 +49,20 @@ def test_splits_are_disjoint_and_complete(train, test, validation, limit):
 
 def test_splits_depend_on_names_and_not_on_the_order_of_reading():
     keys = [("train", f"{at}") for at in range(50)]
-    order, _ = arrange(keys)
-    backwards, _ = arrange(keys[::-1])
+    order = arrange(keys).rows
+    backwards = arrange(keys[::-1]).rows
     assert [keys[at] for at in order] == [keys[::-1][at] for at in backwards]
+
+
+@pytest.mark.parametrize("test", [0, 5])
+def test_validation_images_of_the_source_are_the_validation_split(test):
+    sides = ["train"] * 40 + ["validation"] * 7 + ["test"] * test
+    order, stop, own = arrange([(side, f"{at:02d}") for at, side in enumerate(sides)])
+    parts = split(Split("train", numbered(len(sides))[order]), stop, 1 / 12, own=own)
+    rows = [set(spelled(part.images)) for part in parts]
+    assert rows[1] == set(range(40, 47))
+    assert rows[2] == set(range(47, 52)) if test else rows[2] < set(range(40)) and len(rows[2]) == 4
+    assert set().union(*rows) == set(range(len(sides)))
 
 
 def test_a_twelfth_of_60000_images_is_5000_for_validation():

@@ -67,7 +67,7 @@ def check(suffered, harm, moment):
     assert reason in errors[0] or (how == "limits" and "File too large" in errors[0]), errors
     assert advice in errors[0], errors
     if moment != "creation":
-        assert "then continue with 'simulacra resume " in errors[0], errors
+        assert "then continue with `simulacra resume " in errors[0], errors
     expected = {"creation": None, "picture": 8, "report": 8, "checkpoint": 8, "end": 24}[moment]
     assert one["whole"] == (None if harm == "without checkpoints" else expected), one
     assert one["mended"] == 0, one

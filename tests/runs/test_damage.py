@@ -162,7 +162,7 @@ def test_a_file_of_another_model_is_refused_by_name(vae, trained_autoencoder):
         code, errors = command(*words)
         assert code == 1
         assert re.search(rf"error: checkpoint {newest(vae)} cannot be read: (model|ema).safetensors differs", errors), errors
-        assert "'simulacra resume" in errors
+        assert "`simulacra resume" in errors
         assert "Traceback" not in errors
 
 

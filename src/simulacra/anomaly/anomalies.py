@@ -19,7 +19,7 @@ from simulacra.core.randomness import derive
 from simulacra.data import only_classes
 from simulacra.data.dataset import levels, to_floats
 from simulacra.data.formats.pixels import Refused, fit
-from simulacra.data.load import load, named_images, no_images
+from simulacra.data.load import load, named_images
 from simulacra.data.locations import exists
 from simulacra.data.settings import WITH_PATH, DataConfig, DomainsConfig, without_transforms
 from simulacra.data.source import Pixels
@@ -185,8 +185,6 @@ def _defects(opened: OpenedRun, count: int) -> Anomalies:
 
 def _folder(path: Path, spec: DataSpec, count: int, masks: Path | None) -> Anomalies:
     found = named_images(path, spec, count)
-    if not len(found.images):
-        raise no_images(path, found.unreadable)
     known = None if masks is None else _masks_of(found.names, masks, spec)
     return Anomalies(path.name, found.images, f"images of {path}", known)
 

@@ -24,6 +24,7 @@ from simulacra.anomaly.training_images import images_of
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
+from simulacra.core.text import quoted
 from simulacra.images.files import make_folder
 from simulacra.runs.opened import OpenedRun
 
@@ -181,4 +182,4 @@ def _identity(opened: OpenedRun, score: Score) -> dict[str, Any]:
 
 
 def _remedy(opened: OpenedRun, score: Score) -> str:
-    return f"run 'simulacra detect calibrate {opened.run.path} --score {score.name}'"
+    return f"run `simulacra detect calibrate {quoted(opened.run.path)} --score {score.name}`"

@@ -20,6 +20,7 @@ from simulacra.anomaly.scores import BASELINES, LOCAL_BASELINE, scores
 from simulacra.anomaly.training_images import images_of
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.progress import Progress
+from simulacra.core.text import quoted
 from simulacra.metrics.statistics.measurement import Measurement, fraction_of
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.run import Run
@@ -144,5 +145,7 @@ def stored_evaluation(run: Run) -> dict[str, Any] | None:
         if not (isinstance(content["metrics"], dict) and isinstance(content["baselines"], dict)):
             raise TypeError("it has no metrics")  # noqa: TRY301
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SimulacraError(f"{paths[-1]} is damaged ({error}): run 'simulacra detect evaluate {run.path}' again") from error
+        raise SimulacraError(
+            f"{paths[-1]} is damaged ({error}): run `simulacra detect evaluate {quoted(run.path)}` again"
+        ) from error
     return content

@@ -23,8 +23,9 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.data.load import named_images, no_images
+from simulacra.data.load import named_images
 from simulacra.data.settings import DataConfig
+from simulacra.data.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_new_folder, check_png, check_table, make_folder, save_png
 from simulacra.images.section import ReportSection
 from simulacra.runs.opened import OpenedRun
@@ -106,12 +107,10 @@ def _score(opened: OpenedRun, settings: ScoreConfig, progress: Progress) -> Appl
     score = find(settings.score, opened.model)
     table, drawing, folder = _outputs(settings, score)
     found = named_images(Path(settings.input).expanduser(), opened.spec, settings.count)
-    if not found.names:
-        raise no_images(settings.input, found.unreadable)
     detector = calibrated(opened, score, progress)
     with progress.task("scoring images", len(found.images), "images") as meter:
         scored = score_images(detector.scorer, found.images, meter, "images")
-    lines = lines_of(found.names, scored.values, detector.calibration, found.unreadable)
+    lines = lines_of(found.names, scored.values, detector.calibration, found.skipped)
     facts = {"score": score.name, **detector.calibration.facts()}
     if table:
         write_lines(lines, table, facts)
@@ -121,10 +120,10 @@ def _score(opened: OpenedRun, settings: ScoreConfig, progress: Progress) -> Appl
         save_heat_maps(found.images, scored.maps, detector.calibration.heat, found.names, folder)
     written = [str(path) for path in (table, drawing, folder) if path]
     count = sum(line.verdict == "anomalous" for line in lines)
-    unreadable = f", {len(found.unreadable)} files cannot be read" if found.unreadable else ""
-    summary = f"{count} of {len(found.names)} images are anomalous by {score.name}{unreadable}"
+    summary = f"{count} of {len(found.names)} images are anomalous by {score.name}{skipped_text(found.skipped, found.unused)}"
     text = "\n".join([as_text(lines), summary, *(f"written: {path}" for path in written)])
-    return ApplicationResult({**facts, "written": written, "images": [asdict(line) for line in lines]}, text)
+    images, skipped = [asdict(line) for line in lines], skipped_facts(found.skipped)
+    return ApplicationResult({**facts, "written": written, "images": images, "skipped": skipped, "unused": found.unused}, text)
 
 
 def _outputs(settings: ScoreConfig, score: Score) -> tuple[Path | None, Path | None, Path | None]:

@@ -18,6 +18,7 @@ from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import LatentSpace, require
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Progress
+from simulacra.data.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_form
 from simulacra.images.latents import latents_writer
 from simulacra.runs.latent_space import encode, latent_condition
@@ -50,8 +51,8 @@ def _run(opened: OpenedRun, settings: EncodeConfig, progress: Progress) -> Appli
             meter.advance(len(batch))
     what = "images" if settings.input else f"{settings.split} images"
     content: dict[str, Any] = {"path": str(path), "count": count, "latent_dim": model.latent_dim, "prior": model.prior}
-    content |= {"images": settings.input or settings.split, "skipped": len(chosen.skipped)}
-    skipped = f"; {len(chosen.skipped):,} files skipped, such as {chosen.skipped[0].name}" if chosen.skipped else ""
+    content |= {"images": settings.input or settings.split, "skipped": skipped_facts(chosen.skipped), "unused": chosen.unused}
+    skipped = skipped_text(chosen.skipped, chosen.unused)
     return ApplicationResult(content, f"{count:,} {what} encoded to {model.latent_dim} latents each, in {path}{skipped}")
 
 

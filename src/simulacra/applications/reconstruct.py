@@ -9,6 +9,7 @@ what the label does not determine, such as slant and stroke width.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import Config, option
 from simulacra.core.family import model_condition
 from simulacra.core.progress import Progress
-from simulacra.data.load import images_like
+from simulacra.data.load import named_images
+from simulacra.data.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_grid, save_png
 from simulacra.images.grid import grid_of_rows, overview_count
 from simulacra.images.section import Figure, ReportSection, columns_for
@@ -47,8 +49,12 @@ def _run(opened: OpenedRun, settings: ReconstructConfig, progress: Progress) -> 
     rendered = {"": 0, _ALL: (opened.model.label_sizes or (0,))[0]}.get(settings.label, 1)
     path = output_path(opened.run, settings, "reconstructions", ".png")
     check_grid(path, (2 + rendered) * (settings.count or default), opened.spec.shape)
+    skips, below_all = dict[str, Any](), ""
     if settings.input:
-        images, condition = images_like(Path(settings.input), opened.spec, settings.count or default), UNCONDITIONAL
+        found = named_images(Path(settings.input), opened.spec, settings.count or default)
+        images, condition = found.images, UNCONDITIONAL
+        skips = {"skipped": skipped_facts(found.skipped), "unused": found.unused}
+        below_all = skipped_text(found.skipped, found.unused)
     else:
         batch = choose_images(opened.dataset.test, settings.count, settings.seed, default)
         images, condition = batch.images, model_condition(opened.model, batch)
@@ -56,10 +62,10 @@ def _run(opened: OpenedRun, settings: ReconstructConfig, progress: Progress) -> 
     rows = [images, reconstructed, *_rendered(opened, images, condition, settings.label)]
     save_png(grid_of_rows(rows, _COLUMNS), path)
     error = float(((reconstructed - images) ** 2).mean())
-    content = {"path": str(path), "count": len(images), "mse": error, "label": settings.label or None}
+    content = {"path": str(path), "count": len(images), "mse": error, "label": settings.label or None, **skips}
     below = {"": "", _ALL: " and the same with every class"}.get(settings.label, f" and the same with label {settings.label}")
     text = f"{len(images)} images, each above its reconstruction{below}, in {path} (mse {error:.4g})"
-    return ApplicationResult(content, text)
+    return ApplicationResult(content, text + below_all)
 
 
 def _rendered(opened: OpenedRun, images: Tensor, condition: Condition, label: str) -> list[Tensor]:

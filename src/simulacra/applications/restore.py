@@ -24,6 +24,7 @@ from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.masks import known_pixels, masks_of
 from simulacra.data.own_images import OwnImages, own_images
+from simulacra.data.skipped import skipped_facts, skipped_text
 from simulacra.degradations import descriptions, parse
 from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
 from simulacra.images.section import Figure, ReportSection
@@ -184,8 +185,9 @@ def _run(opened: OpenedRun, settings: RestoreConfig, progress: Progress) -> Appl
             quality.add(part)
             write(start, part)
     content = {"path": str(path), "count": len(chosen.images), "draws": settings.draws, "seed": settings.seed}
-    content |= {"degradation": ways.applied.name, **_numbers(quality), **facts, "skipped": len(chosen.skipped)}
-    return ApplicationResult(content, _text(content, settings))
+    content |= {"degradation": ways.applied.name, **_numbers(quality), **facts, "skipped": skipped_facts(chosen.skipped)}
+    content |= {"unused": chosen.unused}
+    return ApplicationResult(content, _text(content, settings) + skipped_text(chosen.skipped, chosen.unused))
 
 
 def _images(opened: OpenedRun, settings: RestoreConfig, path: Path, progress: Progress) -> OwnImages:
@@ -194,10 +196,7 @@ def _images(opened: OpenedRun, settings: RestoreConfig, path: Path, progress: Pr
         images = choose_images(opened.dataset.test, settings.count, settings.seed, _COUNT).images
         return OwnImages(("",) * len(images), images, torch.ones_like(images[:, :1], dtype=torch.bool))
     most = settings.count or (_COUNT if path.suffix.lower() == ".png" else 0)
-    found = own_images(Path(settings.input), opened.spec, most)
-    if found.skipped:
-        progress.message(f"skipped {len(found.skipped):,} files, such as {found.skipped[0]}")
-    return found
+    return own_images(Path(settings.input), opened.spec, most)
 
 
 def _numbers(quality: RestorationQuality) -> dict[str, Any]:

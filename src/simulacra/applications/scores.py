@@ -13,6 +13,7 @@ from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import HasLikelihood, Reconstructs
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Progress
+from simulacra.data.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_table, write_table
 from simulacra.metrics.image_scores import PARTICLES, image_scores
 from simulacra.runs.named_split import named_split
@@ -41,11 +42,13 @@ def _run(opened: OpenedRun, settings: ScoresConfig, progress: Progress) -> Appli
     columns |= {name: values.tolist() for name, values in scores.items()}
     rows = list(zip(*columns.values(), strict=True))
     means = {name: float(values.mean()) for name, values in scores.items()}
-    content = {"path": str(path), "count": len(rows), "mean": means, "skipped": len(chosen.skipped)}
+    content = {"path": str(path), "count": len(rows), "mean": means, "skipped": skipped_facts(chosen.skipped)}
     write_table(path, list(columns), rows, {**content, "images": [dict(zip(columns, row, strict=True)) for row in rows]})
     shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-    skipped = f"; {len(chosen.skipped):,} files skipped, such as {chosen.skipped[0].name}" if chosen.skipped else ""
-    return ApplicationResult(content, f"{len(rows):,} images scored, mean {shown}, in {path}{skipped}")
+    skipped = skipped_text(chosen.skipped, chosen.unused)
+    return ApplicationResult(
+        {**content, "unused": chosen.unused}, f"{len(rows):,} images scored, mean {shown}, in {path}{skipped}"
+    )
 
 
 APPLICATION = Application(

@@ -18,13 +18,14 @@ from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates, require
 from simulacra.core.config import Config, option
-from simulacra.core.errors import DataError, UsageError
+from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
-from simulacra.data.folder_layout import parts
 from simulacra.data.formats.pixels import Refused, fitted
-from simulacra.data.load import is_picture, reading
-from simulacra.data.source import Pixels, Reading
+from simulacra.data.layout.folders import parts
+from simulacra.data.load import is_picture, no_images, reading
+from simulacra.data.skipped import skipped_facts, skipped_text
+from simulacra.data.source import Pixels, Reading, Skip
 from simulacra.images.files import check_new_folder, check_png, save_image, save_png
 from simulacra.images.grid import grid_of_rows
 from simulacra.images.section import Figure, ReportSection, columns_for, largest_shape
@@ -40,7 +41,7 @@ _COUNT, _COLUMNS = 16, 8  # test images by default, and columns of their grid
 class TranslateConfig(Config):
     """Settings of a translation."""
 
-    to: str = option("", "the domain to translate to, such as b; required")
+    to: str = option("", "the domain to translate to: the name of its folder, or a or b; required")
     input: str = option("", "images of the other domain: a file, folder or archive")
     count: int = option(0, f"number of images at most; 0: all, or {_COUNT} test images", low=0)
     seed: int = option(0, "seed that chooses the test images", low=0)
@@ -49,7 +50,12 @@ class TranslateConfig(Config):
 
 def source_of(opened: OpenedRun, to: str) -> str:
     """Return the domain whose images are translated to the domain `to`; raises NotApplicable, UsageError."""
-    return source_domain(require(opened.model, Translates, "translation"), to)
+    return source_domain(require(opened.model, Translates, "translation"), opened.spec.domain_called(to))
+
+
+def _title(opened: OpenedRun, domain: str) -> str:
+    """Return what a domain is called, from any of its names."""
+    return opened.spec.domain_title(opened.spec.domain_called(domain))
 
 
 def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
@@ -57,9 +63,10 @@ def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
 
     Raises NotApplicable, UsageError for an unknown domain or another shape.
     """
-    model = require(opened.model, Translates, "translation")
-    check_images(images, opened.spec.domain(source_of(opened, to)))
-    return opened.apply(lambda part, _: model.translate(part, to), images, batch=batch_size(*images.shape[2:]))
+    model, start = require(opened.model, Translates, "translation"), source_of(opened, to)
+    target = opened.spec.domain_called(to)
+    check_images(images, opened.spec.domain(start))
+    return opened.apply(lambda part, _: model.translate(part, target), images, batch=batch_size(*images.shape[2:]))
 
 
 def cycle(opened: OpenedRun, images: Tensor, to: str) -> Cycle:
@@ -76,13 +83,13 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
     """
     spec = opened.spec.domain(source_of(opened, settings.to))
     path = Path(settings.input)
-    single = is_picture(path)
+    single, to = is_picture(path), _title(opened, settings.to)
     name, suffix, stated = ("", ".png", ("to",)) if single else (f"{path.resolve().name}_", "", ("to", "input"))
-    out = output_path(opened.run, settings, f"{name}to_{settings.to}", suffix, stated)
+    out = output_path(opened.run, settings, f"{name}to_{to}", suffix, stated)
     if not single and out.suffix.lower() == ".png":
         raise UsageError(f"{out} is a single image, and the input may hold several: give a folder")
     check_png(out) if single else check_new_folder(out)
-    taken, skips = set[Path](), list[str]()
+    taken, skips = set[Path](), list[Skip]()
     with reading(path) as found:
         total = min(settings.count or found.count, found.count)
         with progress.task("translating", total, "images") as meter:
@@ -93,24 +100,23 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
                     taken.add(file)
                     save_image(image, out if single else out / file)
                 meter.advance(len(batch))
+        unused = found.count - len(taken) - len(skips)
     if not taken:
-        skipped = f" ({len(skips)} files skipped, such as {skips[0]})" if skips else ""
-        raise DataError(f"{path} holds no usable image{skipped}: give an image file, or a folder or archive of images")
-    if skips:
-        progress.message(f"skipped {len(skips):,} files, such as {skips[0]}")
-    content = {"path": str(out), "to": settings.to, "count": len(taken), "skipped": len(skips)}
-    return ApplicationResult(content, f"{len(taken):,} images translated to {settings.to}, in {out}")
+        raise no_images(path, skips)
+    content = {"path": str(out), "to": to, "count": len(taken), "skipped": skipped_facts(skips), "unused": unused}
+    text = f"{len(taken):,} images translated to {to}, in {out}{skipped_text(skips, unused)}"
+    return ApplicationResult(content, text)
 
 
 def _new_name(original: str, taken: Collection[Path]) -> Path:
     """Return the PNG file of a translation; names that differ only in their suffix keep it, equal names are numbered from 3."""
-    inside = Path(*(part for part in parts(original.replace("\\", "/")) if part != ".."))
+    inside = Path(*(part for part in parts(original) if part != ".."))
     numbered = (inside.with_name(f"{inside.name}-{number}.png") for number in count(3))
     names = chain((inside.with_suffix(".png"), inside.with_name(f"{inside.name}.png")), numbered)
     return next(name for name in names if name not in taken)
 
 
-def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter: Meter) -> Iterator[list[tuple[str, Pixels]]]:
+def _batches(found: Reading, spec: DataSpec, total: int, skips: list[Skip], meter: Meter) -> Iterator[list[tuple[str, Pixels]]]:
     """Yield batches of named images that are fitted to a shape, at most `total` images; appends the reasons of skipped files."""
 
     def usable() -> Iterator[tuple[str, Pixels]]:
@@ -118,7 +124,7 @@ def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter
             try:
                 pixels = fitted(item, (spec.height, spec.width), spec.channels).pixels
             except Refused as refusal:
-                skips.append(f"{item.name}: {refusal}")
+                skips.append(Skip(item.name, str(refusal)))
                 meter.advance()
             else:
                 yield item.name, pixels
@@ -130,17 +136,18 @@ def _batches(found: Reading, spec: DataSpec, total: int, skips: list[str], meter
 
 def _run(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> ApplicationResult:
     if not settings.to:
-        raise UsageError("no --to: name the domain to translate to, such as --to b")
+        titles = [opened.spec.domain_title(name) for name in require(opened.model, Translates, "translation").domains]
+        raise UsageError(f"no --to: name the domain to translate to, {' or '.join(f'--to {title}' for title in titles)}")
     if settings.input:
         return _translate_files(opened, settings, progress)
-    source = source_of(opened, settings.to)
-    path = check_png(output_path(opened.run, settings, f"to_{settings.to}", ".png", ("to",)))
+    source, to = source_of(opened, settings.to), _title(opened, settings.to)
+    path = check_png(output_path(opened.run, settings, f"to_{to}", ".png", ("to",)))
     images = choose_images(opened.dataset[source].test, settings.count, settings.seed, _COUNT).images
     rows = cycle(opened, images, settings.to)
     save_png(grid_of_rows(rows, _COLUMNS), path)
     error = float(((rows[2] - rows[0]) ** 2).mean())
-    content = {"path": str(path), "to": settings.to, "count": len(images), "cycle_mse": error}
-    text = f"{len(images)} test images, each above its translation to {settings.to} and the translation back, in {path}"
+    content = {"path": str(path), "to": to, "count": len(images), "cycle_mse": error}
+    text = f"{len(images)} test images, each above its translation to {to} and the translation back, in {path}"
     return ApplicationResult(content, f"{text} (mse of the cycle {error:.4g})")
 
 
@@ -150,8 +157,9 @@ def _section(opened: OpenedRun) -> ReportSection:
     for to in reversed(model.domains):  # translations of the first domain come first
         source = source_of(opened, to)
         images = overview_images(opened, columns_for(largest, _COUNT), source).images
-        alt = f"Test images of {source}, their translations to {to}, and the translations of these back to {source}"
-        rows.append((Figure(grid_of_rows(cycle(opened, images, to), len(images)), alt, f"{source} → {to} → {source}"),))
+        start, end = _title(opened, source), _title(opened, to)
+        alt = f"Test images of {start}, their translations to {end}, and the translations of these back to {start}"
+        rows.append((Figure(grid_of_rows(cycle(opened, images, to), len(images)), alt, f"{start} → {end} → {start}"),))
     text = (
         "Top: images of the test set. Middle: their translations. Bottom: the translations of these back to the source domain. "
         "Translations should look like images of the other domain and keep the common content. Originals restored although "
@@ -167,9 +175,9 @@ APPLICATION = Application(
     needs=(Translates,),
     run=_run,
     examples=(
-        "simulacra translate runs/seasons --to b",
-        "simulacra translate runs/seasons --to b --input summer/ --out winter/",
-        "simulacra translate runs/seasons --to a --input snow.jpg --out grass.png",
+        "simulacra translate runs/seasons --to winter",
+        "simulacra translate runs/seasons --to winter --input summer/ --out winter/",
+        "simulacra translate runs/seasons --to summer --input snow.jpg --out grass.png",
     ),
     section=_section,
 )

@@ -207,7 +207,8 @@ def outcome_of(logits: Tensor, labels: Tensor, temperature: float) -> Outcome:
 
 def class_labels(split: Split) -> Tensor:
     """Return the classes of a labelled split, int64 [n]."""
-    assert split.class_labels is not None
+    if split.class_labels is None:
+        raise UsageError(f"the {split.name} images have no classes to compare with: sort them into one folder for each class")
     return torch.tensor(split.class_labels)
 
 

@@ -17,6 +17,7 @@ from simulacra.classification.classifier import Classifier
 from simulacra.classification.methods import Method, find
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import write_bytes, write_json
+from simulacra.core.text import quoted
 from simulacra.images.files import make_folder
 from simulacra.runs.opened import OpenedRun, check_images
 
@@ -77,7 +78,7 @@ def read_classifier(opened: OpenedRun) -> StoredClassifier:
     where it is damaged.
     """
     path = opened.run.classification / _FACTS
-    again = f"train it with 'simulacra classify train {opened.run.path}'"
+    again = f"train it with `simulacra classify train {quoted(opened.run.path)}`"
     if not path.is_file():
         raise UsageError(f"{opened.run.path} has no classifier: {again}")
     try:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.condition import Condition
+from simulacra.core.errors import unknown
 from simulacra.core.vocabulary import Vocabulary
 
 __all__ = ["Attribute", "Batch", "DataSpec"]
@@ -20,7 +21,8 @@ class DataSpec:
     classes: names of the classes; where there are several attributes, the values of the first. attributes: all labelled
     properties, empty where there is at most one; labels are [n k] for k of them. domains: the specification of each of several
     unpaired sources, by domain name; then shape and classes are those of the first. vocabulary: of the captions of the training
-    images, None without captions or where it is not a small one.
+    images, None without captions or where it is not a small one. domain_names: what people call the domains, by domain name,
+    such as the names of their folders; empty if they are called as the family does.
     """
 
     channels: int
@@ -30,6 +32,7 @@ class DataSpec:
     domains: Mapping[str, "DataSpec"] = field(default_factory=dict, hash=False)
     attributes: tuple[Attribute, ...] = ()
     vocabulary: Vocabulary | None = None
+    domain_names: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def label_sizes(self) -> tuple[int, ...]:
@@ -41,6 +44,23 @@ class DataSpec:
     def domain(self, name: str) -> "DataSpec":
         """Return the specification of one domain; of data without domains, the specification itself."""
         return self.domains.get(name, self)
+
+    def domain_title(self, name: str) -> str:
+        """Return what a domain is called in texts and in names of files."""
+        return self.domain_names.get(name, name)
+
+    def domain_called(self, title: str) -> str:
+        """Return the domain that people call so, in upper or lower case; raises UsageError for an unknown one.
+
+        >>> spec = DataSpec(1, 8, 8, domain_names={"a": "summer", "b": "winter"})
+        >>> spec.domain_called("Winter"), spec.domain_called("b")
+        ('b', 'b')
+        """
+        known = {name: name for name in self.domains or self.domain_names}
+        known |= {called.lower(): name for name, called in self.domain_names.items()}
+        if (name := title if title in known else title.lower()) in known:
+            return known[name]
+        raise unknown("domain", title, [self.domain_title(name) for name in self.domains])
 
     @property
     def shape(self) -> tuple[int, int, int]:

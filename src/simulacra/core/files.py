@@ -9,6 +9,8 @@ from typing import Any
 
 from simulacra.core.errors import SimulacraError, UsageError
 
+RUN_FILES = ("config.toml", "provenance.json")
+"""Settings and provenance, the two files that make a folder a run folder."""
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space there, or choose another folder"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable, or choose another one"),
@@ -49,8 +51,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file atomically."""
-    write_bytes(path, text.encode())
+    """Replace a text file atomically; names of files that are not UTF-8 are written as they are."""
+    write_bytes(path, text.encode(errors="surrogateescape"))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from simulacra.core.attribute import Attribute
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.vocabulary import Vocabulary, words_of
-from simulacra.data.folder_layout import ordered
 from simulacra.data.formats.pixels import is_grey
+from simulacra.data.layout.folders import ordered
 from simulacra.data.preparation.prepare import arrange, resize_remedy
 from simulacra.data.preparation.prepared import Skipped
 from simulacra.data.settings import DataConfig
@@ -30,7 +30,8 @@ class Checkup:
 
     sizes: images by (height, width); classes: images by class name, of the first attribute where there are several; attributes:
     images by value for each column of a metadata file that is used as a label; vocabulary: number of different words in the
-    captions of the training images; longest_caption: number of words in the longest of these.
+    captions of the training images; longest_caption: number of words in the longest of these; validation: number of images of
+    the source's own validation split, 0 without one, which are not among those to train on.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Checkup:
     findings: tuple[Finding, ...]
     vocabulary: int = 0
     longest_caption: int = 0
+    validation: int = 0
 
     @property
     def healthy(self) -> bool:
@@ -58,7 +60,7 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     with material.open() as reading:
         images, skipped = _read(material.name, reading, progress)
         notes, attributes = reading.notes, reading.attributes
-    order, train = arrange([image.key for image in images])
+    order, train, validation = arrange([image.key for image in images])
     sizes = Counter(image.size for image in images)
     columns = range(max((len(image.labels) for image in images), default=0))
     counts = [Counter(image.labels[at] for image in images if image.labels) for at in columns]
@@ -66,7 +68,7 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     if set(sizes) != {SHAPE[1:]}:  # toy points coincide by chance
         findings += [*_ranges(images), *_copies(images, set(order[train:].tolist()))]
     vocabulary, found = _words([images[at].caption or "" for at in order], train)
-    findings += [*_balance(train, counts, attributes), *found, *notes]
+    findings += [*_balance(train - (validation or 0), counts, attributes), *found, *notes]
     values = {
         attribute.name: {value: count[value] for value in attribute.values or ordered(set(count)) if count[value]}
         for attribute, count in zip(attributes, counts, strict=False)
@@ -74,8 +76,8 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     first = counts[0] if counts else Counter[str]()
     classes = values[attributes[0].name] if values else {name: first[name] for name in ordered(set(first))}
     ranked = sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
-    counted = (material.name, train, len(images) - train, dict(sizes.most_common()), classes, values)
-    return Checkup(*counted, tuple(ranked), len(vocabulary.words), vocabulary.longest)
+    counted = (material.name, train - (validation or 0), len(images) - train, dict(sizes.most_common()), classes, values)
+    return Checkup(*counted, tuple(ranked), len(vocabulary.words), vocabulary.longest, validation or 0)
 
 
 class _Image(NamedTuple):
@@ -180,7 +182,7 @@ def _copies(images: list[_Image], tested: set[int]) -> Iterator[Finding]:
         groups[image.content].append(at)
     same = [group for group in groups.values() if len(group) > 1]
     leaks = [group for group in same if 0 < len(tested.intersection(group)) < len(group)]
-    conflicting = [group for group in same if len({images[at].labels for at in group}) > 1]
+    conflicting = [group for group in same if len({images[at].labels for at in group if images[at].labels}) > 1]
 
     def found(kind: str, groups: list[list[int]], count: int, what: str, remedy: str) -> Iterator[Finding]:
         if groups:

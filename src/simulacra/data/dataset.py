@@ -1,9 +1,10 @@
 """Data sets: three splits of uint8 images with labels and captions, of one source or of several unpaired domains."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
-from simulacra.data.preparation.prepared import Captions, HeldCaptions, Skipped
+from simulacra.data.preparation.prepared import UNKNOWN, HeldTexts, Skipped, StoredTexts
 from simulacra.data.source import Pixels, SplitName
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ class Split:
 
     images: uint8 [n h w c], possibly memory-mapped; labels: int64 [n], [n k] for k attributes, or None; stored_captions: where
     the captions are read from, or None; tokens: integers [n t], the numbers of the words of the captions in the vocabulary
-    of the data, 0 for padding, or None without a vocabulary.
+    of the data, 0 for padding, or None without a vocabulary; stored_files: where the names of files are read from, or None.
     """
 
     name: SplitName
     images: Pixels
     labels: NDArray[np.int64] | None = None
-    stored_captions: Captions | HeldCaptions | None = None
+    stored_captions: StoredTexts | HeldTexts | None = None
     tokens: NDArray[np.integer] | None = None
+    stored_files: StoredTexts | HeldTexts | None = None
 
     @property
     def class_labels(self) -> NDArray[np.int64] | None:
@@ -53,6 +55,11 @@ class Split:
         labels = "" if self.labels is None else ", with labels"
         return f"<Split {self.name}: {len(self):,} images, {height} x {width} x {channels}{labels}>"
 
+    @cached_property
+    def files(self) -> tuple[str, ...] | None:
+        """The path of each image inside the folder or archive of the data; None for other sources. Read on first use."""
+        return None if self.stored_files is None else self.stored_files.read()
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -61,7 +68,8 @@ class Split:
         labels = None if self.labels is None else self.labels[indices]
         captions = None if self.stored_captions is None else self.stored_captions[indices]
         tokens = None if self.tokens is None else self.tokens[indices]
-        return Split(self.name, self.images[indices], labels, captions, tokens)
+        files = None if self.stored_files is None else self.stored_files[indices]
+        return Split(self.name, self.images[indices], labels, captions, tokens, files)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the images of an index array, in its order."""
@@ -100,7 +108,8 @@ class Dataset:
     domains: "Mapping[str, Dataset]" = field(default_factory=dict)
 
     def __getitem__(self, domain: str) -> "Dataset":
-        return self.domains[domain]
+        """Return the data set of a domain, by what people call it as well; raises UsageError for an unknown one."""
+        return self.domains[self.spec.domain_called(domain)]
 
     def __repr__(self) -> str:
         spec, count = self.spec, len(self.spec.classes)
@@ -120,6 +129,21 @@ class Dataset:
         """Train, validation, test."""
         return (self.train, self.validation, self.test)
 
+    @property
+    def everything(self) -> Split:
+        """The images of all splits as one, copied, in the order of their files where these are known."""
+        images = np.concatenate([part.images for part in self.splits])
+        labels, captions, files = ([getattr(part, name) for part in self.splits] for name in ("labels", "captions", "files"))
+        whole = Split("train", images, None if any(part is None for part in labels) else np.concatenate(labels))
+        whole = replace(whole, stored_captions=_joined(captions), stored_files=_joined(files))
+        return whole if whole.files is None else whole[np.array(sorted(range(len(whole)), key=whole.files.__getitem__))]
+
+
+def _joined(texts: Sequence[tuple[str, ...] | None]) -> HeldTexts | None:
+    """Return the texts of several splits one after another; None if one has none."""
+    known = [part for part in texts if part is not None]
+    return HeldTexts(tuple(chain(*known))) if len(known) == len(texts) else None
+
 
 def to_floats(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
     """Return float32 [b c h w] in [0, 1] of uint8 [b h w c] on the same device; in channels-last memory format by default."""
@@ -133,23 +157,36 @@ def levels(images: Tensor) -> Tensor:
     return (images.float().clamp(0, 1) * 255).round() / 255
 
 
-def split(images: Split, train: int, validation: float, limit: int = 0, left_out: int = 0) -> tuple[Split, Split, Split]:
+def split(  # noqa: PLR0917
+    images: Split, train: int, validation: float, limit: int = 0, left_out: int = 0, own: int | None = None
+) -> tuple[Split, Split, Split]:
     """Return train, validation and test as slices of shuffled images, of which the first `train` are not for testing.
 
-    validation: fraction of those that is held out, at least one image unless it is 0 or there is only one; limit: number of
-    training images, 0 for all; left_out: number of images after the first `train` that are in no split.
+    validation: fraction of those that is held out, at least one image unless it is 0 or there is only one; own: number of
+    validation images that the source defines, instead of a fraction; limit: number of training images, 0 for all; left_out:
+    number of images after the first `train` that are in no split. A split in which labels are unknown has none.
     """
     held_out = round(train * validation)
     if validation > 0 and train > 1:
         held_out = max(held_out, 1)
+    held_out = held_out if own is None else own
     start = train - held_out
     stop = min(limit, start) if limit else start
-    held, test = replace(images[start:train], name="validation"), replace(images[train + left_out :], name="test")
-    return replace(images[:stop], name="train"), held, test
+    held, test = _part(images[start:train], "validation"), _part(images[train + left_out :], "test")
+    return _part(images[:stop], "train"), held, test
 
 
-def combine(domains: Mapping[str, Dataset]) -> Dataset:
-    """Return one data set of several domains, with the splits of the first and a digest of all; raises UsageError for streams."""
+def _part(images: Split, name: SplitName) -> Split:
+    """Return images as the split of a name, without labels where these are unknown."""
+    unknown = images.labels is not None and bool((images.labels == UNKNOWN).any())
+    return replace(images, name=name, labels=None if unknown else images.labels)
+
+
+def combine(domains: Mapping[str, Dataset], names: Mapping[str, str] | None = None) -> Dataset:
+    """Return one data set of several domains, with the splits of the first and a digest of all; raises UsageError for streams.
+
+    names: what people call the domains.
+    """
     for name, dataset in domains.items():
         if dataset.stream is not None:
             advice = f"add --limit {len(dataset.train)} to train on a random sample of that size"
@@ -159,8 +196,8 @@ def combine(domains: Mapping[str, Dataset]) -> Dataset:
         first,
         name=" and ".join(dataset.name for dataset in domains.values()),
         digest=sha256("|".join(f"{name}:{dataset.digest}" for name, dataset in domains.items()).encode()).hexdigest(),
-        spec=replace(first.spec, domains={name: dataset.spec for name, dataset in domains.items()}),
-        notes=tuple(f"{name}: {note}" for name, dataset in domains.items() for note in dataset.notes),
+        spec=replace(first.spec, domains={name: one.spec for name, one in domains.items()}, domain_names=dict(names or {})),
+        notes=tuple(f"{(names or {}).get(name, name)}: {note}" for name, dataset in domains.items() for note in dataset.notes),
         domains=dict(domains),
     )
 

@@ -24,16 +24,17 @@ from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
 from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
 from simulacra.data.formats.torch_datasets import Images, items_of
+from simulacra.data.layout.domains import domain_names
 from simulacra.data.only_classes import only_classes
 from simulacra.data.preparation.prepare import arrange, prepare
-from simulacra.data.preparation.prepared import HeldCaptions
+from simulacra.data.preparation.prepared import UNKNOWN, HeldTexts
 from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
-from simulacra.data.settings import DataConfig, DomainsConfig
+from simulacra.data.settings import DataConfig, DomainsConfig, without_transforms
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.shards.streamed import Streamed
 from simulacra.data.source import Item, Pixels, Reading, Skip
-from simulacra.data.sources import at_path, locate
-from simulacra.data.sources.folder import read_picture
+from simulacra.data.sources import at_path, is_folder, locate, sources, with_domains
+from simulacra.data.sources.folder import all_images, read_picture
 from simulacra.data.vocabularies import captioned_tokens
 
 ImageSource = Images | TorchDataset[Any]
@@ -46,9 +47,11 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     Raises UsageError for unknown names and contradictory settings, DataError for data that cannot be found, read or verified.
     """
     if isinstance(config, DomainsConfig):
+        config = with_domains(config, progress)
         chosen = {name: config.domain(name) for name in config.named}  # all, before the first is prepared
         loaded = {name: load(one, progress) for name, one in chosen.items()}
-        return combine(disjoint(loaded) if config.disjoint else loaded)
+        own = not any(without_transforms(place) in sources() for place in config.named.values())
+        return combine(disjoint(loaded) if config.disjoint else loaded, domain_names(config.named) if own else {})
     if config.only_classes:
         whole = load(replace(config, only_classes="", limit=0), progress)
         if whole.stream is not None and config.limit:
@@ -61,12 +64,12 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
         return open_shards(material.shards, config, progress)
     prepared = prepare(material, config, progress)
     facts = prepared.facts
-    images = Split("train", prepared.images, prepared.labels, prepared.captions, prepared.tokens)
-    train, validation, test = split(images, facts.train, config.validation, config.limit, facts.held_out)
+    images = Split("train", prepared.images, prepared.labels, prepared.captions, prepared.tokens, prepared.files)
+    parts = split(images, facts.train, config.validation, config.limit, facts.held_out, facts.validation)
     _, height, width, channels = facts.shape
     vocabulary = facts.vocabulary if prepared.tokens is not None else None
     spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes, vocabulary=vocabulary)
-    return Dataset(facts.name, facts.digest, spec, train, validation, test, facts.skipped, facts.notes)
+    return Dataset(facts.name, facts.digest, spec, *parts, facts.skipped, facts.notes)
 
 
 def training_batches(  # noqa: PLR0917
@@ -115,8 +118,8 @@ def from_array(
     its class number; images are Pillow images, or bytes or floats in [0, 1] or [-1, 1] in the forms above.
     labels: whole numbers [n], or [n k] for k attributes. classes: names of the classes 0, 1, ...; without them the classes are
     the numbers that occur. attributes: of each column of labels, its name, or its name and the names of the values 0, 1, ...;
-    required for k > 1. captions: one text for each image, empty for none. Without test images a tenth of the images becomes test.
-    Pixels are stored as uint8.
+    required for k > 1. captions: one text for each image, empty for none. Without test images a tenth of the images becomes test;
+    those without test_labels have none. Pixels are stored as uint8.
     Raises DataError for a wrong rank, range or NaN, with the number of the first bad image, and for labels that do not fit;
     UsageError for a torch data set without a length.
     """
@@ -131,12 +134,12 @@ def from_array(
     if test_images is not None:
         tested = items_of(test_images, test_labels, progress)
         held_out, held_out_numbers = _checked(tested.images, tested.labels, f"{name} (test)", len(named))
-        if held_out.shape[1:] != pixels.shape[1:] or (numbers is None) != (held_out_numbers is None):
+        if held_out.shape[1:] != pixels.shape[1:] or (numbers is None and held_out_numbers is not None):
             seen = f"test images {held_out.shape} do not fit images {pixels.shape}"
             raise DataError(f"{name}: {seen}: same shape and labels for both")
         keys += [("test", f"{at:09d}") for at in range(len(held_out))]
         pixels = np.concatenate([pixels, held_out])
-        numbers = None if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
+        numbers = numbers if numbers is None or held_out_numbers is None else np.concatenate([numbers, held_out_numbers])
     texts = _texts(captions, test_captions, len(pixels), name)
     digest = sha256(f"{pixels.shape}|{numbers is not None}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
@@ -144,11 +147,13 @@ def from_array(
     if numbers is not None:
         digest.update(numbers.tobytes())
         numbers, found = name_labels(numbers, named, name)
+        missing = np.full((len(pixels) - len(numbers), *numbers.shape[1:]), UNKNOWN)
+        numbers = np.concatenate([numbers, missing])
     digest.update(b"" if texts is None else json.dumps(texts).encode())
-    order, train = arrange(keys)
+    order, train, _ = arrange(keys)
     held, vocabulary, tokens = None, None, None
     if texts is not None:
-        held = HeldCaptions(tuple(texts))[order]
+        held = HeldTexts(tuple(texts))[order]
         vocabulary, tokens = captioned_tokens(held.texts, train)
     stored = Split("train", pixels[order], None if numbers is None else numbers[order], held, tokens)
     parts = split(stored, train, validation)
@@ -161,17 +166,21 @@ def from_array(
 
 @dataclass(frozen=True)
 class NamedImages:
-    """Images of a path with their names, and the files that cannot be read. images: float32 [n c h w] in [0, 1]."""
+    """Images of a path with their names, and the files that cannot be read. images: float32 [n c h w] in [0, 1].
+
+    skipped: files that are not images or cannot be read; unused: number of files that were not read, since `count` were found.
+    """
 
     names: tuple[str, ...]
     images: Tensor
-    unreadable: tuple[Skip, ...]
+    skipped: tuple[Skip, ...]
+    unused: int = 0
 
 
 def named_images(path: Path, spec: DataSpec, count: int = 0) -> NamedImages:
     """Return the first `count` images (0: all) of an image file, folder, archive or array file, fitted to the shape of `spec`.
 
-    Raises DataError if the path cannot be read; files in it that cannot be are listed.
+    Raises DataError if the path cannot be read, or holds no image; files in it that cannot be read are listed.
     """
     names, taken, skipped = list[str](), list[Pixels](), list[Skip]()
     with reading(path) as found:
@@ -183,19 +192,10 @@ def named_images(path: Path, spec: DataSpec, count: int = 0) -> NamedImages:
             names.append(item.name)
             if len(taken) == count:
                 break
-    pixels = np.stack(taken) if taken else np.empty((0, spec.height, spec.width, spec.channels), np.uint8)
-    return NamedImages(tuple(names), to_floats(torch.from_numpy(pixels)), tuple(skipped))
-
-
-def images_like(path: Path, spec: DataSpec, count: int) -> Tensor:
-    """Return the first `count` images of an image file, folder, archive or array file, fitted to the shape of `spec`.
-
-    float32 [n c h w] in [0, 1], n at most `count`; raises DataError if there is none.
-    """
-    found = named_images(path, spec, count)
-    if not found.names:
-        raise no_images(path, found.unreadable)
-    return found.images
+        unused = found.count - len(taken) - len(skipped)
+    if not taken:
+        raise no_images(path, skipped)
+    return NamedImages(tuple(names), to_floats(torch.from_numpy(np.stack(taken))), tuple(skipped), unused)
 
 
 def fitted_items(items: Iterable[Item | Skip], spec: DataSpec) -> Iterator[Item | Skip]:
@@ -219,8 +219,13 @@ def is_picture(path: Path) -> bool:
 
 
 def reading(path: Path) -> AbstractContextManager[Reading]:
-    """Open an image file, folder, archive or array file for reading image by image; raises DataError if it cannot be read."""
-    return nullcontext(Reading(1, [read_picture(path)])) if is_picture(path) else at_path(path).open()
+    """Open an image file, folder, archive or array file for reading image by image; raises DataError if it cannot be read.
+
+    Of a folder or archive all images are read, also those outside of folders such as train and test.
+    """
+    if is_picture(path):
+        return nullcontext(Reading(1, [read_picture(path)]))
+    return all_images(path) if is_folder(path) else at_path(path).open()
 
 
 def _checked(images: Images, labels: Images | None, where: str, columns: int) -> tuple[Pixels, np.ndarray | None]:

@@ -12,8 +12,8 @@ from simulacra.data.dataset import Dataset, Split
 
 def class_numbers(data: Dataset, names: Sequence[str]) -> list[int]:
     """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes."""
-    if not data.spec.classes or data.test.class_labels is None:
-        raise UsageError(f"{data.name} has no classes, so that --only-classes cannot select any: leave it out")
+    if not data.spec.classes or any(split.class_labels is None for split in data.splits):
+        raise UsageError(f"{data.name} has images without classes, so that --only-classes cannot select any: leave it out")
     for name in names:
         if name not in data.spec.classes:
             raise unknown(f"class of {data.name}", name, data.spec.classes)

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.text import printable
 from simulacra.data.dataset import to_floats
-from simulacra.data.folder_layout import not_an_image
 from simulacra.data.formats.archives import Container, Folder, opened
 from simulacra.data.formats.pixels import Refused, decode, fit, opacity
+from simulacra.data.layout.folders import not_an_image
 from simulacra.data.load import is_picture, no_images, reading
-from simulacra.data.shards.index import holds_shards
 from simulacra.data.source import Item, Pixels, Skip
+from simulacra.data.sources import is_folder
 
-_ARRAYS = (".npy", ".npz")
 _OPAQUE = 254  # opacity, of 255, from which a pixel counts as opaque: resizing rounds
 
 _Layers = tuple[Pixels, Pixels | None]
@@ -29,20 +29,23 @@ class OwnImages:
     """Images fitted to the shape of a model.
 
     names: one for each image, inside its folder or archive; images: float32 [n c h w] in [0, 1], transparent pixels on white;
-    opaque: bool [n 1 h w], False where a pixel is at least partly transparent; skipped: files that are not used, with reasons.
+    opaque: bool [n 1 h w], False where a pixel is at least partly transparent; skipped: files that are not images or cannot be
+    read; unused: number of files that were not read, since enough images were found.
     """
 
     names: tuple[str, ...]
     images: Tensor
     opaque: Tensor
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    unused: int = 0
 
 
 def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
     """Return the first `count` images (0: all) of an image file, folder, archive or array file; raises DataError without any."""
     shape = (spec.height, spec.width)
     names, pixels, layers, skipped = list[str](), list[Pixels](), list[Pixels](), list[Skip]()
-    for name, read in _files(path):
+    files = iter(_files(path))
+    for name, read in files:
         try:
             image, alpha = read()
             pixels.append(fit(image, shape, spec.channels))
@@ -60,23 +63,24 @@ def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
         tuple(names),
         to_floats(torch.from_numpy(np.stack(pixels))),
         opaque,
-        tuple(f"{item.name}: {item.reason}" for item in skipped),
+        tuple(skipped),
+        sum(1 for _ in files),
     )
 
 
 def _files(path: Path) -> Iterator[tuple[str, Callable[[], _Layers]]]:
     """Yield the name of each image with a function that returns its layers, or raises Refused with the reason."""
     if is_picture(path):
-        yield path.name, _File(Folder(path.parent), path.name).layers
-    elif not path.exists() or path.suffix.lower() in _ARRAYS or holds_shards(path):
+        yield printable(path.name), _File(Folder(path.parent), path.name).layers
+    elif not path.exists() or not is_folder(path):
         with reading(path) as found:
             for item in found.items:
                 yield item.name, _Read(item).layers
     else:
         with opened(path) as container:
-            for entry in container.entries():
-                if not not_an_image(entry.name):
-                    yield entry.name, _File(container, entry.name, entry.refusal).layers
+            entries = {entry: entry.refusal or not_an_image(entry.name) for entry in container.entries()}
+            for entry in sorted(entries, key=lambda entry: not entries[entry]):  # the others first, so that all are reported
+                yield printable(entry.name), _File(container, entry.name, entries[entry]).layers
 
 
 @dataclass(frozen=True)

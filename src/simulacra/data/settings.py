@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from simulacra.core.config import Config, option
+from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
 
 SHARD_IMAGES = 1000  # images per tar shard by default
@@ -49,6 +49,9 @@ class _Source(Config):
     label_column: str = option(
         "", "column of metadata.jsonl or metadata.csv used as the label; several, separated by commas, become attributes"
     )
+    class_level: int = option(
+        1, "level of the folders that are the classes: 1 for the outermost that differ, 2 for those inside them, and so on", low=1
+    )
     only_classes: str = option("", "names of classes, separated by commas: use the images of these classes only; default: all")
 
 
@@ -56,8 +59,11 @@ class _Source(Config):
 class _Sources(Config):
     """Where the images of two domains come from."""
 
+    data: str = option("", "a folder with both domains: trainA, trainB, testA and testB, or one folder for each domain")
     a: str = option("", f"images of domain a: {_FORMS}", flag="data.a")
     b: str = option("", "images of domain b, which need not correspond to those of a; in the same forms", flag="data.b")
+    a_test_path: str = option("", "separate test images of domain a, by default a tenth of them", flag="data.a.test-path")
+    b_test_path: str = option("", "separate test images of domain b, by default a tenth of them", flag="data.b.test-path")
     disjoint: bool = option(False, "train each domain on a different half of the images, so that no image is in both")
 
 
@@ -116,7 +122,7 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
     @property
     def title(self) -> str:
         """Short name of the data, used in the names of runs."""
-        return Path(self.path or self.data).stem
+        return _title(self.path or self.data)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,8 @@ class DomainsConfig(_Treatment, _Sources):
     def validate(self) -> None:
         """Raise UsageError where the settings contradict each other."""
         super().validate()
+        if self.data and any((*self.named.values(), *self.tests.values())):
+            raise UsageError(f"--data {self.data} names both domains: leave out --data.a and --data.b, or leave out --data")
         for name, source in self.named.items():
             if without_transforms(source) in WITH_PATH:
                 place = f"a folder of that name is ./{source}"
@@ -137,17 +145,71 @@ class DomainsConfig(_Treatment, _Sources):
         return {"a": self.a, "b": self.b}
 
     @property
+    def tests(self) -> Mapping[str, str]:
+        """The separate test images by domain name, empty where none are given."""
+        return {"a": self.a_test_path, "b": self.b_test_path}
+
+    @property
     def title(self) -> str:
         """Short name of the data, used in the names of runs."""
-        return "-".join(Path(source).stem for source in self.named.values() if source) or "own"
+        return _title(self.data) if self.data else "-".join(_title(source) for source in self.named.values() if source) or "own"
 
     def domain(self, name: str) -> DataConfig:
         """Return the settings of one domain; raises UsageError if its source is not given."""
         if not (source := self.named[name]):
-            advice = f"give its images with --data.{name}; both --data.a and --data.b are needed"
+            advice = f"give its images with --data.{name}, or with --data a folder that has both domains"
             raise UsageError(f"domain {name} has no source: {advice}")
         shared: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(_Treatment)}
-        return DataConfig(data=source, **shared)
+        return DataConfig(data=source, test_path=self.tests[name], **shared)
+
+
+Kind = TypeVar("Kind", bound=DataConfig | DomainsConfig)
+
+
+@dataclass(frozen=True)
+class PlacesConfig(Config):
+    """Where the data of a run are, if they were moved since the training."""
+
+    data: str = option(
+        "", "where the data of the run are now; of two domains the folder that has both; default: as in the training"
+    )
+    test_path: str = option("", "where the separate test images are now")
+    a: str = option("", "of two domains, where the images of a are now", flag="data.a")
+    b: str = option("", "of two domains, where the images of b are now", flag="data.b")
+    a_test_path: str = option("", "of two domains, where the separate test images of a are now", flag="data.a.test-path")
+    b_test_path: str = option("", "of two domains, where the separate test images of b are now", flag="data.b.test-path")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The places that are given, by the name of their setting."""
+        return {name: str(place) for name, place in self.table().items() if place}
+
+    def applied(self, config: Kind) -> Kind:
+        """Return the settings of the data with these places; raises UsageError for one that such data do not have."""
+        given, domains = self.given, isinstance(config, DomainsConfig)
+        if wrong := [name for name in given if name not in config.table()]:
+            flag = next(setting.flag for setting in options(PlacesConfig) if setting.name == wrong[0])
+            held = (
+                "two domains: give --data.a and --data.b, or a folder with both as --data"
+                if domains
+                else "one source: give --data"
+            )
+            raise UsageError(f"the run was trained on {held}, not --{flag}")
+        if domains and "data" in given:
+            given = dict.fromkeys(("a", "b", "a_test_path", "b_test_path"), "") | given
+        elif "data" in given and config.table()["path"]:
+            given["path"] = given.pop("data")
+        return cast(Kind, type(config).of({**config.table(), **given}, "the flags"))
+
+
+def _title(place: str) -> str:
+    """Return the last part of a name or path without its suffix, for the names of runs; parts that are not UTF-8 become _.
+
+    >>> _title("photos/cats.zip"), _title("digits")
+    ('cats', 'digits')
+    """
+    stem = Path(place).expanduser().resolve().stem
+    return stem.encode("utf-8", "replace").decode().replace("?", "_") or "own"
 
 
 def settings_of(domains: tuple[str, ...]) -> type[DataConfig] | type[DomainsConfig]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 """One image [h w c] or several [n h w c], values 0..255."""
 
-Side = Literal["train", "test"]
 SplitName = Literal["train", "validation", "test"]
+Side = SplitName
+"""The split that a source assigns an image to; without test or validation images, some training images are held out for them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Item:
     """One image of a source.
 
     name: unique within its side; labels: name of its class, or one value for each attribute, empty without labels;
-    pixels: uint8 [h w c]; digest: sha256 of its contents, in hex; caption: None without captions.
+    pixels: uint8 [h w c]; digest: sha256 of its contents, in hex; caption: None without captions; file: its path inside the
+    folder or archive, empty where it has none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Item:
     pixels: Pixels
     digest: str
     caption: str | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True)

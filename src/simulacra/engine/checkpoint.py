@@ -22,6 +22,7 @@ from torch import Tensor
 
 from simulacra.core.errors import SimulacraError
 from simulacra.core.files import sync_folder, unwritable
+from simulacra.core.text import quoted
 
 _STATE = "state.json"
 _FORMAT = 3  # raised when the contents of a checkpoint change
@@ -106,7 +107,7 @@ def read_newest(
         return read_newest(folder, groups, wrong)
     if not problems:
         raise DamagedCheckpoint(f"there is no checkpoint in {folder}: the run stopped before its first one")
-    advice = f"Restore one from a backup; without {folder}, 'simulacra resume {folder.parent}' starts from the beginning"
+    advice = f"Restore one from a backup; without {folder}, `simulacra resume {quoted(folder.parent)}` starts from the beginning"
     raise DamagedCheckpoint(f"{'; '.join(problems)}. {advice}")
 
 

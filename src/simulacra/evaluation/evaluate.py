@@ -65,13 +65,13 @@ def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
             return reason.removeprefix("it ")
     if reason := metric.not_applicable(context):
         return reason
+    if "samples" not in metric.settings and "labels" in context.model.accepts and context.split.labels is None:
+        return f"the {context.split.name} images have no labels, on which the model is conditional"
     if "samples" in metric.settings and context.settings.samples == 0:
         return NO_SAMPLES
     if "extractor" not in metric.settings:
         return ""
-    if context.extractor_name == "none":
-        return NO_EXTRACTOR
-    return why_not(context.extractor_name, context.opened.dataset)
+    return NO_EXTRACTOR if context.extractor_name == "none" else why_not(context.extractor_name, context.opened.dataset)
 
 
 def _announce(plan: list[tuple[Metric, Path]], stored: Mapping[str, MetricResults], context: EvaluationContext) -> None:

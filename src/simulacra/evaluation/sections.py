@@ -1,6 +1,7 @@
 """Sections of the run report that metrics contribute, from the newest evaluation."""
 
 from simulacra.core.errors import SimulacraError
+from simulacra.core.text import quoted
 from simulacra.evaluation.metric_table import Evaluation
 from simulacra.images.section import ReportSection
 from simulacra.metrics import registered
@@ -32,9 +33,9 @@ def _section(section: Section, metric: Metric, opened: OpenedRun, results: Metri
 def _results(metric: Metric, opened: OpenedRun, evaluation: Evaluation | None, problem: str) -> MetricResults:
     """Return the results of one metric in an evaluation, or the reason why there are none."""
     if evaluation is None:
-        problem = f"the model is not evaluated yet: use 'simulacra evaluate {opened.run.path}'"
+        problem = f"the model is not evaluated yet: use `simulacra evaluate {quoted(opened.run.path)}`"
     elif evaluation.weights != opened.digest:
-        problem = f"the evaluation is of an earlier checkpoint: repeat 'simulacra evaluate {opened.run.path}'"
+        problem = f"the evaluation is of an earlier checkpoint: repeat `simulacra evaluate {quoted(opened.run.path)}`"
     if evaluation is None or problem:
         return MetricResults({}, {metric.name: problem})
     measurements = {name: item for name, item in evaluation.measurements.items() if metric.reports(name)}

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.progress import SILENT, Progress
+from simulacra.core.text import quoted
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load
 from simulacra.data.locations import find_file, put_where
@@ -93,8 +94,8 @@ def facts_of(name: str, seed: int | None = None) -> list[dict[str, Any]]:
     if found := [facts for facts in named if seed in (None, facts["seed"])]:
         return found
     wanted = name if seed is None else f"{name} with seed {seed}"
-    command = f"simulacra extractor train {kind} --data {source or 'NAME'}"
-    raise UsageError(f"no {wanted} is cached: see 'simulacra extractor list', or train it with '{command}'")
+    command = f"simulacra extractor train {kind} --data {quoted(source) if source else 'NAME'}"
+    raise UsageError(f"no {wanted} is cached: see 'simulacra extractor list', or train it with `{command}`")
 
 
 def _is_trained(kind: str) -> bool:

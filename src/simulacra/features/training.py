@@ -126,12 +126,13 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
             held_out = data.validation[:_VALIDATION]
             trainer.run(ClassifierObserver(meter, held_out, lambda trainer, state: _keep(trainer, state, unfinished)))
     network = trained(trainer)
+    labelled = [split for split in (data.validation, data.test) if len(split) and split.labels is not None]
     facts = {
         "name": f"{kind}:{data.name}",
         "extractor": kind,
         **network.facts(),
         "seed": settings.seed,
-        "accuracy": {split.name: _accuracy(network, split, progress) for split in (data.validation, data.test) if len(split)},
+        "accuracy": {split.name: _accuracy(network, split, progress) for split in labelled},
         "settings": settings.table(),
         "steps": trainer.step,
         "training_seconds": round(trainer.seconds, 1),

@@ -11,9 +11,10 @@ from simulacra.core.progress import Progress
 from simulacra.data import sources
 from simulacra.data.check import Checkup, check
 from simulacra.data.dataset import Dataset, combine
+from simulacra.data.layout.domains import domain_names
 from simulacra.data.load import ImageSource, load
 from simulacra.data.load import from_array as _from_array
-from simulacra.data.settings import SHARD_IMAGES, DataConfig
+from simulacra.data.settings import SHARD_IMAGES, DataConfig, without_transforms
 from simulacra.data.shards.pack import pack
 from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
@@ -169,7 +170,9 @@ def list_families() -> dict[str, dict[str, Any]]:
 
 def unpaired(*, a: Dataset | ImageSource, b: Dataset | ImageSource) -> Dataset:
     """Return two data sets as the domains of one, for families that translate; raises UsageError for one that is streamed."""
-    return combine({name: _in_memory(one) for name, one in {"a": a, "b": b}.items()})
+    parts = {name: _in_memory(one) for name, one in {"a": a, "b": b}.items()}
+    built_in = {without_transforms(part.name) for part in parts.values()} & sources.sources().keys()
+    return combine(parts, {} if built_in else domain_names({name: part.name for name, part in parts.items()}))
 
 
 def load_data(name: str = "digits", *, progress: Progress | None = None, quiet: bool = False, **settings: Any) -> Dataset:

@@ -10,6 +10,7 @@ from typing import cast
 from simulacra import applications
 from simulacra.core.errors import SimulacraError, UsageError, unknown
 from simulacra.core.launch import launched
+from simulacra.core.text import printable
 from simulacra.interfaces import commands
 from simulacra.interfaces.arguments import JSON_HELP, Parser, load_family_files
 from simulacra.interfaces.command import ApplicationCommand, Command
@@ -35,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _run(list(sys.argv[1:] if words is None else words))
     except SimulacraError as error:
         place = launched()
-        print(f"error{'' if place.first else f' in process {place.rank}'}: {error}", file=sys.stderr)
+        print(printable(f"error{'' if place.first else f' in process {place.rank}'}: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         if launched().first:
@@ -46,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # a disk or folder failed where no better message exists
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        print(printable(f"error: {where}{error.strerror or error}"), file=sys.stderr)
         return 1
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from simulacra.data.settings import PlacesConfig
 from simulacra.interfaces.arguments import (
     MachineConfig,
     Parser,
@@ -93,18 +94,22 @@ def _subcommand(action: "Action", words: Sequence[str]) -> Subcommand:
 
 
 def add_run(parser: Parser) -> None:
-    """Add the argument RUN, the flag for its family, and the flags of the machine."""
+    """Add the argument RUN, the flag for its family, and those of moved data and of the machine."""
     text = "a run folder; with --help: list only flags that apply to its model"
     parser.add_argument("run", type=Path, metavar="RUN", help=text)
     add_family_file(parser)
+    add_settings(parser, "moved data", PlacesConfig)
     add_settings(parser, "machine", MachineConfig)
 
 
 def opened_run(parsed: argparse.Namespace, console: Console) -> "OpenedRun":
     """Open the run that the flags of `add_run` name."""
-    from simulacra.runs.opened import open_run
+    from simulacra.runs.opened import OpenedRun
+    from simulacra.runs.run import Run
 
-    return open_run(parsed.run, progress=console, device=machine(parsed).device)
+    run = Run.open(parsed.run)
+    run.move_data(PlacesConfig.of(given(parsed, PlacesConfig), "the flags"))
+    return OpenedRun(run, progress=console, device=machine(parsed).device)
 
 
 def inapplicable_flags(words: Sequence[str], needs: "Mapping[str, tuple[Requirement, ...]]") -> frozenset[str]:

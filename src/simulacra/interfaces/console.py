@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulacra.core.launch import launched
 from simulacra.core.progress import Meter
+from simulacra.core.text import printable, quoted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -32,14 +33,14 @@ class Console:
     def message(self, message: str) -> None:
         """Print one line."""
         if self._prints and self._bars is not None:
-            self._bars.console.print(message, highlight=False, markup=False)
+            self._bars.console.print(printable(message), highlight=False, markup=False)
         elif self._prints:
             _print_line(message)
 
     def result(self, content: Any, text: Callable[[], str]) -> None:
         """Print the result of a command: JSON, or a text."""
         if self._prints:
-            print(json.dumps(content, allow_nan=False) if self.as_json else text(), flush=True)
+            print(json.dumps(content, allow_nan=False) if self.as_json else printable(text()), flush=True)
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
@@ -123,13 +124,13 @@ class Lines:
 def program() -> str:
     """Return the command that starts the program: its name where it is on the path, otherwise as it was called."""
     called = Path(sys.argv[0])
-    return str(called) if called.name == "simulacra" and not shutil.which("simulacra") else "simulacra"
+    return quoted(called) if called.name == "simulacra" and not shutil.which("simulacra") else "simulacra"
 
 
 def _print_line(line: str) -> None:
     """Print to standard error; ignores a closed pipe."""
     with suppress(BrokenPipeError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def _join(facts: dict[str, str]) -> str:

@@ -22,7 +22,8 @@ class CASOptions(Config):
 
 def _not_applicable(context: EvaluationContext) -> str:
     enabled = context.options(CASOptions).cas
-    return unconditional(context) or ("" if enabled else "add --cas: it trains a classifier, which takes minutes")
+    unlabelled = "" if context.split.labels is not None else f"the {context.split.name} images have no labels"
+    return unconditional(context) or unlabelled or ("" if enabled else "add --cas: it trains a classifier, which takes minutes")
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

@@ -31,7 +31,8 @@ def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured
         returned = levels(model.translate(translated, direction.start, condition))
         errors.append((returned - batch.images).square().flatten(1).mean(1).cpu())
         meter.advance(len(batch))
-    way = f"{direction.start} to {direction.to} to {direction.start}"
+    start, to = direction.protocol({}).values()
+    way = f"{start} to {to} to {start}"
     return {f"cycle_mse_{direction.start}": mean_of(torch.cat(errors), {"pixels": "in [0, 1]", "way": way, **ROUNDED})}
 
 

@@ -148,7 +148,8 @@ def _settings(run: Run) -> dict[str, list[Row]]:
 def _provenance(provenance: dict[str, Any]) -> dict[str, list[Row]]:
     """Return the provenance as tables: single values first, then its groups."""
     nested = {"run": provenance} | {name: value for name, value in provenance.items() if isinstance(value, dict)}
-    nested |= {f"domain {name}": facts for name, facts in nested["data"].get("domains", {}).items()}
+    names = nested["data"].get("domain_names", {})
+    nested |= {f"domain {names.get(name, name)}": facts for name, facts in nested["data"].get("domains", {}).items()}
     return {
         name: [Row(key, _text(value)) for key, value in group.items() if not isinstance(value, dict)]
         for name, group in nested.items()

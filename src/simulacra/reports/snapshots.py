@@ -59,8 +59,11 @@ def snapshots(opened: OpenedRun) -> list[Snapshots]:
     if supports(model, Translates):
         spec = DataSpec(*largest_shape(opened.spec))
         for to in reversed(model.domains):
-            text = f"Top: validation images of the other domain. Below: their translations to {to} at successive training steps."
-            found.append(_snapshots(f"Translations to {to}", text, run.path, run.translations(to), spec, grid=_PAIRS))
+            title = opened.spec.domain_title(to)
+            text = (
+                f"Top: validation images of the other domain. Below: their translations to {title} at successive training steps."
+            )
+            found.append(_snapshots(f"Translations to {title}", text, run.path, run.translations(to), spec, grid=_PAIRS))
     return found
 
 

@@ -9,18 +9,22 @@ import torch
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError
 from simulacra.data.dataset import Split
-from simulacra.data.load import named_images, no_images
+from simulacra.data.load import named_images
 from simulacra.data.source import Skip, SplitName
 from simulacra.runs.opened import OpenedRun, label_names
 
 
 @dataclass(frozen=True)
 class NamedSplit:
-    """Images with names: of files, or their numbers in the split; and the files of --input that cannot be read."""
+    """Images with names: of files, or their numbers in the split.
+
+    skipped: files of --input that are no images or cannot be read; unused: number of files that were not read.
+    """
 
     split: Split
     names: tuple[str, ...]
     skipped: tuple[Skip, ...] = ()
+    unused: int = 0
 
     def label_names(self, spec: DataSpec) -> list[str]:
         """Return the label of each image as text; empty where the images have no labels."""
@@ -34,12 +38,10 @@ def named_split(opened: OpenedRun, name: SplitName, count: int = 0, path: str = 
     """
     if path:
         found = named_images(Path(path).expanduser(), opened.spec, count)
-        if not found.names:
-            raise no_images(path, found.unreadable)
         pixels = (255 * found.images).round().byte().permute(0, 2, 3, 1).numpy()
-        return NamedSplit(Split(name, pixels), found.names, found.unreadable)
+        return NamedSplit(Split(name, pixels), found.names, found.skipped, found.unused)
     parts = {split.name: split for split in opened.dataset.splits}
     split = parts[name][: count or None]
     if not len(split):
         raise DataError(f"{opened.dataset.name} has no {name} images: choose another --split, or give images with --input")
-    return NamedSplit(split, tuple(map(str, range(len(split)))))
+    return NamedSplit(split, split.files or tuple(map(str, range(len(split)))))

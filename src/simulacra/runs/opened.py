@@ -17,7 +17,6 @@ from simulacra.core.eval_mode import inference_mode
 from simulacra.core.finite import require_finite
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
-from simulacra.data.load import load
 from simulacra.engine.hardware import channels_last, device_of, keep_memory, precision_of
 from simulacra.runs import own_families
 from simulacra.runs.generation import change_plan
@@ -51,7 +50,7 @@ class OpenedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The data that the run was trained on."""
-        return self.run.check_data(load(self.run.config.data))
+        return self.run.load_data()
 
     @property
     def capabilities(self) -> tuple[str, ...]:

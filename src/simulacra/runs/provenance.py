@@ -33,7 +33,8 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     if (vocabulary := spec.vocabulary) is not None:
         facts["vocabulary"] = {"words": list(vocabulary.words), "longest": vocabulary.longest}
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}
-    return facts | ({"domains": domains} if domains else {})
+    named = {"domain_names": dict(spec.domain_names)} if spec.domain_names else {}
+    return facts | ({"domains": domains, **named} if domains else {})
 
 
 def now() -> str:

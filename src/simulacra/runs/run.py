@@ -10,17 +10,23 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from simulacra.core.batch import Attribute, DataSpec
-from simulacra.core.errors import SimulacraError, UsageError
+from simulacra.core.errors import DataError, SimulacraError, UsageError
 from simulacra.core.family import Family
-from simulacra.core.files import Unwritable, remove_unfinished, require_writable, unwritable, write_json
+from simulacra.core.files import RUN_FILES, Unwritable, remove_unfinished, require_writable, unwritable, write_json
+from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
+from simulacra.core.text import quoted
 from simulacra.core.vocabulary import Vocabulary
 from simulacra.data.dataset import Dataset
+from simulacra.data.load import load
+from simulacra.data.settings import PlacesConfig
+from simulacra.data.sources import located
 from simulacra.engine import checkpoint, state
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.checkpoint_compatibility import incompatibility
@@ -30,7 +36,7 @@ from simulacra.runs.lock import LOCK, writing
 from simulacra.runs.settings import RunConfig
 
 _FOLDERS = ("checkpoints", "samples", "evaluation")
-CONFIG, PROVENANCE = "config.toml", "provenance.json"
+CONFIG, PROVENANCE = RUN_FILES
 FORMAT = 2
 """Version of the run folder, written into the provenance; raised when a run of an older one can no longer be read."""
 
@@ -54,7 +60,7 @@ class Run:
 
     def translations(self, to: str) -> Path:
         """Return the folder of the images that show translations to one domain, saved during training."""
-        return self.path / "translations" / f"to_{to}"
+        return self.path / "translations" / f"to_{self.spec.domain_title(to)}"
 
     def calibration(self, score: str) -> Path:
         """Return the path of the calibration of an anomaly score."""
@@ -95,7 +101,9 @@ class Run:
         path = Path(path)
         if missing := [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
-            raise UsageError(f"{path} is not a run folder: it {what}. Make one with 'simulacra train FAMILY --out {path}'")
+            raise UsageError(
+                f"{path} is not a run folder: it {what}. Make one with `simulacra train FAMILY --out {quoted(path)}`"
+            )
         _require_format(path)
         return cls(path)
 
@@ -154,7 +162,7 @@ class Run:
                 raise Unwritable(f"cannot write {self.path}: the run folder was moved or removed: bring it back")  # noqa: TRY301
             yield
         except Unwritable as error:
-            raise Unwritable(f"{error}, then continue with 'simulacra resume {self.path}'") from error
+            raise Unwritable(f"{error}, then continue with `simulacra resume {quoted(self.path)}`") from error
 
     def untrained_family(self) -> Family:
         """Return the family with arbitrary weights: to find out what it can do, or to load weights into it."""
@@ -193,6 +201,18 @@ class Run:
         signed = Checkpoint(state.tensors, {**state.facts, "run": self.provenance.get("id")})
         checkpoint.write(self.checkpoints, step, signed, keep)
 
+    def move_data(self, places: PlacesConfig) -> None:
+        """Take the data from these places instead of those in the settings; the file of the settings is not changed."""
+        if places.given:
+            self.config = replace(self.config, data=located(places.applied(self.config.data)))
+
+    def load_data(self, progress: Progress = SILENT) -> Dataset:
+        """Return the data that the run was trained on; raises DataError where they cannot be read, UsageError for others."""
+        try:
+            return self.check_data(load(self.config.data, progress))
+        except DataError as error:
+            raise DataError(f"{error}. If the data of {self.path} were moved, name their place with --data") from error
+
     def check_data(self, data: Dataset) -> Dataset:
         """Return the data if they are those of the training; raises UsageError otherwise."""
         before = self.provenance["data"]
@@ -205,7 +225,7 @@ class Run:
         if data.digest != before["digest"]:
             raise UsageError(
                 f"{self.path} was trained on {before['name']}{role} with digest {before['digest'][:12]}, and {data.name} has "
-                f"{data.digest[:12]}: bring those data back, or give them as dataset= in Python"
+                f"{data.digest[:12]}: bring those data back, give their place with --data, or give them as dataset= in Python"
             )
 
     def update_provenance(self, **facts: Any) -> None:
@@ -243,7 +263,7 @@ def _spec(data: dict[str, Any]) -> DataSpec:
     shape = (data["channels"], data["height"], data["width"])
     words = data.get("vocabulary")  # images without captions, and runs of earlier versions, have none
     vocabulary = Vocabulary(tuple(words["words"]), words["longest"]) if words else None
-    return DataSpec(*shape, tuple(data["classes"]), domains, attributes, vocabulary)
+    return DataSpec(*shape, tuple(data["classes"]), domains, attributes, vocabulary, data.get("domain_names", {}))
 
 
 def _require_whole_data(data: dict[str, Any]) -> None:

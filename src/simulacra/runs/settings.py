@@ -68,14 +68,18 @@ def require_sources(name: str, domains: Collection[str], given: Collection[str])
     flags = {setting.name: setting.flag for kind in (DataConfig, DomainsConfig) for setting in options(kind)}
     own = {setting.name for setting in options(settings_of(tuple(domains)))}
     if wrong := sorted((flags.keys() - own).intersection(given)):
-        wanted = "two sources: give --data.a and --data.b" if domains else "one source: give --data"
+        wanted = (
+            "two sources: give --data.a and --data.b, or a folder that has both as --data"
+            if domains
+            else "one source: give --data"
+        )
         raise UsageError(f"{name} trains on {wanted}, not --{flags[wrong[0]]}")
 
 
 def read(path: Path) -> RunConfig:
     """Read what `RunConfig.write` wrote; raises UsageError where it is damaged."""
     recipe = read_recipe(path)
-    first, _, text = path.read_text().partition("\n")
+    first, _, text = path.read_text(errors="surrogateescape").partition("\n")
     if first.startswith(_SEAL) and first.removeprefix(_SEAL) != _digest(text):
         remedy = "restore it, or remove its first line to accept the changes"
         raise UsageError(f"{path} differs from what was written (SHA-256): {remedy}")
@@ -83,13 +87,13 @@ def read(path: Path) -> RunConfig:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """Return a recipe's tables; raises UsageError where it is missing or is not TOML."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(errors="surrogateescape"))  # names of files that are not UTF-8
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the recipe {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:

@@ -21,6 +21,7 @@ from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import load, training_batches
+from simulacra.data.settings import PlacesConfig
 from simulacra.data.sources import located
 from simulacra.engine import checkpoint, trackers
 from simulacra.engine.duration import Duration
@@ -55,7 +56,7 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
 
     With torchrun every process calls it; only the first writes and reports. Raises UsageError, DataError, NonFiniteError.
     """
-    config = _prepare_process(replace(config, data=located(config.data)))
+    config = _prepare_process(replace(config, data=located(config.data, progress)))
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
         processes.lead(lambda: Run.refuse(out))
@@ -80,21 +81,24 @@ def resume(
     machine: Mapping[str, Any] | None = None,
     *,
     dataset: Dataset | None = None,
+    places: PlacesConfig | None = None,
     progress: Progress = SILENT,
 ) -> Outcome:
     """Continue a run from its newest intact checkpoint.
 
-    duration: the new total duration of the training, unless empty; machine: settings of engine.settings.OF_THE_MACHINE to change.
+    duration: the new total duration of the training, unless empty; machine: settings of engine.settings.OF_THE_MACHINE to change;
+    places: of the data if they were moved, which the settings of the run contain from then on.
     Raises UsageError, DataError, DamagedCheckpoint, NonFiniteError.
     """
     run = Run.open(path)
+    run.move_data(places or PlacesConfig())
     changes = {**({"duration": duration} if duration else {}), **(machine or {})}
     config = _prepare_process(replace(run.config, train=replace(run.config.train, **changes)))
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
         if difference := own_families.difference(run.provenance):
             progress.message(f"warning: {difference}")
-        data = run.check_data(dataset or _load(config, processes, progress))
+        data = run.check_data(dataset or processes.lead(lambda: run.load_data(progress)) or run.load_data())
         _check_processes(run, data, processes)
         processes.lead(lambda: held.enter_context(writing(run.path)))
         with stream(config.train.seed, "initialize"):

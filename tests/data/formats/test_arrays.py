@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from simulacra.core.errors import DataError
-from simulacra.data.load import from_array, images_like, load
+from simulacra.data.load import from_array, load, named_images
 from simulacra.data.settings import DataConfig
 
 RANDOM = np.random.default_rng(0)
@@ -167,16 +167,16 @@ def test_pickles_and_garbage_in_array_files_are_refused(tmp_path, name):
 def test_user_images_are_fitted_to_a_model(tmp_path, make_picture, make_folder):
     spec = from_array(np.zeros((10, 9, 6))).spec
     folder = make_folder({f"{at}.png": make_picture(at, (20 + at, 30)) for at in range(4)} | {"cut.png": b"\x89PNG"})
-    images = images_like(folder, spec, 3)
+    images = named_images(folder, spec, 3).images
     assert images.shape == (3, 1, 9, 6)
     assert 0 <= images.min() < images.max() <= 1
-    assert images_like(folder / "0.png", spec, 8).shape == (1, 1, 9, 6)
+    assert named_images(folder / "0.png", spec, 8).images.shape == (1, 1, 9, 6)
     np.save(tmp_path / "mine.npy", COLOUR)
-    assert images_like(tmp_path / "mine.npy", spec, 8).shape == (8, 1, 9, 6)
+    assert named_images(tmp_path / "mine.npy", spec, 8).images.shape == (8, 1, 9, 6)
     with pytest.raises(DataError, match=r"no image that can be used \(1 files skipped, such as cut.png"):
-        images_like(folder / "cut.png", spec, 3)
+        named_images(folder / "cut.png", spec, 3)
     with pytest.raises(DataError, match="cannot be read"):
-        images_like(tmp_path / "nowhere", spec, 3)
+        named_images(tmp_path / "nowhere", spec, 3)
     (tmp_path / "a.bin").write_bytes(io.BytesIO(b"x" * 2000).read())
     with pytest.raises(DataError, match="neither a folder nor"):
-        images_like(tmp_path / "a.bin", spec, 3)
+        named_images(tmp_path / "a.bin", spec, 3)

@@ -10,13 +10,14 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 from simulacra.core.errors import DataError
+from simulacra.core.files import RUN_FILES
 from simulacra.data.formats.pixels import Refused
 
 SUFFIXES = (".tar", ".zip", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
@@ -70,9 +71,9 @@ class Folder(Container):
 
 
 def walk(root: Path) -> list[Entry]:
-    """Return every file below a directory, sorted by name; each directory is visited once, even if several links lead to it."""
+    """Return every file below a directory, sorted by name, but those of runs; each directory is visited once, despite links."""
     try:
-        return sorted(_visit(root, "", set()), key=lambda file: file.name)
+        return without_runs(sorted(_visit(root, "", set()), key=lambda file: file.name))
     except OSError as error:
         raise DataError(f"{root} cannot be read: {error.strerror}: check its permissions") from error
 
@@ -94,6 +95,20 @@ def _visit(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> Iterator
                     yield Entry(name, refusal, facts.st_size, facts.st_mtime_ns)
             except OSError as error:
                 yield Entry(name, f"cannot be read: {error.strerror}")
+
+
+def without_runs(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the files that are not in a run folder, whose images a model has generated and which changes while it is used."""
+    names = {entry.name for entry in entries}
+    first, *others = (f"/{name}" for name in RUN_FILES)
+    runs = [name.removesuffix(first) for name in names if name.endswith(first)]
+    folders = tuple(f"{run}/" for run in runs if all(run + other in names for other in others))
+    return [entry for entry in entries if not entry.name.startswith(folders)] if folders else list(entries)
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a path is that of a run folder."""
+    return all((path / name).is_file() for name in RUN_FILES)
 
 
 def too_large(size: int) -> str:
@@ -165,7 +180,7 @@ class Tar(Container):
 
     def entries(self) -> list[Entry]:
         """Return all members but directories, in the order of the archive."""
-        return _last_of_each(list(self.walk()))
+        return without_runs(_last_of_each(list(self.walk())))
 
     def walk(self) -> Iterator[Entry]:
         """Yield all members but directories, in the order of the archive; each can be read as soon as it is yielded."""
@@ -207,7 +222,7 @@ class Zip(Container):
         members = [member for member in self._archive.infolist() if not member.is_dir()]
         if sum(member.file_size for member in members) > budget(self._path):
             raise _bomb(self._path)
-        return _last_of_each([Entry(member.filename, _zip_refusal(member)) for member in members])
+        return without_runs(_last_of_each([Entry(member.filename, _zip_refusal(member)) for member in members]))
 
     def read(self, name: str) -> bytes:
         """Return the contents of one member."""

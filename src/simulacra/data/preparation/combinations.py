@@ -24,6 +24,8 @@ def leave_out(order: Numbers, train: int, labels: Numbers | None, count: int, na
         held = "no labels" if labels is None else "one label for each image"
         raise UsageError(f"--hold-out leaves out combinations of two attributes, and {name} has {held}: leave --hold-out out")
     pairs = labels[order[:train], :2]
+    if pairs.min(initial=0) < 0:
+        raise UsageError(f"--hold-out needs the attributes of all validation images, and those of {name} have none: leave it out")
     left = chosen_combinations(pairs, count)
     if len(left) < count:
         more = f"only {len(left)} combinations can be left out so that every value still occurs"

@@ -17,16 +17,18 @@ from simulacra.core.files import sync_folder
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
 from simulacra.core.vocabulary import Vocabulary
-from simulacra.data.folder_layout import ordered
 from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.layout.folders import ordered
 from simulacra.data.locations import CACHE_VARIABLE
 from simulacra.data.preparation.combinations import leave_out
 from simulacra.data.preparation.prepared import (
     CAPTIONS,
     FACTS,
+    FILES,
     IMAGES,
     LABELS,
     TOKENS,
+    UNKNOWN,
     Facts,
     Prepared,
     Skipped,
@@ -72,6 +74,7 @@ class _Image(NamedTuple):
     caption: str | None
     digest: str
     shape: tuple[int, ...]
+    file: str
 
     def line(self) -> str:
         """Return a text for the digest of all images; a single label as it is, as before there were attributes."""
@@ -80,18 +83,32 @@ class _Image(NamedTuple):
         return f"{'/'.join(self.key)}|{label}|{self.digest}{caption}"
 
 
-def arrange(keys: list[tuple[str, str]]) -> tuple[np.ndarray, int]:
-    """Return the order in which images are stored, int64 [n], and the number of training images, which come first.
+class Order(NamedTuple):
+    """The order in which images are stored: int64 [n], the first `train` for training and validation, then those for testing.
 
-    keys: (side, name) of each image. Both sides are shuffled with a fixed seed, so that every prefix of a split is a random
-    sample and every split a slice; the order depends on names only. Without test images a tenth becomes test.
+    validation: number of images of the source's own validation split, the last of the first `train`, or None without one.
+    """
+
+    rows: NDArray[np.int64]
+    train: int
+    validation: int | None = None
+
+
+def arrange(keys: list[tuple[str, str]]) -> Order:
+    """Return the order in which images are stored.
+
+    keys: (side, name) of each image. Each side is shuffled with a fixed seed, so that every prefix of a split is a random
+    sample and every split a slice; the order depends on names only. Without test images a tenth of the training images becomes
+    test.
     """
     by_name = sorted(range(len(keys)), key=keys.__getitem__)
-    held = {side: np.array([at for at in by_name if keys[at][0] == side], dtype=np.int64) for side in ("train", "test")}
-    train, test = (rows[permutation(len(rows), SPLIT_SEED, "split", side)] for side, rows in held.items())
-    if len(test):
-        return np.concatenate([train, test]), len(train)
-    return train, len(train) - max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
+    sides = ("train", "validation", "test")
+    held = {side: np.array([at for at in by_name if keys[at][0] == side], dtype=np.int64) for side in sides}
+    train, validation, test = (rows[permutation(len(rows), SPLIT_SEED, "split", side)] for side, rows in held.items())
+    if not len(test):
+        left = len(train) - max(round(len(train) * TEST_SHARE), 1 if len(train) > 2 else 0)
+        train, test = train[:left], train[left:]
+    return Order(np.concatenate([train, validation, test]), len(train) + len(validation), len(validation) or None)
 
 
 def _write(material: Material, config: DataConfig, folder: Path, progress: Progress) -> Facts:
@@ -103,13 +120,17 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
         seen = f"; skipped {skipped.line()}" if skipped.total else ", and is empty"
         advice = "give a folder or archive of images such as .png or .jpg"
         raise DataError(f"{material.name} contains no images for training{seen}: {advice}")
-    order, train = arrange([image.key for image in images])
-    values, numbers = _labelled([image.labels for image in images], attributes, material.classes)
+    order, train, validation = arrange([image.key for image in images])
+    values, numbers = _labelled(images, attributes, material.classes)
     order, train, held_out = leave_out(order, train, numbers, config.hold_out, material.name)
+    if validation is not None and held_out:
+        validation = sum(images[at].key[0] == "validation" for at in order[:train])
     shape = _store(folder, order, [image.shape for image in images])
     if numbers is not None:
         np.save(folder / LABELS, numbers[order], allow_pickle=False)
         sync_folder(folder / LABELS)
+    if all(image.file for image in images):
+        _store_texts(folder / FILES, [images[at].file for at in order])
     captions = [image.caption for at in order if (image := images[at]).caption is not None]
     captioned = len(captions) == len(order)
     vocabulary = _store_captions(folder, captions, train) if captioned else None
@@ -118,7 +139,7 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
     classes, whole = values[0] if values else (), (len(order), *shape)
     pairs = zip(attributes, values, strict=True) if len(values) > 1 else ()
     named = tuple(Attribute(attribute.name, held) for attribute, held in pairs)
-    described = (bool(values), classes, skipped, notes, named, captioned, vocabulary, held_out)
+    described = (bool(values), classes, skipped, notes, named, captioned, vocabulary, held_out, validation)
     facts = Facts(material.name, digest, whole, train, *described)
     (folder / FACTS).write_text(json.dumps(asdict(facts), indent=1))
     for path in (folder / FACTS, folder):
@@ -128,8 +149,7 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
 
 def _store_captions(folder: Path, captions: Sequence[str], train: int) -> Vocabulary:
     """Write captions and their tokens; return the vocabulary of the training captions, empty where it is not small."""
-    (folder / CAPTIONS).write_text("".join(f"{json.dumps(caption)}\n" for caption in captions))
-    sync_folder(folder / CAPTIONS)
+    _store_texts(folder / CAPTIONS, captions)
     vocabulary, tokens = captioned_tokens(captions, train)
     if tokens is not None:
         np.save(folder / TOKENS, tokens, allow_pickle=False)
@@ -137,22 +157,32 @@ def _store_captions(folder: Path, captions: Sequence[str], train: int) -> Vocabu
     return vocabulary
 
 
+def _store_texts(path: Path, texts: Sequence[str]) -> None:
+    """Write texts, each as JSON on a line of its own."""
+    path.write_text("".join(f"{json.dumps(text)}\n" for text in texts))
+    sync_folder(path)
+
+
 def _labelled(
-    labels: Sequence[tuple[str, ...]], attributes: Sequence[Attribute], classes: tuple[str, ...]
+    images: Sequence[_Image], attributes: Sequence[Attribute], classes: tuple[str, ...]
 ) -> tuple[list[tuple[str, ...]], NDArray[np.int64] | None]:
     """Return the names of the values of each labelled property in order, and the numbers of labels among them.
 
-    Of attributes only the values that occur. Numbers: int64 [n] for one property, [n k] for k; None unless all have labels.
+    Of attributes only the values that occur. Numbers: int64 [n] for one property, [n k] for k, and -1 in splits where not all
+    images have labels; None unless all training images have.
     """
-    if not all(labels):
+    unknown = {image.key[0] for image in images if not image.labels}
+    if "train" in unknown:
         return [], None
-    columns = list(zip(*labels, strict=True))
+    known = np.array([image.key[0] not in unknown for image in images])
+    columns = list(zip(*(image.labels for image in images if image.key[0] not in unknown), strict=True))
     pairs = zip(attributes, map(set, columns), strict=True) if attributes else ()
     values = [tuple(value for value in attribute.values or ordered(held) if value in held) for attribute, held in pairs]
     values = values or [classes or ordered(set(columns[0]))]
     tables = [{name: number for number, name in enumerate(names)} for names in values]
-    numbers = [np.array([table[label] for label in column], np.int64) for table, column in zip(tables, columns, strict=True)]
-    return values, numbers[0] if len(numbers) == 1 else np.stack(numbers, axis=1)
+    numbers = np.full((len(images), len(columns)), UNKNOWN, np.int64)
+    numbers[known] = np.array([[table[label] for label in column] for table, column in zip(tables, columns, strict=True)]).T
+    return values, numbers[:, 0] if len(columns) == 1 else numbers
 
 
 def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> tuple[list[_Image], Skipped]:
@@ -170,7 +200,7 @@ def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, pro
                 sizes[shape[0], shape[1]] += 1
                 if len(sizes) == 1:
                     file.write(taken.pixels.tobytes())
-                    images.append(_Image((taken.side, taken.name), taken.labels, taken.caption, taken.digest, shape))
+                    images.append(_Image((taken.side, taken.name), taken.labels, taken.caption, taken.digest, shape, taken.file))
                 elif sizes.total() > len(images) + _MEASURED_AFTER_MIXED:
                     break
             meter.advance()

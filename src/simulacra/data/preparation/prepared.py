@@ -22,8 +22,10 @@ from simulacra.data.locations import CACHE_VARIABLE, cache_folder
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Material, Pixels
 
-FORMAT = 2  # raise when what is stored would differ for the same source and settings
+FORMAT = 3  # raise when what is stored would differ for the same source and settings
 IMAGES, LABELS, CAPTIONS, TOKENS, FACTS = "images.npy", "labels.npy", "captions.jsonl", "tokens.npy", "facts.json"
+FILES = "files.jsonl"
+UNKNOWN = -1  # the label of images in a split without labels
 _EXAMPLES = 5
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError)  # errors of reading what is not complete
 _ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder you can write to"
@@ -55,34 +57,34 @@ class Skipped:
 
 
 @dataclass(frozen=True, eq=False)
-class Captions:
-    """Some lines of a file of captions, each a JSON text, read on first use. rows: int64 [n], the line of each image."""
+class StoredTexts:
+    """Some lines of a file of texts of images, each a JSON text, read on first use. rows: int64 [n], the line of each image."""
 
     path: Path
     rows: NDArray[np.int64]
 
-    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "Captions":
-        """Return the captions of some of the images."""
-        return Captions(self.path, self.rows[indices])
+    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "StoredTexts":
+        """Return the texts of some of the images."""
+        return StoredTexts(self.path, self.rows[indices])
 
     def read(self) -> tuple[str, ...]:
-        """Return the captions, one for each image; empty where an image has none."""
+        """Return the texts, one for each image; empty where an image has none."""
         lines = _lines(self.path)
         return tuple(json.loads(lines[row]) for row in self.rows)
 
 
 @dataclass(frozen=True, eq=False)
-class HeldCaptions:
-    """Captions in memory, one for each image, empty where an image has none."""
+class HeldTexts:
+    """Texts of images in memory, one for each image, empty where an image has none."""
 
     texts: tuple[str, ...]
 
-    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "HeldCaptions":
-        """Return the captions of some of the images."""
-        return HeldCaptions(tuple(self.texts[row] for row in np.arange(len(self.texts))[indices]))
+    def __getitem__(self, indices: NDArray[np.int64] | slice) -> "HeldTexts":
+        """Return the texts of some of the images."""
+        return HeldTexts(tuple(self.texts[row] for row in np.arange(len(self.texts))[indices]))
 
     def read(self) -> tuple[str, ...]:
-        """Return the captions."""
+        """Return the texts."""
         return self.texts
 
 
@@ -99,7 +101,8 @@ class Facts:
     labels, captions and contents of the source, independent of archive format and settings; classes: values of the first
     attribute where there are several; attributes: empty unless there are several; captions: whether they are stored; vocabulary:
     of the captions of the training images, empty where it is not small, None without captions; held_out: number of images
-    between those for training and those for testing that are in no split.
+    between those for training and those for testing that are in no split; validation: number of images of the source's own
+    validation split, the last of those for training, or None without one.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Facts:
     captions: bool = False
     vocabulary: Vocabulary | None = None
     held_out: int = 0
+    validation: int | None = None
     format: int = FORMAT
 
     @staticmethod
@@ -133,14 +137,16 @@ class Facts:
 class Prepared:
     """Prepared images. images: uint8 [n h w c], memory-mapped; labels: int64 [n], [n k] for k attributes, or None.
 
-    tokens: int16 [n t], the words of the captions by their number in the vocabulary, or None.
+    labels are UNKNOWN in splits without labels; tokens: int16 [n t], the words of the captions by their number in the vocabulary,
+    or None; files: paths of the images in their folder or archive, or None.
     """
 
     facts: Facts
     images: Pixels
     labels: NDArray[np.int64] | None
-    captions: Captions | None = None
+    captions: StoredTexts | None = None
     tokens: NDArray[np.int16] | None = None
+    files: StoredTexts | None = None
 
 
 def place(material: Material, config: DataConfig) -> Path:
@@ -165,8 +171,10 @@ def read(folder: Path) -> Prepared | None:
     complete &= 0 <= facts.train <= facts.train + facts.held_out <= len(images)
     if not (complete and captioned and _are_valid(labels, facts) and _are_words(tokens, facts)):
         return None
-    captions = Captions(folder / CAPTIONS, np.arange(len(images))) if facts.captions else None
-    return Prepared(facts, images, labels, captions, tokens)
+    rows = np.arange(len(images))
+    captions = StoredTexts(folder / CAPTIONS, rows) if facts.captions else None
+    files = StoredTexts(folder / FILES, rows) if (folder / FILES).is_file() else None
+    return Prepared(facts, images, labels, captions, tokens, files)
 
 
 def _are_valid(labels: NDArray[np.int64] | None, facts: Facts) -> bool:
@@ -175,7 +183,7 @@ def _are_valid(labels: NDArray[np.int64] | None, facts: Facts) -> bool:
         return True
     sizes = [len(attribute.values) for attribute in facts.attributes] or len(facts.classes)
     shape = (facts.shape[0], *([len(facts.attributes)] if facts.attributes else []))
-    return labels.shape == shape and labels.dtype == np.int64 and bool(((labels >= 0) & (labels < np.array(sizes))).all())
+    return labels.shape == shape and labels.dtype == np.int64 and bool(((labels >= UNKNOWN) & (labels < np.array(sizes))).all())
 
 
 def _are_words(tokens: NDArray[np.int16] | None, facts: Facts) -> bool:

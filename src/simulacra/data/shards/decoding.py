@@ -91,10 +91,10 @@ def decode_part(
 def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:
     """Yield the images of a split as items, shard by shard: all, or those with the chosen numbers.
 
-    Without `chosen`, items of the split test are on the side test; chosen images are all on the side train.
+    Without `chosen`, items are on the side of their split; chosen images are all on the side train.
     """
     names = dict(zip(index.labels, index.classes, strict=True))
-    side: Side = "test" if name == "test" and chosen is None else "train"
+    side: Side = name if chosen is None else "train"
     start = 0
     for shard in index.splits[name]:
         rows: Container[int] = range(shard.images)
@@ -114,7 +114,8 @@ def _item(sample: Sample, side: Side, file: str, names: Mapping[str, str], size:
     except Refused as refusal:
         return Skip(name, str(refusal))
     label = names.get(sample.label or "")
-    return Item(name, side, () if label is None else (label,), pixels, sha256(sample.content).hexdigest())
+    labels = () if label is None else (label,)
+    return Item(name, side, labels, pixels, sha256(sample.content).hexdigest(), file=name)
 
 
 def choose(shards: tuple[Shard, ...], count: int, few: int = 0) -> NDArray[np.int64]:

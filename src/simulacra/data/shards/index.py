@@ -143,8 +143,6 @@ def _named(folder: Path, table: Mapping[str, Any]) -> Index:
     """Return the index of counted shards, whose names denote the splits."""
     shards = [Shard(**row) for row in table["shards"]]
     splits = {name: tuple(shard for shard in shards if split_named(shard.file) == name) for name in NAMES}
-    if not splits["test"]:  # as with folders: without a test set, the validation set is the test set
-        splits |= {"test": splits["validation"], "validation": ()}
     digest = sha256("\n".join(table["digests"]).encode()).hexdigest()
     sizes = {(int(height), int(width)): int(number) for height, width, number in table["sizes"]}
     labels = tuple(table["labels"])

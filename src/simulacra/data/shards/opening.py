@@ -73,7 +73,7 @@ def _split(
 
     sample = Material(split_title(index.name, name), key, lambda: nullcontext(reading()), index.classes)
     prepared = prepare(sample, config, progress)
-    return Split(name, prepared.images, prepared.labels), prepared.facts.skipped
+    return Split(name, prepared.images, prepared.labels, stored_files=prepared.files), prepared.facts.skipped
 
 
 def _notes(index: Index, name: SplitName, held: int, limit: int) -> Iterator[str]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
-from simulacra.data.folder_layout import ordered
 from simulacra.data.formats.archives import Tar, tar
 from simulacra.data.formats.pixels import SUFFIXES, Refused, measure
+from simulacra.data.layout.folders import ordered
 
 _IMAGE_SUFFIXES = (*(first := ("png", "jpg", "jpeg", "webp")), *sorted({suffix[1:] for suffix in SUFFIXES} - set(first)))
 

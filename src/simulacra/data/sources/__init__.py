@@ -5,10 +5,11 @@ import pkgutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
+from simulacra.data.layout.domains import domains_in
 from simulacra.data.locations import cache_folder, data_folder, exists
 from simulacra.data.preparation.prepared import prepared_names
 from simulacra.data.settings import WITH_METADATA, WITH_PATH, DataConfig, DomainsConfig, split_transform, without_transforms
@@ -61,6 +62,8 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
     """
     for name in (config.data, config.path, config.test_path):
         _refuse_table(name)
+    if shadowed := _shadowed(config):
+        progress.message(shadowed)
     if config.data in sources():
         if config.test_path and config.data not in WITH_PATH:
             raise UsageError(f"--test-path is for your own images: {config.data} has its own test images")
@@ -71,15 +74,33 @@ def locate(config: DataConfig, progress: Progress = SILENT) -> Material:
     return at_path(_path(config.data), config, progress)
 
 
-def located(config: Settings) -> Settings:
-    """Return the settings with absolute paths; names of data sets stay as they are."""
+def _shadowed(config: DataConfig) -> str:
+    """Return a note on a data set whose name is also that of a folder or file here; empty where there is none."""
+    name, own = config.data, data_folder()
+    if without_transforms(name) not in sources() or config.path or not exists(Path(name)) or (own and exists(own / name)):
+        return ""
+    return f"{name} is the built-in data set; for ./{name} give --data ./{name}"
+
+
+def located(config: Settings, progress: Progress = SILENT) -> Settings:
+    """Return the settings with absolute paths, and with the domains of a folder that has both; names of data sets stay."""
+    config = with_domains(config, progress)
     if isinstance(config, DomainsConfig):
-        paths, named = dict[str, str](), config.named
+        paths, named = {f"{name}_test_path": place for name, place in config.tests.items()}, config.named
     else:
         paths, named = {"path": config.path, "test_path": config.test_path}, {"data": config.data}
     paths |= {name: place for name, place in named.items() if place and _is_place(place)}
     whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in paths.items() if place}
     return replace(config, **whole)
+
+
+def with_domains(config: Settings, progress: Progress = SILENT) -> Settings:
+    """Return settings of two domains with both sources: those found in the folder `data` if it is given; others unchanged."""
+    if isinstance(config, DomainsConfig) and config.data:
+        if config.data in sources():
+            raise UsageError(f"{config.data} is one data set, and two domains are needed: give --data.a and --data.b")
+        return cast(Settings, domains_in(_path(config.data), config, progress))
+    return config
 
 
 def _is_place(name: str) -> bool:
@@ -93,6 +114,11 @@ def at_path(path: Path, config: DataConfig | None = None, progress: Progress = S
     _refuse_table(str(path))
     kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "shards" if holds_shards(path) else "folder"
     return _find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder or archive of images, by its name: not of an array, a table or shards."""
+    return (path.is_dir() or path.suffix.lower() not in (*_ARRAY_SUFFIXES, *_TABLE_SUFFIXES)) and not holds_shards(path)
 
 
 def _refuse_table(name: str) -> None:

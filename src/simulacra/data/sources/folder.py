@@ -5,14 +5,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
+from os import fsencode
 from pathlib import Path
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
-from simulacra.data.folder_layout import classes_of, not_an_image, sides, strip_wrappers
+from simulacra.core.text import printable
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
-from simulacra.data.formats.archives import Container, Entry, Folder, opened, walk
+from simulacra.data.formats.archives import Container, Entry, Folder, is_run, opened, walk
 from simulacra.data.formats.metadata import (
     FILES,
     Annotations,
@@ -25,23 +26,38 @@ from simulacra.data.formats.metadata import (
     unused,
 )
 from simulacra.data.formats.pixels import SUFFIXES, Refused, decode
+from simulacra.data.layout.folders import (
+    classes_of,
+    not_an_image,
+    parts,
+    sides,
+    split_folders,
+    strip_wrappers,
+    suspected_splits,
+)
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Finding, Item, LocalSource, Material, Reading, Side, Skip, file_key
+
+_ORDER: tuple[Side, ...] = ("train", "validation", "test")
+_Roots = tuple[tuple[Path, Side | None], ...]
+"""Folders and archives to read, with the split of their images; None where their names decide."""
 
 
 def _find(config: DataConfig, progress: Progress) -> Material:
     """Return the images at config.path and config.test_path; raises DataError if there is nothing to read."""
     path = _existing(config.path)
-    roots = (_pair(path) if path.is_dir() else ()) or (path,)
+    roots = (_split_archives(path) if path.is_dir() else ()) or ((path, None),)
     if config.test_path:
         if len(roots) > 1:
-            raise UsageError(f"{path} contains its own test images: leave --test-path out, or give {roots[0]} as --path")
-        roots = (*roots, _existing(config.test_path))
+            raise UsageError(f"{path} contains its own test images: leave --test-path out, or give {roots[0][0]} as --path")
+        roots = ((roots[0][0], "train"), (_existing(config.test_path), "test"))
     labels = [f"labels={','.join(config.label_columns)}"] if config.label_columns else []
-    key = "|".join(["folder", *map(_key, roots), *labels])
-    return Material(stem(path), key, lambda: _reading(roots, config.size, config.label_columns))
+    level = [f"level={config.class_level}"] if config.class_level > 1 else []
+    key = "|".join(["folder", *(_key(root) for root, _ in roots), *labels, *level])
+    return Material(stem(path), key, lambda: _reading(roots, config.size, config.label_columns, config.class_level))
 
 
+_LISTED = 5  # names in a message, at most
 _SUMMARY = "your own images: a folder, tar or zip archive (--path); classes are sub-folders or --label-column"
 SOURCE = LocalSource("folder", _SUMMARY, "", "your own", _find)
 
@@ -54,7 +70,7 @@ def stem(path: Path) -> str:
     """
     name = path.resolve().name
     suffixes = sorted((*ARCHIVES, ".npy", ".npz"), key=len, reverse=True)
-    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
+    return printable(next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name))
 
 
 def _existing(text: str) -> Path:
@@ -66,22 +82,31 @@ def _existing(text: str) -> Path:
         raise DataError(f"{path} cannot be read: {reason}: give a folder, tar or zip archive of images") from error
     if path.suffix.lower() in SUFFIXES and path.is_file():
         raise DataError(f"{path} is a single image: give the folder that contains it")
+    if is_run(path):
+        raise DataError(f"{path} is a run folder, not data: give a folder of images, such as {path / 'samples'}")
     return path
 
 
-def _pair(folder: Path) -> tuple[Path, ...]:
-    """Return the archives train.* and test.* of a folder; empty if there is no train.*."""
-    named = [[path for suffix in ARCHIVES if (path := folder / f"{side}{suffix}").is_file()] for side in ("train", "test")]
-    return tuple(paths[0] for paths in named if paths) if named[0] else ()
+def _split_archives(folder: Path) -> _Roots:
+    """Return the archives of a folder that are named after splits, such as train.tar and test.tar; empty without train."""
+    held = {name: folder / (name + suffix) for suffix in reversed(ARCHIVES) for name in _archives(folder, suffix)}
+    known = {name: side for name, (side, label) in split_folders(held).items() if not label}
+    known = known or ({"train": "train"} if "train" in held else {})
+    return tuple((held[name], known[name]) for name in sorted(known, key=lambda name: _ORDER.index(known[name])))
+
+
+def _archives(folder: Path, suffix: str) -> list[str]:
+    """Return the names, without the suffix, of the archives with this suffix directly in a folder."""
+    return sorted(path.name.removesuffix(suffix) for path in folder.glob(f"[!.]*{suffix}") if path.is_file())
 
 
 def _key(path: Path) -> str:
     """Return a key of a root, without reading images: for a folder the names, sizes and modification times of its files."""
     if not path.is_dir():
         return file_key(path)
-    listing = sha256(str(path.resolve()).encode())
+    listing = sha256(fsencode(path.resolve()))
     for file in walk(path):
-        listing.update(f"\n{file.name}|{file.refusal}|{file.size}|{file.changed}".encode())
+        listing.update(fsencode(f"\n{file.name}|{file.refusal}|{file.size}|{file.changed}"))
     return listing.hexdigest()
 
 
@@ -112,34 +137,45 @@ class _Plan:
 
 
 @contextmanager
-def _reading(roots: tuple[Path, ...], size: int, columns: tuple[str, ...]) -> Iterator[Reading]:
+def _reading(roots: _Roots, size: int, columns: tuple[str, ...], level: int) -> Iterator[Reading]:
     with ExitStack() as stack:
-        plan = _plan([stack.enter_context(opened(root)) for root in roots])
-        images, attributes, notes = _from_columns(plan, roots, columns) if columns else _from_folders(plan, roots)
+        plan = _plan([(stack.enter_context(opened(root)), side) for root, side in roots])
+        paths = tuple(root for root, _ in roots)
+        images, attributes, notes = _from_columns(plan, paths, columns) if columns else _from_folders(plan, paths, level)
         items = chain(plan.skipped, (_item(file, size) for file in images))
         yield Reading(len(images) + len(plan.skipped), items, tuple(notes), attributes)
 
 
-def _plan(containers: list[Container]) -> _Plan:
-    """Sort the files of containers; training images come first, with names without the folders that wrap all of a side."""
+@contextmanager
+def all_images(path: Path) -> Iterator[Reading]:
+    """Open a folder or archive for reading every image in it, without labels; folders named after splits have no meaning.
+
+    Raises DataError for anything else.
+    """
+    with opened(_existing(str(path))) as container:
+        plan = _plan([(container, "train")])
+        yield Reading(len(plan.images) + len(plan.skipped), chain(plan.skipped, map(_item, plan.images)))
+
+
+def _plan(containers: list[tuple[Container, Side | None]]) -> _Plan:
+    """Sort the files of containers; training images come first, with names without the folders that wrap all of a split."""
     plan = _Plan()
-    for at, container in enumerate(containers):
+    for at, (container, side) in enumerate(containers):
         stored = []
         for entry in container.entries():
             if is_metadata(entry.name):
                 plan.metadata.append((container, (at, _slashes(entry.name)), entry))
             elif reason := entry.refusal or not_an_image(_slashes(entry.name)):
-                plan.skipped.append(Skip(entry.name, reason))
+                plan.skipped.append(Skip(printable(entry.name), reason))
             else:
                 stored.append(entry.name)
-        names = [_slashes(name) for name in stored]
-        forced: list[tuple[Side | None, str]] = [("train" if at == 0 else "test", name) for name in names]
-        for path, (side, name) in zip(stored, forced if len(containers) > 1 else sides(names), strict=True):
-            if side:
-                plan.images.append(_File(container, path, image_key(at, "", path), side, name))
+        names = [printable(_slashes(name)) for name in stored]
+        for path, (found, name) in zip(stored, [(side, name) for name in names] if side else sides(names), strict=True):
+            if found:
+                plan.images.append(_File(container, path, image_key(at, "", path), found, name))
             else:
-                plan.skipped.append(Skip(path, "outside the folders train and test"))
-    groups = [[file for file in plan.images if file.side == side] for side in ("train", "test")]
+                plan.skipped.append(Skip(printable(path), "outside the folders train and test"))
+    groups = [[file for file in plan.images if file.side == side] for side in _ORDER]
     stripped = strip_wrappers([[file.name for file in group] for group in groups])
     plan.images = [replace(file, name=name) for file, name in zip(chain(*groups), chain(*stripped), strict=True)]
     return plan
@@ -165,17 +201,23 @@ def _from_columns(plan: _Plan, roots: tuple[Path, ...], columns: tuple[str, ...]
     return images, attributes, [*held.notes(plan.keys), *many_values(attributes, len(images))]
 
 
-def _from_folders(plan: _Plan, roots: tuple[Path, ...]) -> _Labelled:
-    """Return the images with the names of their folders as labels, and notes on metadata files."""
-    classes = classes_of([file.name for file in plan.images])
-    loose = [file.stored for file, label in zip(plan.images, classes, strict=True) if not label]
-    notes = []
-    if 0 < len(loose) < len(classes):
-        count = f"{len(loose)} of {len(classes)} images lie outside class folders (such as {loose[0]})"
-        text = f"{count}: all images have no class; move them into class folders if you want classes"
-        notes = [Finding("unlabelled", text, "move all images into class folders, or none", "warning")]
-    elif not loose and len(set(classes)) > 1:
-        plan.images = [replace(file, labels=(label,)) for file, label in zip(plan.images, classes, strict=True)]
+def _from_folders(plan: _Plan, roots: tuple[Path, ...], level: int) -> _Labelled:
+    """Return the images with the names of their folders as labels, and notes on folders and metadata files.
+
+    Images outside of class folders cost all images of their split the labels; those of the training split cost all images theirs.
+    """
+    classes = classes_of([file.name for file in plan.images], level)
+    loose = {file.side: file for file, label in zip(plan.images, classes, strict=True) if not label}
+    labelled = {file.side for file in plan.images} - loose.keys()
+    notes = [*_split_notes(plan)]
+    if "train" not in labelled or len({label for label in classes if label}) < 2:
+        labelled = set()
+    if any(classes) and loose:
+        notes.append(_unlabelled(plan, classes, labelled))
+    if labelled:
+        notes += _level_notes(plan, classes, level)
+    pairs = zip(plan.images, classes, strict=True)
+    plan.images = [replace(file, labels=(label,) if file.side in labelled else ()) for file, label in pairs]
     if not plan.metadata:
         return plan.images, (), notes
     try:
@@ -183,6 +225,44 @@ def _from_folders(plan: _Plan, roots: tuple[Path, ...]) -> _Labelled:
     except DataError as error:
         return plan.images, (), [*notes, Finding("metadata", f"a metadata file is not used: {error}")]
     return _captioned(plan, held), (), [*notes, *unused(held), *held.notes(plan.keys)]
+
+
+def _unlabelled(plan: _Plan, classes: list[str], labelled: set[Side]) -> Finding:
+    """Return the finding on images outside of class folders; labelled: the splits whose images have a class nevertheless."""
+    loose = [file.stored for file, label in zip(plan.images, classes, strict=True) if not label]
+    seen = f"{len(loose)} of {len(classes)} images lie outside class folders (such as {printable(loose[0])})"
+    lost = sorted({f"{file.side} " for file in plan.images if file.side not in labelled}) if labelled else [""]
+    what = f"{seen}: all {'and '.join(lost)}images have no class; move them into class folders if you want classes"
+    remedy = "move all images into class folders, or none" if not labelled else "none needed if their classes are unknown"
+    return Finding("unlabelled", what, remedy, "note" if labelled else "warning", len(loose))
+
+
+def _split_notes(plan: _Plan) -> Iterator[Finding]:
+    """Yield a warning on folders whose names denote splits although all images are for training."""
+    if found := suspected_splits([file.name for file in plan.images]):
+        what = f"{_listed(found)} {'is' if len(found) == 1 else 'are'} not used as a split, though named like one"
+        remedy = "name folders train, validation and test side by side, or give --test-path; nothing if these are classes"
+        yield Finding("split_names", what, remedy, "note" if found == ["train"] else "warning", len(found), tuple(found[:5]))
+
+
+def _level_notes(plan: _Plan, classes: list[str], level: int) -> Iterator[Finding]:
+    """Yield a note on the level of folders that is taken for the classes where folders are nested."""
+    deeper = {folder for file in plan.images for folder in parts(file.name)[level:-1]}
+    outer = {folder for file in plan.images for folder in parts(file.name)[: level - 1]}
+    if deeper or outer:
+        others = (("around", outer), ("inside", deeper))
+        held = [f"folders {where} them ({_listed(sorted(names))})" for where, names in others if names]
+        taken = f"classes are the {'outermost folders' if level == 1 else f'folders of level {level}'}"
+        what = f"{taken} ({_listed(sorted({label for label in classes if label}))}); {' and '.join(held)} are not used"
+        other = level + 1 if deeper else level - 1
+        yield Finding(
+            "class_level", what, f"add --class-level {other} for folders at another level", count=len(deeper) + len(outer)
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first few names, and the number of the others."""
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def _annotations(plan: _Plan, roots: tuple[Path, ...]) -> Annotations:
@@ -209,10 +289,10 @@ def _item(file: _File, size: int = 0) -> Item | Skip:
         content = file.container.read(file.stored)
         pixels = decode(content, size)
     except Refused as refusal:
-        return Skip(file.stored, str(refusal))
-    return Item(file.name, file.side, file.labels, pixels, sha256(content).hexdigest(), file.caption)
+        return Skip(printable(file.stored), str(refusal))
+    return Item(file.name, file.side, file.labels, pixels, sha256(content).hexdigest(), file.caption, file.stored)
 
 
 def read_picture(path: Path) -> Item | Skip:
     """Return a single image file as an item, or the reason why it cannot be read."""
-    return _item(_File(Folder(path.parent), path.name, (0, path.name), "train", path.name))
+    return _item(_File(Folder(path.parent), path.name, (0, path.name), "train", printable(path.name)))

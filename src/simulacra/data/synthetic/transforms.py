@@ -162,11 +162,14 @@ def _with_hue(reading: Reading, items: Iterator[Item | Skip], material: Material
             labelled = bool(item.labels)
             break
     attributes = with_hue(reading.attributes, labelled, material.classes, material.name)
-    return replace(reading, attributes=attributes), _described(chain(read, items), material.name)
+    return replace(reading, attributes=attributes), _described(chain(read, items), labelled, material.name)
 
 
-def _described(items: Iterable[Item | Skip], source: str) -> Iterator[Item | Skip]:
+def _described(items: Iterable[Item | Skip], labelled: bool, source: str) -> Iterator[Item | Skip]:
     for item in items:
+        if isinstance(item, Item) and bool(item.labels) != labelled:
+            yield Skip(item.name, "no class, unlike other images")
+            continue
         try:
             yield described(item, source) if isinstance(item, Item) else item
         except Refused as refusal:

@@ -1,11 +1,13 @@
 """List, prepare, check or pack data sets."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.errors import UsageError
+from simulacra.core.text import quoted
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
 from simulacra.interfaces.console import Console, program
@@ -21,6 +23,7 @@ EXAMPLES = examples(
     "simulacra data pack ~/photos --size 64 --out ~/shards",
 )
 POSITION = ("data", 1)
+_LISTED = 50  # classes, at most
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
@@ -114,7 +117,7 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.data.sources import sources
 
     packed = pack(_config(parsed), parsed.out, parsed.shard_images, console)
-    place = f"./{parsed.out}" if str(parsed.out) in sources() else parsed.out
+    place = quoted(f"./{parsed.out}" if str(parsed.out) in sources() else parsed.out)
 
     def text() -> str:
         counts = [f"{sum(shard['images'] for shard in shards):,} {name}" for name, shards in packed["shards"].items()]
@@ -129,13 +132,20 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _counted(counts: Mapping[str, int]) -> str:
+    """Return names with their numbers of images; of many names the first few."""
+    listed = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_LISTED])
+    return listed + (f" and {len(counts) - _LISTED:,} more" if len(counts) > _LISTED else "")
+
+
 def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     listed = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
     more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    title = f"{checkup.name}: {checkup.train:,} images to train on, {checkup.test:,} to test"
+    held = f", {checkup.validation:,} to validate" if checkup.validation else ""
+    title = f"{checkup.name}: {checkup.train:,} images to train on{held}, {checkup.test:,} to test"
     lines = [f"{title}; sizes {listed}{more}" if listed else title]
-    for name, counts in checkup.attributes.items():
-        lines.append(f"{name}: {', '.join(f'{value} ({n:,})' for value, n in counts.items())}")
+    for name, counts in (checkup.attributes or {f"{len(checkup.classes):,} classes": checkup.classes}).items():
+        lines += [f"{name}: {_counted(counts)}"] if counts else []
     if checkup.vocabulary:
         lines.append(f"captions: {checkup.vocabulary:,} different words, at most {checkup.longest_caption} in a caption")
     for finding in checkup.findings:

@@ -6,8 +6,8 @@ It needs no network: the digits come with scikit-learn.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from shlex import quote
 
+from simulacra.core.text import quoted
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given
 from simulacra.interfaces.command import ApplicationCommand, Command
 from simulacra.interfaces.console import Console, program
@@ -70,7 +70,7 @@ The demo is finished. Results:
   {path}/report.html                  all of it on one page, with curves and metrics
 
 Next commands:
-  {program()} traverse {quote(str(path))}
+  {program()} traverse {quoted(path)}
   {program()} train vae --recipe recipes/vae-mnist.toml --out runs/mnist
   {program()} train autoencoder --data FOLDER_OF_YOUR_IMAGES --size 64 --for 10min
   {program()} models"""

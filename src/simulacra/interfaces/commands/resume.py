@@ -7,13 +7,18 @@ of threads or, by torchrun, of processes; the result is then equivalent, but not
 import argparse
 from pathlib import Path
 
+from simulacra.data.settings import PlacesConfig
 from simulacra.engine.duration import FORMS
 from simulacra.engine.settings import OF_THE_MACHINE, TrainConfig
 from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given
 from simulacra.interfaces.commands.train import finish
 from simulacra.interfaces.console import Console
 
-EXAMPLES = examples("simulacra resume runs/first", "simulacra resume runs/first --for 40ep")
+EXAMPLES = examples(
+    "simulacra resume runs/first",
+    "simulacra resume runs/first --for 40ep",
+    "simulacra resume runs/photos --data /new/place/of/photos",
+)
 POSITION = ("train", 2)
 
 
@@ -22,6 +27,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     add_family_file(parser)
     parser.add_argument("--for", dest="duration", default="", metavar="TEXT", help=f"a new total length, {FORMS}")
+    add_settings(parser, "moved data", PlacesConfig)
     add_settings(parser, "machine", TrainConfig, dict.fromkeys(OF_THE_MACHINE, "as before"), OF_THE_MACHINE)
 
 
@@ -30,4 +36,5 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.training.train import resume
 
     changes = {name: value for name, value in given(parsed, TrainConfig).items() if name in OF_THE_MACHINE}
-    return finish(resume(parsed.run, parsed.duration, changes, progress=console), console)
+    places = PlacesConfig.of(given(parsed, PlacesConfig), "the flags")
+    return finish(resume(parsed.run, parsed.duration, changes, places=places, progress=console), console)

@@ -8,12 +8,12 @@ and stops.
 import argparse
 from itertools import pairwise
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simulacra import families
 from simulacra.core.config import options
 from simulacra.core.errors import UsageError
+from simulacra.core.text import quoted
 from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given, load_family_files
@@ -75,7 +75,7 @@ def finish(outcome: "Outcome", console: Console) -> int:
     from simulacra.runs.own_families import family_file_of
 
     path = outcome.run.path
-    argument = " ".join(map(quote, (str(path), *family_file_of(path))))
+    argument = " ".join(map(quoted, (str(path), *family_file_of(path))))
 
     def text() -> str:
         if not outcome.finished:

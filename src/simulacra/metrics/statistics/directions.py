@@ -21,12 +21,16 @@ BASELINE = "The same for images without translation: the baseline that a transla
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction of translation: images of the domain `start`, and their correct translations to the domain `to` if known."""
+    """One direction of translation: images of the domain `start`, and their correct translations to the domain `to` if known.
+
+    titles: what people call both domains, for protocols.
+    """
 
     start: str
     to: str
     images: Split
     answers: Split | None = None
+    titles: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         """Raise UsageError unless there are no answers, or one for each image."""
@@ -44,7 +48,8 @@ class Direction:
 
     def protocol(self, translated: dict[str, str]) -> dict[str, Any]:
         """Return the facts of the direction in the protocol of a number."""
-        return {"from": self.start, "to": self.to, **translated}
+        start, to = self.titles
+        return {"from": start or self.start, "to": to or self.to, **translated}
 
 
 def labelled_chunks(split: Split, domain: str) -> Iterator[tuple[Batch, Tensor]]:
@@ -61,8 +66,10 @@ def directions(context: EvaluationContext) -> list[Direction]:
     domains = context.opened.dataset.domains
     known = original(domains) is not None
     held_out = {name: context.held_out(data) for name, data in domains.items()}
-    ways = zip(domains, reversed(tuple(domains)), strict=True)
-    return [Direction(start, to, held_out[start], held_out[to] if known else None) for start, to in ways]
+    ways, title = zip(domains, reversed(tuple(domains)), strict=True), context.opened.spec.domain_title
+    return [
+        Direction(start, to, held_out[start], held_out[to] if known else None, (title(start), title(to))) for start, to in ways
+    ]
 
 
 def original(domains: Mapping[str, Dataset]) -> str | None:

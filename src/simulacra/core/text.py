@@ -1,0 +1,26 @@
+"""Texts for people: file names that are not UTF-8, and paths in commands to copy."""
+
+import shlex
+from pathlib import Path
+
+
+def printable(text: str) -> str:
+    r"""Return a text that can be encoded as UTF-8: the bytes of file names that are not UTF-8 are escaped.
+
+    >>> printable("caf\udce9.png"), printable("café.png")
+    ('caf\\xe9.png', 'café.png')
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def quoted(path: Path | str) -> str:
+    r"""Return a path as a shell takes it: quoted where it has spaces or other special characters, or is not UTF-8.
+
+    >>> print(quoted("runs/first"), quoted("my runs/first"), quoted("caf\udce9"))
+    runs/first 'my runs/first' $'caf\xe9'
+    """
+    text = str(path)
+    if printable(text) == text:
+        return shlex.quote(text)
+    parts = (printable(part.replace("\\", "\\\\").replace("'", "\\'")) for part in text)
+    return f"$'{''.join(parts)}'"

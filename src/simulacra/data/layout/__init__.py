@@ -1,0 +1,1 @@
+"""What the names of files and folders mean: images, classes, splits, and two domains in one folder."""
