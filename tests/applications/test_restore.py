@@ -12,7 +12,7 @@ from PIL import Image
 
 import simulacra
 from simulacra.core.errors import DataError, UsageError
-from simulacra.data.masks import known_pixels
+from simulacra.data.own.masks import known_pixels
 from simulacra.degradations import parse
 from simulacra.images.restorations import degraded_on_grey, restoration_table
 from simulacra.images.table import colour_map, image_table

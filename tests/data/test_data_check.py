@@ -49,8 +49,7 @@ def test_everything_wrong_at_once_is_found_and_does_not_stop_the_check(make_fold
         "imbalance",
     }
     assert not checkup.healthy
-    assert checkup.findings[0].severity == "error"
-    assert checkup.findings[0].remedy == "add --size 8, or another size, to resize and crop them all"
+    assert found["mixed_sizes"].remedy == "none needed: all are resized and cropped to 8x8; or add --size with another size"
     assert found["mixed_sizes"].count == 1
     assert (
         "train/wide.png is 20x10" in " ".join(found["mixed_sizes"].examples)

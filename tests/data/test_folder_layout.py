@@ -7,17 +7,17 @@ from simulacra.data.layout.folders import classes_of, not_an_image, sides, strip
 
 @pytest.mark.parametrize("name", ["a.PNG", "a.jpeg", "x/a.JPG", "a.webp", "a.bmp", "a.gif", "a.tif", "a.TIFF", "a.ppm", "a.jfif"])
 def test_usual_suffixes_are_images_in_any_case(name):
-    assert not_an_image(name) == ""
+    assert not_an_image(name, bytes) == ""
 
 
 @pytest.mark.parametrize("name", [".hidden.png", "__MACOSX/a.png", "a/.git/b.png", "Thumbs.db", "x/desktop.ini", ".DS_Store"])
 def test_hidden_and_system_files_are_named_as_such(name):
-    assert not_an_image(name) == "hidden or system file"
+    assert not_an_image(name, bytes) == "hidden or system file"
 
 
 def test_other_files_are_named_by_their_suffix():
-    assert not_an_image("readme.TXT") == "not an image (.txt)"
-    assert not_an_image("readme") == "not an image (no suffix)"
+    assert not_an_image("readme.TXT", bytes) == "not an image (.txt)"
+    assert not_an_image("readme", bytes) == "not an image (no suffix)"
 
 
 def test_folders_train_and_test_at_the_top_are_sides_even_when_wrapped():

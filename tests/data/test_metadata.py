@@ -182,7 +182,7 @@ def _resized(files, rows):
 
     from PIL import Image
 
-    from simulacra.data.formats.pixels import fit
+    from simulacra.data.formats.fitting import fit
 
     small = {}
     for name, content in files.items():

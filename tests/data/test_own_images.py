@@ -9,8 +9,9 @@ from PIL import Image
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError
-from simulacra.data.formats.pixels import Refused, opacity
-from simulacra.data.own_images import own_images
+from simulacra.data.formats.pixels import opacity
+from simulacra.data.formats.refused import Refused
+from simulacra.data.own.own_images import own_images
 
 GREY = DataSpec(1, 8, 8)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.processes import FORKSERVER
 
 from simulacra.core.errors import DataError
-from simulacra.data.formats.pixels import fitted
+from simulacra.data.formats.fitting import fitted
 from simulacra.data.load import load
 from simulacra.data.preparation import prepare as module
 from simulacra.data.preparation import prepared as publishing

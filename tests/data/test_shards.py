@@ -369,11 +369,11 @@ def test_grey_images_among_colours_become_colours(make_shards):
     )
 
 
-def test_mixed_sizes_need_a_size(make_shards):
+def test_mixed_sizes_receive_the_smallest_side(make_shards, tmp_path):
     make_shards(10, 10, 10)
     folder = make_shards(4, split="test", start=30, size=(6, 6))
-    with pytest.raises(DataError, match=r"shards has images of mixed sizes, 2 sizes .* most often 4x3 .*: add --size 3"):
-        opened(folder)
+    assert opened(folder).spec.shape == (1, 3, 3)
+    assert pack(DataConfig(data=str(folder)), tmp_path / "packed")["shape"] == [3, 3, 1]
     assert training_batches(opened(folder, size=3), 5, 0).batch(0).images.shape == (5, 1, 3, 3)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.recording import Listener
 
 import simulacra
@@ -27,6 +28,18 @@ def test_sampling_is_a_function_of_seed_and_number(trained_vae):
 def test_an_opened_run_is_the_trained_model(trained_vae):
     opened = simulacra.open(trained_vae.run.path)
     assert torch.equal(opened.sample(4), trained_vae.sample(4))
+
+
+def test_the_size_chosen_for_images_of_mixed_sizes_is_among_the_settings_of_the_run(tmp_path):
+    for at in range(12):
+        pixels = np.random.default_rng(at).integers(0, 256, (8 + at % 3, 9), dtype=np.uint8)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{at}.png")
+    small: dict[str, Any] = {"duration": "1", "batch": 4, "network": "dense", "hidden": (8,), "threads": 1}
+    model = simulacra.train("autoencoder", data=str(tmp_path / "photos"), out=tmp_path / "run", **small)
+    assert model.spec.shape == (1, 8, 8)
+    assert model.run.config.data.size == 8
+    assert simulacra.open(tmp_path / "run").dataset.spec == model.spec
 
 
 def test_interpolation_ends_at_the_reconstructions(trained_vae):

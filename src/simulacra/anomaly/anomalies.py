@@ -18,7 +18,8 @@ from simulacra.core.progress import Progress
 from simulacra.core.randomness import derive
 from simulacra.data import only_classes
 from simulacra.data.dataset import levels, to_floats
-from simulacra.data.formats.pixels import Refused, fit
+from simulacra.data.formats.fitting import fit
+from simulacra.data.formats.refused import Refused
 from simulacra.data.load import load, named_images
 from simulacra.data.locations import exists
 from simulacra.data.settings import WITH_PATH, DataConfig, DomainsConfig, without_transforms
@@ -157,7 +158,7 @@ def _data_set(opened: OpenedRun, name: str, count: int, progress: Progress) -> T
 def _fitted(images: Sequence[Pixels], spec: DataSpec) -> Tensor:
     """Return images uint8 [h w c] scaled and cropped to the shape of a run: float [n c h w]."""
     try:
-        pixels = [fit(image, (spec.height, spec.width), spec.channels) for image in images]
+        pixels = [fit(image, (spec.height, spec.width), spec.channels, spec.fit) for image in images]
     except Refused as refusal:
         raise DataError(f"the images cannot be scored by a model of {spec.channels} channels: {refusal}") from None
     return to_floats(torch.from_numpy(np.stack(pixels)))
@@ -191,7 +192,7 @@ def _folder(path: Path, spec: DataSpec, count: int, masks: Path | None) -> Anoma
 
 def _masks_of(names: Sequence[str], folder: Path, spec: DataSpec) -> Tensor:
     """Return the masks bool [n h w] of images by name, whatever the suffix; raises DataError where one is missing."""
-    found = named_images(folder, replace(spec, channels=1), 0)
+    found = named_images(folder, replace(spec, channels=1, levels=None), 0)
     by_name = {str(Path(name).with_suffix("")): mask for name, mask in zip(found.names, found.images, strict=True)}
     if missing := [name for name in names if str(Path(name).with_suffix("")) not in by_name]:
         held = f"{len(missing)} of {len(names)} images have no mask in {folder}, such as {missing[0]}"

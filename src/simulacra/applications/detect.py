@@ -24,8 +24,8 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
 from simulacra.data.load import named_images
+from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.data.settings import DataConfig
-from simulacra.data.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_new_folder, check_png, check_table, make_folder, save_png
 from simulacra.images.section import ReportSection
 from simulacra.runs.opened import OpenedRun

@@ -18,7 +18,7 @@ from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import LatentSpace, require
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Progress
-from simulacra.data.skipped import skipped_facts, skipped_text
+from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_form
 from simulacra.images.latents import latents_writer
 from simulacra.runs.latent_space import encode, latent_condition

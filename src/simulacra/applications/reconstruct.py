@@ -20,7 +20,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.family import model_condition
 from simulacra.core.progress import Progress
 from simulacra.data.load import named_images
-from simulacra.data.skipped import skipped_facts, skipped_text
+from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_grid, save_png
 from simulacra.images.grid import grid_of_rows, overview_count
 from simulacra.images.section import Figure, ReportSection, columns_for

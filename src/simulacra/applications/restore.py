@@ -22,9 +22,9 @@ from simulacra.core.capabilities import Restores, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.masks import known_pixels, masks_of
-from simulacra.data.own_images import OwnImages, own_images
-from simulacra.data.skipped import skipped_facts, skipped_text
+from simulacra.data.own.masks import known_pixels, masks_of
+from simulacra.data.own.own_images import OwnImages, own_images
+from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.degradations import descriptions, parse
 from simulacra.images.restorations import check_restorations_path, restoration_table, restorations_writer
 from simulacra.images.section import Figure, ReportSection

@@ -13,7 +13,7 @@ from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import HasLikelihood, Reconstructs
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Progress
-from simulacra.data.skipped import skipped_facts, skipped_text
+from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_table, write_table
 from simulacra.metrics.image_scores import PARTICLES, image_scores
 from simulacra.runs.named_split import named_split

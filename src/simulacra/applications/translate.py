@@ -21,11 +21,13 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
-from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.formats.fitting import fitted
+from simulacra.data.formats.refused import Refused
 from simulacra.data.layout.folders import parts
-from simulacra.data.load import is_picture, no_images, reading
-from simulacra.data.skipped import skipped_facts, skipped_text
+from simulacra.data.load import no_images, reading
+from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.data.source import Pixels, Reading, Skip
+from simulacra.data.sources.folder import is_picture
 from simulacra.images.files import check_new_folder, check_png, save_image, save_png
 from simulacra.images.grid import grid_of_rows
 from simulacra.images.section import Figure, ReportSection, columns_for, largest_shape
@@ -90,7 +92,7 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
         raise UsageError(f"{out} is a single image, and the input may hold several: give a folder")
     check_png(out) if single else check_new_folder(out)
     taken, skips = set[Path](), list[Skip]()
-    with reading(path) as found:
+    with reading(path, spec) as found:
         total = min(settings.count or found.count, found.count)
         with progress.task("translating", total, "images") as meter:
             for batch in _batches(found, spec, total, skips, meter):
@@ -122,7 +124,7 @@ def _batches(found: Reading, spec: DataSpec, total: int, skips: list[Skip], mete
     def usable() -> Iterator[tuple[str, Pixels]]:
         for item in found.items:
             try:
-                pixels = fitted(item, (spec.height, spec.width), spec.channels).pixels
+                pixels = fitted(item, (spec.height, spec.width), spec.channels, spec.fit).pixels
             except Refused as refusal:
                 skips.append(Skip(item.name, str(refusal)))
                 meter.advance()

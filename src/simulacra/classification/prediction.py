@@ -62,11 +62,11 @@ class Predictions:
 def predict(opened: OpenedRun, stored: StoredClassifier, path: Path, progress: Progress) -> Predictions:
     """Return the predictions for an image file, or for the images of a folder, archive or array file, of any size.
 
-    Images are scaled and cropped to the size of the model's. Raises DataError where nothing can be read.
+    Images are fitted to the size of the model's, as those of the training. Raises DataError where nothing can be read.
     """
     skipped: list[Skip] = []
     found: list[Prediction] = []
-    with reading(path) as held, progress.task("classifying", held.count, "images") as meter:
+    with reading(path, opened.spec) as held, progress.task("classifying", held.count, "images") as meter:
         for group in _groups(_readable(fitted_items(held.items, opened.spec), skipped)):
             pixels = np.stack([item.pixels for item in group])
             probabilities = stored.probabilities(opened, to_floats(torch.from_numpy(pixels)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from simulacra.core.attribute import Attribute
 from simulacra.core.condition import Condition
 from simulacra.core.errors import unknown
+from simulacra.core.fit import Fit
 from simulacra.core.vocabulary import Vocabulary
 
 __all__ = ["Attribute", "Batch", "DataSpec"]
@@ -21,8 +23,9 @@ class DataSpec:
     classes: names of the classes; where there are several attributes, the values of the first. attributes: all labelled
     properties, empty where there is at most one; labels are [n k] for k of them. domains: the specification of each of several
     unpaired sources, by domain name; then shape and classes are those of the first. vocabulary: of the captions of the training
-    images, None without captions or where it is not a small one. domain_names: what people call the domains, by domain name,
-    such as the names of their folders; empty if they are called as the family does.
+    images, None without captions or where it is not a small one. fit, levels: how other images are brought to this shape, and
+    which of their values become black and white if they have more than 8 bits, None for all. domain_names: what people call the
+    domains, by domain name, such as the names of their folders; empty if they are called as the family does.
     """
 
     channels: int
@@ -33,6 +36,14 @@ class DataSpec:
     attributes: tuple[Attribute, ...] = ()
     vocabulary: Vocabulary | None = None
     domain_names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fit: Fit = "crop"
+    levels: tuple[float, float] | None = None
+
+    @property
+    def treatment(self) -> dict[str, Any]:
+        """How images are brought to this shape, where it differs from the default: `fit`, `levels`."""
+        levels = {"levels": list(self.levels)} if self.levels else {}
+        return levels if self.fit == "crop" else {"fit": self.fit, **levels}
 
     @property
     def label_sizes(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, dataclass, field
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hint
 from simulacra.core.errors import UsageError, unknown
 
 Value = bool | int | float | str | tuple[int, ...]
-Kind = Literal["bool", "int", "float", "str", "ints"]
+Kind = Literal["bool", "int", "float", "str", "ints", "size"]
 
 
 def option(default: Value, help: str, *, low: float | None = None, high: float | None = None, flag: str = "") -> Any:
@@ -44,8 +45,11 @@ class Option:
             value = float(value)
         if self.kind == "ints" and isinstance(value, list):
             value = tuple(value)
+        if self.kind == "size":
+            value = size(value)
         numbers = value if isinstance(value, tuple) else ()
-        if type(value) is not _TYPES[self.kind] or not all(type(number) is int for number in numbers):
+        malformed = self.kind == "size" and isinstance(value, str) and not _SIZE.fullmatch(value)
+        if malformed or type(value) not in _TYPES[self.kind] or not all(type(number) is int for number in numbers):
             raise UsageError(f"{self.name} is {value!r}, expected {_KINDS[self.kind]}")
         if self.choices and value not in self.choices:
             raise unknown(self.name, str(value), self.choices)
@@ -65,11 +69,16 @@ class Option:
             raise UsageError(f"{self.name} is {number}, expected {span}")
 
 
+_SIZE = re.compile(r"([1-9]\d*)(?:x([1-9]\d*))?|0")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_TYPES: Mapping[Kind, type] = {"bool": bool, "int": int, "float": float, "str": str, "ints": tuple}
+_TYPES: Mapping[Kind, tuple[type, ...]] = {
+    **{"bool": (bool,), "int": (int,), "float": (float,), "str": (str,), "ints": (tuple,)},
+    "size": (int, str),
+}
 _PARSERS: Mapping[str, Callable[[str], Value]] = {
     **{"bool": lambda text: _BOOLEANS[text.lower()], "int": int, "float": float, "str": str},
     "ints": lambda text: tuple(int(part) for part in text.replace(" ", "").split(",") if part),
+    "size": str,
 }
 _KINDS = {
     "bool": "true or false",
@@ -77,7 +86,21 @@ _KINDS = {
     "float": "a number",
     "str": "a text",
     "ints": "whole numbers separated by commas, such as 32,64",
+    "size": "a whole number, or height and width such as 48x64",
 }
+
+
+def size(value: object) -> object:
+    """Return a size in its simplest form: a number for a square, else height and width as a text; other values as they are.
+
+    >>> size("64"), size("48x64"), size((32, 32)), size("0"), size("wide")
+    (64, '48x64', 32, 0, 'wide')
+    """
+    text = "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+    if not isinstance(text, str) or not (match := _SIZE.fullmatch(text)):
+        return value
+    height, width = int(match[1] or 0), int(match[2] or match[1] or 0)
+    return height if height == width else f"{height}x{width}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +153,9 @@ def _option(item: "dataclasses.Field[Any]", hint: object) -> Option:
 def _kind(hint: object) -> tuple[Kind, tuple[str, ...]]:
     if get_origin(hint) is Literal:
         return "str", get_args(hint)
+    if hint == int | str:  # a side in pixels, or height and width
+        return "size", ()
     for kind, of_kind in _TYPES.items():
-        if of_kind in (hint, get_origin(hint)):
+        if of_kind in ((hint,), (get_origin(hint),)):
             return kind, ()
     raise TypeError(f"a setting cannot be of type {hint}")

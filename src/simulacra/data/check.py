@@ -7,14 +7,17 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from simulacra.core.attribute import Attribute
+from simulacra.core.fit import Fit
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.vocabulary import Vocabulary, words_of
-from simulacra.data.formats.pixels import is_grey
+from simulacra.data.formats.colour import is_grey
 from simulacra.data.layout.folders import ordered
-from simulacra.data.preparation.prepare import arrange, resize_remedy
+from simulacra.data.preparation.prepare import arrange
 from simulacra.data.preparation.prepared import Skipped
+from simulacra.data.preparation.settled import size_for
+from simulacra.data.preparation.traits import remarks
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Finding, Item, Reading, Skip
+from simulacra.data.source import Finding, Item, Reading, Skip, Traits
 from simulacra.data.sources import locate
 from simulacra.data.synthetic.known_densities import SHAPE
 from simulacra.data.vocabularies import MOST_IN_CAPTION, MOST_WORDS, captioned_tokens
@@ -22,6 +25,8 @@ from simulacra.data.vocabularies import MOST_IN_CAPTION, MOST_WORDS, captioned_t
 FEW = 500  # training images below which a generative model mostly memorizes
 UNEVEN = 10  # accepted ratio of the largest class to the smallest
 _EXAMPLES = 5
+_CROPPED, _MUCH_CROPPED = 0.2, 0.5  # average shares of pixels that are lost; photographs of 4:3 lose a quarter
+_MUCH_ENLARGED = 2  # in height and width
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,11 @@ def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     sizes = Counter(image.size for image in images)
     columns = range(max((len(image.labels) for image in images), default=0))
     counts = [Counter(image.labels[at] for image in images if image.labels) for at in columns]
-    findings = [*_skips(skipped), *_sizes(images, sizes, config)]
+    findings = [
+        *_skips(skipped),
+        *_sizes(images, sizes, config),
+        *remarks({image.name: image.traits for image in images}, config),
+    ]
     if set(sizes) != {SHAPE[1:]}:  # toy points coincide by chance
         findings += [*_ranges(images), *_copies(images, set(order[train:].tolist()))]
     vocabulary, found = _words([images[at].caption or "" for at in order], train)
@@ -92,6 +101,7 @@ class _Image(NamedTuple):
     low: int
     high: int
     grey: bool
+    traits: Traits
 
     @property
     def name(self) -> str:
@@ -104,7 +114,7 @@ def _facts(item: Item) -> _Image:
     height, width, channels = pixels.shape
     content = blake2b(pixels.tobytes(), digest_size=16, salt=repr(pixels.shape).encode()[:16]).digest()
     low, high, grey = int(pixels.min()), int(pixels.max()), channels == 3 and is_grey(pixels)
-    key, measured = (item.side, item.name), (content, (height, width), channels, low, high, grey)
+    key, measured = (item.side, item.name), (content, (height, width), channels, low, high, grey, item.traits)
     return _Image(key, item.labels, item.caption, *measured)
 
 
@@ -132,17 +142,46 @@ def _sizes(images: list[_Image], sizes: Counter[tuple[int, int]], config: DataCo
     if not images:
         remedy = "give a folder or archive of images such as .png or .jpg"
         yield Finding("no_images", "there are no images that can be read", remedy, "error", 0)
-    if len(sizes) > 1 and not config.size:
+    if len(sizes) > 1 and not config.shape:
         (height, width), most = sizes.most_common(1)[0]
         what = f"images have {len(sizes)} different sizes, most often {width}x{height} ({most} of {len(images)})"
         first = {image.size: image.name for image in reversed(images)}
         examples = tuple(f"{first[size]} is {size[1]}x{size[0]}" for size in [*sizes][:_EXAMPLES])
-        yield Finding("mixed_sizes", what, resize_remedy(height, width), "error", len(images) - most, examples)
+        chosen = size_for(sizes)
+        remedy = f"none needed: all are resized and cropped to {chosen}x{chosen}; or add --size with another size"
+        yield Finding("mixed_sizes", what, remedy, "note", len(images) - most, examples)
+        config = replace(config, size=chosen)
+    if config.shape and images:
+        yield from _fits(sizes, config.shape, config.fit)
     channels = Counter(image.channels for image in images)
     if len(channels) > 1:
         what = f"grey images ({channels[1]}) are mixed with colour images ({channels[3]})"
         remedy = "none needed: all are converted to colour; or add --channels 1"
         yield Finding("mixed_channels", what, remedy, count=channels[1])
+
+
+def _fits(sizes: Mapping[tuple[int, int], int], shape: tuple[int, int], how: Fit) -> Iterator[Finding]:
+    """Yield findings on images of which much is lost or added, or that are enlarged, when they are fitted to a shape."""
+    total, title = sum(sizes.values()), f"{shape[0]}x{shape[1]}"
+    shares, factors = Counter[float](), Counter[float]()
+    for (height, width), count in sizes.items():
+        across, down = width / shape[1], height / shape[0]
+        shares[1 - min(across, down) / max(across, down)] += count
+        factors[1 / (max(across, down) if how == "pad" else min(across, down))] += count
+    lost = sum(share * count for share, count in shares.items()) / total
+    if lost > _CROPPED:
+        words = {
+            "crop": "are cropped away",
+            "pad": "will be black",
+            "squash": "would be cropped away, and the images are distorted",
+        }
+        what = f"{100 * lost:.0f} % of the pixels {words[how]} to fit images to {title} (height x width), on average"
+        remedy = "give --size HxW in the aspect ratio of the images, or another --fit (crop, pad or squash)"
+        yield Finding("aspect_ratio", what, remedy, "warning" if lost > _MUCH_CROPPED else "note", total)
+    if enlarged := sum(count for factor, count in factors.items() if factor > 1):
+        most = max(factors)
+        what = f"{enlarged} of {total} images are enlarged to {title}, up to {most:.3g} times in height and width"
+        yield Finding("enlarged", what, "give a smaller --size", "warning" if most > _MUCH_ENLARGED else "note", enlarged)
 
 
 def _words(captions: Sequence[str], train: int) -> tuple[Vocabulary, list[Finding]]:

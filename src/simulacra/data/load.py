@@ -22,19 +22,21 @@ from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset, Split, combine, disjoint, split, to_floats
 from simulacra.data.formats.arrays import Layout, name_labels, to_labels, to_uint8
-from simulacra.data.formats.pixels import SUFFIXES, Refused, fitted
+from simulacra.data.formats.fitting import fitted
+from simulacra.data.formats.refused import Refused
 from simulacra.data.formats.torch_datasets import Images, items_of
 from simulacra.data.layout.domains import domain_names
 from simulacra.data.only_classes import only_classes
 from simulacra.data.preparation.prepare import arrange, prepare
 from simulacra.data.preparation.prepared import UNKNOWN, HeldTexts
+from simulacra.data.preparation.settled import settle
 from simulacra.data.semi_supervised import SemiSupervised, labelled_rows
-from simulacra.data.settings import DataConfig, DomainsConfig, without_transforms
+from simulacra.data.settings import DataConfig, DomainsConfig, Settings, without_transforms
 from simulacra.data.shards.opening import open_shards
 from simulacra.data.shards.streamed import Streamed
-from simulacra.data.source import Item, Pixels, Reading, Skip
+from simulacra.data.source import Item, Material, Pixels, Reading, Skip
 from simulacra.data.sources import at_path, is_folder, locate, sources, with_domains
-from simulacra.data.sources.folder import all_images, read_picture
+from simulacra.data.sources.folder import all_images, is_picture, read_picture
 from simulacra.data.vocabularies import captioned_tokens
 
 ImageSource = Images | TorchDataset[Any]
@@ -46,18 +48,36 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
 
     Raises UsageError for unknown names and contradictory settings, DataError for data that cannot be found, read or verified.
     """
+    return load_settled(config, progress)[1]
+
+
+def load_settled(config: Settings, progress: Progress = SILENT) -> tuple[Settings, Dataset]:
+    """Return the settings as they are used, and the data set: images of mixed sizes receive a size, `--levels data` a range.
+
+    Raises the same errors as `load`.
+    """
     if isinstance(config, DomainsConfig):
-        config = with_domains(config, progress)
-        chosen = {name: config.domain(name) for name in config.named}  # all, before the first is prepared
-        loaded = {name: load(one, progress) for name, one in chosen.items()}
-        own = not any(without_transforms(place) in sources() for place in config.named.values())
-        return combine(disjoint(loaded) if config.disjoint else loaded, domain_names(config.named) if own else {})
+        found = with_domains(config, progress)
+        chosen = {name: found.domain(name) for name in found.named}  # all, before the first is prepared
+        materials = {name: locate(one, progress) for name, one in chosen.items()}
+        sized = settle(config, [(materials[name], one) for name, one in chosen.items()], progress)
+        if sized is not config:
+            return load_settled(sized, progress)
+        loaded = {name: _load(one, materials[name], progress) for name, one in chosen.items()}
+        own = not any(without_transforms(place) in sources() for place in found.named.values())
+        return config, combine(disjoint(loaded) if config.disjoint else loaded, domain_names(found.named) if own else {})
     if config.only_classes:
-        whole = load(replace(config, only_classes="", limit=0), progress)
+        every, whole = load_settled(replace(config, only_classes="", limit=0), progress)
         if whole.stream is not None and config.limit:
-            whole = load(replace(config, only_classes=""), progress)
-        return only_classes(whole, config.chosen_classes, config.limit)
+            whole = load(replace(every, limit=config.limit), progress)
+        return replace(config, size=every.size, levels=every.levels), only_classes(whole, config.chosen_classes, config.limit)
     material = locate(config, progress)
+    settled = settle(config, [(material, config)], progress)
+    return (config, _load(config, material, progress)) if settled is config else load_settled(settled, progress)
+
+
+def _load(config: DataConfig, material: Material, progress: Progress) -> Dataset:
+    """Return the data set of a material."""
     if material.shards is not None and not material.shards.few:
         if config.hold_out:
             raise UsageError(f"--hold-out needs several attributes, and {material.name} is a folder of tar shards: leave it out")
@@ -68,7 +88,8 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     parts = split(images, facts.train, config.validation, config.limit, facts.held_out, facts.validation)
     _, height, width, channels = facts.shape
     vocabulary = facts.vocabulary if prepared.tokens is not None else None
-    spec = DataSpec(channels, height, width, facts.classes, attributes=facts.attributes, vocabulary=vocabulary)
+    treatment = config.fit, config.level_range
+    spec = DataSpec(channels, height, width, facts.classes, {}, facts.attributes, vocabulary, {}, *treatment)
     return Dataset(facts.name, facts.digest, spec, *parts, facts.skipped, facts.notes)
 
 
@@ -183,7 +204,7 @@ def named_images(path: Path, spec: DataSpec, count: int = 0) -> NamedImages:
     Raises DataError if the path cannot be read, or holds no image; files in it that cannot be read are listed.
     """
     names, taken, skipped = list[str](), list[Pixels](), list[Skip]()
-    with reading(path) as found:
+    with reading(path, spec) as found:
         for item in fitted_items(found.items, spec):
             if isinstance(item, Skip):
                 skipped.append(item)
@@ -202,7 +223,7 @@ def fitted_items(items: Iterable[Item | Skip], spec: DataSpec) -> Iterator[Item 
     """Yield items in the shape of `spec`, and those that cannot be read as a Skip with the reason."""
     for item in items:
         try:
-            yield fitted(item, (spec.height, spec.width), spec.channels)
+            yield fitted(item, (spec.height, spec.width), spec.channels, spec.fit)
         except Refused as refusal:
             yield Skip(item.name, str(refusal))
 
@@ -213,19 +234,17 @@ def no_images(path: Path | str, skipped: Sequence[Skip]) -> DataError:
     return DataError(f"{path} contains no image that can be used{seen}: give an image, or a folder or archive of images")
 
 
-def is_picture(path: Path) -> bool:
-    """Return whether a path is that of a single image file."""
-    return path.is_file() and path.suffix.lower() in SUFFIXES
-
-
-def reading(path: Path) -> AbstractContextManager[Reading]:
+def reading(path: Path, spec: DataSpec) -> AbstractContextManager[Reading]:
     """Open an image file, folder, archive or array file for reading image by image; raises DataError if it cannot be read.
 
-    Of a folder or archive all images are read, also those outside of folders such as train and test.
+    The images have their own sizes, of which large JPEG files may be reduced; their levels are those of `spec`. Of a folder or
+    archive all images are read, also those outside of folders such as train and test.
     """
+    levels = "" if spec.levels is None else f"{spec.levels[0]}..{spec.levels[1]}"
+    config = DataConfig(size=max(spec.height, spec.width), levels=levels)
     if is_picture(path):
-        return nullcontext(Reading(1, [read_picture(path)]))
-    return all_images(path) if is_folder(path) else at_path(path).open()
+        return nullcontext(Reading(1, [read_picture(path, config)]))
+    return all_images(path, config) if is_folder(path) else at_path(path, config).open()
 
 
 def _checked(images: Images, labels: Images | None, where: str, columns: int) -> tuple[Pixels, np.ndarray | None]:

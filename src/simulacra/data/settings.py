@@ -1,13 +1,17 @@
 """Settings of the data: source, labels, size and splits."""
 
+import math
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
 
+MEASURED = "data"  # levels that are measured before images are decoded
 SHARD_IMAGES = 1000  # images per tar shard by default
 WITH_PATH = ("folder", "array", "shards")
 WITH_METADATA = ("folder",)  # sources that read labels from a metadata file
@@ -71,16 +75,59 @@ class _Sources(Config):
 class _Treatment(Config):
     """How images are resized and split."""
 
-    size: int = option(0, "resize the shorter side to this many pixels and crop the centre; 0 keeps the original size", low=0)
+    size: int | str = option(
+        0,
+        "resize to this many pixels, or to height x width such as 48x64; 0 keeps a common size, and is 64 for mixed sizes",
+        low=0,
+    )
     channels: int = option(0, "1 for grey, 3 for colour; 0 keeps the original channels", low=0, high=3)
     validation: float = option(1 / 12, "fraction of the training images held out for validation", low=0, high=0.9)
     flip: bool = option(False, "random horizontal flips of training images")
     limit: int = option(0, "number of training images to use, chosen with a fixed seed; 0 uses all", low=0)
+    fit: Literal["crop", "pad", "squash"] = option("crop", "how images of another aspect ratio are fitted")
+    levels: str = option(
+        "",
+        "values of 16-bit and float images that become black and white: 10bit, 12bit, 14bit, LOW..HIGH such as 0..4095, or data "
+        "for their extremes (default: 0..65535, of floats 0..1)",
+    )
+    frames: bool = option(False, "use every page of TIFF files and every frame of animations as an image, instead of the first")
 
     def validate(self) -> None:
         """Raise UsageError where the settings contradict each other."""
         if self.channels == 2:
             raise UsageError("channels is 2, expected 0 (as they are), 1 (grey) or 3 (colour)")
+        if self.levels not in {"", MEASURED} and self.level_range is None:
+            forms = f"10bit, 12bit, 14bit, LOW..HIGH such as 0..4095, or {MEASURED}"
+            raise UsageError(f"--levels is {self.levels!r}, expected {forms}")
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width to which images are fitted, None where they keep theirs."""
+        if not self.size:
+            return None
+        height, _, width = str(self.size).partition("x")
+        return int(height), int(width or height)
+
+    @property
+    def enough(self) -> int:
+        """The shorter side, in pixels, that suffices to fit an image to the shape, 0 where it keeps its own."""
+        return max(self.shape or (0,))
+
+    @property
+    def level_range(self) -> tuple[float, float] | None:
+        """The values that become black and white, None for the default and where they are not measured yet."""
+        if match := re.fullmatch(r"(10|12|14)bit", self.levels):
+            return 0, 2 ** int(match[1]) - 1
+        low, _, high = self.levels.partition("..")
+        with suppress(ValueError):
+            return (float(low), float(high)) if -math.inf < float(low) < float(high) < math.inf else None
+        return None
+
+    @property
+    def marks(self) -> list[str]:
+        """The settings besides size and channels that change what is prepared, where they differ from their defaults."""
+        given = {"fit": "" if self.fit == "crop" else self.fit, "levels": self.levels, "frames": "all" if self.frames else ""}
+        return [f"{name}={value}" for name, value in given.items() if value]
 
 
 @dataclass(frozen=True)
@@ -163,7 +210,7 @@ class DomainsConfig(_Treatment, _Sources):
         return DataConfig(data=source, test_path=self.tests[name], **shared)
 
 
-Kind = TypeVar("Kind", bound=DataConfig | DomainsConfig)
+Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)
 
 
 @dataclass(frozen=True)
@@ -184,7 +231,7 @@ class PlacesConfig(Config):
         """The places that are given, by the name of their setting."""
         return {name: str(place) for name, place in self.table().items() if place}
 
-    def applied(self, config: Kind) -> Kind:
+    def applied(self, config: Settings) -> Settings:
         """Return the settings of the data with these places; raises UsageError for one that such data do not have."""
         given, domains = self.given, isinstance(config, DomainsConfig)
         if wrong := [name for name in given if name not in config.table()]:
@@ -199,7 +246,7 @@ class PlacesConfig(Config):
             given = dict.fromkeys(("a", "b", "a_test_path", "b_test_path"), "") | given
         elif "data" in given and config.table()["path"]:
             given["path"] = given.pop("data")
-        return cast(Kind, type(config).of({**config.table(), **given}, "the flags"))
+        return cast(Settings, type(config).of({**config.table(), **given}, "the flags"))
 
 
 def _title(place: str) -> str:

@@ -1,6 +1,6 @@
 """Interface of sources of images: a source finds its material, which is read image by image."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,9 +20,28 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 """One image [h w c] or several [n h w c], values 0..255."""
 
+Sizes = Mapping[tuple[int, int], int]
+"""Number of images by (height, width)."""
+
+Extremes = tuple[float, float] | None
+"""The lowest and the highest value of images of more than 8 bits, None where there are none."""
+
 SplitName = Literal["train", "validation", "test"]
 Side = SplitName
 """The split that a source assigns an image to; without test or validation images, some training images are held out for them."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Properties of an image file that its pixels do not show.
+
+    images: number of images in it; profile: name of the colour profile that they were converted from, or empty; extremes: the
+    lowest and the highest value of an image of more than 8 bits, None for others.
+    """
+
+    images: int = 1
+    profile: str = ""
+    extremes: Extremes = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ class Item:
     digest: str
     caption: str | None = None
     file: str = ""
+    traits: Traits = Traits()
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,8 @@ class Material:
 
     name: used in results; key: changes when the contents change, and is known without reading them; open: starts a reading;
     classes: names of the classes in their order, or empty for the sorted labels of the items; shards: the index of material that
-    can be streamed.
+    can be streamed; sizes: measures the images without decoding them, None where all have the same size;
+    extremes: measures their values, None where all have 8 bits.
     """
 
     name: str
@@ -95,6 +116,8 @@ class Material:
     open: Callable[[], AbstractContextManager[Reading]]
     classes: tuple[str, ...] = ()
     shards: "Index | None" = None
+    sizes: Callable[[Progress], Sizes] | None = None
+    extremes: Callable[[Progress], Extremes] | None = None
 
 
 class Source(Protocol):
@@ -143,12 +166,18 @@ class Block:
     labels: NDArray[np.int64] | None
 
 
-def array_material(name: str, key: str, blocks: Callable[[], Sequence[Block]], classes: tuple[str, ...] = ()) -> Material:
+def array_material(
+    name: str,
+    key: str,
+    blocks: Callable[[], Sequence[Block]],
+    classes: tuple[str, ...] = (),
+    notes: Callable[[], Sequence[Finding]] = tuple,
+) -> Material:
     """Return the material of a source of arrays, which `blocks` reads; without `classes` the class names are the numbers."""
 
     def reading() -> Reading:
         held = blocks()
-        return Reading(sum(len(block.images) for block in held), _items(held, classes))
+        return Reading(sum(len(block.images) for block in held), _items(held, classes), tuple(notes()))
 
     return Material(name, key, lambda: nullcontext(reading()), classes)
 

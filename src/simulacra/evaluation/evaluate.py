@@ -102,7 +102,8 @@ def _facts(context: EvaluationContext) -> dict[str, Any]:
         "family": run.config.family,
         "checkpoint": opened.step,
         "weights_sha256": opened.digest,
-        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": split, "n": len(context.split)},
+        "data": {"name": data.name, "digest": data.digest, "shape": shape, "split": split, "n": len(context.split)}
+        | data.spec.treatment,
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,

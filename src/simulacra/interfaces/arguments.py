@@ -150,7 +150,7 @@ def examples(*lines: str) -> str:
 def _metavar(setting: Option) -> str:
     if setting.choices:
         return "{" + ",".join(setting.choices) + "}"
-    return {"int": "N", "float": "X", "str": "TEXT", "ints": "N,N"}[setting.kind]
+    return {"int": "N", "float": "X", "str": "TEXT", "ints": "N,N", "size": "N|HxW"}[setting.kind]
 
 
 def _text(value: object) -> str:

@@ -27,6 +27,7 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     spec = dataset.spec
     facts: dict[str, Any] = {"name": dataset.name, "digest": dataset.digest}
     facts |= {"channels": spec.channels, "height": spec.height, "width": spec.width, "classes": list(spec.classes)}
+    facts |= spec.treatment
     facts |= {"train": dataset.training_images, "validation": len(dataset.validation), "test": len(dataset.test)}
     if spec.attributes:
         facts["attributes"] = [{"name": attribute.name, "values": list(attribute.values)} for attribute in spec.attributes]

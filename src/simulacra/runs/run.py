@@ -263,7 +263,10 @@ def _spec(data: dict[str, Any]) -> DataSpec:
     shape = (data["channels"], data["height"], data["width"])
     words = data.get("vocabulary")  # images without captions, and runs of earlier versions, have none
     vocabulary = Vocabulary(tuple(words["words"]), words["longest"]) if words else None
-    return DataSpec(*shape, tuple(data["classes"]), domains, attributes, vocabulary, data.get("domain_names", {}))
+    low, high = data.get("levels", (None, None))
+    levels = None if low is None else (float(low), float(high))
+    names, fit = data.get("domain_names", {}), data.get("fit", "crop")
+    return DataSpec(*shape, tuple(data["classes"]), domains, attributes, vocabulary, names, fit, levels)
 
 
 def _require_whole_data(data: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
-from simulacra.data.load import load, training_batches
+from simulacra.data.load import load_settled, training_batches
 from simulacra.data.settings import PlacesConfig
 from simulacra.data.sources import located
 from simulacra.engine import checkpoint, trackers
@@ -61,7 +61,7 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
         progress = progress if processes.first else SILENT
         processes.lead(lambda: Run.refuse(out))
         processes.lead(lambda: trackers.require(trackers.chosen(config.train.track)))
-        data = dataset or _load(config, processes, progress)
+        config, data = (config, dataset) if dataset else _load(config, processes, progress)
 
         def create() -> None:
             facts = {"processes": processes.count, **own_families.facts(config.family)}
@@ -148,9 +148,10 @@ def _prepare_process(config: RunConfig) -> RunConfig:
     return replace(config, train=replace(config.train, precision=name))
 
 
-def _load(config: RunConfig, processes: Processes, progress: Progress) -> Dataset:
-    """Return the data; the first process prepares them, and the others then load the prepared data."""
-    return processes.lead(lambda: load(config.data, progress)) or load(config.data)
+def _load(config: RunConfig, processes: Processes, progress: Progress) -> tuple[RunConfig, Dataset]:
+    """Return the settings as used and the data; the first process prepares them, and the others then load what is prepared."""
+    settings, data = processes.lead(lambda: load_settled(config.data, progress)) or load_settled(config.data)
+    return replace(config, data=settings), data
 
 
 def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from simulacra.core.errors import DataError
-from simulacra.data.load import from_array, load, named_images
+from simulacra.data.formats.arrays import to_uint8
+from simulacra.data.load import from_array, load, load_settled, named_images
 from simulacra.data.settings import DataConfig
 
 RANDOM = np.random.default_rng(0)
@@ -69,7 +70,7 @@ def wrong(value, at=7, kind=np.float32):
         (wrong(255.0), r"array: image 7 has values from 0 to 255, expected float32 in \[0, 1\]: divide by 255"),
         (wrong(-0.1), r"image 7 has values from -0.1 to 1, expected float32 in \[0, 1\]"),
         (wrong(float("nan")), r"image 7 has NaN, expected float32 in \[0, 1\]"),
-        (wrong(float("inf"), 19), "image 19 has values from 0 to inf"),
+        (wrong(float("inf"), 19), "image 19 has infinite values"),
         (wrong(256, kind=np.int64), r"image 7 has values from 0 to 256, expected int64 in \[0, 255\]"),
         (wrong(-1, kind=np.int16), "image 7 has values from -1 to 1"),
         (np.ones((4, 5, 5), np.uint8), "all values are 0 or 1, expected uint8 values in 0..255: multiply by 255"),
@@ -87,6 +88,45 @@ def wrong(value, at=7, kind=np.float32):
 def test_what_is_not_images_is_refused_with_what_was_got_and_expected(images, message):
     with pytest.raises(DataError, match=message):
         from_array(images)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "advice"),
+    [
+        (-1, 1, r"give \(images \+ 1\) / 2 if the values are in \[-1, 1\]"),
+        (-2.1, 2.6, "the values are standardized: undo this, or give --levels"),
+        (0, 255, "divide by 255"),
+        (0, 4095, "give --levels with the value that becomes white"),
+    ],
+)
+def test_the_advice_fits_the_values(low, high, advice):
+    with pytest.raises(DataError, match=advice):
+        from_array(np.linspace(low, high, 5 * 6 * 7).reshape(5, 6, 7))
+
+
+def test_rounding_beyond_the_ends_is_accepted():
+    images = np.linspace(-1e-7, 1.0000001, 5 * 6 * 7).reshape(5, 6, 7)
+    assert to_uint8(images, "array").max() == 255
+    assert to_uint8(images, "array").min() == 0
+
+
+def test_one_colour_image_is_one_image(tmp_path):
+    assert to_uint8(np.full((8, 9, 3), 7, np.uint8), "array").shape == (1, 8, 9, 3)
+    assert to_uint8(np.full((8, 9, 5), 7, np.uint8), "array").shape == (8, 9, 5, 1)
+
+
+def test_unused_arrays_are_named_and_levels_scale_16_bits(tmp_path):
+    images = np.linspace(0, 4095, 20 * 6 * 6).reshape(20, 6, 6).astype(np.uint16)
+    np.savez(tmp_path / "scans.npz", images=images, arr_1=np.zeros(3), val_images=images[:2])
+    path = str(tmp_path / "scans.npz")
+    with pytest.raises(DataError, match=r"scale the values to 0..255, or give --levels"):
+        load(DataConfig(data=path))
+    config, data = load_settled(DataConfig(data=path, levels="data"))
+    assert config.levels == "0..4095"
+    assert data.spec.levels == (0, 4095)
+    assert max(split.images.max() for split in data.splits) == 255
+    (note,) = data.notes
+    assert note == "2 arrays of scans.npz are not used: arr_1, val_images"
 
 
 def test_the_first_bad_image_is_found_beyond_the_first_block():

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from simulacra.data.formats import pixels as module
-from simulacra.data.formats.pixels import Refused, decode, fit, to_pixels
+from simulacra.data.formats.colour import to_pixels
+from simulacra.data.formats.fitting import fit
+from simulacra.data.formats.pixels import decode, decode_all, decode_file, measure
+from simulacra.data.formats.refused import Refused
 
 
 def saved(image, kind, **options):
@@ -96,7 +99,7 @@ def test_16_bit_png_and_tiff_are_scaled_not_clipped():
         (flat("I", 70_000), "mode I with values outside 0..65535"),
         (flat("I", -1), "mode I with values outside 0..65535"),
         (flat("F", 2.0), "mode F with values outside"),
-        (flat("F", float("nan")), "mode F with values outside"),
+        (flat("F", float("nan")), "mode F with values that are not finite"),
     ],
 )
 def test_a_mode_without_8_bit_meaning_is_refused_by_name(image, reason):
@@ -209,3 +212,84 @@ def test_channels_are_converted_by_luminance_and_repetition():
     assert (fit(colour[:, :, :1], None, 3) == 255).all()
     with pytest.raises(Refused, match="4 channels cannot become 3"):
         fit(np.zeros((2, 2, 4), np.uint8), None, 3)
+
+
+# --- Sizes from headers --------------------------------------------------------------------------------------------------
+
+KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF", "JPEG2000", "BMP", "TGA", "PPM")
+
+
+def turned(kind, orientation, how, mode="RGB"):
+    """Return an image file of 5 rows and 7 columns with an orientation in EXIF, XMP or after the pixels of a PNG file."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    text = f'<x tiff:Orientation="{orientation}"/>'
+    options = {"xmp": text.encode()} if how == "xmp" else {"exif": exif}
+    content = saved(image, kind, **(options if kind in {"PNG", "JPEG", "WEBP", "TIFF", "AVIF"} else {}))
+    if how == "late" and kind == "PNG":  # the chunk eXIf is moved from before the pixels to the end
+        start = content.index(b"eXIf") - 4
+        stop = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        content = content[:start] + content[stop:-12] + content[start:stop] + content[-12:]
+    return content
+
+
+@pytest.mark.parametrize("how", ["exif", "xmp", "late"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_measuring_gives_the_shape_of_the_decoded_image_for_every_format_and_orientation(kind, how):
+    for orientation in range(10):
+        content = turned(kind, orientation, how)
+        assert measure(io.BytesIO(content)) == decode(content).shape, orientation
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_measuring_gives_the_channels_of_every_mode(mode):
+    for kind in ("PNG", "TIFF"):
+        image = flat("L", 9).convert("I").convert("I;16") if mode == "I;16" else flat("RGB", (9, 9, 9)).convert(mode)
+        content = saved(image, kind)
+        assert measure(io.BytesIO(content)) == decode(content).shape
+
+
+def test_a_late_orientation_is_after_the_pixels_and_turns_them():
+    content = turned("PNG", 6, "late")
+    assert content.index(b"IDAT") < content.index(b"eXIf")
+    assert decode(content).shape == (7, 5, 3)
+
+
+# --- Large files and files of several images -----------------------------------------------------------------------------
+
+
+def test_a_large_jpeg_file_is_decoded_at_a_reduced_size_and_refused_without_one(monkeypatch):
+    monkeypatch.setattr(module, "PIXEL_LIMIT", 10_000)
+    content = saved(Image.linear_gradient("L").resize((800, 600)), "JPEG")
+    assert decode(content, 10).shape == (75, 100, 1)
+    with pytest.raises(Refused, match=r"decompression bomb.*add --size to decode JPEG files at a reduced size"):
+        decode(content)
+    with pytest.raises(Refused, match="decompression bomb"):
+        decode(saved(flat("L", 0, (800, 600)), "PNG"), 10)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_every_page_and_frame_is_an_image_on_request(kind):
+    frames = [flat("L", 40 * at) for at in range(4)]
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    content = saved(frames[0], kind, save_all=True, append_images=frames[1:], **lossless)
+    first, found = decode_file(content), list(decode_all(content))
+    assert first.traits.images == 4
+    assert [int(image.pixels.mean()) for image in found] == [0, 40, 80, 120]
+    assert (found[0].pixels == first.pixels).all()
+
+
+def test_reduced_copies_in_a_tiff_file_are_no_pages():
+    reduced = TiffImagePlugin.ImageFileDirectory_v2()
+    reduced[254] = 1
+    pages = [flat("L", 10), flat("L", 20, (2, 2)), flat("L", 30)]
+    pages[1].encoderinfo = {"tiffinfo": reduced}
+    content = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert [int(image.pixels.mean()) for image in decode_all(content)] == [10, 30]
+
+
+def test_the_first_image_of_a_file_that_is_damaged_later_is_decoded():
+    frames = [flat("L", 40 * at, (40, 40)) for at in range(3)]
+    content = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(content[:-30]).shape == (40, 40, 1)

@@ -13,8 +13,9 @@ import pytest
 
 from simulacra.core.errors import DataError, UsageError
 from simulacra.data.formats import archives
-from simulacra.data.load import load
-from simulacra.data.settings import DataConfig
+from simulacra.data.load import load, load_settled
+from simulacra.data.preparation.settled import size_for
+from simulacra.data.settings import DataConfig, DomainsConfig
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_class_names_that_are_numbers_are_in_the_order_of_numbers(make_folder, m
 
 def test_preparing_shows_a_meter(make_folder, cats_and_dogs, recorded):
     load(DataConfig(data=str(make_folder(cats_and_dogs))), recorded)
-    assert recorded.meters == {"preparing pictures": [20, 20, "images"]}
+    assert recorded.meters["preparing pictures"] == [20, 20, "images"]
 
 
 def test_what_is_skipped_is_counted_with_the_reason(make_folder, cats_and_dogs, make_picture, recorded):
@@ -169,11 +170,44 @@ def test_any_height_and_width_and_either_number_of_channels(make_folder, make_pi
     assert data.train.head(2).images.shape == (2, *shape)
 
 
-def test_mixed_sizes_are_refused_with_the_remedy_and_resized_on_request(make_folder, make_picture):
-    folder = make_folder({f"{at}.png": make_picture(at, (20, 10) if at < 3 else (9, 30)) for at in range(4)})
-    with pytest.raises(DataError, match=r"mixed sizes, 2 sizes .* most often 20x10 \(3\): add --size 10"):
-        read(folder)
-    assert read(folder, size=16).spec.shape == (3, 16, 16)
+def test_mixed_sizes_receive_the_smallest_side_or_64_said_once(make_folder, make_archive, make_picture, recorded):
+    files = {f"{at}.png": make_picture(at, (20, 10) if at < 3 else (9, 30)) for at in range(4)}
+    config, data = load_settled(DataConfig(data=str(make_folder(files))), recorded)
+    assert (config.size, data.spec.shape) == (9, (3, 9, 9))
+    seen = "images have 2 sizes, most often 20x10: resized and cropped to 9x9; --size N chooses another size"
+    assert recorded.lines == [f"pictures: {seen}"]
+    again, same = load_settled(config)
+    assert (again, same.digest) == (config, data.digest)
+    large = {f"{at}.png": make_picture(at, (80 + at, 70)) for at in range(4)}
+    for name in ("pictures.tar", "pictures.tgz", "pictures.zip"):
+        assert load_settled(DataConfig(data=str(make_archive(name)(large, name))))[0].size == 64
+    assert read(make_folder(files), size=16).spec.shape == (3, 16, 16)
+
+
+def test_images_of_one_size_keep_it_also_beside_damaged_ones_of_another(make_folder, make_picture):
+    whole = {f"{at}.png": make_picture(at, (7, 6)) for at in range(4)}
+    config, data = load_settled(DataConfig(data=str(make_folder({**whole, "cut.png": make_picture(9, (9, 9))[:60]}))))
+    assert (config.size, data.spec.shape, data.skipped.total) == (0, (3, 6, 7), 1)
+
+
+def test_a_few_icons_do_not_make_all_images_small():
+    assert size_for({(100, 100): 95, (90, 80): 4, (1, 1): 1}) == 64
+    assert size_for({(100, 100): 18, (16, 20): 2}) == 16
+
+
+def test_two_domains_receive_one_size(make_folder, make_picture, recorded):
+    summer = make_folder({f"{at}.png": make_picture(at, (20, 12)) for at in range(4)}, "summer")
+    winter = make_folder({f"{at}.png": make_picture(at, (14, 10)) for at in range(4)}, "winter")
+    config, data = load_settled(DomainsConfig(a=str(summer), b=str(winter)), recorded)
+    assert config.size == 10
+    assert {one.spec.shape for one in data.domains.values()} == {(3, 10, 10)}
+    assert recorded.lines[0].startswith("summer and winter: images have 2 sizes")
+
+
+def test_the_size_of_mixed_images_is_that_of_chosen_classes_and_of_transforms(make_folder, make_picture):
+    folder = make_folder({f"{'ab'[at % 2]}/{at}.png": make_picture(at, (8 + at, 8)) for at in range(8)})
+    assert load_settled(DataConfig(data=str(folder), only_classes="a"))[0].size == 8
+    assert load_settled(DataConfig(data=f"{folder}-inverted"))[0].size == 8
 
 
 def test_a_folder_without_images_is_refused_with_the_reasons(make_folder, tmp_path):

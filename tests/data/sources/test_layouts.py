@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import RUN_FILES
 from simulacra.data.check import check
@@ -213,7 +214,7 @@ def test_a_built_in_data_set_beside_a_folder_of_its_name_is_reported(make_folder
 
 def test_every_image_of_an_input_is_read_whatever_its_folders_are_called(make_folder, pictures):
     path = make_folder(pictures("train/a", "test/a", "other"))
-    with reading(path) as found:
+    with reading(path, DataSpec(3, 8, 8)) as found:
         assert len([item for item in found.items if isinstance(item, Item)]) == 12
 
 

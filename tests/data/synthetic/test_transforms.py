@@ -14,7 +14,7 @@ from simulacra.core.errors import DataError, UsageError
 from simulacra.data import settings as names
 from simulacra.data import sources
 from simulacra.data.check import check
-from simulacra.data.formats.pixels import Refused
+from simulacra.data.formats.refused import Refused
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 from simulacra.data.synthetic import transforms

@@ -13,12 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, cast
 
 from simulacra.core.errors import DataError
 from simulacra.core.files import RUN_FILES
-from simulacra.data.formats.pixels import Refused
+from simulacra.data.formats.kinds import HEAD
+from simulacra.data.formats.refused import Refused
 
 SUFFIXES = (".tar", ".zip", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 FILE_LIMIT = 300 * 2**20  # bytes, enough for an uncompressed image of the largest accepted size
@@ -51,6 +53,18 @@ class Container(ABC):
     def read(self, name: str) -> bytes:
         """Return the contents of one file; raises Refused with the reason if it cannot be read."""
 
+    @abstractmethod
+    def open(self, name: str) -> IO[bytes]:
+        """Open one file to read some of it, with seeking; raises Refused with the reason if it cannot be opened."""
+
+    def head(self, name: str) -> bytes:
+        """Return the first bytes of a file, which show its kind; none if it cannot be read."""
+        try:
+            with self.open(name) as file:
+                return file.read(HEAD)
+        except (Refused, *_DAMAGED):
+            return b""
+
 
 class Folder(Container):
     """A directory; symbolic links are followed."""
@@ -66,6 +80,13 @@ class Folder(Container):
         """Return the contents of one file."""
         try:
             return (self._path / name).read_bytes()
+        except OSError as error:
+            raise Refused(f"cannot be read: {error.strerror}") from error
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open one file."""
+        try:
+            return (self._path / name).open("rb")
         except OSError as error:
             raise Refused(f"cannot be read: {error.strerror}") from error
 
@@ -163,7 +184,7 @@ class _Bounded:
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
-        self.seek, self.tell = handle.seek, handle.tell
+        self.seek, self.tell, self.seekable = handle.seek, handle.tell, handle.seekable
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= FILE_LIMIT + 1024:
@@ -210,6 +231,13 @@ class Tar(Container):
         except _DAMAGED as error:
             raise Refused("damaged in the archive") from error
 
+    def open(self, name: str) -> IO[bytes]:
+        """Open one member."""
+        try:
+            return self._archive.extractfile(self._members[name]) or BytesIO()
+        except _DAMAGED as error:
+            raise Refused("damaged in the archive") from error
+
 
 class Zip(Container):
     """A zip archive."""
@@ -229,6 +257,13 @@ class Zip(Container):
         try:
             with self._archive.open(name) as handle:
                 return handle.read(FILE_LIMIT + 1)  # with a limit, since the declared size may be false
+        except _DAMAGED as error:
+            raise Refused("damaged in the archive") from error
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open one member."""
+        try:
+            return self._archive.open(name)
         except _DAMAGED as error:
             raise Refused("damaged in the archive") from error
 

@@ -3,68 +3,154 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
-from typing import TYPE_CHECKING
+from io import SEEK_CUR, BytesIO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from simulacra.data.source import Item, Pixels, Skip
+from simulacra.data.formats.colour import ALPHA, PLAIN, Levels, to_pixels, to_srgb, wide_values
+from simulacra.data.formats.fitting import GAP
+from simulacra.data.formats.kinds import reads_heif
+from simulacra.data.formats.refused import Refused
+from simulacra.data.source import Pixels, Traits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SUFFIXES = "png jpg jpeg jpe jfif webp bmp dib gif tif tiff ppm pgm pbm pnm tga jp2 j2k avif"
-SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only decoders of raster images: others, such as EPS, start programs or read further files.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 PIXEL_LIMIT = 89_478_485  # Pillow's limit for a warning; here an error
 _BOMB = f"decompression bomb: more than {PIXEL_LIMIT:,} pixels"
-_GAP = 3  # factor of reduction from which two steps give nearly the same result as one (Pillow, Image.resize)
-_ORIENTATION = 0x0112  # EXIF tag; values above 4 swap height and width
-_ALPHA = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
-_PLAIN = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+_SEVERAL = ("TIFF", "GIF", "WEBP", "PNG", "AVIF")  # formats of files with several images of equal rank
+_SUBFILE = 0x00FE  # TIFF tag; its first bit marks a reduced copy of another image
+_ORIENTATION = 0x0112  # EXIF tag
+_TURNED = range(5, 9)  # orientations that swap height and width
 
 
-class Refused(Exception):
-    """A file that is not read; the text is the reason, the same for all files of its kind."""
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded image: its pixels, uint8 [h w 1] or [h w 3], and the properties of its file."""
+
+    pixels: Pixels
+    traits: Traits
 
 
-def decode(content: bytes, enough: int = 0) -> Pixels:
-    """Return the pixels of an image file, uint8 [h w 1] or [h w 3], rotated upright; the first frame if there are several.
+def decode(content: bytes, enough: int = 0, levels: Levels | None = None) -> Pixels:
+    """Return the pixels of an image file, uint8 [h w 1] or [h w 3], rotated upright, in sRGB; the first image if it has several.
 
-    enough: JPEG files may be decoded at a reduced size, several times faster, if the shorter side keeps at least _GAP times as
-    many pixels as this; 0 for the full size.
+    enough: JPEG files may be decoded at a reduced size, several times faster, if the shorter side keeps at least three times as
+    many pixels as this; 0 for the full size. levels: as for `to_pixels`.
     Raises Refused with the reason: damaged, too large, or of a mode that has no 8-bit meaning.
     """
+    return decode_file(content, enough, levels).pixels
+
+
+def decode_file(content: bytes, enough: int = 0, levels: Levels | None = None) -> Decoded:
+    """Decode the first image of a file as `decode` does, with the properties of the file."""
     with warnings.catch_warnings(action="ignore"):
-        return decode_in_thread(content, enough)
+        return _first(content, enough, levels)
 
 
-def decode_in_thread(content: bytes, enough: int = 0) -> Pixels:
+def decode_in_thread(content: bytes, enough: int = 0, levels: Levels | None = None) -> Pixels:
     """Decode as `decode` does, but without changing the filters of warnings, which all threads share."""
+    return _first(content, enough, levels).pixels
+
+
+def decode_all(content: bytes, enough: int = 0, levels: Levels | None = None) -> Iterator[Decoded]:
+    """Yield every image of a file, each as `decode` returns the first: the pages of TIFF files, the frames of animations."""
+    with warnings.catch_warnings(action="ignore"), _opened(BytesIO(content)) as image:
+        for at in _pages(image):
+            image.seek(at)
+            _reduce(image, enough)
+            yield _upright(image.copy(), levels)
+
+
+def _first(content: bytes, enough: int, levels: Levels | None) -> Decoded:
+    with _opened(BytesIO(content)) as image:
+        pages = len(_pages(image))
+        _reduce(image, enough)
+        return _upright(image, levels, pages)
+
+
+def _upright(image: "Image", levels: Levels | None, pages: int = 1) -> Decoded:
+    """Return an opened image of a file with this number of images, rotated upright."""
     from PIL import ImageOps
 
-    with _opened(content) as image:
-        if enough:
-            image.draft(None, (_GAP * enough, _GAP * enough))
-        image.load()
-        with suppress(Exception):  # unreadable EXIF data do not affect the pixels
-            ImageOps.exif_transpose(image, in_place=True)
-        return to_pixels(image)
+    image.load()
+    with suppress(Exception):  # unreadable EXIF data do not affect the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    converted, profile = to_srgb(image)
+    values = wide_values(image)
+    extremes = None if values is None or not values.size else (float(values.min()), float(values.max()))
+    return Decoded(to_pixels(converted, levels), Traits(pages, profile, extremes))
 
 
-def measure(content: bytes) -> tuple[int, int, int]:
-    """Return height, width and channels of an image file from its header alone, as `decode` would return them.
+def _pages(image: "Image") -> list[int]:
+    """Return the numbers of the images of a file: of TIFF files without reduced copies of others, of any other all frames."""
+    count, pages = 1, [0]
+    with suppress(Exception):  # damage after the first image
+        count = getattr(image, "n_frames", 1) if image.format in _SEVERAL else 1
+        for at in range(1, count):
+            if image.format == "TIFF":
+                image.seek(at)
+            if not getattr(image, "tag_v2", {}).get(_SUBFILE, 0) & 1:
+                pages.append(at)
+    if count > 1:
+        image.seek(0)
+    return pages
 
-    A palette counts as colour. Raises Refused as `decode` does, except for damage after the header.
+
+def measure(file: IO[bytes]) -> tuple[int, int, int]:
+    """Return height, width and channels of an image file, as `decode` returns them, in general from its header alone.
+
+    Images with a palette are decoded, since their colours decide the channels. Raises Refused as `decode` does, except for
+    damage after the header.
     """
-    with warnings.catch_warnings(action="ignore"), _opened(content) as image:
-        turned = image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) > 4
+    with warnings.catch_warnings(action="ignore"), _opened(file) as image:
+        if image.mode in {"P", "PA"}:
+            height, width, channels = _upright(image, None).pixels.shape
+            return height, width, channels
+        turned = _is_turned(image, file)
         height, width = (image.width, image.height) if turned else (image.height, image.width)
-        kind = _ALPHA.get(image.mode) or _PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
+        kind = ALPHA.get(image.mode) or PLAIN.get(image.mode) or ("RGB" if image.mode == "LAB" else "L")
         return height, width, 1 if kind == "L" else 3
+
+
+def _is_turned(image: "Image", file: IO[bytes]) -> bool:
+    """Return whether decoding swaps the height and the width that Pillow states before it decodes."""
+    from PIL import Image
+
+    early = image.format == "PNG" and not _has_late_text(file)
+    with suppress(Exception):  # unreadable EXIF data do not affect the pixels
+        # The method of PNG files decodes the pixels first. Pillow itself swaps the sides that a TIFF file declares.
+        exif = Image.Image.getexif(image) if early else image.getexif()
+        return (exif.get(_ORIENTATION) in _TURNED) != (getattr(image, "tag_v2", {}).get(_ORIENTATION) in _TURNED)
+    return False
+
+
+def _has_late_text(file: IO[bytes]) -> bool:
+    """Return whether a PNG file has a chunk after its pixels that may hold an orientation; keeps the position in the file."""
+    before, pixels = file.tell(), False
+    try:
+        for kind in _png_chunks(file):
+            if pixels and kind in {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}:
+                return True
+            if pixels and kind in {b"fcTL", b"IEND"}:  # a second frame, or the end
+                return False
+            pixels = pixels or kind == b"IDAT"
+        return False
+    finally:
+        file.seek(before)
+
+
+def _png_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the kind of each chunk of a PNG file."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        yield head[4:]
+        file.seek(int.from_bytes(head[:4], "big") + 4, SEEK_CUR)  # the content and its checksum
 
 
 def opacity(content: bytes) -> Pixels | None:
@@ -74,9 +160,10 @@ def opacity(content: bytes) -> Pixels | None:
     """
     from PIL import ImageOps
 
-    with warnings.catch_warnings(action="ignore"), _opened(content) as image:
-        if image.mode not in _ALPHA and "transparency" not in image.info:
+    with warnings.catch_warnings(action="ignore"), _opened(BytesIO(content)) as image:
+        if image.mode not in ALPHA and "transparency" not in image.info:
             return None
+        _require_modest(image)
         image.load()
         with suppress(Exception):
             ImageOps.exif_transpose(image, in_place=True)
@@ -85,55 +172,45 @@ def opacity(content: bytes) -> Pixels | None:
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator["Image"]:
-    """Open an image file of limited size; any error while it is read is raised as Refused."""
+def _opened(file: IO[bytes]) -> Iterator["Image"]:
+    """Open an image file of limited size for reading; any error while it is read is raised as Refused."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(BytesIO(content), formats=_formats()) as image:
-            _require_modest(image)
+        with _open(file) as image:
             yield image
     except Refused:
         raise
     except Image.DecompressionBombError as error:
         raise Refused(_BOMB) from error
     except UnidentifiedImageError as error:
-        raise Refused("empty file" if not content else "no image, or its header is damaged") from error
+        file.seek(0)
+        raise Refused("no image, or its header is damaged" if file.read(1) else "empty file") from error
     except Exception as error:  # decoders raise errors of any type for damaged bytes
         raise Refused("truncated or damaged image") from error
 
 
-def fit(pixels: Pixels, shape: tuple[int, int] | None, channels: int) -> Pixels:
-    """Return the image [h w c] scaled and cropped about its centre to `shape` (height, width), with `channels` channels.
+def _open(file: IO[bytes]) -> "Image":
+    """Open an image file; JPEG files of any size, since they can be decoded at a reduced size."""
+    from PIL import Image, JpegImagePlugin
 
-    None and 0 leave it unchanged. The aspect ratio is kept. Raises Refused if the channels cannot be converted.
-    """
-    held = pixels.shape[2]
-    if held == 3 and channels == 1:
-        from PIL import Image
-
-        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
-    elif held == 1 and channels > 1:
-        pixels = np.repeat(pixels, channels, axis=2)
-    elif channels not in (0, held):
-        raise Refused(f"{held} channels cannot become {channels}")
-    if shape is None or pixels.shape[:2] == shape:
-        return pixels
-    if pixels.shape[2] in (1, 3):
-        return _resize(pixels, shape)
-    return np.concatenate([_resize(plane, shape) for plane in np.split(pixels, pixels.shape[2], axis=2)], axis=2)
+    start = file.read(3)
+    file.seek(0)
+    if start == b"\xff\xd8\xff":
+        return JpegImagePlugin.jpeg_factory(file)
+    return Image.open(file, formats=_formats())
 
 
-def fitted(item: Item | Skip, shape: tuple[int, int] | None, channels: int) -> Item:
-    """Return an item with its pixels in a shape, as `fit`; raises Refused if they cannot be read or converted."""
-    if isinstance(item, Skip):
-        raise Refused(item.reason)
-    return replace(item, pixels=fit(item.pixels, shape, channels))
+def _reduce(image: "Image", enough: int) -> None:
+    """Reduce the size at which an image will be decoded, where possible; raises Refused for one that remains too large."""
+    if enough:
+        image.draft(None, (GAP * enough, GAP * enough))
+    _require_modest(image)
 
 
 def _require_modest(image: "Image") -> None:
     if image.width * image.height > PIXEL_LIMIT:
-        raise Refused(_BOMB)
+        raise Refused(f"{_BOMB}: add --size to decode JPEG files at a reduced size" if image.format == "JPEG" else _BOMB)
 
 
 @cache
@@ -141,70 +218,5 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
-def to_pixels(image: "Image") -> Pixels:
-    """Return a Pillow image of any mode as uint8 [h w 1] or [h w 3]: alpha on white, 16 bits scaled by 1/257.
-
-    Raises Refused for a mode, or values in a mode, that have no 8-bit meaning.
-    """
-    mode = image.mode
-    if kind := _ALPHA.get(mode) or _PLAIN.get(mode):
-        opaque = _over_white(image) if mode in _ALPHA or "transparency" in image.info else image
-        pixels = np.asarray(opaque.convert(kind))
-        if kind == "L":
-            return pixels[:, :, None]
-        return pixels[:, :, :1] if mode in ("P", "PA") and is_grey(pixels) else pixels
-    if mode == "LAB":
-        return np.asarray(_lab_to_rgb(image))
-    if mode == "I" or mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.int64)[:, :, None]
-        if wide.size and (wide.min() < 0 or wide.max() > 65535):
-            raise Refused(f"mode {mode} with values outside 0..65535")
-        return np.asarray((wide + 128) // 257, dtype=np.uint8)
-    if mode == "F":
-        values = np.asarray(image)[:, :, None]
-        if not ((values >= 0) & (values <= 1)).all():
-            raise Refused("mode F with values outside [0, 1]")
-        return np.asarray(np.rint(values * 255), dtype=np.uint8)
-    raise Refused(f"mode {mode} is not supported: convert the file to 8-bit RGB")
-
-
-def is_grey(pixels: Pixels) -> bool:
-    """Return whether the channels of an image [h w 3] are equal everywhere."""
-    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
-
-
-def _over_white(image: "Image") -> "Image":
-    from PIL import Image
-
-    layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-
-
-def _lab_to_rgb(image: "Image") -> "Image":
-    try:
-        from PIL import ImageCms
-
-        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    except ImportError as error:
-        raise Refused("mode LAB needs Pillow with colour management") from error
-    converted = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
-    if converted is None:
-        raise Refused("mode LAB could not be converted")
-    return converted
-
-
-def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
-    from PIL import Image
-
-    height, width = pixels.shape[:2]
-    scale = min(height / shape[0], width / shape[1])
-    # Rounding must not move the box out of the image.
-    kept_height, kept_width = min(shape[0] * scale, height), min(shape[1] * scale, width)
-    left, top = (width - kept_width) / 2, (height - kept_height) / 2
-    flat = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    box = (left, top, min(left + kept_width, width), min(top + kept_height, height))
-    resized = Image.fromarray(flat).resize((shape[1], shape[0]), Image.Resampling.LANCZOS, box=box, reducing_gap=_GAP)
-    return np.asarray(resized).reshape(*shape, -1)
+    known = (*_FORMATS, *(("HEIF",) if reads_heif() else ()))
+    return tuple(name for name in known if name in Image.OPEN)

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import SILENT, Progress
-from simulacra.data.formats.pixels import Refused, to_pixels
+from simulacra.data.formats.colour import to_pixels
+from simulacra.data.formats.refused import Refused
 
 _CHANNELS = (1, 2, 3, 4)
 _ITEM = "an image, or a pair of an image and a whole number"

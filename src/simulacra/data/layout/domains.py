@@ -43,8 +43,8 @@ def domains_in(folder: Path, config: DomainsConfig, progress: Progress) -> Domai
 
 def _folders(folder: Path) -> list[Path]:
     """Return the folders in a folder, but hidden ones, run folders, and those with run folders in them."""
-    visible = [path for path in folder.iterdir() if path.is_dir() and not not_an_image(f"{path.name}/image.png")]
-    return sorted(path for path in visible if not any(map(is_run, (path, *path.iterdir()))))
+    hidden = ((path, "hidden" in not_an_image(f"{path.name}/image.png", bytes)) for path in folder.iterdir() if path.is_dir())
+    return sorted(path for path, left_out in hidden if not left_out and not any(map(is_run, (path, *path.iterdir()))))
 
 
 def _by_splits(folders: list[Path]) -> _Places:

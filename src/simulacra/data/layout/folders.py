@@ -1,10 +1,10 @@
 """Interpretation of file names: which files are images, their class, and whether they are for training or testing."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from posixpath import commonprefix, splitext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from posixpath import commonprefix
 
-from simulacra.data.formats.pixels import SUFFIXES
+from simulacra.data.formats.kinds import reason_by_head, reason_by_name
 from simulacra.data.source import Side
 
 _SPLITS: Mapping[str, Side] = {
@@ -28,17 +28,18 @@ def parts(name: str) -> Parts:
     return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
-def not_an_image(name: str) -> str:
-    """Return the reason why a file is not an image according to its name; empty if it is one.
+def not_an_image(name: str, head: Callable[[], bytes]) -> str:
+    """Return the reason why a file is not an image, empty if it is one, by its name or else by its first bytes.
 
-    >>> not_an_image("cats/IMG_1.JPG"), not_an_image("cats/notes.txt"), not_an_image("__MACOSX/cats/._IMG_1.jpg")
+    >>> not_an_image("cats/IMG_1.JPG", bytes), not_an_image("cats/notes.txt", bytes), not_an_image("__MACOSX/cats/._1.jpg", bytes)
     ('', 'not an image (.txt)', 'hidden or system file')
     """
     path = parts(name)
     if any(part.startswith(".") or part.lower() in _SYSTEM for part in path):
         return "hidden or system file"
-    suffix = splitext(path[-1])[1].lower() if path else ""
-    return "" if suffix in SUFFIXES else f"not an image ({suffix or 'no suffix'})"
+    file = path[-1] if path else ""
+    reason = reason_by_name(file)
+    return reason_by_head(file, head()) if reason is None else reason
 
 
 def sides(names: Sequence[str]) -> list[tuple[Side | None, str]]:

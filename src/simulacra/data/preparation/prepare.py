@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,8 @@ from simulacra.core.files import sync_folder
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import permutation
 from simulacra.core.vocabulary import Vocabulary
-from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.formats.fitting import fitted
+from simulacra.data.formats.refused import Refused
 from simulacra.data.layout.folders import ordered
 from simulacra.data.locations import CACHE_VARIABLE
 from simulacra.data.preparation.combinations import leave_out
@@ -37,21 +38,23 @@ from simulacra.data.preparation.prepared import (
     read,
     temporary_beside,
 )
+from simulacra.data.preparation.settled import size_for
+from simulacra.data.preparation.traits import remarks
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Material, Reading
+from simulacra.data.source import Material, Reading, Traits
 from simulacra.data.vocabularies import captioned_tokens
 
 TEST_SHARE = 0.1  # held out from a source without test images
 SPLIT_SEED = 0  # not the run's seed: all runs have the same splits
 _MEASURED_AFTER_MIXED = 50  # images still measured after a second size is found
-_SUGGESTED_SIZE = 64  # pixels, a size that trains in reasonable time
 _DECODED = "decoded.bin"
 
 
 def prepare(material: Material, config: DataConfig, progress: Progress) -> Prepared:
     """Return the prepared images of a material, from the cache if they are there.
 
-    Raises DataError for a source without images, mixed sizes if config.size is 0, and a cache that cannot be written.
+    Raises DataError for a source without images, mixed sizes if config.size is 0 (`choose_size` chooses one), and a cache that
+    cannot be written.
     """
     folder = place(material, config)
     if found := read(folder):
@@ -74,13 +77,15 @@ class _Image(NamedTuple):
     caption: str | None
     digest: str
     shape: tuple[int, ...]
+    traits: Traits
     file: str
 
     def line(self) -> str:
         """Return a text for the digest of all images; a single label as it is, as before there were attributes."""
         label = json.dumps(self.labels) if len(self.labels) > 1 else self.labels[0] if self.labels else "None"
         caption = "" if self.caption is None else f"|{json.dumps(self.caption)}"
-        return f"{'/'.join(self.key)}|{label}|{self.digest}{caption}"
+        converted = "|sRGB" if self.traits.profile else ""
+        return f"{'/'.join(self.key)}|{label}|{self.digest}{caption}{converted}"
 
 
 class Order(NamedTuple):
@@ -115,7 +120,9 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
     """Decode the images of a material into a folder; their digest is the same for a folder and its archive."""
     with material.open() as reading, (folder / _DECODED).open("wb") as file:
         images, skipped = _decode(material.name, reading, config, file, progress)
-        notes, attributes = tuple(note.what for note in reading.notes), reading.attributes
+        notes, attributes = [note.what for note in reading.notes], reading.attributes
+    for note in remarks({"/".join(image.key): image.traits for image in images}, config):
+        notes.append(f"{note.what}: {note.remedy}" if note.severity == "warning" else note.what)
     if not any(image.key[0] == "train" for image in images):
         seen = f"; skipped {skipped.line()}" if skipped.total else ", and is empty"
         advice = "give a folder or archive of images such as .png or .jpg"
@@ -134,12 +141,12 @@ def _write(material: Material, config: DataConfig, folder: Path, progress: Progr
     captions = [image.caption for at in order if (image := images[at]).caption is not None]
     captioned = len(captions) == len(order)
     vocabulary = _store_captions(folder, captions, train) if captioned else None
-    lines = sorted(image.line() for image in images) + ([f"hold out {config.hold_out}"] if config.hold_out else [])
+    lines = sorted(image.line() for image in images) + ([f"hold out {config.hold_out}"] if config.hold_out else []) + config.marks
     digest = sha256("\n".join(lines).encode()).hexdigest()
     classes, whole = values[0] if values else (), (len(order), *shape)
     pairs = zip(attributes, values, strict=True) if len(values) > 1 else ()
     named = tuple(Attribute(attribute.name, held) for attribute, held in pairs)
-    described = (bool(values), classes, skipped, notes, named, captioned, vocabulary, held_out, validation)
+    described = (bool(values), classes, skipped, tuple(notes), named, captioned, vocabulary, held_out, validation)
     facts = Facts(material.name, digest, whole, train, *described)
     (folder / FACTS).write_text(json.dumps(asdict(facts), indent=1))
     for path in (folder / FACTS, folder):
@@ -188,11 +195,10 @@ def _labelled(
 def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, progress: Progress) -> tuple[list[_Image], Skipped]:
     """Write the pixels of all images to a file, one after another; raises DataError if they have several sizes."""
     images, skipped, sizes = list[_Image](), dict[str, list[str]](), Counter[tuple[int, int]]()
-    wanted = (config.size, config.size) if config.size else None
     with progress.task(f"preparing {name}", reading.count, "images") as meter:
         for item in reading.items:
             try:
-                taken = fitted(item, wanted, config.channels)
+                taken = fitted(item, config.shape, config.channels, config.fit)
             except Refused as refusal:
                 skipped.setdefault(str(refusal), []).append(item.name)
             else:
@@ -200,12 +206,15 @@ def _decode(name: str, reading: Reading, config: DataConfig, file: BinaryIO, pro
                 sizes[shape[0], shape[1]] += 1
                 if len(sizes) == 1:
                     file.write(taken.pixels.tobytes())
-                    images.append(_Image((taken.side, taken.name), taken.labels, taken.caption, taken.digest, shape, taken.file))
+                    facts = taken.labels, taken.caption, taken.digest, shape, taken.traits, taken.file
+                    images.append(_Image((taken.side, taken.name), *facts))
                 elif sizes.total() > len(images) + _MEASURED_AFTER_MIXED:
                     break
             meter.advance()
     if len(sizes) > 1:
-        raise mixed(name, sizes)
+        (height, width), count = sizes.most_common(1)[0]
+        seen = f"{len(sizes)} sizes among the first {sizes.total()}, most often {width}x{height} ({count})"
+        raise DataError(f"{name} has images of mixed sizes, {seen}: add --size {size_for(sizes)} to resize and crop them all")
     return images, Skipped.of(skipped)
 
 
@@ -222,15 +231,3 @@ def _store(folder: Path, order: np.ndarray, shapes: list[tuple[int, ...]]) -> tu
     sync_folder(folder / IMAGES)
     (folder / _DECODED).unlink()
     return height, width, channels
-
-
-def mixed(name: str, sizes: Mapping[tuple[int, int], int]) -> DataError:
-    """Return the error of images of several sizes, counted by (height, width)."""
-    (height, width), count = max(sizes.items(), key=lambda item: item[1])
-    seen = f"{len(sizes)} sizes among the first {sum(sizes.values())}, most often {width}x{height} ({count})"
-    return DataError(f"{name} has images of mixed sizes, {seen}: {resize_remedy(height, width)}")
-
-
-def resize_remedy(height: int, width: int) -> str:
-    """Return the remedy for mixed sizes, of which this one is the most common."""
-    return f"add --size {min(height, width, _SUGGESTED_SIZE)}, or another size, to resize and crop them all"

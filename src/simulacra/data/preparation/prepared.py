@@ -152,7 +152,7 @@ class Prepared:
 def place(material: Material, config: DataConfig) -> Path:
     """Return the folder for the images of a material prepared with these settings."""
     held_out = [config.hold_out] if config.hold_out else []
-    identity = json.dumps([FORMAT, material.name, material.key, config.size, config.channels, *held_out])
+    identity = json.dumps([FORMAT, material.name, material.key, config.size, config.channels, *config.marks, *held_out])
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in material.name)
     return cache_folder() / "prepared" / f"{plain}-{sha256(identity.encode()).hexdigest()[:16]}"
 

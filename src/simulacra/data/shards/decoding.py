@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from simulacra.core.errors import DataError
 from simulacra.core.randomness import permutation
-from simulacra.data.formats.pixels import Refused, decode, decode_in_thread, fit
-from simulacra.data.preparation.prepare import SPLIT_SEED, mixed
+from simulacra.data.formats.colour import Levels
+from simulacra.data.formats.fitting import fit
+from simulacra.data.formats.pixels import decode_file, decode_in_thread
+from simulacra.data.formats.refused import Refused
+from simulacra.data.preparation.prepare import SPLIT_SEED
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.index import Index
 from simulacra.data.shards.reading import Sample, Shard, samples
@@ -20,28 +23,27 @@ from simulacra.data.source import Item, Pixels, Side, Skip, SplitName
 
 @dataclass(frozen=True)
 class Form:
-    """How the images of a folder of shards are decoded. shape: (h, w, c); size: as --size; numbers: class number by text."""
+    """How the images of a folder of shards are decoded. shape: (h, w, c); numbers: class number by text."""
 
     folder: Path
     shape: tuple[int, int, int]
-    size: int
+    config: DataConfig
     numbers: dict[str, int]
 
     @staticmethod
     def of(index: Index, config: DataConfig) -> "Form":
-        """Return the form for the settings; raises DataError for mixed sizes without --size."""
+        """Return the form for the settings; without a size, that of most images. Raises DataError where none can be read."""
         if not index.sizes:
             raise DataError(f"{index.folder} contains no readable image: download or create the shards again")
-        if not config.size and len(index.sizes) != 1:
-            raise mixed(index.name, index.sizes)
-        height, width = (config.size, config.size) if config.size else next(iter(index.sizes))
+        height, width = config.shape or next(iter(index.sizes))
         numbers = {text: number for number, text in enumerate(index.labels)}
-        return Form(index.folder, (height, width, config.channels or index.channels), config.size, numbers)
+        return Form(index.folder, (height, width, config.channels or index.channels), config, numbers)
 
     def pixels(self, sample: Sample, path: Path) -> Pixels:
         """Return one image [h w c]; thread-safe. Raises Refused if it cannot be decoded, DataError if it has another size."""
         height, width, channels = self.shape
-        found = fit(decode_in_thread(sample.content, self.size), (height, width) if self.size else None, channels)
+        decoded = decode_in_thread(sample.content, self.config.enough, self.config.level_range)
+        found = fit(decoded, self.config.shape, channels, self.config.fit)
         if found.shape != self.shape:
             seen = f"{found.shape[1]}x{found.shape[0]}, the others {width}x{height}"
             raise DataError(f"{path}: {sample.name} is {seen}: add --size to resize and crop them all")
@@ -88,7 +90,9 @@ def decode_part(
     return failed
 
 
-def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, size: int = 0) -> Iterator[Item | Skip]:
+def items(
+    index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None, enough: int = 0, levels: Levels | None = None
+) -> Iterator[Item | Skip]:
     """Yield the images of a split as items, shard by shard: all, or those with the chosen numbers.
 
     Without `chosen`, items are on the side of their split; chosen images are all on the side train.
@@ -104,18 +108,18 @@ def items(index: Index, name: SplitName, chosen: NDArray[np.int64] | None = None
             rows, last = set(held.tolist()), int(held.max(initial=-1))
         start += shard.images
         for sample in samples(index.folder / shard.file, rows, last) if last >= 0 else ():
-            yield _item(sample, side, shard.file, names, size)
+            yield _item(sample, (side, f"{shard.file}/{sample.name}"), names, enough, levels)
 
 
-def _item(sample: Sample, side: Side, file: str, names: Mapping[str, str], size: int) -> Item | Skip:
-    name = f"{file}/{sample.name}"
+def _item(sample: Sample, key: tuple[Side, str], names: Mapping[str, str], enough: int, levels: Levels | None) -> Item | Skip:
+    side, name = key
     try:
-        pixels = decode(sample.content, size)
+        image = decode_file(sample.content, enough, levels)
     except Refused as refusal:
         return Skip(name, str(refusal))
     label = names.get(sample.label or "")
-    labels = () if label is None else (label,)
-    return Item(name, side, labels, pixels, sha256(sample.content).hexdigest(), file=name)
+    labels, digest = () if label is None else (label,), sha256(sample.content).hexdigest()
+    return Item(name, side, labels, image.pixels, digest, file=name, traits=image.traits)
 
 
 def choose(shards: tuple[Shard, ...], count: int, few: int = 0) -> NDArray[np.int64]:

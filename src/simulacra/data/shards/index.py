@@ -12,12 +12,13 @@ from typing import Any
 from simulacra.core.errors import DataError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
-from simulacra.data.formats.pixels import SUFFIXES
+from simulacra.data.formats.kinds import SUFFIXES
 from simulacra.data.locations import cache_folder
 from simulacra.data.shards.reading import Shard, count
 from simulacra.data.source import SplitName
 
-FORMAT = 1  # raise when shards.json or the counts would differ for the same shards
+FORMAT = 1  # raise when shards.json would differ for the same shards
+_COUNTS = 2  # raise when the counts would differ for the same shards
 INDEX = "shards.json"
 NAMES: tuple[SplitName, SplitName, SplitName] = ("train", "validation", "test")
 _NUMBERED = re.compile(r"^[^.].*\d\.tar$|^\d\.tar$")
@@ -126,7 +127,7 @@ def _counted(folder: Path, progress: Progress) -> Index:
     if not paths:
         raise DataError(f"{folder} contains no tar shards: give a folder with files such as train-000000.tar")
     listing = [f"{path.name}|{fact.st_size}|{fact.st_mtime_ns}" for path, fact in zip(paths, facts, strict=True)]
-    key = sha256("\n".join([str(FORMAT), str(folder.resolve()), *listing]).encode()).hexdigest()[:16]
+    key = sha256("\n".join([str(_COUNTS), str(folder.resolve()), *listing]).encode()).hexdigest()[:16]
     kept = cache_folder() / "shards" / f"{folder.resolve().name}-{key}.json"
     with suppress(OSError, *_DAMAGED):
         return _named(folder, json.loads(kept.read_text()))

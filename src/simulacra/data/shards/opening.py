@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from hashlib import sha256
 from itertools import chain
 
 import numpy as np
@@ -31,16 +32,18 @@ def material(index: Index, config: DataConfig) -> Material:
     notes = tuple(Finding("unlabelled", note, _REMEDY, "warning") for note in index.notes)
 
     def reading() -> Reading:
-        return Reading(total, chain.from_iterable(items(index, name, size=config.size) for name in NAMES), notes)
+        every = (items(index, name, None, config.enough, config.level_range) for name in NAMES)
+        return Reading(total, chain.from_iterable(every), notes)
 
-    return Material(index.name, f"shards|{index.digest}", lambda: nullcontext(reading()), index.classes, index)
+    return Material(
+        index.name, f"shards|{index.digest}", lambda: nullcontext(reading()), index.classes, index, lambda progress: index.sizes
+    )
 
 
 def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset:
     """Return the data set of shards; the images held of each split are decoded into the cache.
 
     With config.limit, that many training images are decoded as well, and none are streamed.
-    Raises DataError for mixed sizes without --size.
     """
     form = Form.of(index, config)
     height, width, channels = form.shape
@@ -54,8 +57,9 @@ def open_shards(index: Index, config: DataConfig, progress: Progress) -> Dataset
     examples = {reason: tuple(chain(*(part.examples.get(reason, ()) for part in parts))) for reason in counts}
     stream = None if config.limit else Stream(index.splits["train"], form, progress.message)
     notes = tuple(note for name in NAMES for note in _notes(index, name, len(known[name]), config.limit))
-    spec = DataSpec(channels, height, width, index.classes)
-    return Dataset(index.name, index.digest, spec, train, validation, test, Skipped(counts, examples), notes, stream)
+    spec = DataSpec(channels, height, width, index.classes, fit=config.fit, levels=config.level_range)
+    digest = sha256("\n".join([index.digest, *config.marks]).encode()).hexdigest() if config.marks else index.digest
+    return Dataset(index.name, digest, spec, train, validation, test, Skipped(counts, examples), notes, stream)
 
 
 def _split(
@@ -69,7 +73,7 @@ def _split(
     notes = tuple(Finding("shards", note) for note in _notes(index, name, len(chosen), config.limit))  # reported when decoded
 
     def reading() -> Reading:
-        return Reading(len(chosen), items(index, name, chosen, config.size), notes)
+        return Reading(len(chosen), items(index, name, chosen, config.enough, config.level_range), notes)
 
     sample = Material(split_title(index.name, name), key, lambda: nullcontext(reading()), index.classes)
     prepared = prepare(sample, config, progress)

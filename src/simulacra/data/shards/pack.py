@@ -16,9 +16,10 @@ from simulacra.core.errors import UsageError
 from simulacra.core.files import require_writable, sync_folder
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.data.dataset import Split
-from simulacra.data.formats.pixels import Refused
+from simulacra.data.formats.refused import Refused
 from simulacra.data.load import load
 from simulacra.data.preparation.prepared import Skipped, temporary_beside
+from simulacra.data.preparation.settled import settle
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.data.shards.decoding import Form
 from simulacra.data.shards.index import FORMAT, INDEX, NAMES, Index
@@ -64,7 +65,8 @@ def pack(config: DataConfig, folder: Path, shard_images: int = SHARD_IMAGES, pro
 
 
 def _contents(config: DataConfig, progress: Progress) -> _Contents:
-    index = locate(config, progress).shards
+    material = locate(config, progress)
+    config, index = settle(config, [(material, config)], progress), material.shards
     if index is not None and not index.few and not config.limit and not config.only_classes:
         return _of_shards(index, config, progress)
     data = load(config, progress)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
 from simulacra.data.formats.archives import Tar, tar
-from simulacra.data.formats.pixels import SUFFIXES, Refused, measure
+from simulacra.data.formats.kinds import SUFFIXES
+from simulacra.data.formats.pixels import measure
+from simulacra.data.formats.refused import Refused
 from simulacra.data.layout.folders import ordered
 
 _IMAGE_SUFFIXES = (*(first := ("png", "jpg", "jpeg", "webp")), *sorted({suffix[1:] for suffix in SUFFIXES} - set(first)))
@@ -130,7 +133,7 @@ def _one(path: Path, labels: Counter[str | None], shapes: Counter[tuple[int, int
     for sample in samples(path):
         labels[sample.label] += 1
         with suppress(Refused):  # reported when it is decoded
-            shapes[measure(sample.content)] += 1
+            shapes[measure(BytesIO(sample.content))] += 1
         listing.update(f"{sample.name}|{len(sample.content)}|{sample.label}\n".encode())
         images += 1
     return Shard(path.name, images, path.stat().st_size), f"{path.name}|{listing.hexdigest()}"

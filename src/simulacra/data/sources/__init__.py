@@ -5,21 +5,28 @@ import pkgutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.layout.domains import domains_in
 from simulacra.data.locations import cache_folder, data_folder, exists
 from simulacra.data.preparation.prepared import prepared_names
-from simulacra.data.settings import WITH_METADATA, WITH_PATH, DataConfig, DomainsConfig, split_transform, without_transforms
+from simulacra.data.settings import (
+    WITH_METADATA,
+    WITH_PATH,
+    DataConfig,
+    DomainsConfig,
+    Settings,
+    split_transform,
+    without_transforms,
+)
 from simulacra.data.shards.index import holds_shards, split_title
 from simulacra.data.source import Material, Source
 from simulacra.data.synthetic.transforms import TRANSFORMS, transformed
 
 _ARRAY_SUFFIXES = (".npy", ".npz")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".xls", ".xlsx", ".arff")
-Settings = TypeVar("Settings", bound=DataConfig | DomainsConfig)
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,8 @@ def at_path(path: Path, config: DataConfig | None = None, progress: Progress = S
     """Return the material at a path: a NumPy file, a folder of shards, or else a folder or archive of images."""
     _refuse_table(str(path))
     kind = "array" if path.suffix.lower() in _ARRAY_SUFFIXES else "shards" if holds_shards(path) else "folder"
+    if config is not None and config.frames and kind != "folder":
+        raise UsageError(f"--frames is for folders and archives of images, and {path} is none: leave it out")
     return _find(replace(config or DataConfig(), data=kind, path=str(path)), progress)
 
 

@@ -2,8 +2,10 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,9 @@ from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
 from simulacra.data.formats.archives import budget
 from simulacra.data.formats.arrays import to_labels, to_uint8
+from simulacra.data.formats.colour import Levels
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Block, LocalSource, Material, Side, array_material, file_key
+from simulacra.data.source import Block, Extremes, Finding, LocalSource, Material, Side, array_material, file_key
 from simulacra.data.sources.folder import stem
 
 _NAMES: Mapping[Side, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -21,38 +24,78 @@ _NAMES: Mapping[Side, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+Arrays = Mapping[str, Any]
+_Part = tuple[Side, Side, Arrays, Path]
+"""The side of the images, the side that the arrays are named for, the arrays, and their file."""
+
+
 def _find(config: DataConfig, progress: Progress) -> Material:
     """Return the arrays at config.path and config.test_path; raises DataError if there are none."""
     paths = [Path(text).expanduser() for text in (config.path, config.test_path) if text]
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is not a file: give a .npy or .npz file of images")
-    return array_material(stem(paths[0]), "|".join(["array", *map(file_key, paths)]), lambda: _blocks(paths))
+    key = "|".join(["array", *map(file_key, paths)])
+    material = array_material(stem(paths[0]), key, lambda: _blocks(paths, config.level_range), notes=lambda: _unused(paths))
+    return replace(material, extremes=lambda progress: _extremes(paths))
 
 
 SOURCE = LocalSource("array", "your own images: a .npy or .npz file (--path)", "", "your own", _find)
 
 
-def _blocks(paths: list[Path]) -> list[Block]:
-    first = _arrays(paths[0])
-    blocks = [_block(first, "train", "train", paths[0])]
+def _parts(paths: list[Path], read: Callable[[Path], Arrays]) -> list[_Part]:
+    """Return the parts of the files, the first of them for training."""
+    first = read(paths[0])
+    parts: list[_Part] = [("train", "train", first, paths[0])]
     if len(paths) > 1:
-        return [*blocks, _block(_arrays(paths[1]), "test", "train", paths[1])]
-    return [*blocks, _block(first, "test", "test", paths[0])] if _pick(first, _NAMES["test"][0]) is not None else blocks
+        return [*parts, ("test", "train", read(paths[1]), paths[1])]
+    return [*parts, ("test", "test", first, paths[0])] if _pick(first, _NAMES["test"][0]) else parts
 
 
-def _block(arrays: Mapping[str, np.ndarray], side: Side, named: Side, path: Path) -> Block:
+def _blocks(paths: list[Path], levels: Levels | None) -> list[Block]:
+    return [_block(*part, levels) for part in _parts(paths, _arrays)]
+
+
+def _block(side: Side, named: Side, arrays: Arrays, path: Path, levels: Levels | None) -> Block:
     """Return the block of one side from the arrays named for the side `named`."""
-    images, labels = (_pick(arrays, names) for names in _NAMES[named])
+    images, labels = (arrays.get(_pick(arrays, names)) for names in _NAMES[named])
     if images is None:
         held = ", ".join(arrays) or "nothing"
         raise DataError(f"{path} contains {held}, expected an array named {_NAMES[named][0][0]}: rename it")
-    pixels = to_uint8(images, str(path))
+    pixels = to_uint8(images, str(path), levels=levels)
     return Block(side, pixels, None if labels is None else to_labels(labels, len(pixels), str(path)))
 
 
-def _pick(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
-    return next((arrays[name] for name in names if name in arrays), None)
+def _pick(arrays: Arrays, names: tuple[str, ...]) -> str:
+    """Return the first of the names that an array has, empty without any."""
+    return next((name for name in names if name in arrays), "")
+
+
+def _unused(paths: list[Path]) -> list[Finding]:
+    """Return a finding on the arrays of the files that are not used."""
+    parts = _parts(paths, _names)
+    used = {(path, _pick(arrays, names)) for _, named, arrays, path in parts for names in _NAMES[named]}
+    unused = sorted({name for _, _, arrays, path in parts for name in arrays if (path, name) not in used})
+    if not unused:
+        return []
+    known = ", ".join(names[0] for pair in _NAMES.values() for names in pair)
+    what = f"{len(unused)} arrays of {paths[0].name} are not used: {', '.join(unused)}"
+    return [Finding("unused_arrays", what, f"rename them to one of {known} to use them", "warning", len(unused))]
+
+
+def _extremes(paths: list[Path]) -> Extremes:
+    """Return the lowest and the highest value of the images unless they have 8 bits."""
+    found = [arrays.get(_pick(arrays, _NAMES[named][0])) for _, named, arrays, _ in _parts(paths, _arrays)]
+    wide = [images for images in found if images is not None and images.dtype.kind in "fiu" and images.dtype != np.uint8]
+    return (min(float(one.min()) for one in wide), max(float(one.max()) for one in wide)) if wide else None
+
+
+def _names(path: Path) -> Arrays:
+    """Return the names of the arrays of a file, without the arrays."""
+    if not zipfile.is_zipfile(path):
+        return {"images": None}
+    with zipfile.ZipFile(path) as archive:
+        return dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist())
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from simulacra.core.errors import DataError
 from simulacra.core.progress import Progress
 from simulacra.data.download import fetch_source
 from simulacra.data.formats.archives import Container, opened
-from simulacra.data.formats.pixels import Refused
+from simulacra.data.formats.refused import Refused
 from simulacra.data.locations import find_file
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Block, Material, Side, array_material, file_key

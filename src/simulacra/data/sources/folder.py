@@ -1,10 +1,12 @@
 """Images in a directory or archive; labels are the names of sub-folders, or columns of a metadata file."""
 
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, islice
 from os import fsencode
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from simulacra.core.progress import Progress
 from simulacra.core.text import printable
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
 from simulacra.data.formats.archives import Container, Entry, Folder, is_run, opened, walk
+from simulacra.data.formats.kinds import reason_by_name
 from simulacra.data.formats.metadata import (
     FILES,
     Annotations,
@@ -25,7 +28,8 @@ from simulacra.data.formats.metadata import (
     parse,
     unused,
 )
-from simulacra.data.formats.pixels import SUFFIXES, Refused, decode
+from simulacra.data.formats.pixels import decode_all, decode_file, measure
+from simulacra.data.formats.refused import Refused
 from simulacra.data.layout.folders import (
     classes_of,
     not_an_image,
@@ -36,7 +40,7 @@ from simulacra.data.layout.folders import (
     suspected_splits,
 )
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Finding, Item, LocalSource, Material, Reading, Side, Skip, file_key
+from simulacra.data.source import Extremes, Finding, Item, LocalSource, Material, Reading, Side, Sizes, Skip, file_key
 
 _ORDER: tuple[Side, ...] = ("train", "validation", "test")
 _Roots = tuple[tuple[Path, Side | None], ...]
@@ -54,7 +58,14 @@ def _find(config: DataConfig, progress: Progress) -> Material:
     labels = [f"labels={','.join(config.label_columns)}"] if config.label_columns else []
     level = [f"level={config.class_level}"] if config.class_level > 1 else []
     key = "|".join(["folder", *(_key(root) for root, _ in roots), *labels, *level])
-    return Material(stem(path), key, lambda: _reading(roots, config.size, config.label_columns, config.class_level))
+    title = stem(path)
+    return Material(
+        title,
+        key,
+        lambda: _reading(roots, config),
+        sizes=lambda progress: _sizes(title, roots, progress),
+        extremes=lambda progress: _extremes(title, roots, config, progress),
+    )
 
 
 _LISTED = 5  # names in a message, at most
@@ -80,7 +91,7 @@ def _existing(text: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", error)
         raise DataError(f"{path} cannot be read: {reason}: give a folder, tar or zip archive of images") from error
-    if path.suffix.lower() in SUFFIXES and path.is_file():
+    if is_picture(path):
         raise DataError(f"{path} is a single image: give the folder that contains it")
     if is_run(path):
         raise DataError(f"{path} is a run folder, not data: give a folder of images, such as {path / 'samples'}")
@@ -137,24 +148,30 @@ class _Plan:
 
 
 @contextmanager
-def _reading(roots: _Roots, size: int, columns: tuple[str, ...], level: int) -> Iterator[Reading]:
+def _reading(roots: _Roots, config: DataConfig) -> Iterator[Reading]:
+    columns = config.label_columns
     with ExitStack() as stack:
         plan = _plan([(stack.enter_context(opened(root)), side) for root, side in roots])
         paths = tuple(root for root, _ in roots)
-        images, attributes, notes = _from_columns(plan, paths, columns) if columns else _from_folders(plan, paths, level)
-        items = chain(plan.skipped, (_item(file, size) for file in images))
+        images, attributes, notes = (
+            _from_columns(plan, paths, columns) if columns else _from_folders(plan, paths, config.class_level)
+        )
+        items = chain(plan.skipped, chain.from_iterable(_items(file, config) for file in images))
         yield Reading(len(images) + len(plan.skipped), items, tuple(notes), attributes)
 
 
 @contextmanager
-def all_images(path: Path) -> Iterator[Reading]:
+def all_images(path: Path, config: DataConfig) -> Iterator[Reading]:
     """Open a folder or archive for reading every image in it, without labels; folders named after splits have no meaning.
 
     Raises DataError for anything else.
     """
     with opened(_existing(str(path))) as container:
         plan = _plan([(container, "train")])
-        yield Reading(len(plan.images) + len(plan.skipped), chain(plan.skipped, map(_item, plan.images)))
+        yield Reading(
+            len(plan.images) + len(plan.skipped),
+            chain(plan.skipped, chain.from_iterable(_items(file, config) for file in plan.images)),
+        )
 
 
 def _plan(containers: list[tuple[Container, Side | None]]) -> _Plan:
@@ -165,7 +182,7 @@ def _plan(containers: list[tuple[Container, Side | None]]) -> _Plan:
         for entry in container.entries():
             if is_metadata(entry.name):
                 plan.metadata.append((container, (at, _slashes(entry.name)), entry))
-            elif reason := entry.refusal or not_an_image(_slashes(entry.name)):
+            elif reason := entry.refusal or not_an_image(_slashes(entry.name), partial(container.head, entry.name)):
                 plan.skipped.append(Skip(printable(entry.name), reason))
             else:
                 stored.append(entry.name)
@@ -179,6 +196,36 @@ def _plan(containers: list[tuple[Container, Side | None]]) -> _Plan:
     stripped = strip_wrappers([[file.name for file in group] for group in groups])
     plan.images = [replace(file, name=name) for file, name in zip(chain(*groups), chain(*stripped), strict=True)]
     return plan
+
+
+def _sizes(title: str, roots: _Roots, progress: Progress) -> Sizes:
+    """Return the number of images by (height, width) from their headers; of one size if only images of it can be decoded."""
+    found = defaultdict[tuple[int, int], list[_File]](list)
+    with ExitStack() as stack:
+        files = _plan([(stack.enter_context(opened(root)), side) for root, side in roots]).images
+        with progress.task(f"measuring {title}", len(files), "images") as meter:
+            for file in files:
+                with suppress(Refused), file.container.open(file.stored) as content:
+                    found[measure(content)[:2]].append(file)
+                meter.advance()
+        decodable = (size for size, held in found.items() if any(map(_is_readable, held)))
+        first = [*islice(decodable, 2)]
+        return {size: len(held) for size, held in found.items() if len(first) == 2 or size in first}
+
+
+def _is_readable(file: _File) -> bool:
+    return isinstance(next(_items(file, DataConfig(size=1))), Item)
+
+
+def _extremes(title: str, roots: _Roots, config: DataConfig, progress: Progress) -> Extremes:
+    """Return the lowest and the highest value of the images of more than 8 bits, None without any."""
+    found, any_values = list[tuple[float, float]](), replace(config, levels="-1e300..1e300")
+    with _reading(roots, any_values) as reading, progress.task(f"measuring {title}", reading.count, "images") as meter:
+        for item in reading.items:
+            if isinstance(item, Item) and item.traits.extremes:
+                found.append(item.traits.extremes)
+            meter.advance()
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
 def _slashes(name: str) -> str:
@@ -284,15 +331,29 @@ def _captioned(plan: _Plan, held: Annotations) -> list[_File]:
     return [replace(file, caption=caption) for file, caption in zip(plan.images, held.captions(plan.keys), strict=True)]
 
 
-def _item(file: _File, size: int = 0) -> Item | Skip:
+def _items(file: _File, config: DataConfig) -> Iterator[Item | Skip]:
+    """Yield the image of a file, or all of its images with config.frames, or why it cannot be read."""
     try:
         content = file.container.read(file.stored)
-        pixels = decode(content, size)
+        form = config.enough, config.level_range
+        images = [*decode_all(content, *form)] if config.frames else [decode_file(content, *form)]
     except Refused as refusal:
-        return Skip(printable(file.stored), str(refusal))
-    return Item(file.name, file.side, file.labels, pixels, sha256(content).hexdigest(), file.caption, file.stored)
+        yield Skip(printable(file.stored), str(refusal))
+        return
+    digest = sha256(content).hexdigest()
+    for at, image in enumerate(images):
+        several = len(images) > 1
+        name, own = (f"{file.name}#{at:04d}", sha256(f"{at}|{digest}".encode()).hexdigest()) if several else (file.name, digest)
+        yield Item(name, file.side, file.labels, image.pixels, own, file.caption, file.stored, image.traits)
 
 
-def read_picture(path: Path) -> Item | Skip:
+def is_picture(path: Path) -> bool:
+    """Return whether a path is that of a single image file, by its name or else by its first bytes."""
+    if not path.is_file() or (reason := reason_by_name(path.name)):
+        return False
+    return reason == "" or not not_an_image(path.name, partial(Folder(path.parent).head, path.name))
+
+
+def read_picture(path: Path, config: DataConfig) -> Item | Skip:
     """Return a single image file as an item, or the reason why it cannot be read."""
-    return _item(_File(Folder(path.parent), path.name, (0, path.name), "train", printable(path.name)))
+    return next(_items(_File(Folder(path.parent), path.name, (0, path.name), "train", printable(path.name)), config))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simulacra.data.formats.pixels import Refused
+from simulacra.data.formats.refused import Refused
 from simulacra.data.source import Pixels
 
 _REC_601 = (19595, 38470, 7471)  # 65536 x (0.299, 0.587, 0.114)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulacra.core.errors import DataError, UsageError
-from simulacra.data.formats.pixels import Refused, fitted
+from simulacra.data.formats.fitting import fitted
+from simulacra.data.formats.refused import Refused
 from simulacra.data.settings import DataConfig, split_transform
 from simulacra.data.source import Item, Material, Pixels, Reading, Skip
 from simulacra.data.synthetic.grey_levels import grey_levels
@@ -140,15 +141,15 @@ def transformed(material: Material, transform: str, config: DataConfig) -> Mater
                 reading, plain = _with_hue(reading, plain, material)
             yield replace(reading, items=_items(plain, transform))
 
-    return Material(f"{material.name}-{transform}", f"{material.key}|{transform}-{_VERSION}", opened, material.classes)
+    title, key = f"{material.name}-{transform}", f"{material.key}|{transform}-{_VERSION}"
+    return Material(title, key, opened, material.classes, sizes=material.sizes, extremes=material.extremes)
 
 
 def _fitted(items: Iterable[Item | Skip], config: DataConfig) -> Iterator[Item | Skip]:
     """Yield items in the size and channels of the settings."""
-    shape = (config.size, config.size) if config.size else None
     for item in items:
         try:
-            yield fitted(item, shape, config.channels)
+            yield fitted(item, config.shape, config.channels, config.fit)
         except Refused as refusal:
             yield Skip(item.name, str(refusal))
 

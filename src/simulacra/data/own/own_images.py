@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.text import printable
 from simulacra.data.dataset import to_floats
 from simulacra.data.formats.archives import Container, Folder, opened
-from simulacra.data.formats.pixels import Refused, decode, fit, opacity
+from simulacra.data.formats.fitting import fit
+from simulacra.data.formats.pixels import decode, opacity
+from simulacra.data.formats.refused import Refused
 from simulacra.data.layout.folders import not_an_image
-from simulacra.data.load import is_picture, no_images, reading
+from simulacra.data.load import no_images, reading
 from simulacra.data.source import Item, Pixels, Skip
 from simulacra.data.sources import is_folder
+from simulacra.data.sources.folder import is_picture
 
 _OPAQUE = 254  # opacity, of 255, from which a pixel counts as opaque: resizing rounds
 
@@ -44,16 +48,17 @@ def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
     """Return the first `count` images (0: all) of an image file, folder, archive or array file; raises DataError without any."""
     shape = (spec.height, spec.width)
     names, pixels, layers, skipped = list[str](), list[Pixels](), list[Pixels](), list[Skip]()
-    files = iter(_files(path))
+    files = iter(_files(path, spec))
     for name, read in files:
         try:
             image, alpha = read()
-            pixels.append(fit(image, shape, spec.channels))
+            pixels.append(fit(image, shape, spec.channels, spec.fit))
         except Refused as refusal:
             skipped.append(Skip(name, str(refusal)))
             continue
         names.append(name)
-        layers.append(fit(np.full_like(image[..., :1], 255) if alpha is None else alpha, shape, 1))
+        opacity = np.full_like(image[..., :1], 255) if alpha is None else alpha
+        layers.append(fit(opacity, shape, 1, spec.fit, border=255))
         if len(names) == count:
             break
     if not names:
@@ -68,25 +73,27 @@ def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
     )
 
 
-def _files(path: Path) -> Iterator[tuple[str, Callable[[], _Layers]]]:
+def _files(path: Path, spec: DataSpec) -> Iterator[tuple[str, Callable[[], _Layers]]]:
     """Yield the name of each image with a function that returns its layers, or raises Refused with the reason."""
     if is_picture(path):
-        yield printable(path.name), _File(Folder(path.parent), path.name).layers
+        yield printable(path.name), _File(spec, Folder(path.parent), path.name).layers
     elif not path.exists() or not is_folder(path):
-        with reading(path) as found:
+        with reading(path, spec) as found:
             for item in found.items:
                 yield item.name, _Read(item).layers
     else:
         with opened(path) as container:
-            entries = {entry: entry.refusal or not_an_image(entry.name) for entry in container.entries()}
+            heads = {entry: partial(container.head, entry.name) for entry in container.entries()}
+            entries = {entry: entry.refusal or not_an_image(entry.name, head) for entry, head in heads.items()}
             for entry in sorted(entries, key=lambda entry: not entries[entry]):  # the others first, so that all are reported
-                yield printable(entry.name), _File(container, entry.name, entries[entry]).layers
+                yield printable(entry.name), _File(spec, container, entry.name, entries[entry]).layers
 
 
 @dataclass(frozen=True)
 class _File:
-    """An image file in a folder or archive."""
+    """An image file in a folder or archive, which is decoded for a specification."""
 
+    spec: DataSpec
     container: Container
     name: str
     refusal: str = ""
@@ -96,7 +103,7 @@ class _File:
         if self.refusal:
             raise Refused(self.refusal)
         content = self.container.read(self.name)
-        return decode(content), opacity(content)
+        return decode(content, max(self.spec.height, self.spec.width), self.spec.levels), opacity(content)
 
 
 @dataclass(frozen=True)
