@@ -19,8 +19,8 @@ from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import missing
-from simulacra.runs.opened import OpenedRun
-from simulacra.runs.provenance import now
+from simulacra.runs.opened import OpenedRun, weights_in_words
+from simulacra.runs.provenance import changes_at_resumes, now
 
 _REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
 
@@ -106,6 +106,8 @@ def _facts(context: EvaluationContext) -> dict[str, Any]:
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,
+            "weights": weights_in_words(run, opened.step),
+            "changes": changes_at_resumes(provenance),
             "command": provenance.get("command", ""),
             "hardware": provenance.get("hardware", {}),
             "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),

@@ -22,7 +22,8 @@ def time_plan(trainer: Trainer, budget: SnapshotBudget, spec: DataSpec) -> str:
     snapshots = budget.number(trainer.time.observed)
     left = trainer.time.limit(amount) - trainer.seconds - budget.seconds * max(0, snapshots - 1)
     steps = trainer.step + max(0, round(left / trainer.time.step))
-    plan = f"plan: about {steps:,} steps of {trainer.time.step:.2g} s in {_time(amount)}, with {_pictures(budget, snapshots)}"
+    number = f"{steps:,} step{'s' * (steps != 1)} of {trainer.time.step:.2g} s"
+    plan = f"plan: about {number} in {_time(amount)}, with {_pictures(budget, snapshots)}"
     if steps >= _FEW:
         return plan
     longer = amount * _USEFUL / max(1, steps)
