@@ -111,10 +111,10 @@ def test_four_snapshots_of_a_row_are_preferred_to_one_of_more_images():
 
     assert size(1e-4) == FULL
     assert size(8e-4).pictures == 32
-    assert size(9e-3).pictures == 16
-    assert size(0.015).pictures == 8
-    assert size(0.05).pictures == 8  # not four times, but at the end
-    assert size(0.2).pictures == 2
+    assert size(3e-3).pictures == 16
+    assert size(6e-3).pictures == 8
+    assert size(0.02).pictures == 8  # not four times, but at the end
+    assert size(0.1).pictures == 2
     assert size(10) is None
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _SHARE = 0.1  # of the time, for snapshots and checkpoints
-_ENOUGH = 4  # snapshots that must fit before they are reduced to fewer images than would fit once
-_ROW = 8  # images of a row, below which pictures are reduced only if not even one snapshot of a row fits
+_ENOUGH = 4  # snapshots that are to fit, with at least
+_ROW = 8  # images; pictures of fewer are taken only if not even one snapshot of a row fits
 _VALIDATED, _COMPARED = 8, 32  # images, at least: validated, and compared (or none)
 
 
@@ -85,7 +85,9 @@ class SnapshotBudget:
         return self._evaluation * size.evaluations(self._sampling)
 
     def _first_size(self) -> SnapshotSize | None:
+        """Return the largest size of at least a row that fits often enough, or the largest of at most a row that fits once."""
+        row = min(_ROW, self._full.pictures)
         sizes = list(self._full.smaller())
-        rows = [size for size in sizes if size.pictures >= min(_ROW, self._full.pictures)]
-        fitting = [size for size in rows if self._enough * self._cost(size) <= self._allowed]
-        return next(iter(fitting or (size for size in sizes if self._cost(size) <= self._allowed)), None)
+        often = [size for size in sizes if size.pictures >= row and self._enough * self._cost(size) <= self._allowed]
+        once = [size for size in sizes if size.pictures <= row and self._cost(size) <= self._allowed]
+        return next(iter([*often, *once]), None)

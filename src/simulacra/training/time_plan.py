@@ -37,6 +37,8 @@ def _pictures(budget: SnapshotBudget, snapshots: int) -> str:
     if budget.size is None or not snapshots:
         return "no snapshots, which would take more than a tenth of the time"
     number = f"{snapshots} snapshot{'s' * (snapshots > 1)}"
+    if not budget.size.pictures:
+        return f"{number} without images, which would take more than a tenth of the time"
     images = f"{budget.size.pictures} image{'s' * (budget.size.pictures != 1)}"
     return number + (f" of {images}, so that they take at most a tenth of the time" if budget.is_reduced else "")
 
