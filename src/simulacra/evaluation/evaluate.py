@@ -49,7 +49,7 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
         artifacts |= {metric.name: found.artifacts} if found.artifacts else {}
     result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
-    warnings = evaluation_warnings(metrics, opened.spec.dimensions)
+    warnings = evaluation_warnings(metrics, opened.spec.dimensions, opened.step)
     result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
     make_folder(opened.run.evaluations)
     path = opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json"
