@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from simulacra.training import observer
 from simulacra.training.snapshots import Snapshots
 from simulacra.training.train import resume, train
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "family": "autoencoder",
     "data": {"data": "digits"},
     "model": {"network": "dense", "hidden": (16,), "latent_dim": 3},

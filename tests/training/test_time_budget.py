@@ -1,5 +1,7 @@
 """A training for a time with snapshots of any cost: it ends in time, at least 80 % of it are steps, and snapshots shrink."""
 
+from typing import Any
+
 import pytest
 from tests.engine.test_training_time import Clock
 from tests.recording import Listener
@@ -12,7 +14,7 @@ from simulacra.training.snapshot_size import SnapshotBudget, SnapshotSize
 from simulacra.training.snapshots import Snapshots
 from simulacra.training.train import resume, train
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "family": "vae",
     "data": {"data": "digits"},
     "model": {"network": "dense", "hidden": (4,), "latent_dim": 2},

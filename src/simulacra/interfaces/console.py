@@ -187,7 +187,7 @@ def _bars() -> "Bars":
     class Facts(ProgressColumn):
         """The facts of a task."""
 
-        def render(self, task: Task) -> Fitting:  # type: ignore[override]
+        def render(self, task: Task) -> Fitting:
             return Fitting(task.fields["facts"])
 
     terminal = Terminal(stderr=True)

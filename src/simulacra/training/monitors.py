@@ -92,8 +92,8 @@ class TrainingHistory:
 
 def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
     """Return the problems of a training, each kind once, for the last time that it occurred."""
-    rules = (_mode_collapse, _repeated_images, _missing_modes, _overwhelming_discriminator)
-    rules += (_posterior_collapse, _divergence, _overfitting)
+    generation = (_mode_collapse, _repeated_images, _missing_modes, _overwhelming_discriminator)
+    rules = (*generation, _posterior_collapse, _divergence, _overfitting)
     return tuple(warning for rule in rules if (warning := rule(history)))
 
 
