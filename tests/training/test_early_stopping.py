@@ -9,10 +9,10 @@ import torch
 from tests.recording import Listener
 from tests.training.test_resume import assert_same_run, losses, weights
 
+from simulacra.core.early_stopping import has_no_progress, validation_losses
 from simulacra.core.errors import UsageError
 from simulacra.engine import checkpoint
 from simulacra.interfaces.cli import main
-from simulacra.runs.early_stopping import has_no_progress, validation_losses
 from simulacra.runs.opened import open_run
 from simulacra.runs.run import Run
 from simulacra.runs.settings import resolve

@@ -19,8 +19,9 @@ from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import missing
-from simulacra.runs.opened import OpenedRun, weights_in_words
-from simulacra.runs.provenance import changes_at_resumes, now
+from simulacra.runs.opened import OpenedRun
+from simulacra.runs.provenance import now
+from simulacra.runs.run import Run
 
 _REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
 
@@ -106,10 +107,24 @@ def _facts(context: EvaluationContext) -> dict[str, Any]:
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,
-            "weights": weights_in_words(run, opened.step),
-            "changes": changes_at_resumes(provenance),
+            "weights": _weights(run, opened.step),
+            "changes": _changes(provenance),
             "command": provenance.get("command", ""),
             "hardware": provenance.get("hardware", {}),
             "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),
         },
     }
+
+
+def _weights(run: Run, step: int) -> str:
+    """Return which weights of a run are evaluated: those of the step with the lowest validation loss, or the last ones."""
+    if run.best_step != step:
+        return f"last, at step {step:,}"
+    last = run.provenance.get("step", step)
+    return f"lowest validation loss, at step {step:,} of {last:,} (--patience {run.config.train.patience})"
+
+
+def _changes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the settings that resumes changed: for each resume that did, `from_step`, and [before, after] by name."""
+    resumes = provenance.get("resumes", [])
+    return [{"from_step": entry["from_step"], **entry["changes"]} for entry in resumes if "changes" in entry]

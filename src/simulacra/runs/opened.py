@@ -120,14 +120,6 @@ class OpenedRun:
         return Condition(tokens=tokens.expand(count, -1))
 
 
-def weights_in_words(run: Run, step: int) -> str:
-    """Return which weights of a run are evaluated: those of the step with the lowest validation loss, or the last ones."""
-    if run.best_step != step:
-        return f"last, at step {step:,}"
-    last = run.provenance.get("step", step)
-    return f"lowest validation loss, at step {step:,} of {last:,} (--patience {run.config.train.patience})"
-
-
 def check_images(images: Tensor, spec: DataSpec) -> Tensor:
     """Return images [n c h w] that have the shape of `spec`; raises UsageError for any other shape."""
     if images.ndim != 4 or images.shape[1:] != spec.shape:

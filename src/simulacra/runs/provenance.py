@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,12 +34,6 @@ def _data(dataset: Dataset) -> dict[str, Any]:
         facts["vocabulary"] = {"words": list(vocabulary.words), "longest": vocabulary.longest}
     domains = {name: _data(domain) for name, domain in dataset.domains.items()}
     return facts | ({"domains": domains} if domains else {})
-
-
-def changes_at_resumes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the settings that resumes changed: for each resume that did, `from_step`, and [before, after] by name."""
-    resumes = provenance.get("resumes", [])
-    return [{"from_step": entry["from_step"], **entry["changes"]} for entry in resumes if "changes" in entry]
 
 
 def now() -> str:

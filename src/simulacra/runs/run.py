@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simulacra.core.batch import Attribute, DataSpec
+from simulacra.core.early_stopping import best_step, validation_losses
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import Unwritable, remove_unfinished, require_writable, unwritable, write_json
@@ -26,7 +27,6 @@ from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.checkpoint_compatibility import incompatibility
 from simulacra.engine.reports import Reports
 from simulacra.runs import own_families, settings
-from simulacra.runs.early_stopping import best_step, validation_losses
 from simulacra.runs.lock import LOCK, writing
 from simulacra.runs.settings import RunConfig
 

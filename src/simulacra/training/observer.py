@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from simulacra.core.early_stopping import best_step, has_no_progress, validation_losses
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.engine import trackers
@@ -12,7 +13,6 @@ from simulacra.engine.duration import Duration
 from simulacra.engine.loop import Observer, Trainer
 from simulacra.engine.trackers import Tracking, tracking
 from simulacra.runs import settings
-from simulacra.runs.early_stopping import best_step, has_no_progress, validation_losses
 from simulacra.runs.run import CONFIG, Run
 from simulacra.training.monitors import TrainingHistory, training_warnings
 from simulacra.training.progress_line import ProgressLine
