@@ -49,7 +49,7 @@ def run_for(monkeypatch, tmp_path):
         monkeypatch.setattr(loop.Trainer, "play", slow_play)
         monkeypatch.setattr(Snapshots, "take", slow_take)
         monkeypatch.setattr(Snapshots, "sampling", lambda snapshots, family: sampling)
-        monkeypatch.setattr(Snapshots, "seconds_per_image", lambda snapshots, trainer: misjudged * evaluation)
+        monkeypatch.setattr(Snapshots, "seconds_per_image", lambda snapshots, trainer, enough: misjudged * evaluation)
         monkeypatch.setattr(Run, "write_checkpoint", slow_write)
         outcome = train(resolve(RECIPE, {"duration": f"{amount}s"}), tmp_path / "run", progress=listener)
         return outcome, clock.seconds, spent["steps"] / clock.seconds, listener.said

@@ -21,6 +21,7 @@ from simulacra.training.snapshots import Snapshots
 from simulacra.training.time_plan import is_measured, time_plan
 
 _WRITTEN = 100e6  # bytes of a checkpoint written in a second, before one is measured
+_PROBE = 0.005  # of a duration in time, that a measurement of the cost of snapshots takes before it ends
 _ANIMATION = 0.04  # seconds of a frame of the animation at the end
 
 
@@ -103,7 +104,8 @@ class RunObserver(Observer):
             family, count = trainer.evaluated, trainer.settings.snapshots
             full, sampling = self.snapshots.full_size(family), self.snapshots.sampling(family)
             amount = Duration.parse(trainer.settings.duration).amount
-            self.budget = SnapshotBudget(full, sampling, count, amount, self.snapshots.seconds_per_image(trainer))
+            evaluation = self.snapshots.seconds_per_image(trainer, _PROBE * amount)
+            self.budget = SnapshotBudget(full, sampling, count, amount, evaluation)
             self._expect_ending(trainer, self.budget)
         return self.budget
 

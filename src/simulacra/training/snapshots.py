@@ -32,7 +32,7 @@ _PIXELS, _CHUNK_PIXELS = 1000 * 64**2, 250 * 32**2
 _DRAWS = 3  # restorations of each image
 _MISSING = 0.5  # grey of missing pixels
 _COLUMNS = 8  # of a grid of images
-_PROBED = 4  # images whose validation loss measures the cost of a network evaluation
+_PROBED = (1, 4, 4)  # images whose validation loss measures the cost of a network evaluation
 
 
 class Snapshots:
@@ -58,17 +58,23 @@ class Snapshots:
             return family.evaluations(family.plan)
         return int(isinstance(family, Samples))
 
-    def seconds_per_image(self, trainer: Trainer) -> float:
-        """Return the seconds of the validation loss of one image, which is at least one network evaluation."""
-        batch = next(self._batches(_PROBED, _PROBED)).to(model_device(trainer.evaluated))
+    def seconds_per_image(self, trainer: Trainer, enough: float) -> float:
+        """Return the seconds of the validation loss of one image, which is at least one network evaluation.
+
+        Of few images, and of more, which are faster, if the first ones took less than `enough` seconds.
+        """
+        seconds = math.inf
         with stream(trainer.settings.seed, "probe"), eval_mode(trainer.evaluated):
-            times = []
-            for _ in range(2):  # the first call is slower
+            for count in _PROBED:
+                batch = next(self._batches(count, count)).to(model_device(trainer.evaluated))
                 began = trainer.time.clock()
                 for turn in trainer.evaluated.turns():
                     sum(value.item() for value in named(turn.losses(batch)).values())
-                times.append(trainer.time.clock() - began)
-        return min(times) / len(batch)
+                took = trainer.time.clock() - began
+                seconds = min(seconds, took / len(batch))
+                if took > enough:
+                    break
+        return seconds
 
     def take(self, trainer: Trainer, size: SnapshotSize) -> dict[str, float]:
         """Save images, and return validation losses, the number of active latent units, and diversity."""

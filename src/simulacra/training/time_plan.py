@@ -19,8 +19,8 @@ def is_measured(trainer: Trainer) -> bool:
 def time_plan(trainer: Trainer, budget: SnapshotBudget, spec: DataSpec) -> str:
     """Return the number of steps and snapshots that fit, and a remedy if they are few. Steps have been timed."""
     amount = Duration.parse(trainer.settings.duration).amount
-    snapshots = budget.number(trainer.time.observed)
-    left = trainer.time.limit(amount) - trainer.seconds - budget.seconds * max(0, snapshots - 1)
+    snapshots = max(1, budget.number(trainer.time.observed))  # at the end, as small as it must be
+    left = trainer.time.limit(amount) - trainer.seconds - budget.seconds * (snapshots - 1)
     steps = trainer.step + max(0, round(left / trainer.time.step))
     number = f"{steps:,} step{'s' * (steps != 1)} of {trainer.time.step:.2g} s"
     plan = f"plan: about {number} in {_time(amount)}, with {_pictures(budget, snapshots)}"
@@ -34,7 +34,7 @@ def time_plan(trainer: Trainer, budget: SnapshotBudget, spec: DataSpec) -> str:
 
 
 def _pictures(budget: SnapshotBudget, snapshots: int) -> str:
-    if budget.size is None or not snapshots:
+    if budget.size is None:
         return "no snapshots, which would take more than a tenth of the time"
     number = f"{snapshots} snapshot{'s' * (snapshots > 1)}"
     if not budget.size.pictures:
