@@ -22,8 +22,9 @@ from simulacra.engine.trackers import Tracking
 from simulacra.images.files import save_png
 from simulacra.images.grid import grid_of_rows, image_grid, overview_count
 from simulacra.metrics.active_units import count_active
+from simulacra.runs.image_to_image.translation import source_domain, translate_cycle
+from simulacra.runs.label_shares import LabelShares
 from simulacra.runs.run import Run
-from simulacra.runs.translation import source_domain, translate_cycle
 from simulacra.training.diversity import sample_diversity, sample_size
 from simulacra.training.snapshot_size import SnapshotSize
 
@@ -43,6 +44,7 @@ class Snapshots:
         self.validation = _validation_split(dataset)
         self.domains = {name: _validation_split(domain) for name, domain in dataset.domains.items()}
         self.density = known_density_of(dataset)
+        self.train = dataset.train
 
     def full_size(self, family: Family) -> SnapshotSize:
         """Return the size of a snapshot without a limit of time."""
@@ -163,7 +165,8 @@ class Snapshots:
             return {}
         real = self.validation.head(size.compared).images
         density = self.density if size == self.full_size(family) else None  # modes are counted with thousands of points
-        return sample_diversity(family, real, density, trainer.settings.seed, model_device(trainer.evaluated))
+        shares = LabelShares(self.train, family.label_sizes)
+        return sample_diversity(family, real, density, trainer.settings.seed, shares)
 
 
 def _validation_split(dataset: Dataset) -> Split:
