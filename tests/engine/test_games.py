@@ -208,15 +208,6 @@ def test_players_that_share_parameters_are_refused():
         trainer_of(Greedy)
 
 
-def test_training_for_a_time_ends_after_it_also_after_a_resume():
-    trainer = trainer_of(SimultaneousGame, duration="1s")
-    assert trainer.run(RecordingObserver())
-    assert 1.0 <= trainer.seconds < 3.0
-    resumed = trainer_of(SimultaneousGame, duration="1s")
-    resumed.restore(trainer.state())
-    assert resumed.done == 1.0
-
-
 def test_snapshots_are_evenly_spread_and_begin_before_the_first_step():
     trainer, observer = trainer_of(SimultaneousGame, snapshots=4), RecordingObserver()
     trainer.run(observer)

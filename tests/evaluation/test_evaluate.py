@@ -21,6 +21,7 @@ from simulacra.evaluation import evaluate as evaluation
 from simulacra.evaluation.metric_table import newest
 from simulacra.evaluation.sections import evaluation_sections
 from simulacra.evaluation.settings import evaluation_settings, require_applicable_to_one, selected, settings_for
+from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.extractor import Embedding
 from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
@@ -28,6 +29,7 @@ from simulacra.images.section import ReportSection
 from simulacra.interfaces.cli import main
 from simulacra.metrics.class_histogram import images_by_class
 from simulacra.metrics.context import EvaluationContext
+from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.opened import OpenedRun, open_run
 
 TINY = {"duration": "40", "batch": 64, "threads": 1, "precision": "float32", "device": "cpu"}
@@ -377,3 +379,9 @@ def test_only_the_metrics_that_the_settings_name_are_measured(model, taken):
     assert found["not_applicable"] == {"ssim": found["not_applicable"]["ssim"]}
     with pytest.raises(UsageError, match="reconstruction"):
         evaluate(model, metrics="reconstructoin")
+
+
+def test_latents_that_are_not_in_use_after_a_few_steps_are_no_posterior_collapse():
+    unused = {"active_units": Measurement(0.0, None, 10, {"of": 16})}
+    assert evaluation_warnings(unused, 64, 60) == []
+    assert "posterior collapse" in evaluation_warnings(unused, 64, 5000)[0]

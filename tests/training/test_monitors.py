@@ -158,3 +158,54 @@ def test_the_first_steps_of_a_training_give_no_warning() -> None:
 def test_reports_without_these_values_and_empty_ones_give_no_warning() -> None:
     assert training_warnings(history({"other": [1.0] * 9})) == ()
     assert training_warnings(TrainingHistory([], 0.0, 64, GAME)) == ()
+
+
+# --- overfitting
+
+
+def autoencoder_history(validation: list[float], training: list[float], *, done: float = 1.0) -> TrainingHistory:
+    """Return the history of a model with one player: losses 200 steps apart, the first of the untrained model."""
+    lines: list[dict[str, Any]] = [{"kind": "validation", "step": 0, "autoencoder/loss": validation[0]}]
+    for index, (held_out, trained) in enumerate(zip(validation[1:], training, strict=True), start=1):
+        lines += [
+            {"kind": kind, "step": 200 * index, "autoencoder/loss": loss}
+            for kind, loss in (("train", trained), ("validation", held_out))
+        ]
+    return TrainingHistory(lines, done, 64, {"beta1": 0.9})
+
+
+def test_a_validation_loss_far_above_the_training_loss_gives_a_warning_in_the_second_half() -> None:
+    overfits = autoencoder_history([0.07, 0.03, 0.024, 0.024, 0.024], [0.01, 0.001, 2e-4, 7e-5])
+    warning = only(training_warnings(overfits), "overfitting")
+    assert warning.since == 400
+    assert "the loss is 0.024 on validation images and 7e-05 on training images" in warning.message
+    assert remedies(warning) == "more images, a smaller model, or --patience 3, which keeps the best weights"
+    assert training_warnings(dataclasses.replace(overfits, done=0.45)) == ()
+
+
+def test_a_rising_validation_loss_is_overfitting_also_with_losses_below_zero() -> None:
+    rising = autoencoder_history([500.0, -900.0, -1000.0, -820.0, -700.0], [-900.0, -1010.0, -1020.0, -1030.0])
+    assert only(training_warnings(rising), "overfitting").since == 600
+
+
+@pytest.mark.parametrize(
+    ("validation", "training"),
+    [
+        ([0.07, 0.02, 0.012, 0.0105, 0.0102], [0.02, 0.011, 0.0095, 0.009]),  # an ordinary gap
+        ([543.0, 120.0, 105.0, 101.0, 100.0], [118.0, 102.0, 96.0, 95.0]),
+        ([500.0, -900.0, -1000.0, -1010.0, -1005.0], [-900.0, -1010.0, -1030.0, -1035.0]),
+        ([1.0, 0.06, 0.05, 0.05, 0.05], [0.09, 0.06, 0.055, 0.05]),  # dropout in training alone
+        ([0.07, 0.03, 0.011, 0.024], [0.03, 0.01, 0.007]),  # one validation is not enough
+    ],
+)
+def test_an_ordinary_difference_of_the_losses_is_no_overfitting(validation: list[float], training: list[float]) -> None:
+    found = training_warnings(autoencoder_history(validation, training))
+    assert [warning.name for warning in found if warning.name == "overfitting"] == []
+
+
+def test_a_training_without_an_untrained_snapshot_has_no_divergence_and_its_first_validation_counts() -> None:
+    history_without = dataclasses.replace(history({"diversity": [0.1, 0.6, 0.9, 0.4, 0.3]}))
+    records = [record for record in history_without.records if record["step"] > 0]
+    assert only(training_warnings(dataclasses.replace(history_without, records=records)), "mode collapse").since == 600
+    lines = [{"kind": "validation", "step": step, "vae/loss": loss} for step, loss in ((100, 0.5), (200, 2.0))]
+    assert training_warnings(TrainingHistory(lines, 1.0, 64, {"beta1": 0.9})) == ()

@@ -46,10 +46,11 @@ class Checkpoint:
     facts: Mapping[str, Any]
 
 
-def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write the checkpoint of a step into `folder`, durably, then remove all but the last `keep`; return its path.
+def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int, also: int | None = None) -> Path:
+    """Write the checkpoint of a step into `folder`, durably, then remove all but the last `keep` and `also`; return its path.
 
-    `folder` must exist: if it was moved during training, creating a new one would hide that. Raises Unwritable.
+    also: a step whose checkpoint is kept too. `folder` must exist: if it was moved during training, creating a new one would hide
+    that. Raises Unwritable.
     """
     final, temporary = folder / _name(step), folder / f".writing-{os.getpid()}"
     try:
@@ -60,7 +61,7 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
         sync_folder(temporary)
         _rename(temporary, final)
         sync_folder(folder)
-        _remove_others(folder, final, keep)
+        _remove_others(folder, final, keep, also)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise unwritable(final, error) from error
@@ -70,6 +71,11 @@ def write(folder: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
 def paths(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; a `.old` one before the one that replaces it."""
     return sorted((path for path in folder.glob("step_*") if path.is_dir()), key=lambda path: (path.stem, path.suffix == ""))
+
+
+def exists(folder: Path, step: int) -> bool:
+    """Return whether there is a checkpoint of a step in a folder."""
+    return (folder / _name(step)).is_dir()
 
 
 def read(path: Path, groups: tuple[str, ...] | None = None) -> Checkpoint:
@@ -84,16 +90,20 @@ def read(path: Path, groups: tuple[str, ...] | None = None) -> Checkpoint:
 
 
 def read_newest(
-    folder: Path, groups: tuple[str, ...] | None = None, wrong: Callable[[Checkpoint], str] = lambda checkpoint: ""
+    folder: Path,
+    groups: tuple[str, ...] | None = None,
+    wrong: Callable[[Checkpoint], str] = lambda checkpoint: "",
+    preferred: int | None = None,
 ) -> tuple[Checkpoint, list[str]]:
-    """Return the newest checkpoint that is intact, and the problems of newer ones.
+    """Return the newest checkpoint that is intact, or that of the step `preferred`; and the problems of those refused.
 
     wrong: returns why the caller cannot use an intact checkpoint, or an empty string. Raises DamagedCheckpoint where no
     checkpoint can be used, IncompatibleCheckpoint.
     """
     problems: list[str] = []
     listed = paths(folder)
-    for path in reversed(listed):
+    first = [path for path in listed if preferred is not None and path.stem == _name(preferred)]
+    for path in reversed([*(path for path in listed if path not in first), *first]):
         try:
             found = read(path, groups)
         except DamagedCheckpoint as error:
@@ -104,7 +114,7 @@ def read_newest(
         else:
             return found, problems
     if paths(folder) != listed:  # a training process removed the checkpoint that was being read
-        return read_newest(folder, groups, wrong)
+        return read_newest(folder, groups, wrong, preferred)
     if not problems:
         raise DamagedCheckpoint(f"there is no checkpoint in {folder}: the run stopped before its first one")
     advice = f"Restore one from a backup; without {folder}, `simulacra resume {quoted(folder.parent)}` starts from the beginning"
@@ -176,12 +186,16 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _remove_others(folder: Path, newest: Path, keep: int) -> None:
-    """Remove all but the last `keep` up to the newest; later steps are damaged, since training continued from an earlier one."""
+def _remove_others(folder: Path, newest: Path, keep: int, also: int | None) -> None:
+    """Remove all but the last `keep` up to the newest, and that of the step `also`.
+
+    Later steps are damaged, since training continued from an earlier one.
+    """
     for path in folder.glob(f"step_*{_ASIDE}"):
         if path.with_suffix("").exists():
             shutil.rmtree(path, ignore_errors=True)
     found = paths(folder)
     end = found.index(newest) + 1
     for path in found[: max(0, end - keep)] + found[end:]:
-        shutil.rmtree(path, ignore_errors=True)
+        if also is None or path.stem != _name(also):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Training durations: in steps, epochs, images or time."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from simulacra.core.errors import UsageError
@@ -16,6 +16,15 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     **{"s": ("seconds", 1), "sec": ("seconds", 1), "min": ("seconds", 60), "h": ("seconds", 3600)},
 }
 FORMS = "such as 20ep (epochs), 3000 (steps), 500k (images), 10min or 2h (time)"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the present batch size begins: the steps, images and epochs before it; zero unless a resume changed the size."""
+
+    step: int = 0
+    images: int = 0
+    epochs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,17 @@ class Duration:
         unit, scale = _UNITS[match[2].lower()]
         return cls(float(match[1]) * scale, unit)
 
+    def share(self, origin: "Origin") -> float:
+        """Return the fraction of the duration at a position, in [0, 1]; raises KeyError for time."""
+        return min(1.0, {"steps": origin.step, "epochs": origin.epochs, "images": origin.images}[self.unit] / self.amount)
+
     def steps(self, batch: int, per_epoch: int, per_step: int) -> int | None:
         """Return the number of steps, for `per_epoch` batches of `batch` images an epoch and `per_step` a step; None for time."""
         if self.unit == "seconds":
             return None
         batches = {"steps": self.amount * per_step, "epochs": self.amount * per_epoch, "images": self.amount / batch}[self.unit]
         return max(1, round(batches / per_step))
+
+    def after(self, share: float) -> "Duration":
+        """Return what is left after a fraction of the duration."""
+        return replace(self, amount=self.amount * (1 - share))

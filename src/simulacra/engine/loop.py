@@ -5,8 +5,8 @@ is a function of (seed, step, turn, repeat, micro-batch), batch number i of (see
 """
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -21,23 +21,36 @@ from simulacra.engine import optimizers, sharding, state
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.compilation import compile_networks
 from simulacra.engine.diagnosis import first_non_finite
-from simulacra.engine.duration import Duration
+from simulacra.engine.duration import Duration, Origin
 from simulacra.engine.ema import EMA
 from simulacra.engine.learning_rate import factor
 from simulacra.engine.placement import Placement
 from simulacra.engine.processes import ALONE, Processes
 from simulacra.engine.reports import Window, non_finite
 from simulacra.engine.settings import TrainConfig
+from simulacra.engine.training_time import TrainingTime
+
+_REPORTED = 10.0  # seconds between reports, at most, where the duration is a time
 
 
 class Observer:
-    """Callbacks of a training. They never change it; those that a subclass does not define do nothing."""
+    """Callbacks of a training. They never change its steps; those that a subclass does not define do nothing.
+
+    ending_seconds: expected for the last snapshot and checkpoint, which a duration in time includes; best: whether the last
+    snapshot is the best, so that its state is stored; ends_training: whether the training ends here, before its duration.
+    """
+
+    ending_seconds = 0.0
+    best = ends_training = False
 
     def on_step(self, trainer: "Trainer") -> None:
         """Follow every training step."""
 
     def on_report(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
-        """Receive the mean losses of the steps since the last report, every `settings.log_every` steps."""
+        """Receive the mean losses of the steps since the last report, every `settings.log_every` steps.
+
+        Where the duration is a time, also ten seconds after the last report.
+        """
 
     def on_snapshot(self, trainer: "Trainer") -> None:
         """Validate and sample, `settings.snapshots` times during the training and once before it."""
@@ -64,9 +77,9 @@ class Trainer:
         self.optimizers = {name: optimizers.Adam(own, settings) for name, own in self.parameters.items()}
         self.window = Window(processes)
         self.step = 0
-        self.seconds = 0.0
+        self.time = TrainingTime()
         self.batches_per_step = sum(turn.repeats for turn in self.turns)
-        self.total = self._steps(settings.duration)
+        self._begin_at(Origin())
 
     @property
     def evaluated(self) -> Family:
@@ -74,45 +87,64 @@ class Trainer:
         return self._whole or (self.ema.family if self.ema else self.family)
 
     @property
+    def seconds(self) -> float:
+        """Seconds of the training so far, with snapshots and checkpoints."""
+        return self.time.seconds
+
+    @property
     def done(self) -> float:
-        """Fraction of the training that is done, in [0, 1]."""
-        return self._done_at(self.step)
+        """Fraction of the training that is done, in [0, 1]; less than 1 before the first step."""
+        if self.total is not None:
+            return self._done_at(self.step)
+        return self.time.done(self._amount) if self.step else 0.0
 
     @property
     def images(self) -> int:
         """Number of training images processed so far."""
-        return self.step * self.batches_per_step * self.settings.batch
+        return self._origin.images + (self.step - self._origin.step) * self.batches_per_step * self.settings.batch
 
     @property
     def epochs(self) -> float:
         """Number of passes over the training images so far."""
-        return self.step * self.batches_per_step / self.batch_source.per_epoch
+        batches = (self.step - self._origin.step) * self.batches_per_step
+        return self._origin.epochs + batches / self.batch_source.per_epoch
 
     def run(self, observer: Observer, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train until the end or until `stopped`; return whether the end was reached. The last state is checkpointed."""
-        self._clock = time.perf_counter()
-        checkpoint_due = self._next_checkpoint()
+        self.time.start()
+        checkpoint_due, reported = self._next_checkpoint(), self.seconds
+        observed = self.step  # at which the last snapshot was taken
         if self.step == 0:
             self._observe(observer)
-        while not self._synchronize(stopped) and self.done < 1:
+        while not self._synchronize(observer, stopped) and not (self.done >= 1 or self._ends_early):
             before = self._snapshots_due()
             self.play()
-            self._synchronize(stopped)  # the time, on which the following conditions depend
+            self._synchronize(observer, stopped)  # the time, on which the following conditions depend
+            self.time.count_step(self.step)
             observer.on_step(self)
-            if self.step % self.settings.log_every == 0 or self.done >= 1:
+            is_late = self.total is None and self.seconds - reported >= _REPORTED
+            if self.step % self.settings.log_every == 0 or is_late or self.done >= 1:
                 observer.on_report(self, self.report())
+                reported = self.seconds
             if self._snapshots_due() > before:
                 self._observe(observer)
+                observed = self.step
             if checkpoint_due():
-                observer.on_checkpoint(self, self.state())
+                self._store(observer)
                 checkpoint_due = self._next_checkpoint()
-        observer.on_checkpoint(self, self.state())
-        return self.done >= 1
+        if finished := self.done >= 1 or self._ends_early:
+            if self.window:  # the time ended during a snapshot or a checkpoint, or the training ended early
+                observer.on_report(self, self.report())
+            if observed < self.step:
+                self._observe(observer)
+        self._store(observer)
+        return finished
 
     def play(self) -> None:
         """Do one training step: play every turn."""
         self.family.train()
-        rate = self.settings.lr * factor(self._done_at(self.step + 0.5), self.settings.warmup, self.settings.schedule)
+        done = self.time.done_in_next_step(self._amount) if self.total is None else self._done_at(self.step + 0.5)
+        rate = self.settings.lr * factor(done, self.settings.warmup, self.settings.schedule)
         for optimizer in self.optimizers.values():
             optimizer.rate = rate
         number = self.step * self.batches_per_step
@@ -175,29 +207,51 @@ class Trainer:
             torch.autograd.backward(part, retain_graph=retain_graph)
 
     def _observe(self, observer: Observer) -> None:
-        if self._whole:
-            trained = self.ema.family if self.ema else self.family
-            self._whole.load_state_dict(sharding.gathered(trained.state_dict()))
-        observer.on_snapshot(self)
+        """Take a snapshot; the state of the best one is stored."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the time of steps is not that of the snapshot
+        with self.time.observing():
+            if self._whole:
+                trained = self.ema.family if self.ema else self.family
+                self._whole.load_state_dict(sharding.gathered(trained.state_dict()))
+            observer.on_snapshot(self)
+        if self.processes.highest(float(observer.best))[0]:
+            self._store(observer)
 
-    def _synchronize(self, stopped: Callable[[], bool]) -> bool:
+    def _store(self, observer: Observer) -> None:
+        with self.time.observing():
+            observer.on_checkpoint(self, self.state())
+
+    def _synchronize(self, observer: Observer, stopped: Callable[[], bool]) -> bool:
         """Add to the training time; return whether any process is stopped. All processes get the same time and answer."""
-        before, self._clock = self._clock, time.perf_counter()
-        self.seconds, halted = self.processes.highest(self.seconds + self._clock - before, float(stopped()))
+        times = self.time.now(), self.time.observed, observer.ending_seconds or self.time.ending
+        found = self.processes.highest(*times, float(stopped()), float(observer.ends_training))
+        self.time.seconds, self.time.observed, self.time.ending, halted, ended = found
+        self._ends_early = ended > 0
         return halted > 0
 
-    def _steps(self, duration: str) -> int | None:
-        return Duration.parse(duration).steps(self.settings.batch, self.batch_source.per_epoch, self.batches_per_step)
+    def _steps(self, duration: Duration) -> int | None:
+        return duration.steps(self.settings.batch, self.batch_source.per_epoch, self.batches_per_step)
+
+    def _begin_at(self, origin: Origin) -> None:
+        """Set where the present batch size begins, and the number of steps of the whole training."""
+        self._origin, duration = origin, Duration.parse(self.settings.duration)
+        self._amount = duration.amount
+        self._share = 0.0 if duration.unit == "seconds" else duration.share(origin)
+        steps = self._steps(duration.after(self._share)) if self._share < 1 else 0
+        self.total = None if steps is None else origin.step + steps
 
     def _done_at(self, step: float) -> float:
-        seconds = Duration.parse(self.settings.duration).amount
-        return min(1.0, step / self.total if self.total is not None else self.seconds / seconds)
+        """Return the fraction of a training of a known number of steps that is done at a step."""
+        assert self.total is not None
+        steps = self.total - self._origin.step
+        return min(1.0, self._share + (1 - self._share) * (step - self._origin.step) / steps) if steps else 1.0
 
     def _snapshots_due(self) -> int:
         return int(self.done * self.settings.snapshots + 1e-9)
 
     def _next_checkpoint(self) -> Callable[[], bool]:
-        steps = self._steps(self.settings.checkpoint_every)
+        steps = self._steps(Duration.parse(self.settings.checkpoint_every))
         if steps is not None:
             return lambda: self.step % steps == 0
         deadline = self.seconds + Duration.parse(self.settings.checkpoint_every).amount
@@ -208,6 +262,11 @@ class Trainer:
         facts = {
             "step": self.step,
             "seconds": self.seconds,
+            "time": self.time.facts(),
+            "batch": self.settings.batch,
+            "images": self.images,
+            "epochs": self.epochs,
+            "origin": asdict(self._origin),
             "micro_batches": self.placement.total_micro_batches,
             "ema_updates": self.ema.updates if self.ema else 0,
             "window": self.window.rows(),  # raises before the tensors are collected: training cannot continue from such a state
@@ -220,8 +279,19 @@ class Trainer:
         facts = checkpoint.facts
         if self.ema:
             self.ema.updates = facts["ema_updates"]
-        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.step = facts["step"]
+        self.time.restore(facts["seconds"], facts.get("time", {}))
+        self._begin_at(self._origin_of(facts))
         self.window = Window(self.processes, facts["window"])
+
+    def _origin_of(self, facts: Mapping[str, Any]) -> Origin:
+        """Return where the batch size of the settings begins: at the checkpoint if it has another one.
+
+        Checkpoints of earlier versions have the batch size of the settings.
+        """
+        if facts.get("batch", self.settings.batch) == self.settings.batch:
+            return Origin(**facts.get("origin", {}))
+        return Origin(facts["step"], facts["images"], facts["epochs"])
 
 
 def check_partition(family: Family) -> None:

@@ -35,6 +35,13 @@ class Window:
         for name, value in named(losses).items():
             self._rows.setdefault(name, []).append((step, value.float()))
 
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def recent(self) -> dict[str, float]:
+        """Return the last value of each loss in this process: for display alone."""
+        return {name: row[-1][1].item() for name, row in self._rows.items()}
+
     def rows(self) -> dict[str, Row]:
         """Return all values; raises NonFiniteError for the first step and player whose loss is not finite."""
         rows = {name: self._numbers(row) for name, row in self._rows.items()}

@@ -10,6 +10,11 @@ from simulacra.engine.duration import FORMS, Duration
 
 OF_THE_MACHINE = ("device", "threads", "compile", "shard")
 """Settings of where and how a training is computed, which do not define the model: a resumed run may change them."""
+OF_THE_REST = (
+    *("batch", "accumulate", "lr", "schedule", "warmup", "beta1", "beta2", "weight_decay", "clip"),
+    *("patience", "snapshots", "checkpoint_every", "keep", "log_every", "track"),
+)
+"""Settings that a resumed run may change for the rest of its training; the changes are recorded."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,12 @@ class TrainConfig(Config):
     )
     shard: bool = option(False, "torchrun: split each player over the processes (FSDP), for models too large for one device")
     snapshots: int = option(10, "number of times to save images and validate during training", low=1)
+    patience: int = option(
+        0,
+        "early stopping: end after this many snapshots in a row without a lower validation loss, and evaluate the weights of the "
+        "lowest; 0: train to the end, and evaluate the last weights",
+        low=0,
+    )
     checkpoint_every: str = option("2min", "time, steps, epochs or images between checkpoints")
     keep: int = option(2, "number of checkpoints to keep", low=1)
     log_every: int = option(50, "steps between reports, over which losses are averaged", low=1)

@@ -21,6 +21,7 @@ from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import missing
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.provenance import now
+from simulacra.runs.run import Run
 
 _REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
 
@@ -49,7 +50,7 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
         artifacts |= {metric.name: found.artifacts} if found.artifacts else {}
     result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
-    warnings = evaluation_warnings(metrics, opened.spec.dimensions)
+    warnings = evaluation_warnings(metrics, opened.spec.dimensions, opened.step)
     result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
     make_folder(opened.run.evaluations)
     path = opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json"
@@ -107,8 +108,24 @@ def _facts(context: EvaluationContext) -> dict[str, Any]:
         "training": {
             "seconds": provenance.get("training_seconds"),
             "seed": run.config.train.seed,
+            "weights": _weights(run, opened.step),
+            "changes": _changes(provenance),
             "command": provenance.get("command", ""),
             "hardware": provenance.get("hardware", {}),
             "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),
         },
     }
+
+
+def _weights(run: Run, step: int) -> str:
+    """Return which weights of a run are evaluated: those of the step with the lowest validation loss, or the last ones."""
+    if run.best_step != step:
+        return f"last, at step {step:,}"
+    last = run.provenance.get("step", step)
+    return f"lowest validation loss, at step {step:,} of {last:,} (--patience {run.config.train.patience})"
+
+
+def _changes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the settings that resumes changed: for each resume that did, `from_step`, and [before, after] by name."""
+    resumes = provenance.get("resumes", [])
+    return [{"from_step": entry["from_step"], **entry["changes"]} for entry in resumes if "changes" in entry]

@@ -11,15 +11,18 @@ _COVERAGE = 0.1  # of real images; blurred images have a low coverage, too, with
 _COPIES = 5 * COPY_SHARE  # share of images at most as far from a training image as the closest 1 % of real ones
 _RATIO = 0.5  # of the median distance to the nearest training image
 _ACTIVE = 0.25  # share of latents in use
+_TRAINED = 1000  # steps after which the moving average of the weights represents a trained model
 
 
-def evaluation_warnings(metrics: Mapping[str, Measurement], dimensions: int) -> list[str]:
+def evaluation_warnings(metrics: Mapping[str, Measurement], dimensions: int, step: int = _TRAINED) -> list[str]:
     """Return a sentence for each sign of mode collapse, missing modes, memorization, posterior collapse or idle translation.
 
-    dimensions: values in an image, an upper bound of the number of latents that can be in use.
+    dimensions: values in an image, an upper bound of the number of latents that can be in use; step: of the checkpoint, since
+    latents that are not in use yet are no collapse.
     """
     generated = [*_mode_collapse(metrics), *_missing_modes(metrics), *_memorization(metrics)]
-    return [*generated, *_posterior_collapse(metrics, dimensions), *_idle_translation(metrics)]
+    collapsed = _posterior_collapse(metrics, dimensions) if step >= _TRAINED else []
+    return [*generated, *collapsed, *_idle_translation(metrics)]
 
 
 def _mode_collapse(metrics: Mapping[str, Measurement]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError, unknown
+from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.progress import Progress
 from simulacra.data import sources
@@ -16,7 +16,6 @@ from simulacra.data.load import ImageSource, load
 from simulacra.data.load import from_array as _from_array
 from simulacra.data.settings import SHARD_IMAGES, DataConfig, without_transforms
 from simulacra.data.shards.pack import pack
-from simulacra.engine.settings import OF_THE_MACHINE
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.settings import evaluation_settings
 from simulacra.features.loading import parse
@@ -101,19 +100,17 @@ def resume(
     family: Path | str | type[Family] | None = None,
     progress: Progress | None = None,
     quiet: bool = False,
-    **machine: Any,
+    **settings: Any,
 ) -> Model:
     """Continue an interrupted run, or with a new `duration` a finished one, and return the model.
 
-    family, progress, quiet: as in `open`. `machine`: device, threads, compile or shard, where they differ from now on. Raises
-    UsageError, DataError, NonFiniteError.
+    family, progress, quiet: as in `open`. `settings`: those of `simulacra resume --help` that differ from now on, by name, such
+    as lr, batch or device. Raises UsageError, DataError, NonFiniteError.
     """
-    if wrong := sorted(set(machine) - set(OF_THE_MACHINE)):
-        raise unknown("setting of a resumed run", wrong[0], ("duration", *OF_THE_MACHINE))
     shown = progress_of(progress, quiet)
     _give(family)
     data = _dataset(dataset, shown)
-    outcome = _resume(Path(run), duration, machine, dataset=data, progress=shown)
+    outcome = _resume(Path(run), duration, settings, dataset=data, progress=shown)
     return Model(outcome.run, data, shown, outcome.run.config.train.device)
 
 

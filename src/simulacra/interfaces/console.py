@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 _FIRST_LINE, _NEXT_LINES = 2.0, 10.0  # seconds between plain lines
+_WIDE, _NARROW = 100, 60  # columns of a terminal from which the rate is displayed, and below which the bar is not
 
 
 class Console:
@@ -142,8 +143,22 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
+def fitting_facts(facts: str, width: int) -> str:
+    """Return the first of several facts, separated by commas, that fit into a width; the first one is cut if it does not.
+
+    >>> fitting_facts("loss 0.123, validation 0.2, images 900/s", 28)
+    'loss 0.123, validation 0.2'
+    """
+    names = facts.split(", ")
+    while len(names) > 1 and len(", ".join(names)) > width:
+        names.pop()
+    return ", ".join(names)[: max(0, width)]
+
+
 def _bars() -> "Bars":
     from rich.console import Console as Terminal
+    from rich.console import ConsoleOptions, RenderResult
+    from rich.measure import Measurement
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.table import Column
     from rich.text import Text
@@ -157,12 +172,33 @@ def _bars() -> "Bars":
                 return Text("s")
             return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "")
 
+    class Fitting:
+        """As many facts as fit into the rest of the line, the most important ones first."""
+
+        def __init__(self, facts: str) -> None:
+            self.facts = facts
+
+        def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
+            yield Text(fitting_facts(self.facts, options.max_width), no_wrap=True)
+
+        def __rich_measure__(self, console: Terminal, options: ConsoleOptions) -> Measurement:
+            shortest = len(self.facts.partition(", ")[0])
+            return Measurement(min(shortest, options.max_width), min(len(self.facts), options.max_width))
+
+    class Facts(ProgressColumn):
+        """The facts of a task."""
+
+        def render(self, task: Task) -> Fitting:
+            return Fitting(task.fields["facts"])
+
+    terminal = Terminal(stderr=True)
+    wide, narrow = terminal.width >= _WIDE, terminal.width < _NARROW
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
+        *(() if narrow else (BarColumn(bar_width=16 if wide else 8),)),
         MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[facts]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        *((Rate(),) if wide else ()),
+        *(() if narrow else (TimeRemainingColumn(elapsed_when_finished=True),)),
+        Facts(table_column=Column(ratio=1, no_wrap=True)),
     )
-    return Progress(*columns, console=Terminal(stderr=True), expand=True)
+    return Progress(*columns, console=terminal, expand=True)

@@ -8,7 +8,7 @@ images saved during training: samples/, reconstructions/, restorations/, transla
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulacra.core.batch import Attribute, DataSpec
+from simulacra.core.early_stopping import best_step, validation_losses
 from simulacra.core.errors import DataError, SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import RUN_FILES, Unwritable, remove_unfinished, require_writable, unwritable, write_json
@@ -113,6 +114,11 @@ class Run:
         own_families.require_known(self.path, self.provenance)
         return settings.read(self.path / CONFIG)
 
+    def change_config(self, config: RunConfig) -> None:
+        """Replace the settings; raises Unwritable."""
+        config.write(self.path / CONFIG)
+        self.__dict__["config"] = config
+
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """How the run was made: versions, command, hardware, data."""
@@ -169,21 +175,36 @@ class Run:
         with stream(0, "overwritten below"):
             return self.config.new_family(self.spec)
 
+    @property
+    def best_step(self) -> int | None:
+        """The step with the lowest validation loss, of those whose checkpoints are kept; None without early stopping."""
+        return self._best_step(lambda step: checkpoint.exists(self.checkpoints, step))
+
+    def _best_step(self, is_kept: Callable[[int], bool]) -> int | None:
+        if not self.config.train.patience:
+            return None
+        losses = validation_losses(self.reports.read())
+        return best_step({step: loss for step, loss in losses.items() if is_kept(step)})
+
     def load_family(self) -> tuple[Family, int, list[str]]:
         """Return the family with the weights to evaluate (the EMA, if one is kept), their step, and warnings.
 
-        Raises DamagedCheckpoint where no checkpoint can be used.
+        With early stopping they are those with the lowest validation loss, otherwise the newest. Raises DamagedCheckpoint where
+        no checkpoint can be used.
         """
         group = state.evaluated_group(bool(self.config.train.ema))
         family = self.untrained_family()
-        stored, problems = self.read_checkpoint(family, (group,))
+        stored, problems = self.read_checkpoint(family, (group,), self.best_step)
         family.load_state_dict(stored.tensors[group])
         return family.eval().requires_grad_(False), stored.facts["step"], problems
 
-    def read_checkpoint(self, family: Family, groups: tuple[str, ...] = ()) -> tuple[Checkpoint, list[str]]:
-        """Return the newest checkpoint that is whole, of this run, and fits the family; and the problems of newer ones.
+    def read_checkpoint(
+        self, family: Family, groups: tuple[str, ...] = (), preferred: int | None = None
+    ) -> tuple[Checkpoint, list[str]]:
+        """Return the newest checkpoint that is whole, of this run, and fits the family; and the problems of those refused.
 
-        `groups`: all that training needs, unless given. Raises DamagedCheckpoint.
+        groups: all that training needs, unless given; preferred: a step whose checkpoint comes before the newest. Raises
+        DamagedCheckpoint.
         """
         wanted = groups or state.groups(bool(self.config.train.ema))
 
@@ -193,13 +214,17 @@ class Run:
             found = incompatibility(stored.tensors, family, wanted)
             return f"{found}, so it is not of the model in {CONFIG}: check its settings" if found else ""
 
-        return checkpoint.read_newest(self.checkpoints, wanted, wrong)
+        return checkpoint.read_newest(self.checkpoints, wanted, wrong, preferred)
 
     def write_checkpoint(self, step: int, state: Checkpoint, keep: int) -> None:
-        """Store a state, after the reports that lead to it, so that no crash leaves it without them; raises Unwritable."""
+        """Store a state, after the reports that lead to it, so that no crash leaves it without them; raises Unwritable.
+
+        The last `keep` checkpoints are kept, and with early stopping the best one.
+        """
         self.reports.sync()
         signed = Checkpoint(state.tensors, {**state.facts, "run": self.provenance.get("id")})
-        checkpoint.write(self.checkpoints, step, signed, keep)
+        best = self._best_step(lambda kept: kept == step or checkpoint.exists(self.checkpoints, kept))
+        checkpoint.write(self.checkpoints, step, signed, keep, best)
 
     def move_data(self, places: PlacesConfig) -> None:
         """Take the data from these places instead of those in the settings; the file of the settings is not changed."""

@@ -4,6 +4,7 @@ A warning is a function of the records in `reports.jsonl`: it is found again aft
 in runs that were trained before its rule existed. docs/monitoring.md explains the thresholds.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise, zip_longest
@@ -26,6 +27,7 @@ _ACCURATE, _ALWAYS, _SATURATED = 0.99, 0.999, 0.9  # discriminator: accuracies w
 _LONG = 0.2  # discriminator: fraction of the training that this lasts
 _ACTIVE = 0.25  # posterior collapse: fraction of active latent units
 _LATE = 0.5  # fraction of the training after which missing modes and inactive units are problems
+_WORSE, _GAP, _RISE = 3.0, 0.25, 0.1  # overfitting: validation loss over training loss; as fractions of the loss that was learned
 _MOMENTUM = 0.5  # beta1 above which adversarial games oscillate (Radford et al. 2015, section 4)
 
 
@@ -55,18 +57,24 @@ class TrainingHistory:
         return cls(run.reports.read(), done, run.spec.dimensions, values)
 
     def of_kind(self, kind: str) -> list[Record]:
-        """Return the records of a kind: `train`, or `validation`, of which the first is of the untrained model."""
+        """Return the records of a kind: `train` or `validation`."""
         return [record for record in self.records if record["kind"] == kind]
 
     @property
     def validations(self) -> list[Record]:
         """The records of the trained model on validation images."""
-        return self.of_kind("validation")[1:]
+        return [record for record in self.of_kind("validation") if record["step"] > 0]
 
     @property
     def players(self) -> int:
         """The number of players."""
         return len(_names(self.records, "/loss"))
+
+    @property
+    def untrained_loss(self) -> float | None:
+        """The validation loss of the untrained model; None of several players, or where it was not measured."""
+        untrained = [record for record in self.of_kind("validation") if record["step"] == 0]
+        return float(untrained[0][_names(untrained, "/loss")[0]]) if untrained and self.players == 1 else None
 
     def done_at(self, record: Record) -> float:
         """Return the fraction of the training that was done at a record."""
@@ -84,7 +92,8 @@ class TrainingHistory:
 
 def training_warnings(history: TrainingHistory) -> tuple[TrainingWarning, ...]:
     """Return the problems of a training, each kind once, for the last time that it occurred."""
-    rules = (_mode_collapse, _repeated_images, _missing_modes, _overwhelming_discriminator, _posterior_collapse, _divergence)
+    generation = (_mode_collapse, _repeated_images, _missing_modes, _overwhelming_discriminator)
+    rules = (*generation, _posterior_collapse, _divergence, _overfitting)
     return tuple(warning for rule in rules if (warning := rule(history)))
 
 
@@ -172,11 +181,10 @@ def _posterior_collapse(history: TrainingHistory) -> TrainingWarning | None:
 
 def _divergence(history: TrainingHistory) -> TrainingWarning | None:
     """Find a single player whose validation loss at the end is above that of the untrained model."""
-    validations = history.validations
-    if history.done < 1 or history.players != 1 or not validations:
+    validations, first = history.validations, history.untrained_loss
+    if history.done < 1 or not validations or first is None:
         return None
     (name,) = _names(history.records, "/loss")
-    first = history.of_kind("validation")[0][name]
     last = f"the validation loss ended at {validations[-1][name]:.4g}, above the {first:.4g} of the untrained model"
     return _warning(
         "divergence",
@@ -185,6 +193,42 @@ def _divergence(history: TrainingHistory) -> TrainingWarning | None:
         lambda records: f"{last}. Try a lower --lr, or --clip 100",
         lambda records: records[-1] is validations[-1],
     )
+
+
+def _overfitting(history: TrainingHistory) -> TrainingWarning | None:
+    """Find a single player whose loss on validation images is far above that on training images, or rises, in the second half.
+
+    Losses have different units and signs. The gap and the rise are therefore compared with the loss that was learned, since the
+    untrained model; the ratio of positive losses also finds a gap that is small against it.
+    """
+    validations = [record for record in history.validations if history.is_late(record)]
+    if history.players != 1 or not validations:
+        return None
+    (name,) = _names(history.records, "/loss")
+    untrained = math.inf if history.untrained_loss is None else history.untrained_loss
+    lowest = list(accumulate((record[name] for record in history.validations), min))[-len(validations) :]
+    best = {record["step"]: loss for record, loss in zip(validations, lowest, strict=True)}
+    training = {record["step"]: _training_loss(history, name, record["step"]) for record in validations}
+
+    def overfits(record: Record) -> bool:
+        loss, trained, least = record[name], training[record["step"]], best[record["step"]]
+        if not trained < loss < untrained:
+            return False
+        has_gap = loss - trained > _GAP * (untrained - trained) or 0 < _WORSE * trained < loss
+        return has_gap or loss - least > _RISE * (untrained - least)
+
+    def describe(records: Sequence[Record]) -> str:
+        last = records[-1]
+        losses = f"the loss is {last[name]:.3g} on validation images and {training[last['step']]:.3g} on training images"
+        return f"{losses}. Try more images, a smaller model, or --patience 3, which keeps the best weights"
+
+    return _warning("overfitting", validations, overfits, describe)
+
+
+def _training_loss(history: TrainingHistory, name: str, step: int) -> float:
+    """Return the mean training loss of the last report up to a step; infinite before the first."""
+    reports = [record for record in history.of_kind("train") if record["step"] <= step and name in record]
+    return float(reports[-1][name]) if reports else math.inf
 
 
 def _warning(

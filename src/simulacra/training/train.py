@@ -16,7 +16,8 @@ import torch
 
 from simulacra import families
 from simulacra.core.capabilities import Samples
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import UsageError, unknown
+from simulacra.core.family import Family
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset
@@ -28,11 +29,12 @@ from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import device_of, keep_memory, precision_of
 from simulacra.engine.loop import Trainer
 from simulacra.engine.processes import Processes, joined
+from simulacra.engine.settings import OF_THE_MACHINE, OF_THE_REST
 from simulacra.images.animation import write_animation
 from simulacra.runs import own_families
 from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
-from simulacra.runs.run import CONFIG, Run
+from simulacra.runs.run import Run
 from simulacra.runs.settings import RunConfig
 from simulacra.training.observer import NullObserver, RunObserver, open_trackers
 
@@ -78,7 +80,7 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
 def resume(
     path: Path,
     duration: str = "",
-    machine: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
     *,
     dataset: Dataset | None = None,
     places: PlacesConfig | None = None,
@@ -86,13 +88,16 @@ def resume(
 ) -> Outcome:
     """Continue a run from its newest intact checkpoint.
 
-    duration: the new total duration of the training, unless empty; machine: settings of engine.settings.OF_THE_MACHINE to change;
-    places: of the data if they were moved, which the settings of the run contain from then on.
+    duration: the new total duration of the training, unless empty; settings: those of OF_THE_MACHINE and OF_THE_REST to change
+    for the rest of the training; places: of the data if they were moved, which the settings of the run contain from then on.
     Raises UsageError, DataError, DamagedCheckpoint, NonFiniteError.
     """
     run = Run.open(path)
     run.move_data(places or PlacesConfig())
-    changes = {**({"duration": duration} if duration else {}), **(machine or {})}
+    changes = {**({"duration": duration} if duration else {}), **(settings or {})}
+    for name in changes:
+        if name not in {"duration", *OF_THE_MACHINE, *OF_THE_REST}:
+            raise unknown("setting of a resumed run", name, ("duration", *OF_THE_REST, *OF_THE_MACHINE))
     config = _prepare_process(replace(run.config, train=replace(run.config.train, **changes)))
     with joined() as processes, ExitStack() as held:
         progress = progress if processes.first else SILENT
@@ -122,8 +127,12 @@ def _check_processes(run: Run, data: Dataset, processes: Processes) -> None:
 
 def _reopen(run: Run, config: RunConfig, trainer: Trainer) -> None:
     run.reports.forget_after(trainer.step if trainer.step else -1)
-    config.write(run.path / CONFIG)
+    before, after = run.config.train.table(), config.train.table()
+    run.change_config(config)
     entry = {"time": now(), "from_step": trainer.step, "command": _command(), "processes": trainer.processes.count}
+    names = ("duration", *OF_THE_REST)
+    if changes := {name: [before[name], after[name]] for name in names if before[name] != after[name]}:
+        entry["changes"] = changes
     run.update_provenance(resumes=[*run.provenance.get("resumes", []), entry], finished=False)
 
 
@@ -166,8 +175,21 @@ def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
     if settings.labels and not family.accepts_unlabelled:
         refused = f"--labels {settings.labels} leaves images without labels, which this {type(family).__name__} cannot train on"
         raise UsageError(f"{refused}: leave it out, or train a semi-supervised model (--semi-supervised)")
+    if settings.patience:
+        _require_validation(family, data)
     batch_source = training_batches(data, settings.batch, settings.seed, config.data.flip, processes.part, settings.labels)
     return Trainer(family, batch_source, settings, processes)
+
+
+def _require_validation(family: Family, data: Dataset) -> None:
+    """Raise UsageError unless a validation loss measures the progress of the family."""
+    if len(family.players()) > 1:
+        raise UsageError(
+            f"--patience needs a validation loss that falls as the model improves, and those of {type(family).__name__}, whose "
+            "players compete, do not: leave --patience out"
+        )
+    if not len(data.validation):
+        raise UsageError(f"--patience needs validation images, and {data.name} has none: add --validation 0.1")
 
 
 def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
@@ -177,6 +199,11 @@ def _restore(trainer: Trainer, run: Run, progress: Progress) -> None:
     stored, problems = run.read_checkpoint(trainer.family)
     for problem in problems:
         progress.message(f"warning: {problem}; the previous one is used")
+    if "batch" not in stored.facts and run.config.train.batch != trainer.settings.batch:
+        raise UsageError(
+            f"{run.path} was written by an earlier version of Simulacra, which did not record its batch size: resume it once "
+            f"with --batch {run.config.train.batch}, and then with another"
+        )
     trainer.restore(stored)
     before, now_in = stored.facts["micro_batches"], trainer.placement.total_micro_batches
     if before != now_in:

@@ -17,7 +17,7 @@ class RunStatus:
 
     state: training, finished or stopped; share: fraction of the training that is done, None before the first report; losses: by
     `player/part`, from the last report; validation: the same on validation images; diversity: diversity and distinctness of
-    generated images, at the last validation.
+    generated images, at the last validation of the trained model.
     """
 
     state: str
@@ -36,20 +36,25 @@ def run_status(run: Run) -> RunStatus:
     """Return the status of a run from its reports, its provenance and its lock."""
     records = run.reports.read()
     train, validation = _last(records, "train"), _last(records, "validation")
-    finished = bool(run.read_provenance().get("finished"))
+    provenance = run.read_provenance()
+    finished = bool(provenance.get("finished"))
     state = "training" if is_written(run.path) else "finished" if finished else "stopped"
     losses, validation_losses = ({name: value for name, value in record.items() if "/" in name} for record in (train, validation))
     share = 1.0 if finished and state == "finished" else _share(run, train)
     return RunStatus(
         state,
-        int(train.get("step", 0)),
+        max(
+            int(train.get("step", 0)),
+            int(validation.get("step", 0)),
+            0 if state == "training" else int(provenance.get("step", 0)),
+        ),
         float(train.get("epochs", 0.0)),
         float(train.get("seconds", 0.0)),
         float(train.get("images_per_second", 0.0)),
         share,
         losses,
         validation_losses,
-        {name: validation[name] for name in ("diversity", "distinctness") if name in validation},
+        {name: validation[name] for name in ("diversity", "distinctness") if name in validation and validation["step"]},
         training_warnings(TrainingHistory.of(run, share or 0.0)),
     )
 

@@ -63,6 +63,7 @@ def _line(now: "RunStatus") -> str:
     done = "" if now.share is None else f" {100 * now.share:.0f} %,"
     seconds = now.seconds * (1 - now.share) / now.share if now.share else 0.0
     left = f", about {seconds:,.0f} s left" if now.share and now.state == "training" else ""
-    losses = ", ".join(f"{name} {value:.4g}" for name, value in (now.diversity | now.losses).items())
+    totals = {name: value for name, value in now.losses.items() if name.endswith("/loss")}
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in (totals | now.diversity | now.losses).items())
     speed = f", {now.images_per_second:,.0f} images/s" if now.images_per_second else ""
     return f"{now.state}:{done} step {now.step:,}, {now.epochs:.2f} epochs{speed}{left}" + (f"; {losses}" if losses else "")
