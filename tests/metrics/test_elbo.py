@@ -157,7 +157,7 @@ def test_logistic_likelihood_scores_256_levels_with_a_mean_and_a_scale_for_every
     _, _, outputs = dense_pass(vae.state_dict(), images, noise_of(vae, images))
     mean, log_scale = np.split(outputs[0], 2, axis=1)  # channels first: all means, then all scales
     pixels, edge = images.double().flatten(1).numpy(), 0.5 / 255
-    law = scipy.stats.logistic(scipy.special.expit(mean), np.exp(log_scale - 2))
+    law = scipy.stats.logistic(3 * scipy.special.expit(mean) - 1, np.exp(log_scale - 2))
     upper, lower = (np.where(pixels == 1, 1, law.cdf(pixels + edge)), np.where(pixels == 0, 0, law.cdf(pixels - edge)))
     np.testing.assert_allclose(evidence.distortion.detach().numpy(), -np.log(upper - lower).sum(1), rtol=1e-5)
 

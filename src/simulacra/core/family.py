@@ -11,6 +11,7 @@ from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.condition import AcceptsCondition, Condition
 from simulacra.core.config import Config
 from simulacra.core.errors import UsageError
+from simulacra.core.training_facts import TrainingFacts
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Family(nn.Module, AcceptsCondition, ABC):
     needs_labels: ClassVar[bool] = False
     """Whether models of the family are conditional on labels unless a setting gives another condition, such as captions; images
     without classes are refused."""
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return settings, by name, that suit images of one's own, for those that are not given; `preset` may be one of them."""
+        return {}
 
     @property
     def accepts_unlabelled(self) -> bool:

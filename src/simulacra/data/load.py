@@ -51,28 +51,29 @@ def load(config: DataConfig | DomainsConfig, progress: Progress = SILENT) -> Dat
     return load_settled(config, progress)[1]
 
 
-def load_settled(config: Settings, progress: Progress = SILENT) -> tuple[Settings, Dataset]:
+def load_settled(config: Settings, progress: Progress = SILENT, largest: int = 0) -> tuple[Settings, Dataset]:
     """Return the settings as they are used, and the data set: images of mixed sizes receive a size, `--levels data` a range.
 
-    Raises the same errors as `load`.
+    largest: the largest shorter side of images of one size that is kept, 0 for any: larger ones receive a size, too. Raises the
+    same errors as `load`.
     """
     if isinstance(config, DomainsConfig):
         found = with_domains(config, progress)
         chosen = {name: found.domain(name) for name in found.named}  # all, before the first is prepared
         materials = {name: locate(one, progress) for name, one in chosen.items()}
-        sized = settle(config, [(materials[name], one) for name, one in chosen.items()], progress)
+        sized = settle(config, [(materials[name], one) for name, one in chosen.items()], progress, largest)
         if sized is not config:
             return load_settled(sized, progress)
         loaded = {name: _load(one, materials[name], progress) for name, one in chosen.items()}
         own = not any(without_transforms(place) in sources() for place in found.named.values())
         return config, combine(disjoint(loaded) if config.disjoint else loaded, domain_names(found.named) if own else {})
     if config.only_classes:
-        every, whole = load_settled(replace(config, only_classes="", limit=0), progress)
+        every, whole = load_settled(replace(config, only_classes="", limit=0), progress, largest)
         if whole.stream is not None and config.limit:
             whole = load(replace(every, limit=config.limit), progress)
         return replace(config, size=every.size, levels=every.levels), only_classes(whole, config.chosen_classes, config.limit)
     material = locate(config, progress)
-    settled = settle(config, [(material, config)], progress)
+    settled = settle(config, [(material, config)], progress, largest)
     return (config, _load(config, material, progress)) if settled is config else load_settled(settled, progress)
 
 

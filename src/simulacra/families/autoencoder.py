@@ -13,8 +13,9 @@ from simulacra.core.capabilities import LatentSpace, Reconstructs
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.own_networks import checked_decoder, checked_encoder, named_family
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
+from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 
 
@@ -47,7 +48,11 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     Config: ClassVar[type[LossConfig]] = AutoencoderConfig
     summary = "a deterministic encoder and decoder with a low-dimensional latent space"
     paper = "Hinton & Salakhutdinov 2006"
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}, "dense": {"network": "dense", "hidden": (512, 256)}}
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "conv": {},
+        "dense": {"network": "dense", "hidden": (512, 256)},
+        **BY_SIZE,
+    }
     prior = "none"
     amortized = True
     config: LossConfig
@@ -85,6 +90,11 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
 
         named_family(Own, name)
         return Own
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return the preset of the images' size, and a learning rate for a short training."""
+        return {**facts.of_size, "lr": 3e-3}
 
     def players(self) -> dict[str, nn.Module]:
         """Return one player, the autoencoder."""

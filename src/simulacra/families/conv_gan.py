@@ -8,7 +8,8 @@ from torch import nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
-from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
+from simulacra.core.training_facts import TrainingFacts
+from simulacra.games.adversarial import AdversarialConfig, AdversarialGame, augmentation_for
 from simulacra.networks.adversarial import leaky
 from simulacra.networks.kernels.dropout import Dropout
 from simulacra.networks.kernels.memory_layout import Flatten, Unflatten
@@ -36,6 +37,11 @@ class ConvGAN(AdversarialGame):
     paper = "Goodfellow et al. 2014"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"conv": {}}
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-4, "beta1": 0.5, "schedule": "constant"}
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return augmentations of small data sets."""
+        return augmentation_for(facts)
 
     def __init__(self, config: ConvGANConfig, data: DataSpec) -> None:
         super().__init__()

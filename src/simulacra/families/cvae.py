@@ -16,17 +16,19 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import option
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.family import Family, Loss, Turn, training_condition
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.latent_variable import (
     LatentVariableConfig,
     LogLikelihoodGiven,
     PixelDistribution,
     PixelLikelihood,
     estimated_log_likelihood,
+    likelihood_for,
 )
 from simulacra.games.variational import VariationalLatentSpace, drawn, latents_of, posterior_of, relative_to
 from simulacra.networks.captions import caption_vocabulary, drop_captions
 from simulacra.networks.conditioning import CaptionConditioning, LabelConditioning
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, image_layers
+from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, decoder, image_layers
 from simulacra.networks.image_classifier import image_classifier
 from simulacra.networks.labels import drawn_labels, every_label, label_sizes
 from simulacra.networks.mlp import ACTIVATIONS, dense
@@ -95,7 +97,13 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         "conv": {},
         "dense": {"network": "dense", "hidden": (400,), "latent_dim": 20},
         "m2": {"semi_supervised": True, "network": "dense", "hidden": (400,), "latent_dim": 20},
+        **BY_SIZE,
     }
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return the preset of the images' size, a learning rate for a short training, and the likelihood of their pixels."""
+        return {**facts.of_size, "lr": 2e-3, **likelihood_for(facts)}
 
     def __init__(self, config: CVAEConfig, data: DataSpec) -> None:
         super().__init__()

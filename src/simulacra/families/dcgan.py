@@ -9,7 +9,8 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
-from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
+from simulacra.core.training_facts import TrainingFacts
+from simulacra.games.adversarial import AdversarialConfig, AdversarialGame, augmentation_for
 from simulacra.networks.dcgan import Norm, discriminator_body, generator_layers, initialize_weights
 from simulacra.networks.labels import label_sizes
 
@@ -43,6 +44,16 @@ class DCGAN(AdversarialGame):
         "64": {"features": (32, 64, 128, 256)},
     }
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-4, "beta1": 0.5, "schedule": "constant"}
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return the preset of the images' size, on CPUs with half of its feature maps, and augmentations of small data sets.
+
+        On a CPU time is short: half of the feature maps allow two to three times as many steps.
+        """
+        fewer = {"64": (16, 32, 64, 128), "32": (32, 64, 128)}
+        features = {"features": fewer[facts.preset]} if facts.preset and not facts.gpu else {}
+        return {**facts.of_size, **features, **augmentation_for(facts)}
 
     def __init__(self, config: DCGANConfig, data: DataSpec) -> None:
         super().__init__()

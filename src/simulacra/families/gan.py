@@ -9,7 +9,8 @@ from torch import nn
 from simulacra.core.batch import DataSpec
 from simulacra.core.config import option
 from simulacra.core.family import Family
-from simulacra.games.adversarial import AdversarialConfig, AdversarialGame
+from simulacra.core.training_facts import TrainingFacts
+from simulacra.games.adversarial import AdversarialConfig, AdversarialGame, augmentation_for
 from simulacra.games.own_networks import checked_decoder, checked_discriminator, named_family
 from simulacra.networks.labels import label_sizes
 from simulacra.networks.mlp import dense, mlp
@@ -31,6 +32,11 @@ class GAN(AdversarialGame):
     paper = "Goodfellow et al. 2014"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {"dense": {}}
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-4, "beta1": 0.5, "schedule": "constant"}
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return augmentations of small data sets."""
+        return augmentation_for(facts)
 
     def __init__(self, config: GANConfig, data: DataSpec) -> None:
         super().__init__()

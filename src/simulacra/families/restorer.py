@@ -14,8 +14,15 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.randomness import Streams
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.degradations import Draw, apply_one_of, parse_list
-from simulacra.games.latent_variable import PIXEL_KINDS, PixelDistribution, PixelLikelihood, estimated_log_likelihood
+from simulacra.games.latent_variable import (
+    PIXEL_KINDS,
+    PixelDistribution,
+    PixelLikelihood,
+    estimated_log_likelihood,
+    likelihood_for,
+)
 from simulacra.games.variational import drawn, latents_of, posterior_of, relative_to
 from simulacra.networks.conditional_decoder import (
     ConditionalConfig,
@@ -84,6 +91,12 @@ class Restorer(Family, PixelLikelihood, Restores, HasPosterior):
         },
     }
     degradations = "any"
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return feature maps for images of 48 pixels or more, and the likelihood of the images' pixels."""
+        features: dict[str, object] = {"features": (16, 32, 64, 64)} if facts.preset == "64" else {}
+        return {**features, **likelihood_for(facts)}
 
     def __init__(self, config: RestorerConfig, data: DataSpec) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.latent_variable import (
     LatentVariableConfig,
     LogLikelihoodGiven,
@@ -19,11 +20,12 @@ from simulacra.games.latent_variable import (
     PixelDistribution,
     PixelLikelihood,
     estimated_log_likelihood,
+    likelihood_for,
     log_weights,
 )
 from simulacra.games.own_networks import Concatenated, Half, checked_decoder, checked_encoder, named_family
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig, decoder, encoder
+from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 from simulacra.objectives.divergence import importance_weighted_bound, kl_to_standard_normal
 
@@ -64,6 +66,7 @@ class VAE(Family, VariationalLatentSpace, PixelLikelihood):
             **{"network": "dense", "hidden": (200, 200), "latent_dim": 50, "activation": "tanh"},
             **{"binarize": True, "objective": "iwae", "particles": 5},
         },
+        **BY_SIZE,
     }
 
     config: ObjectiveConfig
@@ -111,6 +114,11 @@ class VAE(Family, VariationalLatentSpace, PixelLikelihood):
 
         named_family(Own, name)
         return Own
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return the preset of the images' size, a learning rate for a short training, and the likelihood of their pixels."""
+        return {**facts.of_size, "lr": 2e-3, **likelihood_for(facts)}
 
     @property
     def beta(self) -> float:

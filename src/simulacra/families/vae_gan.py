@@ -13,6 +13,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
 from simulacra.networks.adversarial import Discriminator
 from simulacra.networks.dcgan import Norm, discriminator_body
@@ -84,6 +85,11 @@ class VAEGAN(Family, VariationalLatentSpace, HasDiscriminator):
         norm: Norm = "batch" if config.batch_norm else "none"
         discriminator_layers, width = discriminator_body(data, data.channels, config.discriminator_features, norm)
         self.discriminator = Discriminator(discriminator_layers, dense(width, 1))
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return the preset of the images' size."""
+        return facts.of_size
 
     def players(self) -> dict[str, nn.Module]:
         """Return the encoder, the decoder and the discriminator."""

@@ -12,6 +12,7 @@ from simulacra.core.capabilities import HasDiscriminator
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn, training_condition
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.adversarial import SamplesFromGenerator
 from simulacra.networks.adversarial import Discriminator, Generator
 from simulacra.networks.dcgan import Rescale, discriminator_body, generator_layers
@@ -63,6 +64,12 @@ class WGANGP(Family, SamplesFromGenerator, HasDiscriminator):
             features = ([data.dimensions, *config.hidden[::-1]])[-1]
         self.generator = Generator(layers, self.label_sizes)
         self.critic = Discriminator(body, dense(features, 1), self.label_sizes)
+
+    @classmethod
+    def settings_for(cls, facts: TrainingFacts) -> Mapping[str, object]:
+        """Return feature maps for the images' size."""
+        features = {"64": (32, 64, 128, 256), "32": (32, 64, 128)}
+        return {"features": features[facts.preset]} if facts.preset else {}
 
     def players(self) -> dict[str, nn.Module]:
         """Return the critic and the generator."""

@@ -12,11 +12,20 @@ from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family, Loss, Turn, training_condition
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.networks.adversarial import Discriminator, Generator, spectrally_normalized
 from simulacra.networks.labels import drawn_labels
 from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES, check_smoothing, discriminator_statistics
 from simulacra.objectives.augmentation import AUGMENTATIONS, augment, parse_augmentations
 from simulacra.objectives.gradient_penalty import zero_centered_penalty
+
+_FEW = 10_000  # images below which a discriminator memorizes them without augmentation
+
+
+def augmentation_for(facts: TrainingFacts) -> dict[str, object]:
+    """Return the setting of augmentations for small data sets, none for larger ones (Zhao et al. 2020, section 4.2)."""
+    names = "color,translation,cutout" if facts.photographs else "translation"
+    return {"augment": names} if facts.images < _FEW else {}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from simulacra.core.capabilities import HasLikelihood, Posterior
 from simulacra.core.condition import UNCONDITIONAL, Condition, require_accepted
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
+from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.variational import drawn
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import importance_weighted_bound, normal_log_density, standard_normal_log_density
@@ -21,6 +22,7 @@ PIXEL_KINDS = "distribution of a pixel: bernoulli, gaussian (learned sigma), log
 
 _CHUNK = 4096 * 784  # pixel values per decoder call in `estimated_log_likelihood`
 _LEAST_LOG_SIGMA = -6.0  # of the Gaussian likelihood: far below the width of a grey level
+_MARGIN = 1.0  # by which the location of a logistic distribution can lie outside [0, 1]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class PixelConfig(Config):
         """Raise UsageError where pixels are binarized and their distribution is not Bernoulli."""
         if self.binarize and self.likelihood != "bernoulli":
             raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
+
+
+def likelihood_for(facts: TrainingFacts) -> dict[str, object]:
+    """Return the setting of the likelihood for images of one's own: Bernoulli only where nearly all pixels are black or white."""
+    return {"likelihood": "bernoulli" if facts.black_and_white else "logistic"}
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,13 @@ class PixelDistribution:
         return images
 
     def mean(self, outputs: Tensor) -> Tensor:
-        """Return the mean image [b c h w] of p(x|z) for outputs [b outputs h w] of a decoder, in float32."""
-        return torch.sigmoid(outputs.float()[:, : self.channels])
+        """Return the mean image [b c h w] in [0, 1] of p(x|z) for outputs [b outputs h w] of a decoder, in float32.
+
+        For logistic pixels it is the location, limited to [0, 1].
+        """
+        if self.kind == "logistic":
+            return _location(outputs.float()[:, : self.channels]).clamp(0, 1)
+        return torch.sigmoid(outputs.float())
 
     def log_likelihood(
         self, outputs: Tensor, observed: Tensor, log_sigma: Tensor | None = None, weight: Tensor | None = None
@@ -113,12 +125,21 @@ class PixelDistribution:
             return likelihood.bernoulli(outputs, observed, weight)
         if log_sigma is not None:
             return likelihood.gaussian(torch.sigmoid(outputs), log_sigma.clamp(_LEAST_LOG_SIGMA), observed, weight)
-        mean, log_scale = outputs.chunk(2, dim=1)
-        return likelihood.discretized_logistic(torch.sigmoid(mean), (log_scale - 2.0).clamp(-7.0, 7.0), observed, weight)
+        location, log_scale = outputs.chunk(2, dim=1)
+        return likelihood.discretized_logistic(_location(location), (log_scale - 2.0).clamp(-7.0, 7.0), observed, weight)
 
     def floor(self, observed: Tensor, weight: Tensor | None = None) -> Tensor | None:
         """Return the least negative log-likelihood [b] of grey levels under Bernoulli pixels, their entropy; otherwise None."""
         return likelihood.bernoulli_entropy(observed, weight) if self.kind == "bernoulli" and not self.binarize else None
+
+
+def _location(outputs: Tensor) -> Tensor:
+    """Return locations of logistic distributions in (-1, 2), for outputs of any size.
+
+    A location in (0, 1) leaves up to half of the mass outside the bin of a black or white pixel; one that lies a margin outside
+    leaves exp(-margin / scale) at most. Salimans et al. 2017 do not bound the location at all.
+    """
+    return torch.sigmoid(outputs) * (1 + 2 * _MARGIN) - _MARGIN
 
 
 class PixelLikelihood(HasLikelihood):

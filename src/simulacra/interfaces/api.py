@@ -82,7 +82,8 @@ def train(
     family: its name, or a family of your own: a class, or the path of a .py file that defines one, which is run. dataset: images
     of your own, as `from_array` takes them; without it they are found by `data`. `settings` are those of
     `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latent_dim=8, preset="dense". progress: what shows
-    the progress, by default the terminal or notebook; quiet: nothing does. Raises UsageError, DataError, NonFiniteError.
+    the progress, by default the terminal or notebook; quiet: nothing does. For images of your own and without `recipe`, settings
+    that are not given are chosen by the images and the device. Raises UsageError, DataError, NonFiniteError.
     """
     shown = progress_of(progress, quiet)
     tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": _family(family)}

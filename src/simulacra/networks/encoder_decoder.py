@@ -1,6 +1,6 @@
 """Encoders from images to features and decoders from latents to images, fully connected or convolutional, for any image size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,12 @@ from simulacra.core.errors import UsageError
 from simulacra.networks.kernels.memory_layout import Flatten
 from simulacra.networks.mlp import dense, mlp
 from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, downsampled_sizes
+
+BY_SIZE: Mapping[str, Mapping[str, object]] = {
+    "32": {"features": (32, 64, 128), "hidden": (256,), "latent_dim": 64},
+    "64": {"features": (16, 32, 64, 128), "hidden": (256,), "latent_dim": 128},
+}
+"""Presets of encoder and decoder for colour images of about this size: narrow at high resolution, for speed on CPUs."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import hashlib
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -25,12 +25,16 @@ _SEAL = "# remove this line to change settings by hand; SHA-256 of those below: 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The resolved settings of a run: the name of its family, its data, its model and its training."""
+    """The resolved settings of a run: the name of its family, its data, its model and its training.
+
+    given: names of the settings that were given, if the others may be chosen by the data; None if all are final, as in a recipe.
+    """
 
     family: str
     data: DataConfig | DomainsConfig
     model: Config
     train: TrainConfig
+    given: frozenset[str] | None = field(default=None, compare=False)
 
     @cached_property
     def family_class(self) -> type[Family]:
@@ -103,7 +107,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
 def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: str = "the recipe") -> RunConfig:
     """Return the settings that a recipe and overrides by setting name (or `preset`) resolve to.
 
-    In order of precedence, the last wins: class defaults, the family's defaults, the preset, the recipe, the overrides.
+    In order of precedence, the last wins: class defaults, the family's defaults, the preset, the recipe, the overrides. If
+    the recipe is a family only, settings that are not given may be chosen by the data (`training/chosen_settings.py`).
     """
     _check_shape(recipe, where)
     name = recipe["family"]
@@ -122,7 +127,8 @@ def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, object], where: s
             values[tables[key]][key] = value
     data = settings_of(family.domains).of(values["data"], f"[data] of {where}")
     model = family.Config.of(values["model"], f"[model] of {where}")
-    return RunConfig(name, data, model, TrainConfig.of(values["train"], f"[train] of {where}"))
+    given = frozenset([*overrides, *own["model"]]) if set(recipe) == {"family"} else None
+    return RunConfig(name, data, model, TrainConfig.of(values["train"], f"[train] of {where}"), given)
 
 
 def _check_shape(recipe: Mapping[str, Any], where: str) -> None:

@@ -36,6 +36,7 @@ from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import Run
 from simulacra.runs.settings import RunConfig
+from simulacra.training.chosen_settings import LARGEST, choose, may_choose
 from simulacra.training.observer import NullObserver, RunObserver, open_trackers
 
 
@@ -64,6 +65,7 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
         processes.lead(lambda: Run.refuse(out))
         processes.lead(lambda: trackers.require(trackers.chosen(config.train.track)))
         config, data = (config, dataset) if dataset else _load(config, processes, progress)
+        config = choose(config, data, progress) if may_choose(config, dataset) else config
 
         def create() -> None:
             facts = {"processes": processes.count, **own_families.facts(config.family)}
@@ -159,7 +161,10 @@ def _prepare_process(config: RunConfig) -> RunConfig:
 
 def _load(config: RunConfig, processes: Processes, progress: Progress) -> tuple[RunConfig, Dataset]:
     """Return the settings as used and the data; the first process prepares them, and the others then load what is prepared."""
-    settings, data = processes.lead(lambda: load_settled(config.data, progress)) or load_settled(config.data)
+    largest = LARGEST if may_choose(config) and "size" not in (config.given or ()) else 0
+    settings, data = processes.lead(lambda: load_settled(config.data, progress, largest)) or load_settled(
+        config.data, SILENT, largest
+    )
     return replace(config, data=settings), data
 
 

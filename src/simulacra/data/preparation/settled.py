@@ -23,16 +23,17 @@ def size_for(sizes: Sizes) -> int:
     return min(SUGGESTED, sides[int(_SMALLER * len(sides))])
 
 
-def settle(config: Settings, materials: Sequence[tuple[Material, DataConfig]], progress: Progress) -> Settings:
+def settle(config: Settings, materials: Sequence[tuple[Material, DataConfig]], progress: Progress, largest: int = 0) -> Settings:
     """Return the settings of these materials as they are used: with a size and with measured levels where these are needed.
 
-    Returns the same object where nothing changes; otherwise a message names what was chosen.
+    largest: the largest shorter side of images of one size that is kept, 0 for any. Returns the same object where nothing
+    changes; otherwise a message names what was chosen.
     """
-    return _levels(_size(config, materials, progress), materials, progress)
+    return _levels(_size(config, materials, progress, largest), materials, progress)
 
 
-def _size(config: Settings, materials: Sequence[tuple[Material, DataConfig]], progress: Progress) -> Settings:
-    """Return the settings of these materials, with a size if they have none and the images have several, with a message.
+def _size(config: Settings, materials: Sequence[tuple[Material, DataConfig]], progress: Progress, largest: int) -> Settings:
+    """Return the settings of these materials, with a size if they have none and the images have several or are too large.
 
     Images that are prepared without a size have one size, and so have those of a material that does not measure them.
     """
@@ -44,11 +45,11 @@ def _size(config: Settings, materials: Sequence[tuple[Material, DataConfig]], pr
             found[prepared.facts.shape[1:3]] += prepared.facts.shape[0]
         elif material.sizes:
             found.update(material.sizes(progress))
-    if len(found) < 2:
+    if len(found) < 2 and not (largest and any(min(size) > largest for size in found)):
         return config
     size, (height, width) = size_for(found), found.most_common(1)[0][0]
     title = " and ".join(material.name for material, _ in materials)
-    seen = f"images have {len(found)} sizes, most often {width}x{height}"
+    seen = f"images have {len(found)} sizes, most often {width}x{height}" if len(found) > 1 else f"images have {width}x{height}"
     progress.message(f"{title}: {seen}: resized and cropped to {size}x{size}; --size N chooses another size")
     return replace(config, size=size)
 

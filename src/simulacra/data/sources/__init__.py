@@ -110,6 +110,12 @@ def with_domains(config: Settings, progress: Progress = SILENT) -> Settings:
     return config
 
 
+def is_own(name: str) -> bool:
+    """Return whether a value of --data names images of one's own, and not a data set of Simulacra or a transform of one."""
+    source = without_transforms(name)
+    return source in WITH_PATH or source not in sources()
+
+
 def _is_place(name: str) -> bool:
     """Return whether a name is an existing path, with or without transform suffixes, and not that of a source."""
     source = without_transforms(name)

@@ -1,7 +1,8 @@
 """Train a model into a new run folder.
 
 FAMILY is one of those that 'simulacra models' lists, or of --family-file. Settings are taken from the family, then --preset, then
---recipe, then flags; the last wins. 'simulacra train FAMILY --help' lists the flags of the family too. Ctrl-C saves a checkpoint
+--recipe, then flags; the last wins. For images of your own and without --recipe, settings that are not given are chosen by the
+images and the device, and printed. 'simulacra train FAMILY --help' lists the flags of the family too. Ctrl-C saves a checkpoint
 and stops.
 """
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "simulacra train vae --data digits --for 200ep --out runs/first",
     "simulacra train vae --recipe recipes/vae-mnist.toml --out runs/vae-mnist",
-    "simulacra train autoencoder --data ~/photos --size 64 --for 10min",
+    "simulacra train autoencoder --data ~/photos",
     "simulacra train cyclegan --data.a ~/summer --data.b ~/winter --size 64 --for 1h",
     "simulacra train duel --family-file duel.py --data digits --for 5min",
 )
