@@ -139,4 +139,5 @@ APPLICATION = Application(
     ),
     setting_needs={"label": ("labels",)},
     section=_section,
+    following=("evaluate {run}", "report {run}"),
 )

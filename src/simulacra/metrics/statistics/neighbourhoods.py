@@ -13,6 +13,8 @@ from simulacra.metrics.statistics.feature_matrix import Features, same_dimension
 from simulacra.metrics.statistics.measurement import Measurement, flagged, fraction_of, mean_of, require
 
 NEIGHBOURS = 5
+LEAST = 20 * NEIGHBOURS
+"""The number of images of either set, at least, for as many neighbours."""
 _USUAL = 10_000
 
 
