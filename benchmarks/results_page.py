@@ -202,10 +202,13 @@ def _draw(trained: "OpenedRun", name: str, page: Path) -> str:
 
 def _block(rows: Sequence[Row]) -> str:
     """Return the Markdown between the marks."""
-    translating = [held for held in rows if not held["metrics"].keys().isdisjoint(TRANSLATION)]
-    others = [held for held in rows if held not in translating]
+    measured = [held for held in rows if not held["metrics"].keys().isdisjoint(COLUMNS)]
+    translating = [held for held in measured if not held["metrics"].keys().isdisjoint(TRANSLATION)]
+    others = [held for held in measured if held not in translating]
     tables = [_table(group) for group in (others, translating) if group]  # apart, since they share no column
-    return "\n\n".join([*tables, _legend(rows), *(_section(held) for held in rows)])
+    unmeasured = ", ".join(held["name"] for held in rows if held not in measured)
+    notes = [f"Trained, and not measured: {unmeasured}."] if unmeasured else []
+    return "\n\n".join([*tables, *notes, _legend(rows), *(_section(held) for held in rows)])
 
 
 def _table(rows: Sequence[Row]) -> str:

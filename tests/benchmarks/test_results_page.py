@@ -169,6 +169,17 @@ def test_translations_stand_in_a_table_of_their_own(seeds, page, recipes):
     assert ["cycle a to b to a" in head for head in heads] == [False, True]
 
 
+def test_a_row_without_a_number_is_named_below_the_tables(seeds, page, recipes):
+    made(seeds, page, recipes)
+    rows = json.loads(page.with_suffix(".json").read_text())
+    rows[0]["name"], rows[0]["metrics"] = "a-blank", {}
+    write_json(page.with_suffix(".json"), rows)
+    made(seeds, page, recipes)
+    text = page.read_text()
+    assert "| a-blank" not in text
+    assert "Trained, and not measured: a-blank." in text
+
+
 def test_making_the_page_again_changes_no_byte(seeds, page, recipes):
     def content():
         return {path.name: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}

@@ -301,7 +301,7 @@ def runs(trained_vae, trained_autoencoder, tmp_path):
 def test_the_table_ranks_marks_ties_and_says_what_is_missing(capsys, runs):
     code, out, _ = run(capsys, *runs, *SETTINGS)
     assert code == 0
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(len(line) for line in out.splitlines() if not line.startswith("next:")) <= 100
     assert re.search(r"^A  a/run: vae at step 63, [\d,]+ parameters, on the 297 test images of digits$", out, re.MULTILINE)
     assert re.search(r"^nll_nats +\*1= ([\d.]+).* \*1= \1.* -$", out, re.MULTILINE)
     assert re.search(r"^mse ", out, re.MULTILINE)
@@ -313,7 +313,7 @@ def test_five_runs_fit_on_a_terminal_with_errors_in_lines_of_their_own(capsys, r
     more = [shutil.copytree(runs[0], tmp_path / name) for name in ("c", "d")]
     code, out, _ = run(capsys, *runs, *more, *SETTINGS)
     assert code == 0
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(len(line) for line in out.splitlines() if not line.startswith("next:")) <= 100
     value, error = re.search(r"^mse +([^\n]+)\n +([^\n]+)$", out, re.MULTILINE).groups()  # type: ignore[union-attr]
     assert len(re.findall(r"[\d.]{5,}", value)) == 5
     assert error.count("+-") == 5

@@ -1,6 +1,7 @@
 """Evaluation from end to end, with models of a known defect (collapse, memorization) and without; and cached results."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,11 +23,13 @@ from simulacra.evaluation.metric_table import newest
 from simulacra.evaluation.sections import evaluation_sections
 from simulacra.evaluation.settings import evaluation_settings, require_applicable_to_one, selected, settings_for
 from simulacra.evaluation.warnings import evaluation_warnings
+from simulacra.features import classifier, training
 from simulacra.features.extractor import Embedding
 from simulacra.features.training import train_extractor
 from simulacra.images.grid import GAP
 from simulacra.images.section import ReportSection
 from simulacra.interfaces.cli import main
+from simulacra.metrics import context as context_module
 from simulacra.metrics.class_histogram import images_by_class
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.statistics.measurement import Measurement
@@ -101,12 +104,18 @@ def test_a_model_that_makes_nearly_the_same_image_is_flagged_as_collapsed(played
     assert "mode collapse" in kinds(result["warnings"])
     assert result["metrics"]["diversity"]["value"] < 0.2
     assert result["metrics"]["modes_covered"]["value"] <= 2
+    verdict, reference, advice = result["summary"]
+    assert ": collapsed. Generated images are too similar" in verdict
+    assert "297 test images of digits" in reference
+    assert "simulacra resume" in advice
 
 
 def test_a_model_that_returns_training_images_is_flagged_as_memorizing(played, digits):
     result = evaluate(played(digits.train.head(300).images), samples=SAMPLES)
     assert kinds(result["warnings"]) == {"memorization"}
     assert result["metrics"]["nearest_train_ratio"]["value"] < 0.01
+    assert ": repeats training images. " in result["summary"][0]
+    assert "train on more images" in result["summary"][2]
 
 
 def test_a_few_copies_among_many_new_images_are_flagged_too(played, digits):
@@ -123,6 +132,20 @@ def test_new_images_of_the_same_distribution_give_no_warning(played, digits):
     assert metrics["frechet_distance"]["value"] < 3 * metrics["frechet_floor"]["value"]
     assert 0.8 < metrics["nearest_train_ratio"]["value"] < 1.25
     assert metrics["modes_covered"]["value"] == 10
+    assert ": good. " in found["summary"][0]
+    assert "simulacra report" in found["summary"][2]
+
+
+def test_images_of_poor_quality_are_called_so_and_not_collapsed(played, digits):
+    images = digits.validation.head(450).images
+    found = evaluate(
+        played(0.7 * images + 0.3 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))), samples=SAMPLES
+    )
+    assert "mode collapse" not in kinds(found["warnings"])
+    verdict, _, advice = found["summary"]
+    assert "poor. " in verdict
+    assert "resemble real ones" in verdict
+    assert "trains longer" in advice
 
 
 # --- the report sections of metrics
@@ -232,6 +255,7 @@ def taken(monkeypatch):
 
         return replace(metric, measure=measure)
 
+    monkeypatch.setattr(evaluation, "measuring_seconds", lambda metrics, context: 1.0)  # it measures a part of each
     monkeypatch.setattr(evaluation, "selected", lambda settings: tuple(recorded(metric) for metric in selected(settings)))
     return names
 
@@ -317,8 +341,8 @@ def test_a_damaged_result_is_measured_again(model, taken, damage):
     progress = Messages()
     assert evaluate(model, progress, **QUICK)["metrics"] == first["metrics"]
     assert taken == ["reconstruction"]
-    assert "reconstruction" not in progress.lines[0]
-    assert progress.lines[1].startswith("to measure: reconstruction (")
+    assert any(line.startswith("cached: ") and "reconstruction" not in line for line in progress.lines)
+    assert any(line.startswith("to measure: reconstruction (") for line in progress.lines)
 
 
 def test_too_few_samples_are_an_error_of_each_number_and_the_rest_is_measured(capsys, model, monkeypatch):
@@ -327,7 +351,7 @@ def test_too_few_samples_are_an_error_of_each_number_and_the_rest_is_measured(ca
     content = json.loads(capsys.readouterr().out)
     missing = content["not_applicable"]
     assert "129" in missing["frechet_distance"]
-    for name in ("kernel_distance", "precision", "nearest_train_ratio", "modes_covered", "class_kl"):
+    for name in ("kernel_distance", "precision_recall", "memorization", "class_histogram"):
         assert "100" in missing[name]
     assert "diversity" in content["metrics"]
     assert "nll_nats" in content["metrics"]
@@ -350,6 +374,46 @@ def loaded(data):
     return EvaluationContext(
         cast(Any, SimpleNamespace(dataset=data, spec=data.spec, model=None)), evaluation_settings({}), SILENT
     ).extractor
+
+
+# --- what is announced, and known, before anything is measured
+
+
+def test_the_expected_time_comes_first_and_its_prediction_changes_no_number(model):
+    expected = evaluate(model, **QUICK)["metrics"]
+    shutil.rmtree(model.run.evaluations)
+    progress = Messages()
+    assert evaluate(model, progress, **QUICK)["metrics"] == expected
+    assert re.fullmatch(r"expected time: about \d+ (s|min)( \d+ s)?", progress.lines[0])
+
+
+def test_the_training_of_an_extractor_is_announced_before_it_begins(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIMULACRA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        training, "recipe", lambda kind, count, overrides: classifier.recipe(kind, count, {**TINY, "duration": "3", **overrides})
+    )
+    monkeypatch.setattr(training, "_TIMED", 0.0)
+    progress = Messages()
+    evaluate(model, progress, metrics="diversity", samples=20)
+    begins = [line.split(" ")[0] for line in progress.lines]
+    assert begins[:3] == ["expected", "to", "training"]
+    assert "to train the feature extractor lenet on digits, once" in progress.lines[0]
+
+
+def test_too_few_images_are_known_before_an_extractor_is_trained(trained_vae, digits, tmp_path, monkeypatch):
+    model = copied(trained_vae, replace(digits, test=digits.test[:60]), tmp_path)
+    monkeypatch.setattr(context_module, "load_extractor", None)  # calling it would be an error
+    metrics = "frechet_distance,kernel_distance,precision_recall,memorization,class_histogram"
+    missing = evaluate(model, metrics=metrics)["not_applicable"]
+    assert all("of 60 real images: at least" in why for why in missing.values())
+    least = {name: int(re.findall(r"at least (\d+) are needed", why)[0]) for name, why in missing.items()}
+    others = ("kernel_distance", "precision_recall", "memorization", "class_histogram")
+    assert least == {"frechet_distance": 129, **dict.fromkeys(others, 100)}
+
+
+@pytest.mark.parametrize(("split", "given", "expected"), [("test", -1, 1000), ("test", 50, 50), ("test", 0, 0)])
+def test_the_number_of_samples_fits_the_images_to_compare_with(model, split, given, expected):
+    assert EvaluationContext(model, evaluation_settings({"samples": given}), SILENT).settings.samples == expected
 
 
 # --- settings

@@ -23,7 +23,7 @@ from simulacra.features import training
 from simulacra.features.cache import place, stored_facts
 from simulacra.features.loading import facts_of, load_extractor, why_not
 from simulacra.features.networks.inception import Inception
-from simulacra.features.training import train_extractor
+from simulacra.features.training import NotTrained, train_extractor
 from simulacra.interfaces.cli import main
 from simulacra.metrics.statistics.generated_classifier import classifier_accuracy
 from simulacra.runs.lock import in_turn
@@ -164,6 +164,41 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(digits, recorde
     assert train_extractor("lenet", digits, settings, recorder).digest == straight
     assert any("step 4" in line for line in recorder.lines)
     assert not list(place("lenet", digits, 0).glob("training-*"))
+
+
+def test_a_training_ends_when_it_has_converged_and_one_that_was_stopped_does_too(digits, monkeypatch):
+    usual, play = classification.recipe, Trainer.play
+    short = {**TINY, "duration": "60", "checkpoint_every": "2"}
+    monkeypatch.setattr(training, "recipe", lambda kind, count, overrides: usual(kind, count, {**short, **overrides}))
+    monkeypatch.setattr(classification, "converged", lambda scores: len(scores) == 3)  # validations are 3 steps apart
+    first = load_extractor("lenet", digits)
+    assert (first.facts["steps"], first.facts["converged"]) == (9, True)
+    shutil.rmtree(place("lenet", digits, 0))
+
+    def stopping(trainer):
+        if trainer.step == 7:
+            raise KeyboardInterrupt
+        play(trainer)
+
+    monkeypatch.setattr(Trainer, "play", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        load_extractor("lenet", digits)
+    monkeypatch.setattr(Trainer, "play", play)
+    assert load_extractor("lenet", digits).digest == first.digest
+
+
+def test_a_duration_that_is_asked_for_is_kept_and_its_extractor_remains_valid(tiny, digits):
+    assert (tiny.facts["steps"], tiny.facts["converged"]) == (6, False)
+    assert load_extractor("lenet", digits, cached=True).digest == tiny.digest
+
+
+def test_an_extractor_that_is_not_cached_is_named_with_the_time_that_it_takes(digits, monkeypatch):
+    monkeypatch.setattr(training, "_TIMED", 0.0)
+    with pytest.raises(NotTrained, match="lenet is not trained on digits") as error:
+        load_extractor("lenet", digits, cached=True)
+    assert not place("lenet", digits, 0).exists()
+    assert training.expected_seconds(error.value) > 0
+    assert training.untrained(error.value).features(digits.test.head(2).images).shape == (2, 128)
 
 
 # --- a cache that others write and damage

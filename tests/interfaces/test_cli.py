@@ -48,6 +48,27 @@ def test_help_starts_without_heavy_imports():
     assert "HEAVY []" in done.stdout
 
 
+def test_help_of_every_command_starts_without_torch_once_it_was_printed(cache, capsys):
+    words = [[name] for name in names()] + [["classify", "train"], ["train", "vae"]]
+    for line in words:
+        with pytest.raises(SystemExit):
+            main([*line, "--help"])
+    expected = capsys.readouterr().out
+    script = f"""
+import sys
+from simulacra.interfaces.cli import main
+for words in {words}:
+    try:
+        main([*words, "--help"])
+    except SystemExit:
+        pass
+    assert "torch" not in sys.modules, words
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == expected
+
+
 def test_help_lists_every_command():
     done = subprocess_run("--help")
     assert done.returncode == 0
@@ -65,7 +86,14 @@ def test_every_command_explains_every_flag(command, capsys):
 
 def test_help_lists_commands_in_groups(capsys):
     text = run(capsys, "--help")[1]
-    groups = ["start:", "train models:", "use trained models:", "measure and compare:", "data and feature extractors:", "models:"]
+    groups = [
+        "start:",
+        "train models:",
+        "use trained models:",
+        "measure and compare:",
+        "data and feature extractors:",
+        "machine:",
+    ]
     assert [line for line in text.splitlines() if line.endswith(":")] == groups
     used = text.split("use trained models:")[1].split("measure and compare:")[0]
     assert all(f"  {name} " in used for name in applications.names())
@@ -282,7 +310,10 @@ def test_evaluating_twice_gives_the_same_numbers(trained_vae):
 def test_metrics_that_do_not_apply_are_listed_with_the_reason(capsys, trained_autoencoder):
     code, out, _ = run(capsys, "evaluate", trained_autoencoder.run.path)
     assert code == 0
-    assert "not measured: elbo, nll, conditional_likelihood, label_likelihood: needs a likelihood" in out
+    assert "not measured: this family has no " in out
+    assert "likelihood" in out.split("not measured:")[1].splitlines()[0]
+    _, out, _ = run(capsys, "evaluate", trained_autoencoder.run.path, "--verbose")
+    assert "not measured: elbo, nll, conditional_likelihood, label_likelihood: this family has no likelihood" in out
 
 
 @pytest.mark.parametrize("name", ["grid.png", "array.npz", "folder"])
@@ -297,6 +328,36 @@ def test_sample_writes_by_the_ending_of_out(capsys, trained_vae, tmp_path, name)
         assert arrays["images"].dtype == np.uint8
     else:
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == [f"{index}.png" for index in range(10)]
+
+
+ENDINGS: list[tuple[list[str], str, int]] = [  # words, a next command, and the number of lines of the output, 0 for listings
+    (["sample", "RUN"], "evaluate RUN", 2),
+    (["reconstruct", "RUN"], "evaluate RUN", 2),
+    (["interpolate", "RUN"], "report RUN", 2),
+    (["traverse", "RUN"], "report RUN", 2),
+    (["report", "RUN"], "evaluate RUN", 2),
+    (["watch", "RUN"], "evaluate RUN", 2),
+    (["evaluate", "RUN", "--metrics", "elbo"], "report RUN", 0),
+    (["detect", "calibrate", "RUN", "--score", "reconstruction"], "detect score RUN --input FOLDER", 0),
+    (["models"], "train NAME --help", 0),
+    (["data", "list"], "data check NAME", 0),
+    (["data", "prepare", "digits"], "train vae --data digits", 0),
+    (["data", "check", "digits"], "train vae --data digits", 0),
+    (["extractor", "list"], "extractor ", 0),
+    (["doctor"], "demo", 0),
+]
+
+
+@pytest.mark.parametrize("case", ENDINGS, ids=lambda case: " ".join(case[0]))
+def test_every_command_ends_with_what_it_produced_and_the_next_step(case, capsys, trained_vae, tmp_path):
+    (words, following, lines), path = case, tmp_path / "a run"
+    if "RUN" in words:
+        shutil.copytree(trained_vae.run.path, path, ignore=shutil.ignore_patterns("evaluation"))
+    code, out, _ = run(capsys, *(str(path) if word == "RUN" else word for word in words))
+    assert code == 0
+    produced = out.splitlines()
+    assert produced[-1].startswith(f"next:  simulacra {following.replace('RUN', repr(str(path)))}")
+    assert not lines or len(produced) == lines
 
 
 @pytest.mark.parametrize("command", ["reconstruct", "interpolate", "traverse"])
@@ -349,6 +410,7 @@ def test_the_demo_does_all_of_it(capsys, monkeypatch):
     monkeypatch.setattr(evaluate, "run", without_samples)
     code, out, _ = run(capsys, "demo", "--for", "1ep", "--threads", "1", "--out", "demo")
     assert code == 0
+    assert len(out.splitlines()) == 3
     for name in ("images/samples.png", "images/reconstructions.png", "images/interpolations.png", "report.html"):
         assert Path("demo", name).exists()
     assert "simulacra traverse demo" in out

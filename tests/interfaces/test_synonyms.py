@@ -26,6 +26,12 @@ def test_flags_of_other_tools_set_our_settings(tmp_path: Path) -> None:
         (["train", "vae", "--gpu"], "--device cuda"),
         (["train", "vae", "--num_workers", "4"], "there are no workers"),
         (["train", "vae", "--lrr", "1"], "did you mean --lr?"),
+        (["sample", "run", "--epochs", "20"], "--for 20ep of 'simulacra train'"),
+        (["evaluate", "run", "--learning-rate", "1"], "--lr of 'simulacra train'"),
+        (["evaluate", "run", "--batch_size", "3"], "--batch of 'simulacra train'"),
+        (["train", "vae", "--num-inference-steps", "3"], "--steps of 'simulacra sample'"),
+        (["sample", "run", "--n", "5"], "unknown argument '--n'. See"),
+        (["train", "vae", "--duration", "5m"], "5min"),
     ],
 )
 def test_words_without_an_exact_counterpart_are_answered_with_what_to_use(
@@ -33,6 +39,21 @@ def test_words_without_an_exact_counterpart_are_answered_with_what_to_use(
 ) -> None:
     assert main(words) == 2
     assert advice in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "ours"),
+    [
+        (["--epochs", "20"], ["--for", "20ep"]),
+        (["--steps", "300"], ["--for", "300steps"]),
+        (["--duration", "10min"], ["--for", "10min"]),
+        (["--learning-rate", "1e-3"], ["--lr", "1e-3"]),
+        (["--lr", "1e-3"], ["--lr", "1e-3"]),
+        (["--batch-size", "8"], ["--batch", "8"]),
+    ],
+)
+def test_exact_words_of_other_tools_are_accepted(words: list[str], ours: list[str]) -> None:
+    assert synonyms.translated(words, ["--for", "--lr", "--batch"]) == ours
 
 
 def test_a_flag_that_a_command_has_itself_is_not_translated() -> None:

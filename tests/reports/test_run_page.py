@@ -115,6 +115,14 @@ def test_a_report_is_written_twice_alike_without_output(vae, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_the_first_picture_comes_before_the_first_number(vae):
+    vae.evaluate(particles=2, samples=0)
+    page = page_of(vae)
+    text = page.text.split("<body>")[1]
+    assert text.index("<img") < text.index('class="facts"') < text.index('class="numbers"')
+    assert "Compared with: the 297 test images of digits" in page.prose
+
+
 # --- sections
 
 
@@ -128,7 +136,7 @@ def test_a_model_that_does_not_sample_has_no_samples(trained_autoencoder, tmp_pa
     model.evaluate(particles=2, samples=0)
     page = page_of(model)
     assert page.sections == ALWAYS | {"reconstructions", "interpolations", "latent-traversal", "latent-map"}
-    assert "not measured: needs a likelihood" in page.prose
+    assert "not measured: this family has no likelihood" in page.prose
 
 
 def test_a_gan_has_samples_and_interpolations_between_noise(tmp_path):

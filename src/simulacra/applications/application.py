@@ -29,7 +29,7 @@ class Action:
     """One action of an application that has several: the subcommand `simulacra APPLICATION NAME RUN`.
 
     description: its help, whose first line is the summary; settings: its fields become flags; run: computes the result;
-    setting_needs: what single settings need, by name.
+    setting_needs: what single settings need, by name; following: the next commands, as in `Application`.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Action:
     settings: type[Config]
     run: Run
     setting_needs: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
+    following: tuple[str, ...] = ("report {run}",)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Application:
     name: the command, which is the name of its file with dashes for underscores; description: the help of the command, whose
     first line is the summary; needs: what a model must have, one of them is enough; settings: its fields become flags; run:
     computes the result; setting_needs: what single settings need, by name; actions: the subcommands, instead of settings and run;
-    examples: command lines; section: its part of the run report, None where a run has none.
+    examples: command lines; section: its part of the run report, None where a run has none; following: the next commands, which
+    its output ends with, where {run} is the path of the run.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Application:
     setting_needs: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
     actions: tuple[Action, ...] = ()
     section: Callable[[OpenedRun], ReportSection | None] | None = None
+    following: tuple[str, ...] = ("report {run}",)
 
     def __post_init__(self) -> None:
         if (self.run is None) == (not self.actions):
@@ -76,4 +79,6 @@ class Application:
     def only_action(self) -> Action | None:
         """The action of an application without subcommands, None of one that has several."""
         run = self.run
-        return None if run is None else Action(self.name, self.description, self.settings, run, self.setting_needs)
+        if run is None:
+            return None
+        return Action(self.name, self.description, self.settings, run, self.setting_needs, self.following)

@@ -166,7 +166,7 @@ APPLICATION = Application(
     description=__doc__,
     needs=(AMORTIZED_LATENT_SPACE, HasFeatures),
     actions=(
-        Action("train", _TRAIN, TrainClassifierConfig, _train),
+        Action("train", _TRAIN, TrainClassifierConfig, _train, following=("classify predict {run} --input FOLDER",)),
         Action("evaluate", _EVALUATE, EvaluateClassifierConfig, _evaluate),
         Action("predict", _PREDICT, PredictConfig, _predict),
     ),

@@ -180,12 +180,14 @@ def _section(opened: OpenedRun) -> ReportSection | None:
         raise SimulacraError(f"the stored evaluation is damaged ({error}): run 'simulacra detect evaluate' again") from error
 
 
+_SCORE_NEXT = ("detect score {run} --input FOLDER",)
+
 APPLICATION = Application(
     name="detect",
     description=__doc__,
     needs=(Denoises, AMORTIZED_LATENT_SPACE, Reconstructs, HasDiscriminator, HasLikelihood),
     actions=(
-        Action("calibrate", inspect.getdoc(_calibrate) or "", CalibrateConfig, _calibrate),
+        Action("calibrate", inspect.getdoc(_calibrate) or "", CalibrateConfig, _calibrate, following=_SCORE_NEXT),
         Action("score", inspect.getdoc(_score) or "", ScoreConfig, _score),
         Action("evaluate", inspect.getdoc(_evaluate) or "", EvaluateConfig, _evaluate),
     ),

@@ -99,4 +99,5 @@ APPLICATION = Application(
     ),
     setting_needs={"label": ("labels",)},
     section=_section,
+    following=("evaluate {run}", "report {run}"),
 )

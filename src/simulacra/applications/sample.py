@@ -181,4 +181,5 @@ APPLICATION = Application(
         **dict.fromkeys(PLAN_SETTINGS, (SamplesIteratively,)),
     },
     section=_section,
+    following=("evaluate {run}", "report {run}"),
 )

@@ -1,24 +1,26 @@
 """Evaluation of a trained model: measures all metrics that apply, each once for a checkpoint and its settings."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.files import require_writable, write_json
 from simulacra.core.finite import require_finite_weights
-from simulacra.core.progress import Progress
+from simulacra.core.progress import SILENT, Progress
+from simulacra.evaluation.expected_time import extractor_seconds, in_words, measuring_seconds
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results, write_scores
 from simulacra.evaluation.settings import selected
+from simulacra.evaluation.summary import summary
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.features.loading import why_not
+from simulacra.features.training import NotTrained
 from simulacra.images.files import make_folder
 from simulacra.metrics.context import NO_EXTRACTOR, NO_SAMPLES, EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.measurement import Measurement
-from simulacra.runs.applicable import missing
+from simulacra.runs.applicable import absence, missing
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.provenance import now
 from simulacra.runs.run import Run
@@ -35,22 +37,26 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
     require_finite_weights(opened.model)
     require_writable(opened.run.evaluations)
     context = EvaluationContext(opened, settings, progress)
+    settings = context.settings
     if len(context.split) == 0:
         raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
     reasons = {metric.name: why for metric in selected(settings) if (why := _not_applicable(metric, context))}
-    plan = [(metric, result_file(metric, context)) for metric in selected(settings) if metric.name not in reasons]
-    stored = {metric.name: found for metric, file in plan if (found := read_results(file))}
-    _announce(plan, stored, context)
+    plan = [metric for metric in selected(settings) if metric.name not in reasons]
+    stored, untrained = _stored(plan, context)
+    _announce(plan, stored, untrained, context)
     metrics: dict[str, Measurement] = {}
     artifacts: dict[str, Any] = {}
-    for metric, file in plan:
-        found = stored.get(metric.name) or _measured(metric, context, file)
+    for metric in plan:
+        found = stored.get(metric.name) or _measured(metric, context)
         metrics |= found.measurements
         reasons |= found.missing
         artifacts |= {metric.name: found.artifacts} if found.artifacts else {}
     result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
     warnings = evaluation_warnings(metrics, opened.spec.dimensions, opened.step)
+    images = f"{len(context.split):,} {settings.split} images of {opened.dataset.name}"
+    about = summary(opened, metrics, reasons, warnings, images)
+    result |= {"summary": list(about.sentences), "next": about.command}
     result |= {"not_applicable": reasons, "warnings": warnings, "artifacts": artifacts}
     make_folder(opened.run.evaluations)
     path = opened.run.evaluations / f"step_{opened.step:08d}-{digest(settings.table())[:8]}.json"
@@ -62,8 +68,8 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
 
 def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
     for need in metric.needs:
-        if reason := missing(context.model, (need,)):
-            return reason.removeprefix("it ")
+        if missing(context.model, (need,)):
+            return absence(need)
     if reason := metric.not_applicable(context):
         return reason
     if "samples" not in metric.settings and "labels" in context.model.accepts and context.split.labels is None:
@@ -75,15 +81,51 @@ def _not_applicable(metric: Metric, context: EvaluationContext) -> str:
     return NO_EXTRACTOR if context.extractor_name == "none" else why_not(context.extractor_name, context.opened.dataset)
 
 
-def _announce(plan: list[tuple[Metric, Path]], stored: Mapping[str, MetricResults], context: EvaluationContext) -> None:
-    """Report what is cached and what is measured now, with its cost."""
+def _stored(plan: Sequence[Metric], context: EvaluationContext) -> tuple[dict[str, MetricResults], list[NotTrained]]:
+    """Return the cached results by the names of metrics, and the feature extractors that have to be trained for the others."""
+    found: dict[str, MetricResults] = {}
+    untrained: dict[tuple[str, str], NotTrained] = {}
+    context.cached_only = True
+    for metric in plan:
+        try:
+            if results := read_results(result_file(metric, context)):
+                found[metric.name] = results
+        except NotTrained as missing:
+            untrained[missing.kind, missing.data.digest] = missing
+    context.cached_only = False
+    return found, list(untrained.values())
+
+
+def _announce(
+    plan: Sequence[Metric], stored: Collection[str], untrained: Sequence[NotTrained], context: EvaluationContext
+) -> None:
+    """Report the expected time, what is cached, and what is measured now, with its cost."""
+    progress, ahead = context.progress, [metric for metric in plan if metric.name not in stored]
+    if ahead and progress is not SILENT:
+        progress.message(_expected_time(ahead, untrained, context))
     if stored:
-        context.progress.message(f"cached: {', '.join(stored)}")
-    if ahead := [f"{metric.name} ({metric.cost(context)})" for metric, _ in plan if metric.name not in stored]:
-        context.progress.message(f"to measure: {'; '.join(ahead)}")
+        progress.message(f"cached: {', '.join(stored)}")
+    if ahead:
+        costs: dict[str, list[str]] = {}
+        for metric in ahead:
+            costs.setdefault(metric.cost(context), []).append(metric.name)
+        grouped = [f"{', '.join(names)} ({cost})" for cost, names in costs.items()]
+        progress.message(f"to measure: {'; '.join(grouped)}")
 
 
-def _measured(metric: Metric, context: EvaluationContext, file: Path) -> MetricResults:
+def _expected_time(ahead: Sequence[Metric], untrained: Sequence[NotTrained], context: EvaluationContext) -> str:
+    line = f"expected time: about {in_words(measuring_seconds(ahead, context))}"
+    if not untrained:
+        return line
+    names = ", ".join(f"{missing.kind} on {missing.data.name}" for missing in untrained)
+    longest = in_words(extractor_seconds(untrained))
+    return f"{line}, and first at most {longest} to train the feature extractor {names}, once"
+
+
+def _measured(metric: Metric, context: EvaluationContext) -> MetricResults:
+    file = result_file(metric, context)
+    if results := read_results(file):  # of an extractor that had to be trained again
+        return results
     try:
         with inference_mode(context.model):
             found = metric.measure(context).finite()

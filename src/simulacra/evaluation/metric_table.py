@@ -20,6 +20,11 @@ _FEATURES = (
     "generated",
     CLASS_SHARES,
 )  # displayed once
+DETAILS = frozenset(
+    {"psnr_db", "rate_nats", "distortion_nats", "frechet_floor", "frechet_ratio", "kernel_distance", "density", "class_kl"}
+)
+"""Numbers that explain others, or measure the same in another way: left out of a short table."""
+
 _SHOWN_SEPARATELY = ("real_against_real", "expected_for_equal_distributions", "few_samples", "extractor_sha256")
 
 
@@ -46,8 +51,8 @@ class Number:
 class Evaluation:
     """A stored evaluation.
 
-    features: the protocol of the numbers in feature space; missing: reasons by the name of a metric or number; artifacts: data of
-    report sections by the name of the metric.
+    features: the protocol of the numbers in feature space; missing: reasons by the name of a metric or number; summary: the three
+    sentences of `evaluation/summary.py`; artifacts: data of report sections by the name of the metric.
     """
 
     checkpoint: int
@@ -55,6 +60,7 @@ class Evaluation:
     numbers: tuple[Number, ...]
     features: str
     missing: Mapping[str, str]
+    summary: tuple[str, ...]
     warnings: tuple[str, ...]
     artifacts: Mapping[str, Any]
     measurements: Mapping[str, Measurement]
@@ -81,6 +87,7 @@ def _evaluation(content: Mapping[str, Any]) -> Evaluation:
         numbers=tuple(_number(name, metrics) for name in shown),
         features=_in_words(_of_features(item.protocol for item in metrics.values())),
         missing=dict(content["not_applicable"]),
+        summary=tuple(content.get("summary", ())),
         warnings=tuple(content["warnings"]),
         artifacts=dict(content["artifacts"]),
         measurements=metrics,
@@ -93,12 +100,12 @@ def _number(name: str, metrics: Mapping[str, Measurement]) -> Number:
     facts = {key: fact for key, fact in item.protocol.items() if key not in _SHOWN_SEPARATELY}
     if "extractor" in facts:
         facts = {key: fact for key, fact in facts.items() if key not in _FEATURES}
-    own = (value, error, _floor(name, metrics), str(item.protocol.get("few_samples", "")), item.n, _in_words(facts))
+    own = (value, error, of_real_images(name, metrics), str(item.protocol.get("few_samples", "")), item.n, _in_words(facts))
     return Number(name, about.title, about.meaning, about.better, *own)
 
 
-def _floor(name: str, metrics: Mapping[str, Measurement]) -> str:
-    """Return the value of real images: measured, else by the definition of the metric; empty if neither is known."""
+def of_real_images(name: str, metrics: Mapping[str, Measurement]) -> str:
+    """Return the value of real images as text: measured, else by the definition of the metric; empty if neither is known."""
     protocol = metrics[name].protocol
     if name == "frechet_distance" and "frechet_floor" in metrics:
         return metrics["frechet_floor"].text

@@ -7,7 +7,7 @@ from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.metrics.statistics.nearest_training import COPY_SHARE
 
 _DIVERSITY = 0.5  # of real images, below which generated images are too similar
-_COVERAGE = 0.1  # of real images; blurred images have a low coverage, too, without being similar
+_COVERAGE = 0.1  # of real images; a sign beside others only, since images of poor quality have a low coverage, too
 _COPIES = 5 * COPY_SHARE  # share of images at most as far from a training image as the closest 1 % of real ones
 _RATIO = 0.5  # of the median distance to the nearest training image
 _ACTIVE = 0.25  # share of latents in use
@@ -29,12 +29,12 @@ def _mode_collapse(metrics: Mapping[str, Measurement]) -> list[str]:
     signs = []
     if (spread := metrics.get("diversity")) and spread.bounds[1] < _DIVERSITY:
         signs.append(f"their mean distance is {spread.value:.0%} of that of real images")
-    if cover := metrics.get("coverage"):
+    if (modes := metrics.get("modes_covered")) and "density" not in modes.protocol and modes.value < modes.protocol["of"]:
+        signs.append(f"they cover {modes.value:.0f} of {modes.protocol['of']} classes")
+    if signs and (cover := metrics.get("coverage")):
         usual = cover.protocol.get("real_against_real", cover.protocol["expected_for_equal_distributions"])
         if cover.bounds[1] < _COVERAGE * usual:
             signs.append(f"their coverage is {cover.value:.1%}, that of training images {usual:.1%}")
-    if (modes := metrics.get("modes_covered")) and "density" not in modes.protocol and modes.value < modes.protocol["of"]:
-        signs.append(f"they cover {modes.value:.0f} of {modes.protocol['of']} classes")
     return [f"mode collapse: generated images are too similar ({'; '.join(signs)})"] if signs else []
 
 

@@ -99,9 +99,7 @@ def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
 
 def cached_embedding(extractor: Extractor, data: Dataset, split: Split, progress: Progress) -> Embedding:
     """Return features and predicted classes of a split of a data set, which are computed once and stored in the cache."""
-    # images of several sizes share the digest of their source
-    identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
-    path = cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
+    path = _embedding_file(extractor, data, split)
     try:
         tensors, _ = read_tensors(path)
         return Embedding(tensors["features"], tensors.get("predictions"))
@@ -113,6 +111,17 @@ def cached_embedding(extractor: Extractor, data: Dataset, split: Split, progress
     tensors = {name: tensor.contiguous() for name, tensor in vars(found).items() if tensor is not None}
     write_bytes(path, serialize_tensors(tensors))
     return found
+
+
+def is_embedded(extractor: Extractor, data: Dataset, split: Split) -> bool:
+    """Return whether the features of a split are in the cache."""
+    return _embedding_file(extractor, data, split).is_file()
+
+
+def _embedding_file(extractor: Extractor, data: Dataset, split: Split) -> Path:
+    # images of several sizes share the digest of their source
+    identity = json.dumps((extractor.digest, extractor.network.rule(), data.digest, data.spec.shape, split.name, len(split)))
+    return cache_folder() / "features" / f"{sha256(identity.encode()).hexdigest()[:32]}.safetensors"
 
 
 def _facts(path: Path) -> dict[str, Any]:

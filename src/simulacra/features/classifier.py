@@ -1,6 +1,6 @@
 """Training a classifier: a game of one player, with random shifts and, where they keep the class, reflections."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,6 +24,11 @@ from simulacra.features.extractor import Classifier
 _SHIFT = 2  # pixels, in either direction
 _EPOCHS = 40  # at most by default, for small data sets
 _BATCH = 128
+_VALIDATIONS = 20  # during a training
+_PATIENCE = 4  # validations without a smaller loss, after which a training has converged
+_FEWEST = 30  # held-out images, at least, by which convergence is judged
+
+Score = tuple[float, float]  # accuracy and cross-entropy on held-out images
 
 
 class Classification(Family):
@@ -68,8 +73,8 @@ def augment(images: Tensor, mirror: bool) -> Tensor:
 def recipe(kind: type[Classifier], count: int, overrides: Mapping[str, object]) -> TrainConfig:
     """Return the settings of the training of a classifier on `count` images, with overrides."""
     images = min(kind.images, _EPOCHS * count)
-    usual = {"duration": f"{images / 1000:g}k", "batch": max(1, min(_BATCH, count)), **kind.defaults}
-    return TrainConfig.of({**usual, **overrides}, "the settings of the classifier")
+    usual = {"duration": f"{images / 1000:g}k", "batch": max(1, min(_BATCH, count)), "snapshots": _VALIDATIONS}
+    return TrainConfig.of({**usual, **kind.defaults, **overrides}, "the settings of the classifier")
 
 
 def classifier_trainer(kind: type[Classifier], images: Split, classes: int, settings: TrainConfig) -> Trainer:
@@ -113,13 +118,49 @@ def correct(network: Classifier, images: Split, meter: Meter | None = None) -> T
     return torch.cat(hits)
 
 
+def validated(network: Classifier, images: Split) -> Score:
+    """Return the accuracy and the cross-entropy in nats, means over the images of a labelled split."""
+    device = next(network.parameters()).device
+    hits, losses = [], []
+    with inference_mode(network):
+        for batch in images.chunks(network.images_per_call(device)):
+            assert batch.labels is not None
+            logits = network(network.adapt(batch.images.to(device))).float().cpu()
+            hits.append((logits.argmax(1) == batch.labels).double())
+            losses.append(F.cross_entropy(logits, batch.labels, reduction="none").double())
+    return torch.cat(hits).mean().item(), torch.cat(losses).mean().item()
+
+
+def converged(scores: Sequence[Score]) -> bool:
+    """Return whether a training no longer improves, by its scores so far: a function of these alone, hence deterministic.
+
+    It has converged where the last two validations found every image classified correctly, or where none of the last four found
+    a smaller cross-entropy than those before.
+
+    >>> converged([(0.9, 0.3), (1.0, 0.2), (1.0, 0.1)])
+    True
+    >>> converged([(0.9, 0.30), (0.9, 0.31), (0.9, 0.32), (0.9, 0.33), (0.9, 0.31)])
+    True
+    >>> converged([(0.9, 0.30), (0.9, 0.31), (0.9, 0.32), (0.9, 0.33), (0.9, 0.29)])
+    False
+    """
+    if len(scores) > 1 and all(accuracy == 1 for accuracy, _ in scores[-2:]):
+        return True
+    earlier, last = scores[:-_PATIENCE], scores[-_PATIENCE:]
+    return bool(earlier) and min(loss for _, loss in last) >= min(loss for _, loss in earlier)
+
+
 class ClassifierObserver(Observer):
-    """Advances the progress bar of a training, shows the accuracy on held-out images, and passes checkpoints to `store`."""
+    """Advances the progress bar of a training, scores held-out images, and passes checkpoints to `store`.
+
+    scores: of the validations so far.
+    """
 
     def __init__(
         self, meter: Meter, held_out: Split | None = None, store: Callable[[Trainer, Checkpoint], object] | None = None
     ) -> None:
         self.meter, self.held_out, self.store = meter, held_out, store
+        self.scores: list[Score] = []
         self._seconds_shown = 0
         self._facts: dict[str, str] = {}
 
@@ -138,8 +179,12 @@ class ClassifierObserver(Observer):
     def on_snapshot(self, trainer: Trainer) -> None:
         """Show the accuracy on held-out images, after the first step."""
         if trainer.step and self.held_out is not None and len(self.held_out):
-            hits = correct(trained(trainer), self.held_out)
-            self._show(validation=f"{100 * hits.double().mean().item():.2f} %")
+            self.scores.append(validated(trained(trainer), self.held_out))
+            self._show(validation=f"{100 * self.scores[-1][0]:.2f} %")
+
+    def converged(self) -> bool:
+        """Return whether the training no longer improves on the held-out images; False with too few of them to judge."""
+        return self.held_out is not None and len(self.held_out) >= _FEWEST and converged(self.scores)
 
     def on_checkpoint(self, trainer: Trainer, state: Checkpoint) -> None:
         """Pass the state on."""

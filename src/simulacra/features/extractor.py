@@ -69,7 +69,6 @@ class Classifier(Network):
 
     defaults: ClassVar[Mapping[str, object]]  # training settings that differ from the engine's defaults
     images: ClassVar[int]  # number of training images, with repetition
-    speed: ClassVar[float]  # training images per second on two CPU cores, for the announced duration
     example: ClassVar[str]  # a suitable data set with classes, named in the error for data without classes
     mirrors: ClassVar[bool]  # whether reflected training images keep their class, unlike digits and letters
 

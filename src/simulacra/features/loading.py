@@ -48,6 +48,15 @@ def parse(name: str) -> tuple[str, str]:
     return kind, source
 
 
+def feature_dimensions(name: str) -> int:
+    """Return the number of features of an image by the extractor of this name; raises UsageError for an unknown name.
+
+    >>> feature_dimensions("lenet:mnist")
+    128
+    """
+    return extractors.find(parse(name)[0]).dimensions
+
+
 def why_not(name: str, data: Dataset) -> str:
     """Return why an extractor cannot be used with these data, and the remedy; empty if it can.
 
@@ -60,20 +69,26 @@ def why_not(name: str, data: Dataset) -> str:
 
 
 def load_extractor(
-    name: str, data: Dataset, seed: int = 0, progress: Progress = SILENT, *, device: torch.device | None = None
+    name: str,
+    data: Dataset,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    *,
+    device: torch.device | None = None,
+    cached: bool = False,
 ) -> Extractor:
     """Return the extractor of this name on a device, by default a GPU if there is one; it is trained now if it is not cached.
 
     name: `lenet` or `resnet18` (trained on `data`), `lenet:mnist` (trained on all of another data set), `inception` or
     `inception:PATH` (weights on disk). seed: of the training. Raises NotApplicable with the reason of `why_not`, DataError for
-    weights or data that cannot be read.
+    weights or data that cannot be read, NotTrained with `cached` where one would have to be trained.
     """
     if reason := why_not(name, data):
         raise NotApplicable(reason)
     kind, source = parse(name)
     if _is_trained(kind):
         source_data = load(DataConfig(data=source), progress) if source else data
-        found = train_extractor(kind, source_data, {"seed": seed}, progress, any_settings=True)
+        found = train_extractor(kind, source_data, {"seed": seed}, progress, any_settings=True, cached=cached)
     else:
         found = _from_file(_weights_file(source))
     found.network.to(device or device_of("auto"))

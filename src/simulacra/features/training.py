@@ -4,25 +4,35 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.errors import DataError, NotApplicable, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Dataset, Split
 from simulacra.engine import checkpoint
+from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import channels_last, keep_memory
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.features import cache as weights
 from simulacra.features import networks as extractors
-from simulacra.features.classifier import ClassifierObserver, classifier_trainer, correct, recipe, trained, training_meter
+from simulacra.features.classifier import (
+    ClassifierObserver,
+    Score,
+    classifier_trainer,
+    correct,
+    recipe,
+    trained,
+    training_meter,
+)
 from simulacra.features.extractor import Classifier, Extractor
 from simulacra.images.files import make_folder
 from simulacra.runs.lock import in_turn
@@ -30,28 +40,48 @@ from simulacra.runs.provenance import now, provenance
 
 Facts = Mapping[str, Any]
 
-_VALIDATION = 1000  # validation images whose accuracy is shown during training
+_VALIDATION = 1000  # validation images that are scored during training
+_TIMED = 0.5  # seconds of steps that are timed to predict the duration of a training
 _WAIT = 1.0  # seconds between attempts to acquire a lock
 _WITHOUT_EFFECT = ("device", "threads", "snapshots", "checkpoint_every", "keep", "log_every", "labels")  # on the weights
 
 
+class NotTrained(DataError):
+    """A feature extractor is needed that is not trained yet. settings: with which it would be."""
+
+    def __init__(self, kind: str, data: Dataset, settings: TrainConfig) -> None:
+        super().__init__(f"{kind} is not trained on {data.name}: use 'simulacra extractor train {kind}'")
+        self.kind, self.data, self.settings = kind, data, settings
+
+
 def train_extractor(
-    kind: str, data: Dataset, overrides: Mapping[str, object], progress: Progress = SILENT, *, any_settings: bool = False
+    kind: str,
+    data: Dataset,
+    overrides: Mapping[str, object],
+    progress: Progress = SILENT,
+    *,
+    any_settings: bool = False,
+    cached: bool = False,
 ) -> Extractor:
     """Return the extractor trained on these data with these settings (those of TrainConfig, by name); train it if not cached.
 
-    It replaces an extractor with the same seed and other settings, unless `any_settings` accepts such a cached one. Raises
-    NotApplicable for data without classes, UsageError for an extractor that is not trained by the toolkit.
+    Without a duration among the settings, training ends when it has converged on validation images, at the latest after the
+    duration that fits the data. It replaces an extractor with the same seed and other settings, unless `any_settings` accepts
+    such a cached one. With `cached`, none is trained. Raises NotApplicable for data without classes, UsageError for an extractor
+    that is not trained by the toolkit, NotTrained with `cached` where there is none.
     """
     if reason := unsuited(kind, data):
         raise NotApplicable(reason)
     settings = recipe(trainable(kind), len(data.train), overrides)
     wanted = None if any_settings else _identity(settings.table())
     folder = weights.place(kind, data, settings.seed)
-    stored = _stored(folder, wanted, progress)
+    stored = _stored(folder, wanted, SILENT if cached else progress)
+    if stored is None and cached:
+        raise NotTrained(kind, data, settings)
     if stored is None:
+        early = "duration" not in overrides
         with _alone(folder, progress):
-            stored = _stored(folder, wanted, SILENT) or _train(kind, data, settings, folder, progress)
+            stored = _stored(folder, wanted, SILENT) or _train(kind, data, settings, folder, progress, early)
         progress.message(describe(stored.facts))
     return _ready(kind, stored)
 
@@ -112,19 +142,48 @@ def _alone(folder: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progress: Progress) -> weights.Stored:
-    """Train, measure the accuracy, and store; the test images are used once, at the end, so nothing is chosen on them."""
+def expected_seconds(missing: NotTrained) -> float:
+    """Return the longest duration of the training of an extractor in seconds, by the time of its first steps."""
+    if (duration := Duration.parse(missing.settings.duration)).unit == "seconds":
+        return duration.amount
+    with stream(missing.settings.seed, "initialize"):
+        classes = len(missing.data.spec.classes)
+        trainer = classifier_trainer(trainable(missing.kind), missing.data.train, classes, missing.settings)
+        trainer.play()
+        began, first = time.perf_counter(), trainer.step
+        while time.perf_counter() - began < _TIMED or trainer.step == first:
+            trainer.play()
+    each = (time.perf_counter() - began) / (trainer.step - first)
+    return each * (trainer.total or 0)
+
+
+def untrained(missing: NotTrained) -> Extractor:
+    """Return the extractor with random weights, for the time that it takes."""
+    classes = missing.data.spec.classes
+    network = trainable(missing.kind)(len(classes)).eval()
+    channels_last(network)
+    return Extractor(missing.kind, network, "", classes, {})
+
+
+def _train(  # noqa: PLR0917
+    kind: str, data: Dataset, settings: TrainConfig, folder: Path, progress: Progress, early: bool
+) -> weights.Stored:
+    """Train, measure the accuracy, and store; the test images are used once, at the end, so nothing is chosen on them.
+
+    early: whether training ends when it has converged.
+    """
     keep_memory()
     beginning = {name: fact for name, fact in provenance(data, "").items() if name != "command"}
     with stream(settings.seed, "initialize"):
         trainer = classifier_trainer(trainable(kind), data.train, len(data.spec.classes), settings)
-        _announce(kind, data, trainer, folder, progress)
+        _announce(kind, data, trainer, folder, progress, early)
         key = sha256(json.dumps(_identity(settings.table())).encode()).hexdigest()[:8]
         unfinished = folder / f"training-{key}"
-        _continue(trainer, unfinished, progress)
         with training_meter(trainer, f"training {kind}", progress) as meter:
-            held_out = data.validation[:_VALIDATION]
-            trainer.run(ClassifierObserver(meter, held_out, lambda trainer, state: _keep(trainer, state, unfinished)))
+            observer = ClassifierObserver(meter, data.validation[:_VALIDATION])
+            observer.scores = _continue(trainer, unfinished, progress)
+            observer.store = lambda trainer, state: _keep(trainer, state, observer.scores, unfinished)
+            trainer.run(observer, observer.converged if early else lambda: False)
     network = trained(trainer)
     labelled = [split for split in (data.validation, data.test) if len(split) and split.labels is not None]
     facts = {
@@ -135,6 +194,7 @@ def _train(kind: str, data: Dataset, settings: TrainConfig, folder: Path, progre
         "accuracy": {split.name: _accuracy(network, split, progress) for split in labelled},
         "settings": settings.table(),
         "steps": trainer.step,
+        "converged": early and observer.converged(),
         "training_seconds": round(trainer.seconds, 1),
         "ended": now(),
         **beginning,
@@ -152,41 +212,34 @@ def describe(facts: Facts) -> str:
     return f"{facts['name']}, seed {facts['seed']}, trained for {facts['training_seconds']:,.0f} s{accuracy}"
 
 
-def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress: Progress) -> None:
-    settings, network = trainer.settings, trainable(kind)
-    length = settings.duration
+def _announce(kind: str, data: Dataset, trainer: Trainer, folder: Path, progress: Progress, early: bool) -> None:  # noqa: PLR0917
+    length = trainer.settings.duration
     if trainer.total is not None:
-        seen, less = trainer.total * settings.batch, ", less on this GPU" if trainer.device.type == "cuda" else ""
-        length = f"{seen:,} images, about {_words(seen / network.speed)} on two CPU cores{less}"
+        length = f"{trainer.total * trainer.settings.batch:,} images" + (", less if it converges before" if early else "")
     progress.message(
         f"training the feature extractor {kind} on {data.name} ({len(data.train):,} images, {len(data.spec.classes)} classes), "
         f"once: {length}. The result is stored in {folder}"
     )
 
 
-def _words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
-    return f"{round(seconds / 60)} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
-
-
-def _keep(trainer: Trainer, state: checkpoint.Checkpoint, folder: Path) -> None:
-    """Store the state of an unfinished training, to resume from it."""
+def _keep(trainer: Trainer, state: checkpoint.Checkpoint, scores: Sequence[Score], folder: Path) -> None:
+    """Store the state of an unfinished training and its scores, to resume from it."""
     if trainer.done < 1:
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.write(folder, trainer.step, state, keep=1)
+        checkpoint.write(folder, trainer.step, replace(state, facts={**state.facts, "scores": list(scores)}), keep=1)
 
 
-def _continue(trainer: Trainer, folder: Path, progress: Progress) -> None:
-    """Resume an interrupted training, which gives the same weights."""
+def _continue(trainer: Trainer, folder: Path, progress: Progress) -> list[Score]:
+    """Resume an interrupted training, which gives the same weights; return the scores so far."""
     if not checkpoint.paths(folder):
-        return
+        return []
     try:
         stored, _ = checkpoint.read_newest(folder)
     except checkpoint.DamagedCheckpoint:
-        return
+        return []
     trainer.restore(stored)
     progress.message(f"resuming at step {trainer.step:,}")
+    return [(accuracy, loss) for accuracy, loss in stored.facts.get("scores", [])]
 
 
 def _accuracy(network: Classifier, images: Split, progress: Progress) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The command line: `simulacra COMMAND`. Heavy libraries are imported only by the command that needs them."""
 
+import argparse
 import os
 import pkgutil
 import sys
@@ -15,6 +16,7 @@ from simulacra.interfaces import commands
 from simulacra.interfaces.arguments import JSON_HELP, Parser, load_family_files
 from simulacra.interfaces.command import ApplicationCommand, Command
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.help import asks_for_help, print_help
 from simulacra.interfaces.synonyms import COMMANDS, RELATED
 
 _GROUPS: Mapping[str, str] = {
@@ -23,9 +25,11 @@ _GROUPS: Mapping[str, str] = {
     "use": "use trained models",
     "measure": "measure and compare",
     "data": "data and feature extractors",
-    "models": "models",
+    "machine": "machine",
 }
 """Titles of the groups of the overview, in their order; a command of any other group is listed at the end."""
+
+_SLOW = ("train", "evaluate", "compare")  # commands other than applications whose flags are declared in modules that import torch
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -71,12 +75,19 @@ def _run(words: list[str]) -> int:
     if name not in names():
         raise unknown("command", name, names())
     load_family_files(rest)
+    if (name in applications.names() or name in _SLOW) and asks_for_help(rest):
+        print_help(name, rest, lambda: _parsed(name, rest))
+    command, parsed = _parsed(name, rest)
+    return command.run(parsed, Console(parsed.json))
+
+
+def _parsed(name: str, words: list[str]) -> tuple[Command, argparse.Namespace]:
+    """Return a command and its parsed words."""
     command = ApplicationCommand(name) if name in applications.names() else _module(name)
     parser = Parser(prog=f"simulacra {name}", description=command.__doc__, epilog=command.EXAMPLES)
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
-    command.arguments(parser, rest)
-    parsed = parser.parse(rest)
-    return command.run(parsed, Console(parsed.json))
+    command.arguments(parser, words)
+    return command, parser.parse(words)
 
 
 def _module(name: str) -> Command:

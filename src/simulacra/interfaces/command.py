@@ -18,6 +18,7 @@ from simulacra.interfaces.arguments import (
     machine,
 )
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:
     from simulacra.applications.application import Action
@@ -75,7 +76,7 @@ class ApplicationCommand:
         require_applicable(opened.model, flags, action.setting_needs)
         require_finite_weights(opened.model)
         result = action.run(opened, settings, console)
-        console.result(result.content, lambda: result.text)
+        console.result(result.content, lambda: ending([result.text], *action.following, run=opened.run.path))
         return 0
 
 

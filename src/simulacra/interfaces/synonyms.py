@@ -20,6 +20,8 @@ FLAGS: Mapping[str, str] = {
 }
 """Our flag for the same setting with the same values, by the flag of another tool; both without the dashes."""
 
+_OF_SAMPLE = ("count", "steps", "guidance-scale")  # flags of `sample`; all others are flags of `train`
+
 DURATIONS: Mapping[str, str] = {
     **dict.fromkeys(("epochs", "num-epochs", "max-epochs", "num-train-epochs", "n-epochs"), "ep"),
     **dict.fromkeys(("steps", "max-steps", "num-steps", "max-train-steps", "iterations", "iters"), "steps"),
@@ -78,8 +80,17 @@ def translated(words: Sequence[str], flags: Collection[str]) -> list[str]:
 
 
 def hint(word: str, known: Collection[str]) -> str:
-    """Return what to use instead of an unknown command or flag: of other tools by the table, else the most similar one."""
-    if related := RELATED.get(word.replace("_", "-")):
+    """Return what to use instead of an unknown flag: of other tools by the tables, else the most similar one.
+
+    >>> hint("--epochs", ["--count"]), hint("--cuont", ["--count"]), hint("--n", ["--json"])
+    (": it is --for 20ep of 'simulacra train'.", ': did you mean --count?', '.')
+    """
+    plain = word.replace("_", "-").removeprefix("--")
+    if related := RELATED.get(f"--{plain}"):
         return f": {related}."
-    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f": did you mean {near[0]}?" if near else "."
+    if plain in DURATIONS:
+        return f": it is --for 20{DURATIONS[plain]} of 'simulacra train'."
+    if ours := FLAGS.get(plain):
+        return f": it is --{ours} of 'simulacra {'sample' if ours in _OF_SAMPLE else 'train'}'."
+    near = get_close_matches(plain, [flag.removeprefix("--") for flag in known], n=1, cutoff=0.55)
+    return f": did you mean --{near[0]}?" if near else "."

@@ -9,7 +9,7 @@ from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection, columns_for
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
-from simulacra.metrics.statistics.class_shares import class_kl, modes_covered
+from simulacra.metrics.statistics.class_shares import LEAST, class_kl, modes_covered
 from simulacra.metrics.statistics.feature_space import feature_metric
 from simulacra.metrics.statistics.report_figures import generated_images, real_images, unavailable
 from simulacra.runs.opened import OpenedRun
@@ -78,4 +78,12 @@ MODES_COVERED = Quantity(
 CLASS_KL = Quantity("class_kl", "class KL, nats", "smaller", "KL divergence of the class histogram from that of real images.")
 _DETAILS = ("of", "with_any", "expected_for_equal_distributions")
 
-METRIC = feature_metric("class_histogram", 140, (MODES_COVERED, CLASS_KL), _measure, details=_DETAILS, section=_section)
+
+def _least(context: EvaluationContext) -> int:
+    """Return the number of images needed for the classes of the data, 0 where another data set determines the classes."""
+    return 0 if ":" in context.extractor_name else LEAST * len(context.opened.spec.classes)
+
+
+METRIC = feature_metric(
+    "class_histogram", 140, (MODES_COVERED, CLASS_KL), _measure, details=_DETAILS, section=_section, least=_least
+)

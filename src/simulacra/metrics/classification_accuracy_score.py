@@ -48,6 +48,7 @@ METRIC = Metric(
     order=300,
     cost=lambda context: f"training a {default_extractor(context.opened.spec)} on {context.settings.samples:,} generated images",
     measure=_measure,
+    images=None,
     settings=("samples", "seed", "cas"),
     options=CASOptions,
     not_applicable=_not_applicable,

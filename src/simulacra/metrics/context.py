@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -24,7 +24,7 @@ from simulacra.data.dataset import Dataset, Split, levels
 from simulacra.data.synthetic.known_densities import known_density_of
 from simulacra.features.cache import cached_embedding
 from simulacra.features.extractor import Embedding, Extractor, joined
-from simulacra.features.loading import default_extractor, load_extractor
+from simulacra.features.loading import default_extractor, feature_dimensions, load_extractor
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
 from simulacra.runs.generation import plan_facts, sample_in_batches
@@ -37,17 +37,27 @@ NO_SAMPLES = "disabled by --samples 0"
 NO_EXTRACTOR = "disabled by --extractor none"
 _GENERATED_CHUNK = 250  # images generated per call of the model on CPUs
 _ENCODED_CHUNK = 500  # images encoded per call of the model
+_FEWEST_SAMPLES, _MOST_SAMPLES = 1000, 10_000  # number of images to generate by default
 
 
 @dataclass
 class EvaluationContext:
-    """An opened run under evaluation. Images and features that several metrics use are computed once and kept."""
+    """An opened run under evaluation. Images and features that several metrics use are computed once and kept.
+
+    settings: with `samples` -1 replaced by the number that fits the held-out images; cached_only: no extractor is trained, one
+    that is not cached raises NotTrained.
+    """
 
     opened: OpenedRun
     settings: SharedSettings
     progress: Progress
+    cached_only: bool = False
     _real: dict[str, Embedding] = field(default_factory=dict)
     _latents: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.settings.samples < 0:
+            self.settings = replace(self.settings, samples=min(max(len(self.split), _FEWEST_SAMPLES), _MOST_SAMPLES))
 
     def options(self, kind: type[Options]) -> Options:
         """Return the options of one metric, of the class that the metric declares."""
@@ -88,6 +98,11 @@ class EvaluationContext:
         chosen = self.settings.extractor
         return default_extractor(self.opened.spec) if chosen == "auto" else chosen
 
+    @property
+    def feature_dimensions(self) -> int:
+        """The number of features of an image, which is known without the extractor."""
+        return feature_dimensions(self.extractor_name)
+
     @cached_property
     def extractor(self) -> Extractor:
         """The extractor, trained now if it is not cached; raises NotApplicable where there is none."""
@@ -97,7 +112,8 @@ class EvaluationContext:
 
     def load_extractor(self, name: str, data: Dataset) -> Extractor:
         """Return an extractor for a data set on the model's device, trained with the seed of the settings."""
-        return load_extractor(name, data, self.settings.extractor_seed, self.progress, device=self.device)
+        seed, device = self.settings.extractor_seed, self.device
+        return load_extractor(name, data, seed, self.progress, device=device, cached=self.cached_only)
 
     @property
     def feature_protocol(self) -> dict[str, Any]:

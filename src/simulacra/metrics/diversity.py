@@ -64,4 +64,6 @@ _DIVERSITY = Quantity(
     "diversity", "diversity", "larger", "Mean pairwise distance of generated images, divided by that of real images.", "1"
 )
 
-METRIC = feature_metric("diversity", 130, (_DIVERSITY,), _measure, details=("generated_distance", "real_distance"))
+METRIC = feature_metric(
+    "diversity", 130, (_DIVERSITY,), _measure, details=("generated_distance", "real_distance"), least=lambda context: _LEAST
+)

@@ -73,6 +73,7 @@ METRIC = Metric(
     order=220,
     cost=lambda context: f"{_count(context):,} integrations of the probability flow",
     measure=_measure,
+    images=_count,
     settings=("seed", "flow_images"),
     options=FlowLikelihoodOptions,
     not_applicable=_not_applicable,

@@ -6,7 +6,7 @@ It is not the published FID, which is defined by the features of an Inception ne
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.feature_space import feature_metric
-from simulacra.metrics.statistics.frechet import REPLICATES, frechet_distance, frechet_floor, frechet_ratio
+from simulacra.metrics.statistics.frechet import REPLICATES, frechet_distance, frechet_floor, frechet_ratio, least_images
 from simulacra.metrics.statistics.moments import blocked_moments
 
 
@@ -38,4 +38,11 @@ _QUANTITIES = (
     Quantity("frechet_ratio", "Fréchet distance / floor", "smaller", _RATIO, "1"),
 )
 
-METRIC = feature_metric("frechet_distance", 100, _QUANTITIES, _measure, details=("bias", "extrapolated"))
+METRIC = feature_metric(
+    "frechet_distance",
+    100,
+    _QUANTITIES,
+    _measure,
+    details=("bias", "extrapolated"),
+    least=lambda context: least_images(context.feature_dimensions),
+)

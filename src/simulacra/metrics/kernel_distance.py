@@ -3,7 +3,7 @@
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.feature_space import feature_metric
-from simulacra.metrics.statistics.kernel import SUBSETS, kernel_distance
+from simulacra.metrics.statistics.kernel import LEAST, SUBSETS, kernel_distance
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -22,4 +22,4 @@ _DISTANCE = Quantity(
     "0",
 )
 
-METRIC = feature_metric("kernel_distance", 110, (_DISTANCE,), _measure)
+METRIC = feature_metric("kernel_distance", 110, (_DISTANCE,), _measure, least=lambda context: LEAST)

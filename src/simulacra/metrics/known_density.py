@@ -43,6 +43,7 @@ METRIC = Metric(
     order=160,
     cost=lambda context: f"{context.settings.samples:,} generated points",
     measure=_measure,
+    images=lambda context: context.settings.samples,
     settings=("samples", "seed"),
     not_applicable=lambda context: "" if context.density_is_known else "needs data with a known density",
     details=frozenset({"of", "with_any", "expected_for_equal_distributions"}),

@@ -11,7 +11,7 @@ from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.feature_space import feature_metric
 from simulacra.metrics.statistics.measurement import Measurement
-from simulacra.metrics.statistics.nearest_training import Memorization, memorization
+from simulacra.metrics.statistics.nearest_training import LEAST, Memorization, memorization
 from simulacra.metrics.statistics.report_figures import generated_images, real_images, unavailable
 from simulacra.runs.opened import OpenedRun
 
@@ -76,4 +76,6 @@ _RATIO = Quantity(
     "1",
 )
 
-METRIC = feature_metric("memorization", 150, (_RATIO,), _measure, details=("copies", "nearer"), section=_section)
+_DETAILS = ("copies", "nearer")
+
+METRIC = feature_metric("memorization", 150, (_RATIO,), _measure, details=_DETAILS, section=_section, least=lambda context: LEAST)

@@ -66,6 +66,10 @@ class Metric:
     as "labels", that a model must have, the most specific one last; order: metrics are measured and listed by it, ascending, so
     that cheap ones come first; cost: the amount of computation, in words.
 
+    images: the number of images that the duration is proportional to, None where the duration is not predicted; pilot: settings
+    under which a short measurement predicts it; in_features: whether generated and real images are compared in the features of
+    the context, which all such metrics share.
+
     settings: names of the evaluation settings that the numbers depend on, which are part of the key of the cached result;
     options: settings of this metric alone, which become flags of `evaluate` and `compare`; not_applicable: the reason why the
     metric does not apply to a model that has the capabilities, empty where it applies; extractors: the feature extractors
@@ -88,6 +92,9 @@ class Metric:
     extractors: Callable[[EvaluationContext], Sequence[Extractor]] = lambda context: (context.extractor,)
     details: frozenset[str] = frozenset()
     section: Section | None = None
+    images: Callable[[EvaluationContext], int] | None = lambda context: len(context.split)
+    pilot: tuple[tuple[str, object], ...] = ()
+    in_features: bool = False
 
     def reports(self, name: str) -> bool:
         """Return whether the metric reports a number of this name."""

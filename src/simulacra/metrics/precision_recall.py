@@ -4,7 +4,7 @@ from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Measured, MetricResults, Quantity, attempt
 from simulacra.metrics.statistics.feature_matrix import random_rows
 from simulacra.metrics.statistics.feature_space import feature_metric
-from simulacra.metrics.statistics.neighbourhoods import neighbourhoods, with_floors
+from simulacra.metrics.statistics.neighbourhoods import LEAST, neighbourhoods, with_floors
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -32,4 +32,4 @@ _QUANTITIES = (
 )
 _DETAILS = ("real_against_real", "expected_for_equal_distributions")
 
-METRIC = feature_metric("precision_recall", 120, _QUANTITIES, _measure, details=_DETAILS)
+METRIC = feature_metric("precision_recall", 120, _QUANTITIES, _measure, details=_DETAILS, least=lambda context: LEAST)

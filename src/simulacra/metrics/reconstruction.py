@@ -21,10 +21,14 @@ _CHUNK = 500  # images
 def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str, Measurement]:
     """Return mse, psnr_db and, for images of 11x11 pixels or more, ssim of deterministic reconstructions of a split.
 
-    mse: squared difference of pixels in [0, 1], mean over the pixels of an image, then over images.
+    mse: squared difference of pixels in [0, 1], mean over the pixels of an image, then over images. Its protocol has that of the
+    mean image of the split in place of every reconstruction, `mean_image`.
     """
     scores = reconstruction_scores(model, split, meter)
-    found = {"mse": mean_of(scores["mse"], {"pixels": "in [0, 1]"}), "psnr_db": psnr_db(scores["psnr_db"])}
+    found = {
+        "mse": mean_of(scores["mse"], {"pixels": "in [0, 1]", "mean_image": mean_image_error(split)}),
+        "psnr_db": psnr_db(scores["psnr_db"]),
+    }
     if "ssim" in scores:
         found["ssim"] = ssim_mean(scores["ssim"])
     return {name: item.under({"reconstruction": "deterministic"}) for name, item in found.items()}
@@ -43,6 +47,16 @@ def reconstruction_scores(model: Reconstructs, split: Split, meter: Meter) -> di
             found["ssim"].append(ssim(reconstructed, batch.images).cpu())
         meter.advance(len(batch))
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def mean_image_error(split: Split) -> float:
+    """Return the mean squared error of the mean image of a split, in place of each of its images: the variance of the pixels."""
+    sums, squares = torch.zeros((), dtype=torch.float64), 0.0
+    for batch in split.chunks(_CHUNK):
+        pixels = batch.images.double()
+        sums, squares = sums + pixels.sum(0), squares + pixels.square().sum().item()
+    mean = sums / len(split)
+    return max(squares / (len(split) * mean.numel()) - mean.square().mean().item(), 0.0)
 
 
 def _measure(context: EvaluationContext) -> MetricResults:
@@ -65,4 +79,5 @@ METRIC = Metric(
     order=10,
     cost=lambda context: f"{len(context.split):,} reconstructions",
     measure=_measure,
+    details=frozenset({"mean_image"}),
 )

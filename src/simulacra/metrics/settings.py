@@ -12,7 +12,12 @@ class SharedSettings(Config):
 
     split: Literal["test", "validation"] = option("test", "images to measure on; use the validation images to choose settings")
     metrics: str = option("", "names of the metrics to measure, separated by commas; empty: all that apply")
-    samples: int = option(10_000, "number of images to generate; 0 disables the metrics of generated images", low=0)
+    samples: int = option(
+        -1,
+        "number of images to generate; -1: as many as there are images to compare with, from 1,000 to 10,000; "
+        "0 disables the metrics of generated images",
+        low=-1,
+    )
     extractor: str = option(
         "auto",
         "feature extractor: lenet, lenet_colour, resnet18, lenet:mnist (trained on other data), inception:PATH, auto, "

@@ -1,5 +1,6 @@
 """Which settings apply to a model: a setting that needs a capability or labels is refused by name where the model lacks it."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -27,6 +28,18 @@ def missing(model: AcceptsCondition | type, requirements: tuple[Requirement, ...
     fields = [item for item in requirements if isinstance(item, str)]
     phrases = [item.phrase for item in requirements if not isinstance(item, str)]
     return f"it takes no {in_words(fields[:1])}" if fields else f"it needs {' or '.join(phrases)}"
+
+
+def absence(requirement: Requirement) -> str:
+    """Return in words that a family lacks a requirement.
+
+    >>> from simulacra.core.capabilities import HasLikelihood, Samples
+    >>> absence(HasLikelihood), absence(Samples), absence("labels")
+    ('this family has no likelihood', 'this family has no sampling', 'this model takes no labels')
+    """
+    if isinstance(requirement, str):
+        return f"this model takes no {in_words((requirement,))}"
+    return f"this family has no {re.sub('^an? ', '', requirement.phrase)}"
 
 
 def inapplicable(model: AcceptsCondition, needs: Mapping[str, tuple[Requirement, ...]]) -> dict[str, str]:

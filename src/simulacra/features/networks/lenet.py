@@ -23,7 +23,6 @@ class LeNet(Classifier):
     side = 28
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.01}
     images = 550_000
-    speed = 2500.0
     example = "mnist"
     mirrors = False
 

@@ -26,7 +26,6 @@ class ResNet18(Classifier):
     side = 32
     defaults: ClassVar[Mapping[str, object]] = {"lr": 2e-3, "optimizer": "adamw", "weight_decay": 0.05}
     images = 500_000
-    speed = 100.0
     example = "cifar10"
     mirrors = True
 

@@ -12,8 +12,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulacra.core.text import quoted
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_family_file, add_settings, examples, given, machine
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 
 if TYPE_CHECKING:
@@ -54,7 +56,12 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     settings = evaluation_settings(given(parsed, evaluate_config()), "the flags")
     comparison = compare_runs(parsed.runs, settings, console, machine(parsed).device)
     written = write_comparison(comparison, parsed.csv, parsed.html, console)
-    console.result(comparison.table(), lambda: "\n".join([text(comparison), *(f"written: {path}" for path in written)]))
+    first = next(iter(comparison.runs.values())).run.path
+    following = (
+        "report {run}" if parsed.html else f"compare {' '.join(quoted(run) for run in parsed.runs)} --html comparison.html"
+    )
+    made = [text(comparison), *(f"written: {path}" for path in written)]
+    console.result(comparison.table(), lambda: ending(made, following, run=first))
     return 0
 
 

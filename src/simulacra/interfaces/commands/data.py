@@ -10,7 +10,8 @@ from simulacra.core.errors import UsageError
 from simulacra.core.text import quoted
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
-from simulacra.interfaces.console import Console, program
+from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
     listings = names()
     rows = [(item.name, item.size, "yes" if item.prepared else "no", item.where, item.summary) for item in listings]
     titles = ("name", "images", "prepared", "location", "summary")
-    console.result({item.name: asdict(item) for item in listings}, lambda: table(titles, rows))
+    content = {item.name: asdict(item) for item in listings}
+    console.result(content, lambda: ending([table(titles, rows)], "data check NAME", "train vae --data NAME"))
     return 0
 
 
@@ -94,7 +96,8 @@ def _prepare(parsed: argparse.Namespace, console: Console) -> int:
                 f"{len(words.words):,} words of captions, at most {words.longest} in a caption: {', '.join(words.words)}"
             )
         skipped = [data.skipped.line()] if data.skipped.total else []
-        return "\n".join([line, *classes, f"digest {data.digest}", *skipped, *data.notes])
+        made = [line, *classes, f"digest {data.digest}", *skipped, *data.notes]
+        return ending(made, f"train vae --data {quoted(_config(parsed).data)}")
 
     console.result(content, text)
     return 0
@@ -107,7 +110,7 @@ def _check(parsed: argparse.Namespace, console: Console) -> int:
     checkup = check(_config(parsed), console)
     sizes = {f"{width}x{height}": count for (height, width), count in checkup.sizes.items()}
     content = {**asdict(checkup), "sizes": sizes, "healthy": checkup.healthy}
-    console.result(content, lambda: _text(checkup, sizes))
+    console.result(content, lambda: _text(checkup, sizes, _config(parsed).data))
     return 0 if checkup.healthy else 1
 
 
@@ -123,10 +126,9 @@ def _pack(parsed: argparse.Namespace, console: Console) -> int:
         counts = [f"{sum(shard['images'] for shard in shards):,} {name}" for name, shards in packed["shards"].items()]
         all_shards = [shard for shards in packed["shards"].values() for shard in shards]
         size, number = sum(shard["size"] for shard in all_shards), len(all_shards)
-        return (
-            f"packed {packed['name']} into {parsed.out}: {', '.join(counts)} images in {number:,} shards, {size / 1e6:,.1f} MB\n"
-            f"digest {packed['digest']}\nnext:  {program()} train vae --data {place}"
-        )
+        packing = f"packed {packed['name']} into {parsed.out}: {', '.join(counts)} images"
+        made = [f"{packing} in {number:,} shards, {size / 1e6:,.1f} MB", f"digest {packed['digest']}"]
+        return ending(made, f"train vae --data {quoted(place)}")
 
     console.result(packed, text)
     return 0
@@ -138,7 +140,7 @@ def _counted(counts: Mapping[str, int]) -> str:
     return listed + (f" and {len(counts) - _LISTED:,} more" if len(counts) > _LISTED else "")
 
 
-def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
+def _text(checkup: "Checkup", sizes: dict[str, int], data: str) -> str:
     listed = ", ".join(f"{size} ({count:,})" for size, count in list(sizes.items())[:4])
     more = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
     held = f", {checkup.validation:,} to validate" if checkup.validation else ""
@@ -151,4 +153,6 @@ def _text(checkup: "Checkup", sizes: dict[str, int]) -> str:
     for finding in checkup.findings:
         such = f" ({', '.join(finding.examples)})" if finding.examples else ""
         lines.append(f"{finding.severity}: {finding.what}{such}\n    {finding.remedy}")
-    return "\n".join(lines if checkup.findings else [*lines, "no problems found"])
+    if not checkup.findings:
+        lines.append("no problems found")
+    return ending(lines, *([f"train vae --data {quoted(data)}"] if checkup.healthy else []))

@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from simulacra.core.text import quoted
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given
 from simulacra.interfaces.command import ApplicationCommand, Command
-from simulacra.interfaces.console import Console, program
+from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 
 EXAMPLES = examples("simulacra demo", "simulacra demo --out runs/demo-2 --for 30s")
 POSITION = ("start", 1)
@@ -40,13 +40,12 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     if not outcome.finished:
         return finish(outcome, console)
     path = outcome.run.path
-    quiet = Console() if not console.as_json else _WithoutResults()
     words = [str(path), *(f"--{name}={value}" for name, value in machine.items())]
     commands: list[Command] = [*map(ApplicationCommand, _APPLICATIONS), evaluate, report]
     for command in commands:
         parser = Parser(prog="simulacra")
         command.arguments(parser, words)
-        command.run(parser.parse(words), quiet)
+        command.run(parser.parse(words), _WithoutResults())
     files = {name: f"{path}/images/{name}.png" for name in ("samples", "reconstructions", "interpolations")}
     files |= {"training": str(outcome.run.samples), "report": str(outcome.run.report)}
     console.result({**outcome.table(), "files": files}, lambda: _text(path))
@@ -61,16 +60,8 @@ class _WithoutResults(Console):
 
 
 def _text(path: Path) -> str:
-    return f"""
-The demo is finished. Results:
-  {path}/images/samples.png           generated digits, decoded from noise
-  {path}/images/reconstructions.png   test images, each above its reconstruction
-  {path}/images/interpolations.png    interpolations between test images through the latent space
-  {path}/samples/                     samples saved during training
-  {path}/report.html                  all of it on one page, with curves and metrics
-
-Next commands:
-  {program()} traverse {quoted(path)}
-  {program()} train vae --recipe recipes/vae-mnist.toml --out runs/mnist
-  {program()} train autoencoder --data FOLDER_OF_YOUR_IMAGES --size 64 --for 10min
-  {program()} models"""
+    made = [
+        f"report with all images, curves and metrics: {path}/report.html",
+        f"samples, reconstructions and interpolations: {path}/images",
+    ]
+    return ending(made, "traverse {run}", "train vae --data FOLDER_OF_YOUR_IMAGES --for 10min", run=path)

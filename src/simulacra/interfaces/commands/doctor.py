@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, machine
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from simulacra.interfaces.doctor import Findings
 
 EXAMPLES = examples("simulacra doctor", "simulacra doctor --threads 1", "simulacra doctor --json")
-POSITION = ("start", 2)
+POSITION = ("machine", 1)
 
 _NAMES = 30  # characters of the column of names
 _WIDTH = 120  # characters of a line, at most
@@ -44,7 +45,8 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
     settings = machine(parsed)
     found = examine(settings.threads, device=settings.device)
-    console.result(asdict(found), lambda: text(found, shutil.get_terminal_size().columns, sys.stdout.isatty()))
+    content, columns, terminal = asdict(found), shutil.get_terminal_size().columns, sys.stdout.isatty()
+    console.result(content, lambda: ending([text(found, columns, terminal)], "demo", "train vae --data digits"))
     return 0
 
 

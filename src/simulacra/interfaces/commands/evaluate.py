@@ -13,6 +13,7 @@ from typing import Any
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.command import add_run, inapplicable_flags, opened_run
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 
 EXAMPLES = examples(
@@ -21,6 +22,7 @@ EXAMPLES = examples(
     "simulacra evaluate runs/first --split validation            # to choose settings",
     "simulacra evaluate runs/first --samples 0                   # no fidelity: needs no extractor",
     "simulacra evaluate runs/photos --extractor resnet18:cifar10-jpeg",
+    "simulacra evaluate runs/first --verbose                     # every number, with its protocol",
     "simulacra evaluate runs/first --json > metrics.json",
 )
 POSITION = ("measure", 1)
@@ -32,6 +34,8 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
     hidden = inapplicable_flags(words, setting_needs())
     add_settings(parser, "evaluation", evaluate_config(), without=hidden)
+    verbose = "print every number with its protocol, and the reason of each that was not measured"
+    parser.add_argument("--verbose", action="store_true", help=verbose)
     add_run(parser)
 
 
@@ -46,37 +50,61 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     opened = opened_run(parsed, console)
     require_applicable(opened.model, flags, setting_needs())
     result = evaluate(opened, settings, console)
-    console.result(result, lambda: text(result))
+    console.result(result, lambda: text(result, parsed.verbose))
     return 0
 
 
-def text(result: dict[str, Any]) -> str:
-    """Return the result of `evaluate` as lines for the terminal."""
-    from simulacra.evaluation.metric_table import protocol_lines
+def text(result: Mapping[str, Any], verbose: bool = False) -> str:
+    """Return three sentences, the table of the numbers that matter, and what was not measured; verbose: everything."""
+    from simulacra.evaluation.metric_table import DETAILS, protocol_lines
+
+    metrics = result["metrics"]
+    rows = [_row(name, metrics) for name in metrics if verbose or name not in DETAILS]
+    lines = (
+        [*result["summary"], "", table(("metric", "value", "real images", "better", "images"), rows)]
+        if rows
+        else result["summary"]
+    )
+    if verbose:
+        few = {name: item["protocol"].get("few_samples") for name, item in metrics.items()}
+        lines += ["", *protocol_lines(metrics), *(f"few images: {name}: {words}" for name, words in few.items() if words)]
+        lines += [f"not measured: {', '.join(names)}: {reason}" for reason, names in _by_reason(result).items()]
+    else:
+        lines += ["", *_notes(result)]
+    stated = result["summary"][0].lower()
+    lines += [f"warning: {sentence}" for sentence in result["warnings"] if sentence.partition(": ")[2].lower() not in stated]
+    following = result["next"].removeprefix("simulacra ")
+    return ending(lines, *([] if following.startswith("report ") else [following]), "report {run}", run=result["run"])
+
+
+def _row(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    from simulacra.evaluation.metric_table import of_real_images
+    from simulacra.metrics import quantity
     from simulacra.metrics.statistics.measurement import Measurement
 
-    data = result["data"]
-    title = f"{result['family']} at step {result['checkpoint']:,} on the {data['n']:,} {data['split']} images of {data['name']}"
-    values = {name: Measurement.of(item).text.replace("±", "+-") for name, item in result["metrics"].items()}
-    rows = [(name, values[name], f"{item['n']:,}", _note(item)) for name, item in result["metrics"].items()]
+    items = {key: Measurement.of(item) for key, item in metrics.items()}
+    value, real = (shown.replace("±", "+-") for shown in (items[name].text, of_real_images(name, items)))
+    better, count = quantity(name).better, f"{items[name].n:,}"
+    few = ", few" if "few_samples" in items[name].protocol else ""
+    return name, value, real, "" if better == "neither" else better, count + few
+
+
+def _by_reason(result: Mapping[str, Any]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for name, reason in result["not_applicable"].items():
         reasons.setdefault(reason, []).append(name)
-    missing = [f"not measured: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    warnings = [f"warning: {sentence}" for sentence in result["warnings"]]
-    few = {name: item["protocol"].get("few_samples") for name, item in result["metrics"].items()}
-    notes = [*protocol_lines(result["metrics"]), *(f"few samples: {name}: {words}" for name, words in few.items() if words)]
-    return "\n".join([title, "", table(("metric", "value", "n", ""), rows), "", *notes, *missing, *warnings])
+    return reasons
 
 
-def _note(item: Mapping[str, Any]) -> str:
-    """Return notes on a value: few samples, and what real images or a perfect model reach."""
-    from simulacra.evaluation.metric_table import real_against_real
-
-    protocol = item["protocol"]
-    notes = ["few samples, see below"] if "few_samples" in protocol else []
-    if (real := real_against_real(protocol)) is not None:
-        notes.append(f"real images reach {real:.4g}")
-    elif "expected_for_equal_distributions" in protocol:
-        notes.append(f"expected for equal distributions: {protocol['expected_for_equal_distributions']:.4g}")
-    return "; ".join(notes)
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    """Return what was not measured in one line, and the meaning of the marks of the table."""
+    of_family = "this family has no "
+    reasons = _by_reason(result)
+    absent = [reason.removeprefix(of_family) for reason in reasons if reason.startswith(of_family)]
+    others = [name for reason, names in reasons.items() if not reason.startswith(of_family) for name in names]
+    parts = [f"{of_family}{' or '.join(filter(None, [', '.join(absent[:-1]), absent[-1]]))}"] if absent else []
+    parts += [f"for other reasons {', '.join(others)}"] if others else []
+    lines = [f"not measured: {'; '.join(parts)}"] if parts else []
+    few = any("few_samples" in item["protocol"] for item in result["metrics"].values())
+    explained = "few: so few images that the value is imprecise, or biased. " if few else ""
+    return [*lines, f"{explained}--verbose adds every number, its protocol, and every reason"]

@@ -17,7 +17,8 @@ from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
-from simulacra.interfaces.console import Console, program
+from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 
 EXAMPLES = examples(
@@ -73,7 +74,8 @@ def _train(parsed: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"two data sets are named, {source!r} and --data {parsed.data}: name one")
     data = load(DataConfig.of({**given(parsed, DataConfig), **named}, "the flags"), console)
     extractor = train_extractor(kind, data, given(parsed, TrainConfig), console)
-    console.result(dict(extractor.facts), lambda: f"{extractor.name}: {extractor.network.title}, sha256 {extractor.digest}")
+    made = f"{extractor.name}: {extractor.network.title}, sha256 {extractor.digest}"
+    console.result(dict(extractor.facts), lambda: ending([made], "evaluate RUN", f"extractor show {extractor.name}"))
     return 0
 
 
@@ -95,9 +97,11 @@ def _list(parsed: argparse.Namespace, console: Console) -> int:
     def text() -> str:
         rows = [(name, str(kind.dimensions), kind.rule(), kind.summary) for name, kind in kinds.items()]
         lines = [table(("name", "features", "input", "summary"), rows), ""]
-        start = f"no extractor is trained yet. Start with:  {program()} extractor train lenet --data mnist"
+        if not stored:
+            return ending([*lines, "no extractor is trained yet"], "extractor train lenet --data mnist")
         titles = ("trained", "seed", "test accuracy", "trained for", "sha256")
-        return "\n".join([*lines, table(titles, [_row(**_brief(facts)) for _, facts in stored]) if stored else start])
+        trained = [_row(**_brief(facts)) for _, facts in stored]
+        return ending([*lines, table(titles, trained)], f"extractor show {trained[0][0]}")
 
     console.result(content, text)
     return 0
@@ -108,7 +112,8 @@ def _show(parsed: argparse.Namespace, console: Console) -> int:
     from simulacra.features.loading import facts_of
 
     found = facts_of(parsed.name, getattr(parsed, "seed", None))
-    console.result(found, lambda: "\n\n".join(table(("fact", "value"), list(_flat(facts))) for facts in found))
+    tables = "\n\n".join(table(("fact", "value"), list(_flat(facts))) for facts in found)
+    console.result(found, lambda: ending([tables], "extractor list"))
     return 0
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from simulacra import applications, families
 from simulacra.interfaces.arguments import Parser, add_family_file, examples
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:
     from simulacra.applications.application import Application
 
 EXAMPLES = examples("simulacra models", "simulacra train vae --help    # every flag of one family")
-POSITION = ("models", 1)
+POSITION = ("start", 2)
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
@@ -23,7 +24,8 @@ def arguments(parser: Parser, words: list[str]) -> None:
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """List."""
     content = descriptions()
-    console.result(content, lambda: "\n\n".join(_text(name, facts) for name, facts in content.items()))
+    texts = "\n\n".join(_text(name, facts) for name, facts in content.items())
+    console.result(content, lambda: ending([texts], "train NAME --help"))
     return 0
 
 

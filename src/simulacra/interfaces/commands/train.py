@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from simulacra import families
 from simulacra.core.config import options
 from simulacra.core.errors import UsageError
-from simulacra.core.text import quoted
 from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given, load_family_files
-from simulacra.interfaces.console import Console, program
+from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:
     from simulacra.training.train import Outcome
@@ -73,20 +73,15 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
 def finish(outcome: "Outcome", console: Console) -> int:
     """Print the result of a training and the next commands."""
-    from simulacra.runs.own_families import family_file_of
-
     path = outcome.run.path
-    argument = " ".join(map(quoted, (str(path), *family_file_of(path))))
 
     def text() -> str:
         if not outcome.finished:
-            return f"stopped and saved at step {outcome.step:,}. Continue with:  {program()} resume {argument}"
+            return ending([f"stopped and saved at step {outcome.step:,}"], "resume {run}", run=path)
         saved = next((folder for folder in outcome.run.snapshot_folders if any(folder.rglob("*.png"))), None)
-        images = f"images saved during training: {saved}\n" if saved else ""
-        return (
-            f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}\n{images}"
-            f"next:  {program()} evaluate {argument}    {program()} report {argument}"
-        )
+        made = [f"done: {outcome.step:,} steps in {outcome.seconds:,.0f} s, saved in {path}"]
+        made += [f"images saved during training: {saved}"] if saved else []
+        return ending(made, "evaluate {run}", "report {run}", run=path)
 
     console.result(outcome.table(), text)
     if console.as_json and not outcome.finished:

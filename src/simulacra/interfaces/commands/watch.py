@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import Parser, add_family_file, examples
 from simulacra.interfaces.console import Console
+from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:
     from simulacra.training.watch import RunStatus
@@ -43,6 +44,8 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     last = watch(opened, parsed.every, lambda now: _show(now, warned))
     if sys.stdout.isatty():
         print()
+    following = ("evaluate {run}", "report {run}") if last.state == "finished" else ("resume {run}",)
+    print(ending([], *following, run=parsed.run))
     return 0 if last.state == "finished" else 1
 
 

@@ -65,6 +65,7 @@ METRIC = Metric(
     needs=(Samples,),
     order=170,
     cost=generating_cost,
+    images=lambda context: context.settings.samples,
     measure=_measure,
     settings=SETTINGS,
     not_applicable=_not_applicable,

@@ -64,6 +64,13 @@ def _measure(context: EvaluationContext) -> MetricResults:
     return MetricResults(found, missing).under({"draws": options.draws, **restoration_protocol(context)})
 
 
+def _images(context: EvaluationContext) -> int:
+    """Return the number of images that are restored, to measure and to calibrate."""
+    options, opened = context.options(RestorationOptions), context.opened
+    request = CalibrationRequest(degrader_of(context), options.draws, options.level, options.calibration_images)
+    return restored_count(context) + min(request.count(opened), len(opened.dataset.validation))
+
+
 _INTERVALS = ("interval_coverage", "interval_width")
 _MEAN = "the mean of the draws with the original image"
 _QUANTITIES: Sequence[Quantity] = (
@@ -96,6 +103,8 @@ METRIC = Metric(
     needs=(Restores,),
     order=65,
     cost=restoration_cost,
+    images=_images,
+    pilot=(("calibration_images", 0),),
     measure=_measure,
     settings=("seed", *OPTIONS),
     options=RestorationOptions,

@@ -56,6 +56,7 @@ METRIC = Metric(
     needs=(Restores,),
     order=66,
     cost=lambda context: restoration_cost(context, 1),
+    images=restored_count,
     measure=_measure,
     settings=("seed", "degradation", "restoration_images", "extractor", "extractor_seed"),
     not_applicable=undegraded,

@@ -12,7 +12,7 @@ from simulacra.metrics.statistics.measurement import Measurement, flagged, requi
 
 Labels = Tensor | NDArray[Any]
 _SHARE = 0.1  # of the real share of a class, above which it counts as covered
-_LEAST, _ENOUGH = 10, 100  # images per class
+LEAST, _ENOUGH = 10, 100  # images per class
 
 
 def modes_covered(predicted: Labels, real: Labels, count: int) -> Measurement:
@@ -57,7 +57,7 @@ def _shares(predicted: Labels, real: Labels, count: int, metric: str) -> tuple[T
     """Return the class shares of generated and real images, float64 [count], and the two numbers of images."""
     generated, reference = classes(predicted, "generated images", count), classes(real, "real images", count)
     for what, labels in (("generated images", generated), ("real images", reference)):
-        require(metric, what, len(labels), _LEAST * count, f"use at least {_LEAST} for each of the {count} classes")
+        require(metric, what, len(labels), LEAST * count, f"use at least {LEAST} for each of the {count} classes")
     usual = reference.bincount(minlength=count).double()
     if not usual.all():
         raise DataError(f"class {int((usual == 0).nonzero()[0].item())} has no real image: remove it from both sets")

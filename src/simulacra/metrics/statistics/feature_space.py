@@ -19,10 +19,20 @@ def feature_metric(
     *,
     details: Iterable[str] = (),
     section: Section | None = None,
+    least: Callable[[EvaluationContext], int] = lambda context: 0,
 ) -> Metric:
-    """Return a metric that compares generated and real images in feature space; arguments as in `Metric`."""
+    """Return a metric that compares generated and real images in feature space; arguments as in `Metric`.
+
+    least: the number of generated and of real images that it needs, so that too few are known before anything is computed.
+    """
+
+    def not_applicable(context: EvaluationContext) -> str:
+        if context.settings.samples == 0 or context.extractor_name == "none":
+            return ""  # disabled, whatever the number of images is
+        return _known_density(context) or _too_few(name, least(context), context)
+
     metric = Metric(name, quantities, (Samples,), order, generating_cost, measure, SETTINGS)
-    return replace(metric, not_applicable=_known_density, details=frozenset(details), section=section)
+    return replace(metric, not_applicable=not_applicable, details=frozenset(details), section=section, in_features=True)
 
 
 def generating_cost(context: EvaluationContext) -> str:
@@ -37,6 +47,16 @@ def unconditional(context: EvaluationContext) -> str:
     if context.model.label_sizes or "tokens" in context.model.accepts:
         return f"the model is conditional on {'several attributes' if context.model.label_sizes else 'captions'}, not on classes"
     return "the model is unconditional (see --conditional of 'simulacra train')"
+
+
+def _too_few(name: str, least: int, context: EvaluationContext) -> str:
+    """Return why there are too few images for a metric, empty where there are enough."""
+    real, generated = len(context.split), context.settings.samples
+    if real < least:
+        return f"{name} of {real:,} real images: at least {least:,} are needed. Use more {context.settings.split} images"
+    if generated < least:
+        return f"{name} of {generated:,} generated images: at least {least:,} are needed. Use --samples {least}"
+    return ""
 
 
 def _known_density(context: EvaluationContext) -> str:

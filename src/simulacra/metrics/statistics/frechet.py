@@ -36,7 +36,7 @@ def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter
         f"use more, or features of fewer dimensions: with fewer images, the covariance of {dimensions} dimensions is singular"
     )
     for what, side in (("generated images", generated), ("real images", reference)):
-        require("frechet_distance", what, side.count, max(_LEAST, dimensions + 1), remedy)
+        require("frechet_distance", what, side.count, least_images(dimensions), remedy)
     first, second = _Normal(generated.total()), _Normal(reference.total())
     value = _distance(first, second)
     without_generated = [_distance(_Normal(left), second) for left in _replicates(generated, first, meter)]
@@ -49,6 +49,11 @@ def frechet_distance(generated: BlockedMoments, reference: BlockedMoments, meter
     fewest = min(generated.count, reference.count)
     protocol |= flagged(fewest, _ROWS_PER_DIMENSION * dimensions, f"too large by about {max(bias, expected):.3g}")
     return Measurement(max(value, 0.0), variance**0.5, generated.count, protocol)
+
+
+def least_images(dimensions: int) -> int:
+    """Return the number of images of either set, at least: 100, and more than there are dimensions."""
+    return max(_LEAST, dimensions + 1)
 
 
 def frechet_floor(real: Features, reference: BlockedMoments, count: int, seed: int, meter: Meter) -> Measurement:

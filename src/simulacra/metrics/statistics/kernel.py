@@ -10,7 +10,7 @@ from simulacra.metrics.statistics.measurement import Measurement, flagged, requi
 
 SUBSETS = 100
 _SUBSET = 1000
-_LEAST = 100
+LEAST = 100
 
 
 def kernel_distance(generated: Features, reference: Features, seed: int, meter: Meter) -> Measurement:
@@ -25,7 +25,7 @@ def kernel_distance(generated: Features, reference: Features, seed: int, meter: 
     """
     first, second = same_dimensions(generated, reference)
     for what, rows in (("generated images", first), ("real images", second)):
-        require("kernel_distance", what, len(rows), _LEAST, "use more")
+        require("kernel_distance", what, len(rows), LEAST, "use more")
     fewest = min(len(first), len(second))
     size = min(_SUBSET, fewest // 2)
     width = fewest // size

@@ -1,6 +1,7 @@
 """Latents of training and test images with their classes, for classifiers in latent space."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ def latent_metric(
 ) -> Metric:
     """Return a metric of a classifier that is fitted to the latents of training images; arguments as in `Metric`."""
     needs = (AMORTIZED_LATENT_SPACE,)
-    return Metric(name, (quantity,), needs, order, cost, measure, not_applicable=_no_classes, details=frozenset(details))
+    metric = Metric(name, (quantity,), needs, order, cost, measure, not_applicable=_no_classes, details=frozenset(details))
+    return replace(metric, images=lambda context: len(train_images(context)) + len(context.split))
 
 
 def _no_classes(context: EvaluationContext) -> str:

@@ -14,7 +14,7 @@ from simulacra.metrics.statistics.feature_matrix import Features, same_dimension
 from simulacra.metrics.statistics.measurement import Measurement, flagged, require
 
 COPY_SHARE = 0.01
-_LEAST, _ENOUGH = 100, 1000
+LEAST, _ENOUGH = 100, 1000
 _RESAMPLES = 10_000
 
 
@@ -49,7 +49,7 @@ def memorization(
     fakes, known = same_dimensions(generated, train, ("generated", "training"))
     unseen, _ = same_dimensions(held_out, train, ("held-out", "training"))
     for what, rows in (("generated images", fakes), ("held-out images", unseen)):
-        require("nearest_train_ratio", what, len(rows), _LEAST, "use more")
+        require("nearest_train_ratio", what, len(rows), LEAST, "use more")
     centre = middle(known)
     training = cloud(known, centre)
     distances, positions = (columns[:, 0] for columns in nearest(cloud(fakes, centre), training, 1, meter, block=block))

@@ -15,6 +15,8 @@ from simulacra.metrics.statistics.measurement import Measurement, flagged, requi
 
 NEIGHBOURS = 5
 _CANDIDATES = 8  # times k: neighbours among which those of a half are found
+LEAST = 20 * NEIGHBOURS
+"""The number of images of either set, at least, for as many neighbours."""
 _USUAL = 10_000
 _PAIRS = 2**15  # pairs of points whose distances are computed at once
 
