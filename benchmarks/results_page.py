@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from simulacra.applications.translate import cycle, source_of
 from simulacra.core.capabilities import Reconstructs, Samples, Translates
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json, write_text
@@ -29,6 +28,7 @@ from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.reports.run_page import duration
 from simulacra.runs.image_to_image.reconstruction import reconstruct
+from simulacra.runs.image_to_image.translation import cycle, source_of
 from simulacra.runs.sampling import sample
 from simulacra.runs.settings import RunConfig, read_recipe, resolve
 from simulacra.runs.test_images import choose_images

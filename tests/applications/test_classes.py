@@ -151,11 +151,11 @@ def test_models_without_labels_are_refused(trained_vae: simulacra.Model) -> None
 
 
 def test_metrics_of_requested_classes_generate_them(model: simulacra.Model) -> None:
-    context = EvaluationContext(model, SharedSettings(samples=23), SILENT)
+    context = EvaluationContext(model, SharedSettings(samples=103), SILENT)
     ((images, labels),) = context.labelled_images()
     assert context.classes == 10
-    assert torch.equal(labels, torch.arange(23) % 10)
-    expected = model.sample(23, label="4")
+    assert torch.equal(labels, torch.arange(103) % 10)
+    expected = model.sample(103, label="4")
     torch.testing.assert_close(images[4::10], (expected * 255).round()[4::10] / 255)
     for name in ("label_agreement", "class_histogram", "classification_accuracy_score"):
         reason = find(name).not_applicable(context)

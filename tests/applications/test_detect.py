@@ -126,7 +126,7 @@ def test_scores_are_listed_for_each_file(path, folder, tmp_path, capsys):
     code, out, err = run(capsys, "detect", *words)
     assert code == 0, err
     assert "not calibrated" in err
-    assert "1 files cannot be read" in out
+    assert "skipped 1 file" in out
     with table.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [*(f"{number:02d}.png" for number in range(7)), "broken.png"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.engine.toy_games import AlternatingGame, SimultaneousGame, UnpairedGame, batch_source_for
 
-from simulacra.core.errors import NonFiniteError
+from simulacra.core.errors import NonFiniteError, UsageError
 from simulacra.core.family import Loss, Turn
 from simulacra.engine.loop import Observer, Trainer
 from simulacra.engine.settings import TrainConfig
@@ -204,7 +204,7 @@ def test_players_that_share_parameters_are_refused():
         def players(self):
             return {**super().players(), "all": self}
 
-    with pytest.raises(ValueError, match="disjoint"):
+    with pytest.raises(UsageError, match="disjoint"):
         trainer_of(Greedy)
 
 

@@ -299,7 +299,7 @@ def test_commands_use_captions_and_refuse_labels(tmp_path: Path, capsys: pytest.
         assert code == 2
         assert f"{words[2]} does not apply to this CVAE: it takes no labels" in text
     wanted = "conditional_likelihood,nll,classifier_accuracy,label_likelihood"
-    code, text = run("evaluate", out, "--metrics", wanted, "--particles", 2)
+    code, text = run("evaluate", out, "--metrics", wanted, "--particles", 2, "--verbose")
     assert code == 0
     assert "conditional_nll_nats" in text
     assert "its likelihood is that of images given their captions: see conditional_likelihood" in text

@@ -17,8 +17,8 @@ from simulacra.data.synthetic.transforms import apply_transform
 from simulacra.metrics.statistics.directions import Direction
 from simulacra.metrics.statistics.image_similarity import BEST
 from simulacra.metrics.statistics.measurement import Measurement, wilson
-from simulacra.metrics.statistics.translated_classes import translation_accuracy
-from simulacra.metrics.translation import cycle_mse, translation_psnr
+from simulacra.metrics.translations.translated_classes import translation_accuracy
+from simulacra.metrics.translations.translation import cycle_mse, translation_psnr
 
 Map = Callable[[Tensor], Tensor]
 

@@ -21,10 +21,11 @@ from simulacra.data.settings import DataConfig, DomainsConfig
 from simulacra.evaluation.settings import evaluation_settings
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.interfaces.cli import main
-from simulacra.metrics import registered, translation_accuracy
+from simulacra.metrics import registered
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.statistics.image_similarity import BEST
 from simulacra.metrics.statistics.measurement import Measurement
+from simulacra.metrics.translations import translation_accuracy
 
 
 class Inverter(torch.nn.Module, Translates):

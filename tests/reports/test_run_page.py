@@ -20,7 +20,7 @@ from simulacra.core.progress import SILENT
 from simulacra.interfaces.api import Model
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.reports.curves import plots
-from simulacra.runs import opened as trained_module
+from simulacra.runs import run as run_module
 
 ALWAYS = {"metrics", "curves", "training-progress", "settings", "provenance"}
 
@@ -240,7 +240,7 @@ def test_without_the_data_everything_else_is_there_with_the_reason(vae, monkeypa
     def gone(config, progress=SILENT):
         raise DataError("the disk <of the lab> is gone")
 
-    monkeypatch.setattr(trained_module, "load", gone)
+    monkeypatch.setattr(run_module, "load", gone)
     page = page_of(simulacra.open(vae.run.path))
     assert page.prose.count("the disk <of the lab> is gone") == 1
     assert page.prose.count("for the reason at the top of the page") == 4

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.batch import DataSpec
@@ -31,8 +30,8 @@ from simulacra.data.sources.folder import is_picture
 from simulacra.images.files import check_new_folder, check_png, save_image, save_png
 from simulacra.images.grid import grid_of_rows
 from simulacra.images.section import Figure, ReportSection, columns_for, largest_shape
-from simulacra.runs.image_to_image.translation import Cycle, batch_size, source_domain
-from simulacra.runs.opened import OpenedRun, check_images
+from simulacra.runs.image_to_image.translation import batch_size, cycle, source_of, title_of, translate
+from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.test_images import choose_images, overview_images
 
@@ -50,33 +49,6 @@ class TranslateConfig(Config):
     out: str = option("", f"a folder, or a .png file (default: to_B.png or INPUT_to_B {IN_IMAGES})")
 
 
-def source_of(opened: OpenedRun, to: str) -> str:
-    """Return the domain whose images are translated to the domain `to`; raises NotApplicable, UsageError."""
-    return source_domain(require(opened.model, Translates, "translation"), opened.spec.domain_called(to))
-
-
-def _title(opened: OpenedRun, domain: str) -> str:
-    """Return what a domain is called, from any of its names."""
-    return opened.spec.domain_title(opened.spec.domain_called(domain))
-
-
-def translate(opened: OpenedRun, images: Tensor, to: str) -> Tensor:
-    """Return images of the domain `to` from images [n c h w] of the other domain, each in the shape of its own domain.
-
-    Raises NotApplicable, UsageError for an unknown domain or another shape.
-    """
-    model, start = require(opened.model, Translates, "translation"), source_of(opened, to)
-    target = opened.spec.domain_called(to)
-    check_images(images, opened.spec.domain(start))
-    return opened.apply(lambda part, _: model.translate(part, target), images, batch=batch_size(*images.shape[2:]))
-
-
-def cycle(opened: OpenedRun, images: Tensor, to: str) -> Cycle:
-    """Return images, their translations to the domain `to`, and the translations of these back to the source domain."""
-    translated = translate(opened, images, to)
-    return images, translated, translate(opened, translated, source_of(opened, to))
-
-
 def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> ApplicationResult:
     """Translate the images of an image file, folder, archive or array file to PNG files.
 
@@ -85,7 +57,7 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
     """
     spec = opened.spec.domain(source_of(opened, settings.to))
     path = Path(settings.input)
-    single, to = is_picture(path), _title(opened, settings.to)
+    single, to = is_picture(path), title_of(opened, settings.to)
     name, suffix, stated = ("", ".png", ("to",)) if single else (f"{path.resolve().name}_", "", ("to", "input"))
     out = output_path(opened.run, settings, f"{name}to_{to}", suffix, stated)
     if not single and out.suffix.lower() == ".png":
@@ -142,7 +114,7 @@ def _run(opened: OpenedRun, settings: TranslateConfig, progress: Progress) -> Ap
         raise UsageError(f"no --to: name the domain to translate to, {' or '.join(f'--to {title}' for title in titles)}")
     if settings.input:
         return _translate_files(opened, settings, progress)
-    source, to = source_of(opened, settings.to), _title(opened, settings.to)
+    source, to = source_of(opened, settings.to), title_of(opened, settings.to)
     path = check_png(output_path(opened.run, settings, f"to_{to}", ".png", ("to",)))
     images = choose_images(opened.dataset[source].test, settings.count, settings.seed, _COUNT).images
     rows = cycle(opened, images, settings.to)
@@ -159,7 +131,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     for to in reversed(model.domains):  # translations of the first domain come first
         source = source_of(opened, to)
         images = overview_images(opened, columns_for(largest, _COUNT), source).images
-        start, end = _title(opened, source), _title(opened, to)
+        start, end = title_of(opened, source), title_of(opened, to)
         alt = f"Test images of {start}, their translations to {end}, and the translations of these back to {start}"
         rows.append((Figure(grid_of_rows(cycle(opened, images, to), len(images)), alt, f"{start} → {end} → {start}"),))
     text = (

@@ -31,7 +31,8 @@ def require_writable(path: Path) -> Path:
     if nearest is not None and not nearest.is_dir():
         raise UsageError(f"{path} cannot be written: {nearest} is not a folder. Choose another --out")
     if nearest is not None and not os.access(nearest, os.W_OK | os.X_OK):
-        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        code = errno.EROFS if os.statvfs(nearest).f_flag & os.ST_RDONLY else errno.EACCES
+        raise unwritable(path, OSError(code, os.strerror(code)))
     return path
 
 

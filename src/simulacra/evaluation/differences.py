@@ -53,7 +53,7 @@ def difference(runs: tuple[str, str], first: Measurement, second: Measurement) -
 def holm(p_values: Mapping[Key, float], level: float = LEVEL) -> set[Key]:
     """Return the tests that are significant together (Holm 1979): the smallest p value times their number, and so on.
 
-    >>> holm({"a": 0.01, "b": 0.04, "c": 0.02})
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
     {'a'}
     """
     found: set[Key] = set()

@@ -10,7 +10,6 @@ from PIL import Image
 from simulacra import applications
 from simulacra.anomaly import detector, scores
 from simulacra.applications import restore as restoration
-from simulacra.applications import translate as translation
 from simulacra.classification import store
 from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family
@@ -26,7 +25,7 @@ from simulacra.metrics import image_scores
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space, sampling
 from simulacra.runs.applicable import require_applicable
-from simulacra.runs.image_to_image import reconstruction
+from simulacra.runs.image_to_image import reconstruction, translation
 from simulacra.runs.latent_paths import interpolation, traversal
 from simulacra.runs.opened import Device, OpenedRun
 from simulacra.runs.run import Run

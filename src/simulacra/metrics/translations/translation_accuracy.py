@@ -11,7 +11,7 @@ from simulacra.features.loading import default_extractor, why_not
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.directions import BASELINE, Direction, directions, original
-from simulacra.metrics.statistics.translated_classes import translation_accuracy
+from simulacra.metrics.translations.translated_classes import translation_accuracy
 
 
 def classified(context: EvaluationContext) -> list[Direction]:
