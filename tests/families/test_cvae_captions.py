@@ -303,7 +303,7 @@ def test_commands_use_captions_and_refuse_labels(tmp_path: Path, capsys: pytest.
     assert code == 0
     assert "conditional_nll_nats" in text
     assert "its likelihood is that of images given their captions: see conditional_likelihood" in text
-    assert "classifier_accuracy, label_likelihood: takes no labels" in text
+    assert "classifier_accuracy, label_likelihood: this model takes no labels" in text
 
 
 def test_a_model_of_captions_of_images_with_classes_is_no_classifier_of_them(tmp_path: Path) -> None:
