@@ -53,6 +53,15 @@ def test_the_last_layer_has_no_activation() -> None:
         assert output.max() > 2
 
 
+def test_batch_norm_follows_every_convolution_but_the_last() -> None:
+    spec, config = DataSpec(3, 32, 32), EncoderDecoderConfig("conv", features=(4, 8), batch_norm=True)
+    down, up = encoder(spec, config)[0], decoder(spec, config, 5, 3)
+    found = [[layer.num_features for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)] for part in (down, up)]
+    assert found == [[4, 8], [8, 4]]
+    with pytest.raises(UsageError, match="network is dense"):
+        EncoderDecoderConfig("dense", batch_norm=True)
+
+
 def test_empty_features_of_a_convolutional_network_raise_usage_error() -> None:
     with pytest.raises(UsageError, match="features"):
         decoder(DataSpec(1, 8, 8), EncoderDecoderConfig("conv", features=()), 4, 1)

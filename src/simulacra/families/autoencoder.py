@@ -28,6 +28,7 @@ class _NetworkConfig(Config):
     features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     downsample: Literal["stride", "pool"] = option("stride", "conv: downsampling by strided convolution or by max pooling")
+    batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.latent_dim = config, config.latent_dim
-        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, config.downsample)
+        trunk = EncoderDecoderConfig(
+            config.network, config.features, config.hidden, config.downsample, batch_norm=config.batch_norm
+        )
         body, features = encoder(data, trunk)
         self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
         self.decoder = decoder(data, trunk, config.latent_dim, data.channels)

@@ -28,7 +28,7 @@ from simulacra.games.latent_variable import (
 from simulacra.games.variational import VariationalLatentSpace, drawn, latents_of, posterior_of, relative_to
 from simulacra.networks.captions import caption_vocabulary, drop_captions
 from simulacra.networks.conditioning import CaptionConditioning, LabelConditioning
-from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, decoder, image_layers
+from simulacra.networks.encoder_decoder import BY_SIZE, decoder, image_layers
 from simulacra.networks.image_classifier import image_classifier
 from simulacra.networks.labels import drawn_labels, every_label, label_sizes
 from simulacra.networks.mlp import ACTIVATIONS, dense
@@ -113,7 +113,7 @@ class CVAE(Family, VariationalLatentSpace, PixelLikelihood, Classifies):
         if config.semi_supervised and len(sizes) > 1:
             several = f"several ({', '.join(attribute.name for attribute in data.attributes)})"
             raise UsageError(f"semi_supervised needs one labelled property, and these images have {several}: leave it out")
-        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
+        trunk = config.trunk
         self.conditioning = LabelConditioning(sizes) if self.vocabulary is None else CaptionConditioning(self.vocabulary)
         layers, flat = image_layers(data, trunk)
         widths = [*config.hidden, 2 * config.latent_dim]

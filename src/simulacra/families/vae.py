@@ -25,7 +25,7 @@ from simulacra.games.latent_variable import (
 )
 from simulacra.games.own_networks import Concatenated, Half, checked_decoder, checked_encoder, named_family
 from simulacra.games.variational import VariationalLatentSpace, drawn, posterior_of
-from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, decoder, encoder
+from simulacra.networks.encoder_decoder import BY_SIZE, decoder, encoder
 from simulacra.networks.mlp import dense
 from simulacra.objectives.divergence import importance_weighted_bound, kl_to_standard_normal
 
@@ -74,7 +74,7 @@ class VAE(Family, VariationalLatentSpace, PixelLikelihood):
     def __init__(self, config: VAEConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.data, self.latent_dim = config, data, config.latent_dim
-        trunk = EncoderDecoderConfig(config.network, config.features, config.hidden, activation=config.activation)
+        trunk = config.trunk
         self.encoder, features = encoder(data, trunk)
         self.mean = dense(features, config.latent_dim)
         self.log_var = dense(features, config.latent_dim)

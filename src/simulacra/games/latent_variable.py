@@ -14,6 +14,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.variational import drawn
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import importance_weighted_bound, normal_log_density, standard_normal_log_density
 
@@ -34,6 +35,14 @@ class _NetworkConfig(Config):
     features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
+    batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
+
+    @property
+    def trunk(self) -> EncoderDecoderConfig:
+        """The architecture that encoder and decoder share."""
+        return EncoderDecoderConfig(
+            self.network, self.features, self.hidden, activation=self.activation, batch_norm=self.batch_norm
+        )
 
 
 @dataclass(frozen=True)

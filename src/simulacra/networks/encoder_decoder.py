@@ -13,8 +13,8 @@ from simulacra.networks.mlp import dense, mlp
 from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, downsampled_sizes
 
 BY_SIZE: Mapping[str, Mapping[str, object]] = {
-    "32": {"features": (32, 64, 128), "hidden": (256,), "latent_dim": 64},
-    "64": {"features": (16, 32, 64, 128), "hidden": (256,), "latent_dim": 128},
+    "32": {"features": (32, 64, 128), "hidden": (256,), "latent_dim": 64, "batch_norm": True},
+    "64": {"features": (16, 32, 64, 128), "hidden": (256,), "latent_dim": 128, "batch_norm": True},
 }
 """Presets of encoder and decoder for colour images of about this size: narrow at high resolution, for speed on CPUs."""
 
@@ -24,7 +24,8 @@ class EncoderDecoderConfig:
     """Architecture of an encoder and of its decoder, which has the encoder's layers in reverse order.
 
     features: feature maps of each convolution; hidden: widths of the dense hidden layers; downsample: convolutions of stride 2,
-    or convolutions and max pooling; activation: of the dense network. Raises UsageError for a `conv` network without features.
+    or convolutions and max pooling; activation: of the dense network; batch_norm: after each convolution but the last (Ioffe &
+    Szegedy 2015). Raises UsageError for a `conv` network without features.
     """
 
     network: Literal["dense", "conv"]
@@ -32,10 +33,13 @@ class EncoderDecoderConfig:
     hidden: Sequence[int] = (128,)
     downsample: Literal["stride", "pool"] = "stride"
     activation: Literal["relu", "tanh", "silu"] = "relu"
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.network == "conv" and not self.features:
             raise UsageError("features is empty: a convolutional network needs at least one number, such as 32,64")
+        if self.network == "dense" and self.batch_norm:
+            raise UsageError("batch_norm follows convolutions, and the network is dense: add --network conv or --no-batch-norm")
 
 
 def encoder(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[nn.Module, int]:
@@ -54,7 +58,7 @@ def image_layers(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[list[nn.
     steps: list[nn.Module] = []
     inputs = spec.channels
     for outputs in config.features:
-        steps += _downsampling_layers(inputs, outputs, config.downsample)
+        steps += _downsampling_layers(inputs, outputs, config)
         inputs = outputs
     height, width = downsampled_sizes(spec.height, spec.width, len(config.features))[-1]
     return [*steps, Flatten()], inputs * height * width
@@ -82,7 +86,7 @@ class _ConvDecoder(nn.Module):
         self.dense = dense(latent_dim, inputs * height * width)
         steps: list[nn.Module] = []
         for features, size in zip(reversed(config.features), reversed(sizes[:-1]), strict=True):
-            steps += [SameConvTranspose2d(inputs, features, 3, 2, size), nn.ReLU()]
+            steps += [SameConvTranspose2d(inputs, features, 3, 2, size), *_norm(features, config), nn.ReLU()]
             inputs = features
         self.up = nn.Sequential(*steps, SameConvTranspose2d(inputs, outputs, 3, 1, sizes[0]))
 
@@ -91,7 +95,11 @@ class _ConvDecoder(nn.Module):
         return self.up(self.dense(latents).unflatten(1, self.bottom))
 
 
-def _downsampling_layers(inputs: int, outputs: int, downsample: Literal["stride", "pool"]) -> list[nn.Module]:
-    if downsample == "stride":
-        return [SameConv2d(inputs, outputs, 3, 2), nn.ReLU()]
-    return [SameConv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+def _downsampling_layers(inputs: int, outputs: int, config: EncoderDecoderConfig) -> list[nn.Module]:
+    if config.downsample == "stride":
+        return [SameConv2d(inputs, outputs, 3, 2), *_norm(outputs, config), nn.ReLU()]
+    return [SameConv2d(inputs, outputs, 3), *_norm(outputs, config), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+
+
+def _norm(features: int, config: EncoderDecoderConfig) -> list[nn.Module]:
+    return [nn.BatchNorm2d(features)] if config.batch_norm else []
