@@ -15,7 +15,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.own_networks import checked_decoder, checked_encoder, named_family
-from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, decoder, encoder
+from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, check_batch_norm, decoder, encoder
 from simulacra.networks.mlp import dense
 
 
@@ -29,6 +29,11 @@ class _NetworkConfig(Config):
     hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     downsample: Literal["stride", "pool"] = option("stride", "conv: downsampling by strided convolution or by max pooling")
     batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
+
+    def validate(self) -> None:
+        """Raise UsageError for batch norm in a dense network."""
+        super().validate()
+        check_batch_norm(self.network, self.batch_norm)
 
 
 @dataclass(frozen=True)

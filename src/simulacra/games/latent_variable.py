@@ -14,7 +14,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.variational import drawn
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, check_batch_norm
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import importance_weighted_bound, normal_log_density, standard_normal_log_density
 
@@ -37,6 +37,11 @@ class _NetworkConfig(Config):
     activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
     batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
 
+    def validate(self) -> None:
+        """Raise UsageError for batch norm in a dense network."""
+        super().validate()
+        check_batch_norm(self.network, self.batch_norm)
+
     @property
     def trunk(self) -> EncoderDecoderConfig:
         """The architecture that encoder and decoder share."""
@@ -54,6 +59,7 @@ class PixelConfig(Config):
 
     def validate(self) -> None:
         """Raise UsageError where pixels are binarized and their distribution is not Bernoulli."""
+        super().validate()
         if self.binarize and self.likelihood != "bernoulli":
             raise UsageError(f"binarize needs likelihood 'bernoulli', got {self.likelihood!r}")
 

@@ -38,8 +38,12 @@ class EncoderDecoderConfig:
     def __post_init__(self) -> None:
         if self.network == "conv" and not self.features:
             raise UsageError("features is empty: a convolutional network needs at least one number, such as 32,64")
-        if self.network == "dense" and self.batch_norm:
-            raise UsageError("batch_norm follows convolutions, and the network is dense: add --network conv or --no-batch-norm")
+
+
+def check_batch_norm(network: str, batch_norm: bool) -> None:
+    """Raise UsageError for batch norm in a dense network."""
+    if network == "dense" and batch_norm:
+        raise UsageError("batch_norm follows convolutions, and the network is dense: add --network conv or --no-batch-norm")
 
 
 def encoder(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[nn.Module, int]:
