@@ -73,6 +73,7 @@ def test_the_map_is_a_picture_a_page_and_a_table(trained_vae, tmp_path, capsys):
     assert json.loads((tmp_path / "c.json").read_text())["points_of_maps"]["index"] != table["points_of_maps"]["index"]
 
 
+@pytest.mark.long
 def test_two_latents_are_mapped_as_they_are(two_latents, tmp_path, capsys):
     model = two_latents["autoencoder"]
     code, out, _ = run(capsys, "latent-map", model.run.path, "--color", "score", "--out", tmp_path / "map.html", "--json")
@@ -149,6 +150,7 @@ def test_models_without_an_encoder_are_refused(tmp_path, capsys):
     assert "a latent space with an encoder" in err
 
 
+@pytest.mark.long
 def test_the_report_has_the_map_and_the_stored_t_sne_of_these_weights_alone(trained_vae, tmp_path, capsys):
     shutil.copytree(trained_vae.run.path, tmp_path / "run", ignore=shutil.ignore_patterns("images"))
     model = simulacra.open(tmp_path / "run")

@@ -118,6 +118,7 @@ def test_a_model_that_returns_training_images_is_flagged_as_memorizing(played, d
     assert "train on more images" in result["summary"][2]
 
 
+@pytest.mark.long
 def test_a_few_copies_among_many_new_images_are_flagged_too(played, digits):
     new, old = digits.validation.head(450).images, digits.train.head(50).images
     result = evaluate(played(torch.cat([new, old])), samples=SAMPLES)
@@ -312,6 +313,7 @@ def test_validation_images_are_measured_like_test_images_and_apart_from_them(mod
     assert {number.n for number in shown.numbers if number.name == "mse"} == {of_test["metrics"]["mse"]["n"]}
 
 
+@pytest.mark.long
 def test_other_weights_are_measured_anew(model, taken):
     evaluate(model, **QUICK)
     taken.clear()
@@ -379,6 +381,7 @@ def loaded(data):
 # --- what is announced, and known, before anything is measured
 
 
+@pytest.mark.long
 def test_the_expected_time_comes_first_and_its_prediction_changes_no_number(model):
     expected = evaluate(model, **QUICK)["metrics"]
     shutil.rmtree(model.run.evaluations)
@@ -387,6 +390,7 @@ def test_the_expected_time_comes_first_and_its_prediction_changes_no_number(mode
     assert re.fullmatch(r"expected time: about \d+ (s|min)( \d+ s)?", progress.lines[0])
 
 
+@pytest.mark.long
 def test_the_training_of_an_extractor_is_announced_before_it_begins(model, monkeypatch, tmp_path):
     monkeypatch.setenv("SIMULACRA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(

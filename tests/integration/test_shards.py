@@ -47,11 +47,12 @@ def test_a_run_on_shards_goes_on_bit_for_bit_and_is_evaluated(shards, tmp_path, 
     assert all(torch.equal(one[name], other[name]) for name in one)
     facts = json.loads((tmp_path / "straight" / "provenance.json").read_text())["data"]
     assert (facts["train"], facts["validation"], facts["test"]) == (1375, 125, 297)
-    code, out, _ = run(capsys, "evaluate", tmp_path / "straight", "--json")
+    code, out, _ = run(capsys, "evaluate", tmp_path / "straight", "--metrics", "reconstruction", "--json")
     assert code == 0
     assert json.loads(out)["metrics"]["mse"]["n"] == 297
 
 
+@pytest.mark.long
 def test_a_shard_that_breaks_ends_the_training_with_its_name_and_code_1(shards, tmp_path, capsys):
     path = shards / "train-000003.tar"
     assert run(capsys, "data", "prepare", shards)[0] == 0

@@ -20,6 +20,7 @@ class Sealed(np.ndarray):
         raise AssertionError("the test split was read")
 
 
+@pytest.mark.long
 def test_trap_1_training_and_validation_use_the_same_weights_of_the_loss(tmp_path):
     model = simulacra.train("vae", duration="20", batch=64, beta=3.0, threads=1, latent_dim=3, out=tmp_path / "run")
     record = [line for line in model.run.reports.read() if line["kind"] == "validation"][-1]

@@ -94,6 +94,7 @@ def test_an_unknown_setting_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_posterior_collapse_is_announced(tmp_path, monkeypatch):
     monkeypatch.setattr(monitors, "_EMA_STEPS", 200)  # by default the warning is given from step 1,000 on
     listener = Listener()

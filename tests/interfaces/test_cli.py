@@ -48,6 +48,7 @@ def test_help_starts_without_heavy_imports():
     assert "HEAVY []" in done.stdout
 
 
+@pytest.mark.long
 def test_help_of_every_command_starts_without_torch_once_it_was_printed(cache, capsys):
     words = [[name] for name in names()] + [["classify", "train"], ["train", "vae"]]
     for line in words:
@@ -400,6 +401,7 @@ def test_data_check_fails_where_something_spoils_training(capsys, tmp_path):
     assert "torn.jpg" in out
 
 
+@pytest.mark.long
 def test_the_demo_does_all_of_it(capsys, monkeypatch):
     real = evaluate.run
 

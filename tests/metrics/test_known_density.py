@@ -35,7 +35,7 @@ def vae(tmp_path_factory, cache):
         patch.setenv("SIMULACRA_CACHE", str(cache))
         out = tmp_path_factory.mktemp("toys") / "vae"
         return simulacra.train(
-            "vae", data="ring", out=out, duration="800", snapshots=2, threads=1, precision="float32", **settings
+            "vae", data="ring", out=out, duration="300", snapshots=2, threads=1, precision="float32", **settings
         )
 
 

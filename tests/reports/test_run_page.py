@@ -107,6 +107,7 @@ def test_curves_are_well_formed_drawings(vae):
         assert "nan" not in "".join(path or "" for path in paths)
 
 
+@pytest.mark.long
 def test_a_report_is_written_twice_alike_without_output(vae, capfd):
     first = vae.report().read_bytes()
     assert vae.report().read_bytes() == first
@@ -115,6 +116,7 @@ def test_a_report_is_written_twice_alike_without_output(vae, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_the_first_picture_comes_before_the_first_number(vae):
     vae.evaluate(particles=2, samples=0)
     page = page_of(vae)
@@ -158,6 +160,7 @@ def test_as_many_real_as_generated_images_are_displayed(vae):
     assert real.image.size == generated.image.size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(97, 64, 3), (5, 40, 3), pytest.param((130, 130, 1), marks=pytest.mark.slow)])
 def test_images_of_any_size_are_shown(shape, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, *shape), dtype=np.uint8)

@@ -106,6 +106,7 @@ def test_every_split_of_a_transformed_set_is_that_of_the_source_transformed_in_t
     assert transform_between(changed, source) == transform_between(source, source) == ""
 
 
+@pytest.mark.long
 def test_the_digests_of_all_transforms_differ_from_the_source_and_from_each_other():
     found = {load(DataConfig(data=name)).digest for name in ("digits", *(f"digits-{transform}" for transform in TRANSFORMS))}
     assert len(found) == 1 + len(TRANSFORMS)
