@@ -164,6 +164,7 @@ def test_a_wrong_output_is_refused_before_any_work(command, out, trained_vae, tm
     assert out.split("/")[-1] in err
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize(
     "words",

@@ -170,6 +170,7 @@ def test_raw_pixels_with_all_labels_are_those_of_scikit_learn(copied, capsys):
     assert found["rows"]["stored"]["metrics"]["accuracy"]["value"] == found["metrics"]["knn_accuracy"]["value"]
 
 
+@pytest.mark.long
 def test_test_images_have_no_effect_on_what_is_fitted(copied):
     # planted: all test images are black and of class 0; temperature and classifier stay the same
     train = next(action for action in applications.find("classify").actions if action.name == "train")

@@ -18,7 +18,7 @@ from simulacra.interfaces.api import Model
 from simulacra.interfaces.cli import main
 from simulacra.maps.walk import normal_quantiles, walk
 
-QUICK: dict[str, Any] = {"duration": "20", "batch": 32, "threads": 1, "network": "dense", "hidden": (16,)}
+QUICK: dict[str, Any] = {"duration": "20", "batch": 32, "threads": 1, "snapshots": 1, "network": "dense", "hidden": (16,)}
 
 
 def run(capsys, *words):
@@ -144,7 +144,9 @@ def test_what_cannot_be_mapped_is_refused_in_words(words, message, trained_vae, 
 
 
 def test_models_without_an_encoder_are_refused(tmp_path, capsys):
-    model = simulacra.train("gan", data="digits", duration="2", batch=32, hidden=(8,), threads=1, out=tmp_path / "run")
+    model = simulacra.train(
+        "gan", data="digits", duration="1", batch=32, hidden=(8,), threads=1, snapshots=1, out=tmp_path / "run"
+    )
     code, _, err = run(capsys, "latent-map", model.run.path)
     assert code == 2
     assert "a latent space with an encoder" in err

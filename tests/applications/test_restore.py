@@ -184,6 +184,7 @@ def test_intervals_are_calibrated_once_for_weights_degradation_draws_and_level(c
     assert "calibrating" in run(capsys, *words)[2]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_all_count")
 def test_a_calibration_does_not_depend_on_the_seed_of_its_use(capsys, restorer, tmp_path):
     factors = []
@@ -276,6 +277,7 @@ def test_transparent_pixels_of_damaged_images_are_restored(capsys, diffusion, ph
         assert np.array_equal(np.rint(255 * arrays["mean"][2, ..., 0]), np.asarray(theirs))
 
 
+@pytest.mark.long
 def test_damaged_images_need_something_that_is_missing_or_a_degradation(capsys, diffusion, restorer, photographs):
     whole = ["--input", photographs / "whole.png", "--given", "degraded", "--draws", "2", "--calibration-images", "0"]
     for model, words in ((diffusion, []), (diffusion, ["--degradation", "left"]), (restorer, [])):

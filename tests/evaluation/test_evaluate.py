@@ -281,9 +281,9 @@ def test_a_second_evaluation_uses_cached_results(model, taken):
     ("changed", "again"),
     [
         ({"particles": 3}, ["nll"]),
-        ({"samples": 160}, FIDELITY),
-        ({"extractor": "none"}, []),
-        ({"seed": 1}, ["elbo", *FIDELITY, "nll"]),
+        pytest.param({"samples": 160}, FIDELITY, marks=pytest.mark.long),
+        pytest.param({"extractor": "none"}, [], marks=pytest.mark.long),
+        pytest.param({"seed": 1}, ["elbo", *FIDELITY, "nll"], marks=pytest.mark.long),
     ],
 )
 def test_a_changed_setting_measures_only_what_depends_on_it(model, taken, changed, again):
@@ -295,6 +295,7 @@ def test_a_changed_setting_measures_only_what_depends_on_it(model, taken, change
     assert len([line for line in progress.lines if line.startswith("to measure: ")]) == bool(again)
 
 
+@pytest.mark.long
 def test_validation_images_are_measured_like_test_images_and_apart_from_them(model, taken):
     of_test = evaluate(model, **QUICK)
     taken.clear()
@@ -328,10 +329,10 @@ def test_other_weights_are_measured_anew(model, taken):
     "damage",
     [
         lambda text: text[: len(text) // 2],
-        lambda text: "",
-        lambda text: "[1, 2]",
+        pytest.param(lambda text: "", marks=pytest.mark.long),
+        pytest.param(lambda text: "[1, 2]", marks=pytest.mark.long),
         lambda text: text.replace('"value": ', '"value": 1'),
-        lambda text: text.replace('"n": 2', '"n": 3'),
+        pytest.param(lambda text: text.replace('"n": 2', '"n": 3'), marks=pytest.mark.long),
     ],
 )
 def test_a_damaged_result_is_measured_again(model, taken, damage):

@@ -326,6 +326,7 @@ def test_a_file_that_is_no_weights_is_an_error_before_the_evaluation(digits, tmp
 # --- the network learns
 
 
+@pytest.mark.long
 def test_a_short_training_classifies_the_digits(digits):
     extractor = train_extractor("lenet", digits, {**TINY, "duration": "25", "batch": 64})
     assert extractor.facts["accuracy"]["test"]["value"] > 0.85

@@ -36,6 +36,7 @@ def weights(path):
     return checkpoint.read(checkpoint.paths(path / "checkpoints")[-1]).tensors["model"]
 
 
+@pytest.mark.long
 def test_a_run_on_shards_goes_on_bit_for_bit_and_is_evaluated(shards, tmp_path, capsys):
     train = ("train", "autoencoder", "--data", shards, *TINY, "--schedule", "constant", "--warmup", "0")
     code, _, err = run(capsys, *train, "--for", "40", "--out", tmp_path / "straight")

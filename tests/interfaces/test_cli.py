@@ -127,6 +127,7 @@ COMPUTING = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [*([name] for name in COMPUTING), ["extractor", "train"], ["train", "vae"], ["resume"]])
 def test_every_command_that_computes_takes_a_device_and_threads(words, capsys):
     with pytest.raises(SystemExit):
@@ -136,6 +137,7 @@ def test_every_command_that_computes_takes_a_device_and_threads(words, capsys):
     assert "--threads N" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "flag"), [("sample", "--sampler"), ("sample", "--label"), ("evaluate", "--flow-images")])
 def test_flags_that_do_not_apply_to_a_run_are_neither_listed_nor_accepted(command, flag, capsys, trained_vae):
     listed = []

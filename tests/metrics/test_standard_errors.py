@@ -67,6 +67,7 @@ def test_the_jackknife_of_the_frechet_distance_is_its_standard_deviation_over_ne
     assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.05 * spread(len(values))
 
 
+@pytest.mark.long
 def test_the_extrapolated_frechet_distance_is_right_where_the_number_itself_is_too_large(frechet_distances) -> None:
     # known: |m|^2 + sum (scale - 1)^2; the mean with its own standard error, two-sided 3.4e-7; 300 detect 3 % of the distance
     values, _, found = frechet_distances

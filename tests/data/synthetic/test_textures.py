@@ -11,6 +11,7 @@ from simulacra.data.sources import textures as source
 from simulacra.data.synthetic.textures import DEFECTS, SIDE, TEXTURES, defective_images, normal_images
 
 
+@pytest.mark.long
 def test_images_are_a_function_of_the_purpose_and_the_number():
     first, labels = normal_images(300, "train")
     again, _ = normal_images(300, "train")

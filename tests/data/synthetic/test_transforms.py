@@ -91,7 +91,7 @@ def test_a_known_answer_is_of_bytes_only():
 
 
 @pytest.mark.parametrize("transform", sorted(TRANSFORMS))
-@pytest.mark.parametrize("size", [0, 12])
+@pytest.mark.parametrize("size", [0, pytest.param(12, marks=pytest.mark.long)])
 def test_every_split_of_a_transformed_set_is_that_of_the_source_transformed_in_the_same_order(transform, size):
     source, changed = (load(DataConfig(data=name, size=size)) for name in ("digits", f"digits-{transform}"))
     assert changed.name == f"digits-{transform}"
