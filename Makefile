@@ -1,11 +1,11 @@
-# make demo: see it work. make test: the fast tests. make check: everything that continuous integration does.
+# make demo: see it work. make test: the fast tests. make long: the others. make check: all that continuous integration does.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 # Tests start many processes: without compiled files on disk, each of them would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test slow kills gpu bench results check format clean
+.PHONY: setup demo test long slow kills gpu bench results check format clean
 
 setup: $(STAMP)
 
@@ -21,6 +21,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+long: setup
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'long and not slow'
 
 kills: setup
 	SIMULACRA_KILLS=100 $(BIN)/python -m pytest -m slow tests/integration/test_kills.py
@@ -57,7 +60,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not slow and not gpu'
 
 format: setup
 	$(BIN)/ruff format .

@@ -36,6 +36,7 @@ def test_the_promised_rate_holds_on_fresh_normal_scores():
     assert abs(rates.mean().item() - ALPHA) < 5 * error
 
 
+@pytest.mark.long
 def test_the_interval_covers_the_true_rate_of_a_threshold():
     """The true rate of a threshold t of standard normal scores is 1 - Phi(t); 95 % of 2,000 intervals cover it.
 

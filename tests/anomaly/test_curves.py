@@ -35,6 +35,7 @@ def test_equal_scores_are_chance_and_separated_scores_are_perfect():
     assert found.bounds[1] == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_the_standard_error_is_the_deviation_over_samples():
     """Of 2,000 samples; the relative error of a standard deviation is 1 / sqrt(4000), and the test allows 6 of them."""
     rng = np.random.default_rng(0)

@@ -164,6 +164,7 @@ def test_a_wrong_output_is_refused_before_any_work(command, out, trained_vae, tm
     assert out.split("/")[-1] in err
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize(
     "words",
@@ -196,6 +197,7 @@ def test_a_folder_that_cannot_be_written_is_refused_first(monkeypatch, tmp_path)
         check_png(tmp_path / "image.png")
 
 
+@pytest.mark.long
 def test_outputs_of_other_settings_have_other_names(trained_vae, tmp_path, capsys):
     shutil.copytree(trained_vae.run.path, tmp_path / "run")
     written = []
@@ -224,6 +226,7 @@ def test_texts_that_cannot_be_names_have_a_digest(trained_vae):
     assert "reconstructions_input-a-b.png" in names
 
 
+@pytest.mark.long
 def test_many_samples_are_written_in_parts(trained_vae, tmp_path, capsys, monkeypatch):
     seen = []
     decode = type(trained_vae.model).decode

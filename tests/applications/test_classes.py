@@ -69,6 +69,7 @@ def test_other_attributes_are_given_or_drawn_once_for_each_column(coloured: simu
     assert not torch.allclose(red, blue)
 
 
+@pytest.mark.long
 def test_the_grid_is_saved_by_the_command_also_of_other_conditional_families(
     capsys: pytest.CaptureFixture[str], model: simulacra.Model, tmp_path: Any
 ) -> None:
@@ -165,6 +166,7 @@ def test_metrics_of_requested_classes_generate_them(model: simulacra.Model) -> N
 # --- few labels
 
 
+@pytest.mark.long
 def test_m2_trains_on_few_labels_and_resumes_with_the_same_bits(tmp_path: Any) -> None:
     settings = {**QUICK, "preset": "m2", "data": "digits", "labels": 20, "classifier_features": (4,), "classifier_hidden": (8,)}
     straight = simulacra.train("cvae", out=tmp_path / "straight", **settings)

@@ -145,6 +145,7 @@ def test_evaluate_prints_every_baseline_with_the_same_labels(copied, capsys):
     assert "5 nearest neighbours, 64 pixel values (baseline)" in out
 
 
+@pytest.mark.long
 def test_label_spreading_is_compared_with_that_of_principal_components(copied, capsys):
     words = ("--labels", "50", "--splits", "1", "--steps", "2", "--method", "spreading,spreading")
     found = result(capsys, "evaluate", copied.run.path, *words)
@@ -169,6 +170,7 @@ def test_raw_pixels_with_all_labels_are_those_of_scikit_learn(copied, capsys):
     assert found["rows"]["stored"]["metrics"]["accuracy"]["value"] == found["metrics"]["knn_accuracy"]["value"]
 
 
+@pytest.mark.long
 def test_test_images_have_no_effect_on_what_is_fitted(copied):
     # planted: all test images are black and of class 0; temperature and classifier stay the same
     train = next(action for action in applications.find("classify").actions if action.name == "train")
@@ -188,6 +190,7 @@ def section_of(opened):
     return section(opened)
 
 
+@pytest.mark.long
 def test_an_evaluation_is_a_section_of_the_report(copied, capsys):
     assert section_of(copied) is None
     result(capsys, "evaluate", copied.run.path, "--labels", "50", "--splits", "2", "--steps", "2", "--method", "probe")
@@ -202,6 +205,7 @@ def test_an_evaluation_is_a_section_of_the_report(copied, capsys):
     assert section_of(copied) is None
 
 
+@pytest.mark.long
 def test_features_of_a_denoiser_are_classified(tmp_path, cache, capsys):
     settings = {"features": (8, 8), "duration": "2", "batch": 16, "threads": 1, "out": tmp_path / "denoiser"}
     model = simulacra.train("flow", data="digits", group=4, **settings)
@@ -216,6 +220,7 @@ def test_a_model_without_features_is_refused(tmp_path, cache):
         applications.find("classify").require(model.model)
 
 
+@pytest.mark.long
 def test_the_classifier_of_the_model_is_a_row_with_a_note_on_its_labels(tmp_path, cache, capsys):
     model = simulacra.train("cvae", data="digits", duration="3", batch=32, hidden=(16,), threads=1, out=tmp_path / "cvae")
     found = result(capsys, "evaluate", model.run.path, "--labels", "50", "--splits", "2", "--steps", "2", "--method", "probe")

@@ -216,6 +216,7 @@ def test_other_classes_are_the_test_images_that_were_not_trained_on(trained, tra
         anomalies(trained_autoencoder, "other-class", 0, "", SILENT)
 
 
+@pytest.mark.long
 def test_a_folder_of_ones_own_may_have_masks(path, folder, tmp_path, capsys):
     (folder / "broken.png").unlink()
     masks = np.zeros((7, 8, 8, 1), np.uint8)
@@ -228,6 +229,7 @@ def test_a_folder_of_ones_own_may_have_masks(path, folder, tmp_path, capsys):
         anomalies(simulacra.open(path), str(folder), 0, str(tmp_path / "masks"), SILENT)
 
 
+@pytest.mark.long
 def test_another_data_set_is_fitted_to_the_model(trained):
     found = anomalies(trained, "textures", 7, "", SILENT)
     assert found.images.shape == (7, 1, 8, 8)
@@ -253,6 +255,7 @@ def test_a_kind_that_is_named_twice_is_refused(path, capsys):
     assert "names a kind twice" in err
 
 
+@pytest.mark.long
 def test_a_damaged_evaluation_is_stated_in_the_report(path):
     (path / "detection").mkdir()
     (path / "detection" / "evaluation_pca.json").write_text('{"metrics": {}, "baselines": {}}')

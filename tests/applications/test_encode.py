@@ -85,6 +85,7 @@ def test_an_autoencoder_is_encoded_into_the_run_by_default(
     assert Path(found["path"]).is_file()
 
 
+@pytest.mark.long
 def test_latents_of_a_sampler_that_is_inverted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small: dict[str, Any] = {"features": (4, 4), "duration": "2", "batch": 32, "threads": 1, "snapshots": 1, "conditional": True}
     model = simulacra.train("flow", data="digits", out=tmp_path / "flow", **small)

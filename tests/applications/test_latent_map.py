@@ -18,7 +18,7 @@ from simulacra.interfaces.api import Model
 from simulacra.interfaces.cli import main
 from simulacra.maps.walk import normal_quantiles, walk
 
-QUICK: dict[str, Any] = {"duration": "20", "batch": 32, "threads": 1, "network": "dense", "hidden": (16,)}
+QUICK: dict[str, Any] = {"duration": "20", "batch": 32, "threads": 1, "snapshots": 1, "network": "dense", "hidden": (16,)}
 
 
 def run(capsys, *words):
@@ -73,6 +73,7 @@ def test_the_map_is_a_picture_a_page_and_a_table(trained_vae, tmp_path, capsys):
     assert json.loads((tmp_path / "c.json").read_text())["points_of_maps"]["index"] != table["points_of_maps"]["index"]
 
 
+@pytest.mark.long
 def test_two_latents_are_mapped_as_they_are(two_latents, tmp_path, capsys):
     model = two_latents["autoencoder"]
     code, out, _ = run(capsys, "latent-map", model.run.path, "--color", "score", "--out", tmp_path / "map.html", "--json")
@@ -143,12 +144,15 @@ def test_what_cannot_be_mapped_is_refused_in_words(words, message, trained_vae, 
 
 
 def test_models_without_an_encoder_are_refused(tmp_path, capsys):
-    model = simulacra.train("gan", data="digits", duration="2", batch=32, hidden=(8,), threads=1, out=tmp_path / "run")
+    model = simulacra.train(
+        "gan", data="digits", duration="1", batch=32, hidden=(8,), threads=1, snapshots=1, out=tmp_path / "run"
+    )
     code, _, err = run(capsys, "latent-map", model.run.path)
     assert code == 2
     assert "a latent space with an encoder" in err
 
 
+@pytest.mark.long
 def test_the_report_has_the_map_and_the_stored_t_sne_of_these_weights_alone(trained_vae, tmp_path, capsys):
     shutil.copytree(trained_vae.run.path, tmp_path / "run", ignore=shutil.ignore_patterns("images"))
     model = simulacra.open(tmp_path / "run")

@@ -184,6 +184,7 @@ def test_intervals_are_calibrated_once_for_weights_degradation_draws_and_level(c
     assert "calibrating" in run(capsys, *words)[2]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_all_count")
 def test_a_calibration_does_not_depend_on_the_seed_of_its_use(capsys, restorer, tmp_path):
     factors = []
@@ -276,6 +277,7 @@ def test_transparent_pixels_of_damaged_images_are_restored(capsys, diffusion, ph
         assert np.array_equal(np.rint(255 * arrays["mean"][2, ..., 0]), np.asarray(theirs))
 
 
+@pytest.mark.long
 def test_damaged_images_need_something_that_is_missing_or_a_degradation(capsys, diffusion, restorer, photographs):
     whole = ["--input", photographs / "whole.png", "--given", "degraded", "--draws", "2", "--calibration-images", "0"]
     for model, words in ((diffusion, []), (diffusion, ["--degradation", "left"]), (restorer, [])):
@@ -294,6 +296,7 @@ def test_damaged_images_need_something_that_is_missing_or_a_degradation(capsys, 
 # --- masks
 
 
+@pytest.mark.long
 def test_a_mask_of_ones_own_is_an_image_file(capsys, diffusion, trained_vae):
     words = ["restore", diffusion, "--draws", "2", "--count", "2", "--calibration-images", "0", "--mask"]
     Image.fromarray(np.tile(np.array([0, 255] * 4, np.uint8), (8, 1))).save("stripes.png")
@@ -387,6 +390,7 @@ def test_a_table_of_grey_columns_is_grey_and_holds_the_pixels():
     assert pixels[0, 0].tobytes() in {np.asarray(table)[top : top + 60, 6:66].tobytes() for top in range(table.height - 60)}
 
 
+@pytest.mark.long
 def test_the_report_has_a_table_of_restorations(diffusion, restorer, tmp_path):
     for path, words in ((diffusion, "degraded by quadrants:1"), (restorer, "degraded as in the training")):
         shutil.copytree(path, tmp_path / path.name)

@@ -95,6 +95,7 @@ def test_changed_images_of_one_domain_are_refused_by_name(model):
         model.run.check_data(changed)
 
 
+@pytest.mark.long
 def test_ten_steps_equal_four_a_resume_and_six_with_a_pool_that_is_partly_filled(tmp_path):
     constant = {"schedule": "constant"}  # the decay of four steps is not that of ten
     straight = train(resolve(recipe("10"), constant), tmp_path / "straight")
@@ -139,6 +140,7 @@ def test_recipes_with_wrong_sources_are_refused_too():
         resolve({"family": "vae", "data": {"b": "digits"}}, {})
 
 
+@pytest.mark.long
 def test_domains_are_called_as_their_folders_everywhere(capsys, tmp_path):
     for name, level in (("summer", 40), ("winter", 200)):
         for index in range(24):

@@ -38,6 +38,7 @@ def test_the_temperature_of_two_classes_has_a_closed_form():
     assert fit_temperature(logits, labels) == pytest.approx(score / math.log(share / (1 - share)), rel=1e-9)
 
 
+@pytest.mark.long
 def test_a_planted_temperature_is_recovered():
     # labels drawn from softmax(z / 3); 200,000 images: the standard error of T is about 0.012
     draw = torch.Generator().manual_seed(0)

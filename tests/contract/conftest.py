@@ -4,9 +4,9 @@ A test requests its cases by the name of its argument: `case` (all presets and s
 `family_case`, or those with a capability, such as `sampling_case`. Three toy families cover every form of game even if no family
 uses it: alternating and repeated turns, one turn of three losses, and unpaired domains.
 
-Three rules keep the tests fast. Presets that differ in numbers only are one case. Widths of more than 8 are reduced to 8, and
+Four rules keep the tests fast. Presets that differ in numbers only are one case. Widths of more than 8 are reduced to 8, and
 networks to two resolutions. Numbers of blocks, steps and updates are reduced to those of `FEWEST`. `test_header.py` builds the
-presets as they are.
+presets as they are. Presets other than the default, and the smallest images, are `long` tests.
 """
 
 import copy
@@ -35,7 +35,8 @@ LEVELS = 2  # resolutions of a network; more are left out
 FEWEST = {"blocks": 1, "downsamplings": 1, "sampling_steps": 2, "critic_steps": 2, "pool": 4}  # used if a family has the setting
 CLASSES = ("cat", "dog", "owl")
 SMALL = DataSpec(1, 8, 8, CLASSES)
-SHAPES = (DataSpec(3, 13, 9, CLASSES), DataSpec(1, 1, 2, CLASSES))
+SMALLEST = DataSpec(1, 1, 2, CLASSES)
+SHAPES = (DataSpec(3, 13, 9, CLASSES), SMALLEST)
 
 
 # --- batches
@@ -84,6 +85,11 @@ class Case:
         """Return the name of the test's parameter, as in vae:dense-1x8x8."""
         preset = f":{self.preset}" if self.preset else ""
         return f"{self.name}{preset}-{'x'.join(map(str, self.spec.shape))}"
+
+    @property
+    def marks(self) -> tuple[pytest.MarkDecorator, ...]:
+        """The mark of presets other than the default and of the smallest images, which `make long` tests."""
+        return (pytest.mark.long,) if self.preset or self.spec is SMALLEST else ()
 
     @property
     def config(self) -> Config:
@@ -291,7 +297,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize every test with the cases that its argument names."""
     for name, cases in KINDS.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, cases(), ids=str)
+            metafunc.parametrize(name, [pytest.param(case, marks=case.marks) for case in cases()], ids=str)
 
 
 # --- calling every method

@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small_case: A
     for seed, disturbance in ((0, 1), (0, 2), (1, 1)):
         torch.manual_seed(disturbance)  # what was drawn before must not matter
         trainer = small_case.trainer(seed=seed)
-        for _ in range(3):
+        for _ in range(2):
             trainer.play()
         states.append(trainer.family.state_dict())
     first, again, other = states
@@ -110,6 +110,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small_case: A
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.long
 def test_thirty_steps_on_one_batch_lower_the_loss(solo_case: Any, losses_of: Callable[..., Any]) -> None:
     trainer = solo_case.trainer(duration="30", lr=2e-2)  # small networks need larger steps
     trainer.batch_source = solo_case.batch_source(4, fixed=True)

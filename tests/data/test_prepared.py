@@ -121,6 +121,7 @@ def test_damaged_prepared_images_are_rebuilt(folder, cache, decoded, damage):
     assert not list((cache / "prepared").glob(".*"))
 
 
+@pytest.mark.long
 def test_a_preparation_killed_halfway_is_ignored_and_done_again(folder, cache):
     script = f"""
 import os, signal

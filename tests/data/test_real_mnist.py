@@ -23,6 +23,7 @@ def own(cache, monkeypatch):
     monkeypatch.setenv("SIMULACRA_DATA", OWN)
 
 
+@pytest.mark.long
 def test_mnist_passes_its_digests_and_has_the_known_counts_and_mean():
     data = load(DataConfig(data="mnist"))
     assert [len(split) for split in data.splits] == [55_000, 5_000, 10_000]
@@ -34,6 +35,7 @@ def test_mnist_passes_its_digests_and_has_the_known_counts_and_mean():
     assert np.bincount(np.asarray(data.test.labels)).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
+@pytest.mark.long
 def test_mnist_is_healthy():
     checkup = check(DataConfig(data="mnist"))
     assert checkup.healthy

@@ -153,7 +153,7 @@ def test_images_that_a_png_cannot_store_are_not_packed(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("group", [6, 18, 8192])
+@pytest.mark.parametrize("group", [6, *(pytest.param(group, marks=pytest.mark.long) for group in (18, 8192))])
 def test_every_image_is_served_once_in_an_epoch_over_all_parts_but_for_the_stated_rest(shards, count, group):
     data = opened(shards)
     assert data.stream is not None

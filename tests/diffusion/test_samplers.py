@@ -62,6 +62,7 @@ def errors(
 # --- the order of deterministic samplers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DETERMINISTIC)
 @pytest.mark.parametrize("path", ["linear", "cosine", "straight"])
 def test_doubling_the_steps_divides_the_error_by_two_to_the_order(name: str, path: str) -> None:

@@ -87,10 +87,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[dict[in
     return dict(results.get(timeout=10) for _ in processes), folder
 
 
+@pytest.mark.long
 def test_two_processes_follow_one_with_the_same_batch_sharded_or_not(pair: tuple[dict[int, list[str]], Path]) -> None:
     assert pair[0] == {0: list(CHECKS), 1: list(CHECKS)}
 
 
+@pytest.mark.long
 def test_two_processes_go_on_to_the_bits_of_an_undisturbed_run_and_the_first_alone_writes(
     pair: tuple[dict[int, list[str]], Path],
 ) -> None:
@@ -101,6 +103,7 @@ def test_two_processes_go_on_to_the_bits_of_an_undisturbed_run_and_the_first_alo
     assert straight.provenance["processes"] == 2
 
 
+@pytest.mark.long
 def test_one_process_goes_on_with_a_run_of_two(pair: tuple[dict[int, list[str]], Path], tmp_path: Path) -> None:
     shutil.copytree(pair[1] / "stopped", tmp_path / "run")
     listener = Listener()

@@ -107,6 +107,7 @@ def test_a_resumed_run_starts_its_tracker_from_its_checkpoint(fake, tmp_path):
     assert {call[1] for call in fake.calls if call[0] == "scalars"} == {8, 12}
 
 
+@pytest.mark.long
 def test_tracking_does_not_change_a_single_bit_of_a_training(fake, tmp_path):
     trained(tmp_path / "tracked", track="fake, tensorboard")
     trained(tmp_path / "alone", track="")

@@ -116,6 +116,7 @@ def test_differences_over_the_same_images_are_paired():
     assert pair.interval[0] < -0.05 < pair.interval[1] < 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("paired", [True, False])
 def test_equal_models_are_told_apart_in_five_percent_of_comparisons_at_most(paired):
     # 400 comparisons of three equal models by four metrics: 5 % of them have a standard deviation of 1.1 %, and without the
@@ -405,6 +406,7 @@ def test_the_page_shows_samples_side_by_side_and_refers_to_nothing_outside(capsy
     assert "Autoencoder does not sample" in text
 
 
+@pytest.mark.long
 def test_runs_on_images_of_different_sizes_which_share_a_digest_are_shown_and_not_ranked(capsys, runs, tmp_path):
     settings: dict[str, Any] = {"duration": "5", "batch": 16, "features": (4, 4), "hidden": (8,), "latent_dim": 3, "threads": 1}
     simulacra.train("vae", data="digits", size=12, out=tmp_path / "other", **settings)

@@ -118,6 +118,7 @@ def test_a_model_that_returns_training_images_is_flagged_as_memorizing(played, d
     assert "train on more images" in result["summary"][2]
 
 
+@pytest.mark.long
 def test_a_few_copies_among_many_new_images_are_flagged_too(played, digits):
     new, old = digits.validation.head(450).images, digits.train.head(50).images
     result = evaluate(played(torch.cat([new, old])), samples=SAMPLES)
@@ -280,9 +281,9 @@ def test_a_second_evaluation_uses_cached_results(model, taken):
     ("changed", "again"),
     [
         ({"particles": 3}, ["nll"]),
-        ({"samples": 160}, FIDELITY),
-        ({"extractor": "none"}, []),
-        ({"seed": 1}, ["elbo", *FIDELITY, "nll"]),
+        pytest.param({"samples": 160}, FIDELITY, marks=pytest.mark.long),
+        pytest.param({"extractor": "none"}, [], marks=pytest.mark.long),
+        pytest.param({"seed": 1}, ["elbo", *FIDELITY, "nll"], marks=pytest.mark.long),
     ],
 )
 def test_a_changed_setting_measures_only_what_depends_on_it(model, taken, changed, again):
@@ -294,6 +295,7 @@ def test_a_changed_setting_measures_only_what_depends_on_it(model, taken, change
     assert len([line for line in progress.lines if line.startswith("to measure: ")]) == bool(again)
 
 
+@pytest.mark.long
 def test_validation_images_are_measured_like_test_images_and_apart_from_them(model, taken):
     of_test = evaluate(model, **QUICK)
     taken.clear()
@@ -312,6 +314,7 @@ def test_validation_images_are_measured_like_test_images_and_apart_from_them(mod
     assert {number.n for number in shown.numbers if number.name == "mse"} == {of_test["metrics"]["mse"]["n"]}
 
 
+@pytest.mark.long
 def test_other_weights_are_measured_anew(model, taken):
     evaluate(model, **QUICK)
     taken.clear()
@@ -326,10 +329,10 @@ def test_other_weights_are_measured_anew(model, taken):
     "damage",
     [
         lambda text: text[: len(text) // 2],
-        lambda text: "",
-        lambda text: "[1, 2]",
+        pytest.param(lambda text: "", marks=pytest.mark.long),
+        pytest.param(lambda text: "[1, 2]", marks=pytest.mark.long),
         lambda text: text.replace('"value": ', '"value": 1'),
-        lambda text: text.replace('"n": 2', '"n": 3'),
+        pytest.param(lambda text: text.replace('"n": 2', '"n": 3'), marks=pytest.mark.long),
     ],
 )
 def test_a_damaged_result_is_measured_again(model, taken, damage):
@@ -379,6 +382,7 @@ def loaded(data):
 # --- what is announced, and known, before anything is measured
 
 
+@pytest.mark.long
 def test_the_expected_time_comes_first_and_its_prediction_changes_no_number(model):
     expected = evaluate(model, **QUICK)["metrics"]
     shutil.rmtree(model.run.evaluations)
@@ -387,6 +391,7 @@ def test_the_expected_time_comes_first_and_its_prediction_changes_no_number(mode
     assert re.fullmatch(r"expected time: about \d+ (s|min)( \d+ s)?", progress.lines[0])
 
 
+@pytest.mark.long
 def test_the_training_of_an_extractor_is_announced_before_it_begins(model, monkeypatch, tmp_path):
     monkeypatch.setenv("SIMULACRA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(

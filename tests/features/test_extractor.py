@@ -237,6 +237,7 @@ def test_inception_gives_2048_features_of_images_of_any_size(inception):
     assert extractor.features(random_images(1, 1, 16, 16)).shape == (1, 2048)
 
 
+@pytest.mark.long
 def test_inception_weights_go_to_a_file_and_back(inception, tmp_path):
     save_file(inception.state_dict(), tmp_path / "inception.safetensors")
     tensors, digest = read_tensors(tmp_path / "inception.safetensors")

@@ -101,6 +101,7 @@ def test_the_first_use_trains_with_an_announcement_and_the_second_reads_the_cach
     assert torch.equal(first.features(images), second.features(images))
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, digits):
     first = tiny
     shutil.rmtree(place("lenet", digits, 0))
@@ -118,6 +119,7 @@ def test_training_leaves_the_random_numbers_of_the_caller_alone(digits):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.long
 def test_other_settings_replace_a_stored_extractor_and_machine_settings_do_not(tiny, digits, recorder):
     first = tiny
     assert train_extractor("lenet", digits, {**TINY, "threads": 2, "snapshots": 3}, recorder).digest == first.digest
@@ -146,6 +148,7 @@ def test_facts_contain_the_origin_of_the_weights(tiny, digits):
     assert json.loads(json.dumps(dict(facts))) == facts
 
 
+@pytest.mark.long
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(digits, recorder, monkeypatch):
     settings = {**TINY, "checkpoint_every": "2"}
     straight = train_extractor("lenet", digits, settings).digest
@@ -166,6 +169,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(digits, recorde
     assert not list(place("lenet", digits, 0).glob("training-*"))
 
 
+@pytest.mark.long
 def test_a_training_ends_when_it_has_converged_and_one_that_was_stopped_does_too(digits, monkeypatch):
     usual, play = classification.recipe, Trainer.play
     short = {**TINY, "duration": "60", "checkpoint_every": "2"}
@@ -204,7 +208,10 @@ def test_an_extractor_that_is_not_cached_is_named_with_the_time_that_it_takes(di
 # --- a cache that others write and damage
 
 
-@pytest.mark.parametrize("harm", ["flip a byte", "cut", "lose", "spoil the facts"])
+LONG_HARMS = [pytest.param(harm, marks=pytest.mark.long) for harm in ("cut", "lose", "spoil the facts")]
+
+
+@pytest.mark.parametrize("harm", ["flip a byte", *LONG_HARMS])
 def test_a_damaged_extractor_is_trained_again_to_the_same_weights(tiny, digits, recorder, harm):
     first = tiny
     folder = place("lenet", digits, 0)
@@ -295,6 +302,7 @@ def test_weights_in_pickle_form_are_not_opened_and_the_remedy_is_a_command(digit
     assert "/weights/pt_inception.safetensors" in reason
 
 
+@pytest.mark.long
 def test_inception_is_used_from_its_usual_place_or_from_a_path(digits, tmp_path, monkeypatch):
     monkeypatch.setenv("SIMULACRA_DATA", str(tmp_path))
     path = tmp_path / "inception" / "pt_inception-2015-12-05.safetensors"
@@ -318,11 +326,13 @@ def test_a_file_that_is_no_weights_is_an_error_before_the_evaluation(digits, tmp
 # --- the network learns
 
 
+@pytest.mark.long
 def test_a_short_training_classifies_the_digits(digits):
     extractor = train_extractor("lenet", digits, {**TINY, "duration": "25", "batch": 64})
     assert extractor.facts["accuracy"]["test"]["value"] > 0.85
 
 
+@pytest.mark.long
 def test_resnet18_trains_on_small_colour_images():
     colours = torch.rand(40, 3, 16, 16, generator=generator(0, "colours"))
     colours[:20, 0] = 1  # red, against blue
@@ -332,6 +342,7 @@ def test_resnet18_trains_on_small_colour_images():
     assert extractor.features(data.test.head(2).images).shape == (2, 512)
 
 
+@pytest.mark.long
 def test_a_classifier_of_real_images_scores_well_and_one_of_shuffled_labels_at_chance(digits):
     batch = digits.train.head(len(digits.train))
     assert batch.labels is not None

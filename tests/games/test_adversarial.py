@@ -274,7 +274,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 # --- training
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", [GAN, *(pytest.param(kind, marks=pytest.mark.long) for kind in ALL if kind is not GAN)])
 def test_a_game_on_two_kinds_of_images_brings_the_generator_nearer(kind: type[Family]) -> None:
     from simulacra.engine.loop import Trainer
     from simulacra.engine.settings import TrainConfig

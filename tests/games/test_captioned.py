@@ -134,6 +134,7 @@ class Captioned:
         return Batch(torch.rand(4, 3, 8, 8, generator=source), Condition(tokens=tokens)).to(device)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_steps_equal_four_steps_a_resume_and_six_steps_bit_for_bit(name: str, tmp_path: Path) -> None:
     settings = TrainConfig.of({"batch": 4, "duration": "10", "precision": "float32", "device": "cpu", "ema": 0.9})

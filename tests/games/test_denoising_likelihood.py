@@ -83,6 +83,7 @@ def test_levels_far_from_the_mean_have_finite_likelihoods_and_slopes() -> None:
     assert slope[0, 0] > 0 > slope[0, 1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schedule", [linear, cosine])
 def test_the_bound_of_the_ideal_denoiser_lies_just_above_the_entropy(schedule: object) -> None:
     # all levels of a mixture, weighed by their mass; 40 noises for each level and time

@@ -25,6 +25,7 @@ def test_black_and_white_pixels_cost_next_to_nothing_after_a_few_steps_of_logist
     assert torch.equal(LOGISTIC.mean(outputs), images)
 
 
+@pytest.mark.long
 def test_a_logistic_vae_encodes_black_and_white_images_almost_free_of_cost() -> None:
     torch.manual_seed(0)
     images = torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)]).repeat(8, 1, 1, 1)

@@ -113,7 +113,7 @@ REWRITES = {  # step, keep, and the values that may be read afterwards; before, 
 QUICK = ("same step, keeping one",)
 CASES = [
     *(pytest.param(failed_at, rewrite) for rewrite in REWRITES),
-    *(pytest.param(killed_at, rewrite, marks=[] if rewrite in QUICK else [pytest.mark.slow]) for rewrite in REWRITES),
+    *(pytest.param(killed_at, rewrite, marks=pytest.mark.long if rewrite in QUICK else pytest.mark.slow) for rewrite in REWRITES),
 ]
 
 

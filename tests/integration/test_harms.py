@@ -74,6 +74,7 @@ def check(suffered, harm, moment):
     assert_same_run(kept / "undisturbed", kept / f"{harm}-{moment}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("harm", "moment"), QUICK, ids=lambda text: text.replace(" ", "-"))
 def test_a_harmed_training_says_what_happened_and_goes_on_to_the_same_bits(suffered, harm, moment):
     check(suffered, harm, moment)

@@ -36,6 +36,7 @@ def weights(path):
     return checkpoint.read(checkpoint.paths(path / "checkpoints")[-1]).tensors["model"]
 
 
+@pytest.mark.long
 def test_a_run_on_shards_goes_on_bit_for_bit_and_is_evaluated(shards, tmp_path, capsys):
     train = ("train", "autoencoder", "--data", shards, *TINY, "--schedule", "constant", "--warmup", "0")
     code, _, err = run(capsys, *train, "--for", "40", "--out", tmp_path / "straight")
@@ -47,11 +48,12 @@ def test_a_run_on_shards_goes_on_bit_for_bit_and_is_evaluated(shards, tmp_path, 
     assert all(torch.equal(one[name], other[name]) for name in one)
     facts = json.loads((tmp_path / "straight" / "provenance.json").read_text())["data"]
     assert (facts["train"], facts["validation"], facts["test"]) == (1375, 125, 297)
-    code, out, _ = run(capsys, "evaluate", tmp_path / "straight", "--json")
+    code, out, _ = run(capsys, "evaluate", tmp_path / "straight", "--metrics", "reconstruction", "--json")
     assert code == 0
     assert json.loads(out)["metrics"]["mse"]["n"] == 297
 
 
+@pytest.mark.long
 def test_a_shard_that_breaks_ends_the_training_with_its_name_and_code_1(shards, tmp_path, capsys):
     path = shards / "train-000003.tar"
     assert run(capsys, "data", "prepare", shards)[0] == 0

@@ -25,6 +25,7 @@ def stopping(patch, seconds):
     patch.setattr(RunObserver, "on_step", on_step)
 
 
+@pytest.mark.long
 def test_a_time_limit_survives_a_stop_and_a_resume(tmp_path, capsys):
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,7 @@ class Sealed(np.ndarray):
 
 
 def test_trap_1_training_and_validation_use_the_same_weights_of_the_loss(tmp_path):
-    model = simulacra.train("vae", duration="20", batch=64, beta=3.0, threads=1, latent_dim=3, out=tmp_path / "run")
+    model = simulacra.train("vae", duration="20", batch=64, beta=3.0, threads=1, snapshots=1, latent_dim=3, out=tmp_path / "run")
     record = [line for line in model.run.reports.read() if line["kind"] == "validation"][-1]
     assert record["vae/loss"] == pytest.approx(3 * record["vae/rate_nats"] + record["vae/distortion_nats"], rel=1e-5)
     assert record["vae/negative_elbo_nats"] == pytest.approx(record["vae/rate_nats"] + record["vae/distortion_nats"], rel=1e-5)

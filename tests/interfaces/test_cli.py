@@ -48,6 +48,7 @@ def test_help_starts_without_heavy_imports():
     assert "HEAVY []" in done.stdout
 
 
+@pytest.mark.long
 def test_help_of_every_command_starts_without_torch_once_it_was_printed(cache, capsys):
     words = [[name] for name in names()] + [["classify", "train"], ["train", "vae"]]
     for line in words:
@@ -126,6 +127,7 @@ COMPUTING = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [*([name] for name in COMPUTING), ["extractor", "train"], ["train", "vae"], ["resume"]])
 def test_every_command_that_computes_takes_a_device_and_threads(words, capsys):
     with pytest.raises(SystemExit):
@@ -135,6 +137,7 @@ def test_every_command_that_computes_takes_a_device_and_threads(words, capsys):
     assert "--threads N" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "flag"), [("sample", "--sampler"), ("sample", "--label"), ("evaluate", "--flow-images")])
 def test_flags_that_do_not_apply_to_a_run_are_neither_listed_nor_accepted(command, flag, capsys, trained_vae):
     listed = []
@@ -400,6 +403,7 @@ def test_data_check_fails_where_something_spoils_training(capsys, tmp_path):
     assert "torn.jpg" in out
 
 
+@pytest.mark.long
 def test_the_demo_does_all_of_it(capsys, monkeypatch):
     real = evaluate.run
 

@@ -16,6 +16,7 @@ def runnable(code):
     return re.sub(r'duration="(\d+)min"', lambda found: f'duration="{2 * int(found[1])}"', code)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_added_families")
 def test_the_examples_of_the_guide_run():
     names: dict[str, object] = {"__name__": "guide"}

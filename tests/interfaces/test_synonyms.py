@@ -9,6 +9,7 @@ from simulacra.interfaces.cli import main, names
 from simulacra.runs.run import Run
 
 
+@pytest.mark.long
 def test_flags_of_other_tools_set_our_settings(tmp_path: Path) -> None:
     words = ["--dataset", "digits", "--num_epochs", "1", "--batch_size=64", "--learning-rate", "0.002", "--max-grad-norm", "3"]
     assert main(["fit", "vae", *words, "--output-dir", str(tmp_path / "run"), "--latent_dim", "4"]) == 0

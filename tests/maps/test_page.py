@@ -124,6 +124,7 @@ def test_the_page_states_its_measurements(page, found):
     assert f"<td>{found.latent_accuracy:.3f}</td>" in page
 
 
+@pytest.mark.long
 def test_a_browser_shows_the_image_under_the_pointer(shown, page, found, images):
     number = int(found.indices[37])
     document = shown(f"hover={number}")
@@ -139,6 +140,7 @@ def test_a_browser_shows_the_image_under_the_pointer(shown, page, found, images)
     assert np.array_equal(sheet[top : top + height, left : left + width], expected)
 
 
+@pytest.mark.long
 def test_a_browser_hides_classes_and_lists_what_the_lasso_encloses(shown, found):
     document = unescape(shown("hide=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&lasso=0,0,1,1", width=400))
     assert len(re.findall(r'<button type="button" aria-pressed="false"', document)) == 1
@@ -150,6 +152,7 @@ def test_a_browser_hides_classes_and_lists_what_the_lasso_encloses(shown, found)
     assert rows[2].endswith(',"a,""b"" & \'c\'"')
 
 
+@pytest.mark.long
 def test_a_browser_runs_no_script_from_data(shown):
     document = shown("")
     assert "<script>alert" not in document

@@ -46,6 +46,7 @@ def test_a_single_latent_has_a_second_coordinate_of_zero():
     assert project("latents", line).coordinates[:, 0].tolist() == line[:, 0].tolist()
 
 
+@pytest.mark.long
 def test_t_sne_separates_groups_and_is_a_function_of_its_seed(groups):
     first = project("tsne", groups, 3, perplexity=10)
     again = project("tsne", groups, 3, perplexity=10)

@@ -56,6 +56,7 @@ def test_the_frechet_distance_rises_with_noise_and_with_blur(digits: tuple[Tenso
     assert blur == sorted(blur)
 
 
+@pytest.mark.long
 def test_the_kernel_distance_rises_with_blur_and_only_with_much_noise(digits: tuple[Tensor, Tensor, Tensor]) -> None:
     # independent noise of variance s^2 in every pixel adds (s^2)^2 / d to its second moments: next to nothing
     generated, reference, _ = digits

@@ -18,6 +18,7 @@ def costs(images: int, batch: int, draws: int = 8) -> tuple[Tensor, Tensor]:
     return (10 * times**3 + own) * (1 + 0.1 * torch.randn_like(times)), times
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [20, 100])
 def test_the_standard_error_of_stratified_draws_is_their_deviation(batch: int) -> None:
     # 400 repetitions: the ratio has a standard error of 3.5 %, 5.1 of them have a false-positive rate of 3.4e-7; without

@@ -44,6 +44,7 @@ def numbers(vae):
     return vae.evaluate(particles=10, samples=4000, metrics=METRICS)
 
 
+@pytest.mark.long
 def test_the_bound_of_a_discrete_likelihood_lies_above_the_entropy(vae, numbers):
     # E(-log p(x) of the model) >= entropy, and its estimates are upper bounds: the difference of the scores of the same
     # points estimates a KL divergence; 5 standard errors: 3e-7; detects a bound that is too small by 0.2 nats
@@ -61,6 +62,7 @@ def test_the_bound_of_a_discrete_likelihood_lies_above_the_entropy(vae, numbers)
     assert dimensions["value"] > RING.entropy_nats / np.log(4) - 5 * dimensions["standard_error"]
 
 
+@pytest.mark.long
 def test_modes_are_counted_without_an_extractor(numbers):
     metrics = numbers["metrics"]
     assert metrics["modes_covered"]["value"] >= 6
@@ -72,6 +74,7 @@ def test_modes_are_counted_without_an_extractor(numbers):
     assert "density" in numbers["not_applicable"]["frechet_distance"]
 
 
+@pytest.mark.long
 def test_a_collapse_is_a_warning(vae, monkeypatch):
     monkeypatch.setattr(type(vae.model), "generate", lambda self, noise, labels=None: self.decode(0 * noise))
     numbers = vae.evaluate(samples=2000, seed=1, metrics="known_density")
@@ -79,16 +82,19 @@ def test_a_collapse_is_a_warning(vae, monkeypatch):
     assert any(warning.startswith("missing modes: ") and "8 modes" in warning for warning in numbers["warnings"])
 
 
+@pytest.mark.long
 def test_without_samples_the_modes_are_left_out(vae):
     assert vae.evaluate(samples=0, metrics="known_density")["not_applicable"]["known_density"] == NO_SAMPLES
 
 
+@pytest.mark.long
 def test_json_of_a_toy_run_lists_the_exact_entropy(vae, numbers, capsys):
     settings = ["--particles", "10", "--samples", "4000", "--metrics", METRICS]
     assert main(["evaluate", str(vae.run.path), *settings, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"] == numbers["metrics"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "height"), [("sample", 512), ("reconstruct", 1026), ("interpolate", 512), ("traverse", 512)])
 def test_points_are_shown_on_one_square(vae, tmp_path, command, height):
     out = tmp_path / "picture.png"
@@ -97,6 +103,7 @@ def test_points_are_shown_on_one_square(vae, tmp_path, command, height):
         assert picture.size == (512, height)
 
 
+@pytest.mark.long
 def test_a_training_and_its_report_show_the_points(vae):
     for folder, height in (("samples", 512), ("reconstructions", 1026)):
         snapshots = sorted((vae.run.path / folder).iterdir())

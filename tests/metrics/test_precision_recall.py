@@ -55,6 +55,7 @@ def test_they_are_what_brute_force_counts_also_where_many_distances_are_equal(
     assert values(found) == pytest.approx(brute(generated, reference, k), abs=1e-12)
 
 
+@pytest.mark.long
 def test_blocks_do_not_change_a_single_count(meter: Count) -> None:
     generated, reference = draws(300) + 0.5, draws(250, seed=1)
     whole = values(neighbourhoods(generated, reference, meter))

@@ -59,6 +59,7 @@ def frechet_distances(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.nd
     return repeated(shifted, request.param)
 
 
+@pytest.mark.long
 def test_the_jackknife_of_the_frechet_distance_is_its_standard_deviation_over_new_draws(frechet_distances) -> None:
     # n repetitions: the ratio has a standard error of 1 / sqrt(2n) (of the spread) and about 1 % (of the mean), so that the
     # false-positive rate is 3.4e-7; 300 repetitions detect an error that is wrong by 35 %, 150 one that is wrong by 50 %
@@ -66,6 +67,7 @@ def test_the_jackknife_of_the_frechet_distance_is_its_standard_deviation_over_ne
     assert abs(ratio_of_errors(values, errors) - 1) < Z * 1.05 * spread(len(values))
 
 
+@pytest.mark.long
 def test_the_extrapolated_frechet_distance_is_right_where_the_number_itself_is_too_large(frechet_distances) -> None:
     # known: |m|^2 + sum (scale - 1)^2; the mean with its own standard error, two-sided 3.4e-7; 300 detect 3 % of the distance
     values, _, found = frechet_distances
@@ -81,6 +83,7 @@ def equal_distributions(seed: int) -> Measurement:
     return frechet_distance(blocked_moments(generated), blocked_moments(reference), Count())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", [50, pytest.param(120, marks=pytest.mark.slow)])
 def test_at_equality_the_frechet_distance_is_what_theory_expects_and_its_error_is_too_large_rather_than_too_small(
     times: int,
@@ -132,6 +135,7 @@ def covered(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
     return shares
 
 
+@pytest.mark.long
 def test_the_intervals_of_precision_recall_density_and_coverage_cover_new_draws_of_both_sets() -> None:
     # 60 repetitions with fixed seeds: 83 % or fewer of intervals of 95 % cover with a probability of 6e-4
     scale = torch.linspace(0.2, 1.5, 6)
@@ -157,6 +161,7 @@ def test_the_intervals_cover_on_lenet_features_of_mnist(change: str, mnist_test_
     assert min(covered((drawn(second), drawn(first)) for _ in range(150)).values()) > 0.88
 
 
+@pytest.mark.long
 def test_coverage_and_density_of_one_law_are_what_naeem_proved() -> None:
     # both lemmas are exact for any law without atoms; means of 100 repetitions with their own standard error: two tests of 3.4e-7
     found = [neighbourhoods(draws(2 * seed, 150, 3), draws(2 * seed + 1, 100, 3), Count()) for seed in range(100)]

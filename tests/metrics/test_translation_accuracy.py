@@ -143,6 +143,7 @@ def test_a_translation_that_is_significantly_worse_than_none_is_a_warning():
     assert not evaluation_warnings({**found, "translation_psnr_db_to_b": measured(3.7)}, 64)
 
 
+@pytest.mark.long
 def test_evaluate_measures_a_run_and_uses_cached_results_the_second_time(tmp_path, capsys):
     small: dict[str, Any] = {"features": 4, "blocks": 1, "downsamplings": 1, "discriminator_features": 4}
     quick: dict[str, Any] = {"duration": "2", "batch": 4, "threads": 1, "snapshots": 1}

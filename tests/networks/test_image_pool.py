@@ -1,5 +1,6 @@
 """The image pool against a plain Python implementation (trap 10)."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -56,6 +57,7 @@ def test_the_pool_stores_and_returns_the_same_images_as_the_plain_pool() -> None
         assert pool.images.flatten().tolist()[: len(plain.stored)] == levels(torch.stack(plain.stored))
 
 
+@pytest.mark.long
 def test_a_full_pool_returns_new_images_with_probability_one_half() -> None:
     # 4000 images, each new with probability 1/2: 5 standard errors are 0.04, two-sided 6e-7
     torch.manual_seed(0)

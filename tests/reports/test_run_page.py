@@ -107,6 +107,7 @@ def test_curves_are_well_formed_drawings(vae):
         assert "nan" not in "".join(path or "" for path in paths)
 
 
+@pytest.mark.long
 def test_a_report_is_written_twice_alike_without_output(vae, capfd):
     first = vae.report().read_bytes()
     assert vae.report().read_bytes() == first
@@ -115,6 +116,7 @@ def test_a_report_is_written_twice_alike_without_output(vae, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_the_first_picture_comes_before_the_first_number(vae):
     vae.evaluate(particles=2, samples=0)
     page = page_of(vae)
@@ -158,6 +160,7 @@ def test_as_many_real_as_generated_images_are_displayed(vae):
     assert real.image.size == generated.image.size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(97, 64, 3), (5, 40, 3), pytest.param((130, 130, 1), marks=pytest.mark.slow)])
 def test_images_of_any_size_are_shown(shape, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, *shape), dtype=np.uint8)
@@ -182,18 +185,21 @@ def test_a_run_without_evaluation_names_the_command(vae):
     assert f"simulacra evaluate {vae.run.path}" in page_of(vae).prose
 
 
+@pytest.mark.long
 def test_metrics_of_an_earlier_checkpoint_are_marked(vae):
     vae.evaluate(particles=2, samples=0)
     vae.step += 100
     assert "The run has been trained further" in page_of(vae).prose
 
 
+@pytest.mark.long
 def test_an_interrupted_run_names_the_command_that_continues_it(vae):
     assert "finished at step" in page_of(vae).prose
     vae.run.update_provenance(finished=False)
     assert f"Continue with simulacra resume {vae.run.path}" in page_of(vae).prose
 
 
+@pytest.mark.long
 def test_settings_that_differ_from_the_default_are_marked(vae):
     marked = re.findall(r'<tr class="marked"><th scope="row">([^<]*)</th><td>([^<]*)</td>', page_of(vae).text)
     assert ("latent dim", "4") in marked
@@ -217,6 +223,7 @@ def test_hostile_names_are_shown_as_text(vae):
 # --- what a run may lack
 
 
+@pytest.mark.long
 def test_a_run_without_reports_and_snapshots_is_described_all_the_same(vae):
     vae.run.reports.path.unlink()
     shutil.rmtree(vae.run.samples)
@@ -226,6 +233,7 @@ def test_a_run_without_reports_and_snapshots_is_described_all_the_same(vae):
     assert prose.count("There are no snapshots") == 2
 
 
+@pytest.mark.long
 def test_damaged_snapshots_and_evaluations_are_left_out(vae):
     vae.evaluate(particles=2, samples=0)
     (vae.run.evaluations / "step_99999999.json").write_text('{"metrics": ')
@@ -247,6 +255,7 @@ def test_without_the_data_everything_else_is_there_with_the_reason(vae, monkeypa
     assert "Images generated from noise" in [attributes["alt"] for attributes in page.all("img")]
 
 
+@pytest.mark.long
 def test_data_that_have_changed_are_not_shown_as_those_of_the_run(vae):
     vae.run.provenance["data"]["digest"] = "of other data"
     assert "was trained on digits with digest of other da" in page_of(vae).prose

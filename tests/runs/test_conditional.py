@@ -101,6 +101,7 @@ def captioned(tmp_path_factory, cache):
         )
 
 
+@pytest.mark.long
 def test_a_run_of_captions_is_opened_and_sampled_without_its_data(captioned, monkeypatch, tmp_path):
     monkeypatch.setattr(simulacra.Model, "dataset", property(lambda self: pytest.fail("the data are not needed")))
     model = simulacra.open(captioned.run.path)

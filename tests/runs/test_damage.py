@@ -166,6 +166,7 @@ def test_a_file_of_another_model_is_refused_by_name(vae, trained_autoencoder):
         assert "Traceback" not in errors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -70,6 +70,7 @@ def test_an_unknown_plan_is_refused(capsys, trained, trained_vae):
     assert "VAE" in err
 
 
+@pytest.mark.long
 def test_interpolations_between_test_images_pass_through_the_latent_space(capsys, trained):
     code, out, err = run(capsys, "interpolate", trained, "--rows", "2", "--steps", "3", "--json")
     assert code == 0, err
@@ -81,6 +82,7 @@ def test_interpolations_between_test_images_pass_through_the_latent_space(capsys
     torch.testing.assert_close(ways[:, -1], ends[2:], rtol=0, atol=0.02)
 
 
+@pytest.mark.long
 def test_metrics_state_the_sampling_plan_and_the_kind_of_likelihood(capsys, trained):
     words = ["evaluate", trained, "--samples", "0", "--flow-images", "3", "--json"]
     code, out, err = run(capsys, *words)

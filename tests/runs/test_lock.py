@@ -52,6 +52,7 @@ def end(process):
     process.communicate()
 
 
+@pytest.mark.long
 def test_asking_again_and_again_never_keeps_a_writer_out(tmp_path):
     with writing(tmp_path):
         pass

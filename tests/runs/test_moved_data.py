@@ -74,6 +74,7 @@ def test_skipped_files_of_an_input_are_reported(moved, capsys):
     assert "27 more files are not read: a larger --count uses them" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="this system has no such names")
 def test_names_that_are_not_utf8_work_as_root_run_and_input(moved, capsys):
     name = "caf\udce9"

@@ -30,6 +30,7 @@ def collapsed(tmp_path_factory, cache):
         return simulacra.resume(out, duration="800", progress=second), first.said, second.said
 
 
+@pytest.mark.long
 def test_the_collapse_of_a_gan_gives_a_warning_during_training(collapsed):
     model, said, _ = collapsed
     assert modes(model) < 4
@@ -38,6 +39,7 @@ def test_the_collapse_of_a_gan_gives_a_warning_during_training(collapsed):
     assert "--beta1 0.5, --r1 0.1" in warning
 
 
+@pytest.mark.long
 def test_a_collapse_before_an_interruption_gives_a_warning_after_the_resume(collapsed):
     _, _, said = collapsed
     (warning,) = (line for line in said if "mode collapse" in line)
@@ -45,6 +47,7 @@ def test_a_collapse_before_an_interruption_gives_a_warning_after_the_resume(coll
     assert since <= 500
 
 
+@pytest.mark.long
 def test_watch_and_the_report_have_the_warnings_of_the_training(collapsed):
     model, *_ = collapsed
     now = run_status(model.run)

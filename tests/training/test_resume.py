@@ -75,6 +75,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.002)
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_bit_for_bit(straight, tmp_path):
     out = tmp_path / "killed"
     process = start(out)
@@ -98,6 +99,7 @@ def test_a_signal_saves_a_checkpoint_and_prints_how_to_resume(straight, tmp_path
     assert f"step {step:,}" in said
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(straight, tmp_path):
     out = tmp_path / "early"
     shutil.copytree(straight, out)
@@ -139,6 +141,7 @@ def test_resuming_on_other_data_is_refused(straight, tmp_path):
         resume(out)
 
 
+@pytest.mark.long
 def test_two_processes_never_write_one_run_and_watch_reads_its_status(straight, tmp_path, capsys):
     out = tmp_path / "held"
     process = start(out, "--for", "100000")

@@ -81,6 +81,7 @@ def test_it_ends_within_five_seconds_or_percent_and_four_fifths_of_it_are_steps(
     assert ("too few steps" in plan) == (planned < 200)
 
 
+@pytest.mark.long
 def test_cheap_snapshots_are_all_taken_in_full(run_for):
     outcome, _, _, said = run_for(100, 0.3, 1e-5)
     assert len(list(outcome.run.samples.glob("*.png"))) == 11

@@ -54,6 +54,7 @@ def test_labels_and_captions_state_the_digit_and_the_hue():
     assert len({tuple(words_of(text)) for text in data.test.captions}) > 100
 
 
+@pytest.mark.long
 def test_hues_follow_and_precede_other_transforms(make_folder, make_picture):
     source, coloured = load(DataConfig(data="digits-thick")), load(DataConfig(data="digits-thick-hues"))
     assert transform_between(source, coloured) == "hues"

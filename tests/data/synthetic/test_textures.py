@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 import numpy as np
+import pytest
 
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
@@ -10,6 +11,7 @@ from simulacra.data.sources import textures as source
 from simulacra.data.synthetic.textures import DEFECTS, SIDE, TEXTURES, defective_images, normal_images
 
 
+@pytest.mark.long
 def test_images_are_a_function_of_the_purpose_and_the_number():
     first, labels = normal_images(300, "train")
     again, _ = normal_images(300, "train")
@@ -38,6 +40,7 @@ def test_defects_change_images_exactly_within_their_masks():
     assert np.array_equal(made.images, defective_images(120, "defects").images)
 
 
+@pytest.mark.long
 def test_the_source_is_prepared_without_defects():
     data = load(DataConfig(data="textures", limit=100))
     assert data.spec.shape == (1, SIDE, SIDE)

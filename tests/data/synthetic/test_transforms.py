@@ -91,7 +91,7 @@ def test_a_known_answer_is_of_bytes_only():
 
 
 @pytest.mark.parametrize("transform", sorted(TRANSFORMS))
-@pytest.mark.parametrize("size", [0, 12])
+@pytest.mark.parametrize("size", [0, pytest.param(12, marks=pytest.mark.long)])
 def test_every_split_of_a_transformed_set_is_that_of_the_source_transformed_in_the_same_order(transform, size):
     source, changed = (load(DataConfig(data=name, size=size)) for name in ("digits", f"digits-{transform}"))
     assert changed.name == f"digits-{transform}"
@@ -106,6 +106,7 @@ def test_every_split_of_a_transformed_set_is_that_of_the_source_transformed_in_t
     assert transform_between(changed, source) == transform_between(source, source) == ""
 
 
+@pytest.mark.long
 def test_the_digests_of_all_transforms_differ_from_the_source_and_from_each_other():
     found = {load(DataConfig(data=name)).digest for name in ("digits", *(f"digits-{transform}" for transform in TRANSFORMS))}
     assert len(found) == 1 + len(TRANSFORMS)

@@ -28,6 +28,7 @@ def test_mean_and_covariance_are_numpys() -> None:
     np.testing.assert_allclose(found.covariance, np.cov(rows.double().numpy().T), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.long
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=8))
 def test_chunks_of_any_size_give_the_same_blocks(sizes: list[int]) -> None:
     rows = features(sum(sizes))

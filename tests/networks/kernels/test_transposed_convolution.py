@@ -60,6 +60,7 @@ def test_outputs_and_gradients_equal_those_of_pytorch(setting: tuple[int, int, i
         torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[4:5], ids=str)
 def test_second_derivatives_are_correct_as_gradient_penalties_need(
     setting: tuple[int, int, int, int, Crop],
