@@ -153,6 +153,7 @@ def _no_network(monkeypatch):
         monkeypatch.setattr(VAE, name, fail)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate", "traverse", "classify evaluate", "detect evaluate"])
 @pytest.mark.parametrize("out", ["image.jpg", "file/image.png", "folder.png"])

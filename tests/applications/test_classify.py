@@ -116,6 +116,7 @@ def test_a_folder_without_images_is_an_error(copied, capsys, tmp_path):
     assert "no image that can be used" in err
 
 
+@pytest.mark.long
 def test_evaluate_prints_every_baseline_with_the_same_labels(copied, capsys):
     words = ("evaluate", copied.run.path, "--labels", "50", "--splits", "2", "--steps", "3", "--method", "knn,fine-tune")
     found = result(capsys, *words)

@@ -121,6 +121,7 @@ def test_a_walk_through_more_latents_lies_in_the_plane_of_principal_components(t
         assert picture.width == picture.height
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -164,6 +164,7 @@ def _all_count(monkeypatch):
     monkeypatch.setattr("simulacra.metrics.restorations.conformal.LEAST_DEVIATION", 0.0)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_all_count")
 def test_intervals_are_calibrated_once_for_weights_degradation_draws_and_level(capsys, restorer, tmp_path):
     shutil.copytree(restorer, tmp_path / "run")
@@ -338,6 +339,7 @@ def test_transparent_pixels_of_masks_are_missing_and_16_bits_are_understood(diff
         known_pixels(Path("empty.png"), spec)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -71,6 +71,7 @@ def test_an_image_does_not_depend_on_the_others_that_are_generated_with_it(sampl
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_path_between_two_noises_begins_and_ends_with_their_images(sampling_case: Any) -> None:
     family = sampling_case.new()
     start, end = noise(0, 0, 4, family.noise_shape).unflatten(0, (2, 2))
@@ -88,6 +89,7 @@ def test_a_path_between_two_noises_begins_and_ends_with_their_images(sampling_ca
 # --- SamplesIteratively
 
 
+@pytest.mark.long
 def test_every_sampler_generates_images_in_any_number_of_steps(iterative_case: Any) -> None:
     family = iterative_case.new()
     drawn = noise(0, 0, 3, family.noise_shape)
@@ -151,6 +153,7 @@ def test_known_pixels_are_kept_and_the_others_depend_on_the_noise(restoring_case
 # --- LatentSpace of a sampler
 
 
+@pytest.mark.long
 def test_decoding_the_latents_of_an_inverted_sampler_returns_the_images(inverting_case: Any) -> None:
     family, images = inverting_case.new().eval(), inverting_case.batch(3).images
     with inference_mode(family):

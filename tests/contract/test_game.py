@@ -59,6 +59,7 @@ def test_each_player_receives_the_gradient_of_its_own_loss_and_the_others_none(
                     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.long
 def test_a_turn_changes_the_weights_of_its_own_players_only(small_case: Any, record: Callable[..., Any]) -> None:
     recorder = record(small_case.trainer())
     recorder.trainer.play()
@@ -75,6 +76,7 @@ def test_no_gradient_remains_after_a_step(small_case: Any) -> None:
     assert all(parameter.grad is None for parameter in trainer.family.parameters())
 
 
+@pytest.mark.long
 def test_every_turn_gets_a_new_batch_and_new_noise(small_case: Any, record: Callable[..., Any]) -> None:
     recorder = record(small_case.trainer())
     steps = 3
@@ -97,6 +99,7 @@ def test_a_batch_holds_every_domain(small_case: Any, record: Callable[..., Any])
             assert torch.equal(images[0], turn.batch.images)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small_case: Any) -> None:
     states = []
     for seed, disturbance in ((0, 1), (0, 2), (1, 1)):

@@ -73,6 +73,7 @@ def test_presets_change_settings_and_survive_a_recipe_file(family_case: Any, tmp
         assert read(tmp_path / "config.toml") == config
 
 
+@pytest.mark.long
 def test_presets_build_on_images_without_classes_or_refuse_them_in_words(family_case: Any) -> None:
     for values in family_case.kind.presets.values():
         if family_case.kind.needs_labels:

@@ -107,6 +107,7 @@ def test_a_checkpoint_before_the_first_step_resumes_too(small_case: Any, tmp_pat
     assert_same_bits(straight.state(), resumed.state())
 
 
+@pytest.mark.long
 def test_a_state_is_not_changed_by_the_training_that_follows(small_case: Any, tmp_path: Path) -> None:
     trainer = small_case.trainer()
     trainer.play()

@@ -158,6 +158,7 @@ def beta_tilde(level: NoiseLevels, next_level: NoiseLevels) -> Tensor:
     return (1 - next_level.alpha**2) / (1 - level.alpha**2) * (1 - level.alpha**2 / next_level.alpha**2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("steps", [10, 50, 1000])
 def test_the_variance_of_strided_ddpm_sampling_equals_the_closed_form(steps: int) -> None:
     # trap 12. n = 5,000: the relative standard error of a variance is sqrt(2 / n) = 2 %; 5.5 of them: 3.8e-8 (two-sided)

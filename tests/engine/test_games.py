@@ -118,6 +118,7 @@ def test_unpaired_domains_draw_their_batches_independently():
     assert torch.equal(batch.images, batch["a"].images)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [AlternatingGame, SimultaneousGame, UnpairedGame])
 @pytest.mark.parametrize("stop", [1, 5, 7])
 def test_a_resumed_game_gives_the_same_bits(kind, stop):

@@ -280,6 +280,7 @@ def test_ten_steps_equal_four_steps_a_resume_and_six_steps_bit_for_bit(settings:
 # --- the command line
 
 
+@pytest.mark.long
 def test_commands_use_captions_and_refuse_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from simulacra.interfaces.cli import main
 

@@ -401,6 +401,7 @@ def test_the_command_trains_lists_and_shows(capsys):
     assert "lenet:digits" in run(capsys, "list")[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [

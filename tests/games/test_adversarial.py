@@ -157,6 +157,7 @@ def test_a_dcgan_halves_and_doubles_any_size(side: int, features: tuple[int, ...
         assert family.get_submodule("discriminator")(images).shape == (2,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", DUELS)
 def test_spectral_norm_makes_the_largest_singular_value_of_every_matrix_one(kind: type[Family]) -> None:
     settings: dict[str, object] = {"batch_norm": False} if kind is DCGAN else {}

@@ -69,6 +69,7 @@ def test_an_output_of_zero_costs_the_mean_square_of_its_target() -> None:
     assert loss(asleep(Flow, FlowConfig()), IMAGES).total.item() == pytest.approx(1 + square, abs=2 * error)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prediction", ["noise", "image", "v", "edm"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "sigmoid", "karras"])
 @pytest.mark.parametrize("weighting", ["simple", "min-snr", "edm"])
@@ -124,6 +125,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 # --- from noise to images
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", DenoisingGame.samplers)
 @pytest.mark.parametrize("family", [diffusion(), flow()], ids=["diffusion", "flow"])
 def test_image_k_of_a_seed_is_the_same_in_every_batch(family: Any, sampler: str) -> None:
@@ -190,6 +192,7 @@ def test_a_model_without_classes_refuses_guidance() -> None:
 # --- likelihood
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [diffusion, flow, lambda: diffusion(learned_variance=True)])
 def test_images_cost_a_finite_number_of_bits_by_either_way(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denoising, "_INVERSION", 8)

@@ -79,6 +79,7 @@ def test_training_leaves_the_callers_random_numbers_alone(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.long
 def test_the_same_settings_give_the_same_bits(tmp_path):
     settings: dict[str, Any] = {"duration": "8", "batch": 16, "snapshots": 1, "features": (4, 4), "hidden": (8,), "threads": 1}
     one = simulacra.train("vae", out=tmp_path / "one", **settings)

@@ -76,6 +76,7 @@ def test_help_lists_every_command():
     assert all(f"\n  {name} " in done.stdout for name in names())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", names())
 def test_every_command_explains_every_flag(command, capsys):
     with pytest.raises(SystemExit) as end:
@@ -351,6 +352,7 @@ ENDINGS: list[tuple[list[str], str, int]] = [  # words, a next command, and the 
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ENDINGS, ids=lambda case: " ".join(case[0]))
 def test_every_command_ends_with_what_it_produced_and_the_next_step(case, capsys, trained_vae, tmp_path):
     (words, following, lines), path = case, tmp_path / "a run"

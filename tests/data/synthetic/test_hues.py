@@ -99,6 +99,7 @@ def test_data_check_counts_values_and_words(capsys):
 # --- combinations that are left out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 12, 40])
 def test_combinations_are_absent_from_training_and_validation_and_present_in_test(count):
     whole, data = (load(DataConfig(data="digits-hues", hold_out=held)) for held in (0, count))

@@ -84,6 +84,7 @@ def test_draws_have_the_frequencies_of_the_probabilities(density):
     assert scipy.stats.chisquare(np.bincount(modes), N * density.shares).pvalue > 1e-6
 
 
+@pytest.mark.long
 @by_density
 def test_points_of_the_density_have_its_entropy_on_average(density):
     # 5 standard errors: 6e-7 for each of four densities; detects 8 standard errors, 0.02 nats
