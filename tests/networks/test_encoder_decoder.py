@@ -10,7 +10,7 @@ from torch import nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig, check_batch_norm, decoder, encoder
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, NetworkConfig, decoder, encoder
 
 networks: st.SearchStrategy[Literal["dense", "conv"]] = st.sampled_from(["dense", "conv"])
 poolings: st.SearchStrategy[Literal["stride", "pool"]] = st.sampled_from(["stride", "pool"])
@@ -59,7 +59,7 @@ def test_batch_norm_follows_every_convolution_but_the_last() -> None:
     found = [[layer.num_features for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)] for part in (down, up)]
     assert found == [[4, 8], [8, 4]]
     with pytest.raises(UsageError, match="network is dense"):
-        check_batch_norm("dense", True)
+        NetworkConfig.of({"network": "dense", "batch_norm": True})
 
 
 def test_empty_features_of_a_convolutional_network_raise_usage_error() -> None:

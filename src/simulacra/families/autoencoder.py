@@ -1,7 +1,7 @@
 """Autoencoders: an encoder and a decoder with a low-dimensional bottleneck (Hinton & Salakhutdinov 2006)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -15,25 +15,20 @@ from simulacra.core.config import Config, option
 from simulacra.core.family import Family, Loss, Turn
 from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.own_networks import checked_decoder, checked_encoder, named_family
-from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, check_batch_norm, decoder, encoder
+from simulacra.networks.encoder_decoder import BY_SIZE, EncoderDecoderConfig, NetworkConfig, decoder, encoder
 from simulacra.networks.mlp import dense
 
 
 @dataclass(frozen=True)
-class _NetworkConfig(Config):
+class _NetworkConfig(NetworkConfig):
     """Settings of the networks of an autoencoder."""
 
-    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
-    latent_dim: int = option(16, "number of latent dimensions", low=1)
-    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
-    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     downsample: Literal["stride", "pool"] = option("stride", "conv: downsampling by strided convolution or by max pooling")
-    batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
 
-    def validate(self) -> None:
-        """Raise UsageError for batch norm in a dense network."""
-        super().validate()
-        check_batch_norm(self.network, self.batch_norm)
+    @property
+    def trunk(self) -> EncoderDecoderConfig:
+        """The architecture that encoder and decoder share."""
+        return replace(super().trunk, downsample=self.downsample)
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,7 @@ class Autoencoder(Family, LatentSpace, Reconstructs):
     def __init__(self, config: AutoencoderConfig, data: DataSpec) -> None:
         super().__init__()
         self.config, self.latent_dim = config, config.latent_dim
-        trunk = EncoderDecoderConfig(
-            config.network, config.features, config.hidden, config.downsample, batch_norm=config.batch_norm
-        )
+        trunk = config.trunk
         body, features = encoder(data, trunk)
         self.encoder = nn.Sequential(body, dense(features, config.latent_dim))
         self.decoder = decoder(data, trunk, config.latent_dim, data.channels)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.core.training_facts import TrainingFacts
 from simulacra.games.variational import drawn
-from simulacra.networks.encoder_decoder import EncoderDecoderConfig, check_batch_norm
+from simulacra.networks.encoder_decoder import EncoderDecoderConfig, NetworkConfig
 from simulacra.objectives import likelihood
 from simulacra.objectives.divergence import importance_weighted_bound, normal_log_density, standard_normal_log_density
 
@@ -27,27 +27,15 @@ _MARGIN = 1.0  # by which the location of a logistic distribution can lie outsid
 
 
 @dataclass(frozen=True)
-class _NetworkConfig(Config):
+class _NetworkConfig(NetworkConfig):
     """Settings of the encoder and the decoder of a VAE."""
 
-    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
-    latent_dim: int = option(16, "number of latent dimensions", low=1)
-    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
-    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
     activation: Literal["relu", "tanh", "silu"] = option("relu", "dense: activation function")
-    batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
-
-    def validate(self) -> None:
-        """Raise UsageError for batch norm in a dense network."""
-        super().validate()
-        check_batch_norm(self.network, self.batch_norm)
 
     @property
     def trunk(self) -> EncoderDecoderConfig:
         """The architecture that encoder and decoder share."""
-        return EncoderDecoderConfig(
-            self.network, self.features, self.hidden, activation=self.activation, batch_norm=self.batch_norm
-        )
+        return replace(super().trunk, activation=self.activation)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
 from simulacra.networks.kernels.memory_layout import Flatten
 from simulacra.networks.mlp import dense, mlp
@@ -40,10 +41,26 @@ class EncoderDecoderConfig:
             raise UsageError("features is empty: a convolutional network needs at least one number, such as 32,64")
 
 
-def check_batch_norm(network: str, batch_norm: bool) -> None:
-    """Raise UsageError for batch norm in a dense network."""
-    if network == "dense" and batch_norm:
-        raise UsageError("batch_norm follows convolutions, and the network is dense: add --network conv or --no-batch-norm")
+@dataclass(frozen=True)
+class NetworkConfig(Config):
+    """Settings of an encoder and a decoder, which families extend."""
+
+    network: Literal["conv", "dense"] = option("conv", "architecture: convolutional or fully connected")
+    latent_dim: int = option(16, "number of latent dimensions", low=1)
+    features: tuple[int, ...] = option((32, 64), "conv: feature maps after each downsampling by 2", low=1)
+    hidden: tuple[int, ...] = option((128,), "widths of the encoder's dense layers (dense: mirrored in the decoder)", low=1)
+    batch_norm: bool = option(False, "conv: batch norm after each convolution but the last, for faster training")
+
+    def validate(self) -> None:
+        """Raise UsageError for batch norm in a dense network."""
+        super().validate()
+        if self.network == "dense" and self.batch_norm:
+            raise UsageError("batch_norm follows convolutions, and the network is dense: add --network conv or --no-batch-norm")
+
+    @property
+    def trunk(self) -> EncoderDecoderConfig:
+        """The architecture that encoder and decoder share."""
+        return EncoderDecoderConfig(self.network, self.features, self.hidden, batch_norm=self.batch_norm)
 
 
 def encoder(spec: DataSpec, config: EncoderDecoderConfig) -> tuple[nn.Module, int]:
