@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.special
 import torch
+from tests.captioned import BLUE, RED, SPEC, WORDS, assert_resumes_bit_for_bit
 from torch import Tensor, nn
 
 import simulacra
@@ -16,18 +17,12 @@ from simulacra.core.condition import Condition
 from simulacra.core.errors import NotApplicable, UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import training_condition
-from simulacra.core.randomness import generator, noise, stream
-from simulacra.core.vocabulary import Vocabulary
-from simulacra.engine import checkpoint
-from simulacra.engine.loop import Trainer
-from simulacra.engine.settings import TrainConfig
+from simulacra.core.randomness import noise, stream
 from simulacra.families.cvae import CVAE, CVAEConfig
 from simulacra.networks.captions import drop_captions
 from simulacra.networks.conditioning import CaptionConditioning
 
-WORDS = Vocabulary(("a", "blue", "red", "seven", "two"), 3)
-SPEC = DataSpec(3, 8, 8, ("2", "7"), vocabulary=WORDS)
-RED, BLUE, NONE = torch.tensor([[1, 3, 4]]), torch.tensor([[1, 2, 4]]), torch.zeros(1, 3, dtype=torch.int64)
+NONE = torch.zeros(1, 3, dtype=torch.int64)
 BOTH = [{"network": "dense", "prior": "learned"}, {"network": "conv", "prior": "standard"}]
 
 
@@ -246,35 +241,9 @@ def test_wrong_conditions_are_refused(condition: Condition, message: str) -> Non
 # --- training
 
 
-class Captioned:
-    """Random images with random captions, some of them missing: batch i is a function of i."""
-
-    size, per_epoch = 4, 5
-
-    def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        source = generator(0, "test batch", i)
-        tokens = torch.randint(0, 6, (4, 3), generator=source) * (torch.rand(4, 1, generator=source) < 0.8)
-        return Batch(torch.rand(4, 3, 8, 8, generator=source), Condition(tokens=tokens)).to(device)
-
-
 @pytest.mark.parametrize("settings", BOTH)
 def test_ten_steps_equal_four_steps_a_resume_and_six_steps_bit_for_bit(settings: dict[str, Any], tmp_path: Path) -> None:
-    training = TrainConfig.of({"batch": 4, "duration": "10", "precision": "float32", "device": "cpu", "ema": 0.9})
-
-    def trainer() -> Trainer:
-        return Trainer(model_of(caption_dropout=0.5, **settings), Captioned(), training)
-
-    straight, first, second = trainer(), trainer(), trainer()
-    for _ in range(10):
-        straight.play()
-    for _ in range(4):
-        first.play()
-    second.restore(checkpoint.read(checkpoint.write(tmp_path, 4, first.state(), keep=2)))
-    for _ in range(6):
-        second.play()
-    one, other = straight.state().tensors, second.state().tensors
-    for group, tensors in one.items():
-        assert all(torch.equal(value, other[group][key]) for key, value in tensors.items()), group
+    assert_resumes_bit_for_bit(lambda: model_of(caption_dropout=0.5, **settings), tmp_path)
 
 
 # --- the command line

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.captioned import BLUE, RED, SPEC, assert_resumes_bit_for_bit
 from torch import Tensor
 
 from simulacra import families
@@ -13,15 +14,8 @@ from simulacra.core.condition import Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import training_condition
-from simulacra.core.randomness import generator, noise, stream
-from simulacra.core.vocabulary import Vocabulary
-from simulacra.engine import checkpoint
-from simulacra.engine.loop import Trainer
-from simulacra.engine.settings import TrainConfig
+from simulacra.core.randomness import noise
 
-WORDS = Vocabulary(("a", "blue", "red", "seven", "two"), 3)
-SPEC = DataSpec(3, 8, 8, ("2", "7"), vocabulary=WORDS)
-RED, BLUE = torch.tensor([[1, 3, 4]]), torch.tensor([[1, 2, 4]])
 NAMES = ("diffusion", "flow")
 
 
@@ -123,34 +117,7 @@ def test_contradictory_settings_and_missing_captions_are_refused() -> None:
         model.generate(noise(0, 0, 1, model.noise_shape), Condition(torch.tensor([0])))
 
 
-class Captioned:
-    """Random images with random captions, some of them missing: batch i is a function of i."""
-
-    size, per_epoch = 4, 5
-
-    def batch(self, i: int, device: torch.device | str = "cpu") -> Batch:
-        source = generator(0, "test batch", i)
-        tokens = torch.randint(0, 6, (4, 3), generator=source) * (torch.rand(4, 1, generator=source) < 0.8)
-        return Batch(torch.rand(4, 3, 8, 8, generator=source), Condition(tokens=tokens)).to(device)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_steps_equal_four_steps_a_resume_and_six_steps_bit_for_bit(name: str, tmp_path: Path) -> None:
-    settings = TrainConfig.of({"batch": 4, "duration": "10", "precision": "float32", "device": "cpu", "ema": 0.9})
-
-    def trainer() -> Trainer:
-        with stream(0, "initialize"):
-            return Trainer(model_of(name), Captioned(), settings)
-
-    straight, first, second = trainer(), trainer(), trainer()
-    for _ in range(10):
-        straight.play()
-    for _ in range(4):
-        first.play()
-    second.restore(checkpoint.read(checkpoint.write(tmp_path, 4, first.state(), keep=2)))
-    for _ in range(6):
-        second.play()
-    one, other = straight.state().tensors, second.state().tensors
-    for group, tensors in one.items():
-        assert all(torch.equal(value, other[group][key]) for key, value in tensors.items()), group
+    assert_resumes_bit_for_bit(lambda: model_of(name), tmp_path)

@@ -114,8 +114,11 @@ def test_the_settings_of_every_family_are_valid(name, side, gpu) -> None:
     family = families.find(name)
     facts = TrainingFacts(DataSpec(3, side, side), 400, photographs=True, black_and_white=False, gpu=gpu)
     settings = dict(family.settings_for(facts))
-    preset = settings.pop("preset", "")
-    resolve({"family": name}, {**settings, **({"preset": preset} if preset else {})})
+    preset = str(settings.pop("preset", ""))
+    used = resolve({"family": name}, {**settings, **({"preset": preset} if preset else {})})
+    by_name = {key.rpartition(".")[2]: value for key, value in used.flat().items()}
+    for key, value in {**family.presets.get(preset, {}), **settings}.items():
+        assert by_name[key] == (list(value) if isinstance(value, tuple) else value), key
 
 
 def test_a_cyclegan_is_small_on_cpus_and_that_of_the_paper_on_gpus(photos) -> None:
