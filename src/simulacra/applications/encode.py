@@ -10,19 +10,19 @@ names of their files, images of a split their numbers in it.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import LatentSpace, require
-from simulacra.core.config import Config, option
+from simulacra.core.config import option
 from simulacra.core.progress import Progress
 from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_form
 from simulacra.images.latents import latents_writer
 from simulacra.runs.latent_space import encode, latent_condition
-from simulacra.runs.named_split import named_split
+from simulacra.runs.named_split import NamedSplitConfig, named_split
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 
@@ -30,19 +30,16 @@ _CHUNK = 256  # images that are encoded at once
 
 
 @dataclass(frozen=True)
-class EncodeConfig(Config):
+class EncodeConfig(NamedSplitConfig):
     """Settings of an encoding."""
 
-    split: Literal["test", "validation", "train"] = option("test", "images of the data to encode")
-    input: str = option("", "images of your own instead: a file, folder or archive")
-    count: int = option(0, "number of images, the first; 0: all", low=0)
     out: str = option("", f"a .npz or .csv file (default: latents.npz {IN_IMAGES})")
 
 
 def _run(opened: OpenedRun, settings: EncodeConfig, progress: Progress) -> ApplicationResult:
     model = require(opened.model, LatentSpace, "encoding")
     path = check_form(output_path(opened.run, settings, "latents", ".npz"), "a set of latents", ".npz", ".csv")
-    chosen = named_split(opened, settings.split, settings.count, settings.input)
+    chosen = named_split(opened, settings)
     count = len(chosen.names)
     with progress.task("encoding", count, "images") as meter, latents_writer(path, chosen, opened.spec) as write:
         for start in range(0, count, _CHUNK):

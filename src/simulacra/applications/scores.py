@@ -7,27 +7,24 @@ nats mean images that the model represents worse. 'simulacra detect' decides whi
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import HasLikelihood, Reconstructs
-from simulacra.core.config import Config, option
+from simulacra.core.config import option
 from simulacra.core.progress import Progress
 from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.images.files import check_table, write_table
 from simulacra.metrics.image_scores import PARTICLES, image_scores
-from simulacra.runs.named_split import named_split
+from simulacra.runs.named_split import NamedSplitConfig, named_split
 from simulacra.runs.opened import OpenedRun
 from simulacra.runs.output import IN_IMAGES, output_path
 
 
 @dataclass(frozen=True)
-class ScoresConfig(Config):
+class ScoresConfig(NamedSplitConfig):
     """Settings of the scores of single images."""
 
-    split: Literal["test", "validation", "train"] = option("test", "images of the data to score")
-    input: str = option("", "images of your own instead: a file, folder or archive")
-    count: int = option(0, "number of images, the first; 0: all", low=0)
     particles: int = option(PARTICLES, "number of importance samples per image for nll_nats; 0: leave it out", low=0)
     seed: int = option(0, "seed of the latents of the likelihoods", low=0)
     out: str = option("", f"a .csv or .json file (default: scores.csv {IN_IMAGES})")
@@ -35,7 +32,7 @@ class ScoresConfig(Config):
 
 def _run(opened: OpenedRun, settings: ScoresConfig, progress: Progress) -> ApplicationResult:
     path = check_table(output_path(opened.run, settings, "scores", ".csv"))
-    chosen = named_split(opened, settings.split, settings.count, settings.input)
+    chosen = named_split(opened, settings)
     scores = image_scores(opened, chosen.split, settings.particles, settings.seed, progress)
     labels = chosen.label_names(opened.spec)
     columns: dict[str, Any] = {"file": chosen.names, **({"label": labels} if labels else {})}

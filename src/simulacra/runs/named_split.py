@@ -2,16 +2,27 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError
 from simulacra.data.dataset import Split
 from simulacra.data.load import named_images
-from simulacra.data.source import Skip, SplitName
+from simulacra.data.source import Skip
 from simulacra.runs.opened import OpenedRun, label_names
+
+
+@dataclass(frozen=True)
+class NamedSplitConfig(Config):
+    """Settings of applications that choose such images."""
+
+    split: Literal["test", "validation", "train"] = option("test", "images of the data")
+    input: str = option("", "images of your own instead: a file, folder or archive")
+    count: int = option(0, "number of images, the first; 0: all", low=0)
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,12 @@ class NamedSplit:
         return [] if self.split.labels is None else label_names(torch.from_numpy(np.asarray(self.split.labels)), spec)
 
 
-def named_split(opened: OpenedRun, name: SplitName, count: int = 0, path: str = "") -> NamedSplit:
+def named_split(opened: OpenedRun, settings: NamedSplitConfig) -> NamedSplit:
     """Return the first `count` images (0: all) of a split of the data, or of an image file, folder, archive or array file.
 
     Raises DataError where there are none.
     """
+    name, count, path = settings.split, settings.count, settings.input
     if path:
         found = named_images(Path(path).expanduser(), opened.spec, count)
         pixels = (255 * found.images).round().byte().permute(0, 2, 3, 1).numpy()
