@@ -1,6 +1,6 @@
 """Train what is missing of the recipes' runs, and write the page of results from all of them.
 
-    python benchmarks/results.py [--recipes recipes] [--runs runs/results] [--out docs/results.md] [--particles 500] [...]
+    python benchmarks/results.py [--recipes recipes] [--runs runs/results] [--out docs/reference/results.md] [...]
 
 One run for each recipe and seed: three seeds where the recipe's header says that it trains for less than five minutes, else one.
 Runs that stand in the folder are not trained again, those that were interrupted go on. Other folders of runs in there join the
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", type=Path, default=Path("recipes"))
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reference/results.md"))
     parsed, others = parser.parse_known_args()
     evaluation = Parser(prog="results.py")
     add_settings(evaluation, "the evaluation", evaluate_config())

@@ -1,4 +1,4 @@
-"""The examples of docs/architecture.md work as written, and links between pages lead somewhere."""
+"""The examples of docs/explanation/architecture.md work as written, and links between pages lead somewhere."""
 
 import json
 import re
@@ -19,7 +19,7 @@ EXAMPLE = ROOT / "tests" / "contract" / "plugins" / "label_vae.py"
 
 def section(title):
     """Return the Python code of one section of the page."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     body = text.split(f"\n## {title}\n")[1].split("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", body, re.DOTALL)
     return code

@@ -117,7 +117,7 @@ def test_tracking_does_not_change_a_single_bit_of_a_training(fake, tmp_path):
 
 
 def test_the_tracker_of_the_documentation_works(tmp_path, monkeypatch):
-    page = (REPOSITORY / "docs" / "monitoring.md").read_text()
+    page = (REPOSITORY / "docs" / "guides" / "monitoring.md").read_text()
     (tmp_path / "diary.py").write_text(page.split("```python\n")[-1].split("```")[0])
     monkeypatch.setattr(trackers, "__path__", [*trackers.__path__, str(tmp_path)])
     assert not warnings(trained(tmp_path / "run", track="diary"))

@@ -1,4 +1,4 @@
-"""The examples of docs/python.md run, in its order, with durations of a few steps; its table names every command."""
+"""The examples of docs/guides/python.md run, in its order, with durations of a few steps; its table names every command."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from simulacra.interfaces import cli
 from simulacra.runs import own_families
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "python.md").read_text()
 
 
 def runnable(code):

@@ -1,7 +1,7 @@
 """Monitors of a training: rules that find problems in its reports.
 
 A warning is a function of the records in `reports.jsonl`: it is found again after a resume, by `watch` and by the run report, and
-in runs that were trained before its rule existed. docs/monitoring.md explains the thresholds.
+in runs that were trained before its rule existed. docs/guides/monitoring.md explains the thresholds.
 """
 
 import math
