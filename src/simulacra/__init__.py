@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         train,
         train_extractor,
         unpaired,
+        untrained,
     )
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "train",
     "train_extractor",
     "unpaired",
+    "untrained",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.progress import Progress
+from simulacra.core.randomness import stream
 from simulacra.data import sources
 from simulacra.data.check import Checkup, check
 from simulacra.data.dataset import Dataset, combine
@@ -60,6 +61,7 @@ __all__ = [
     "train",
     "train_extractor",
     "unpaired",
+    "untrained",
 ]
 
 from_array = with_default_progress(_from_array)
@@ -91,6 +93,19 @@ def train(
     data = _dataset(dataset, shown)
     outcome = _train(config, Path(out) if out else default_folder(config, data), data, shown)
     return Model(outcome.run, data, shown, config.train.device)
+
+
+def untrained(
+    family: str | Path | type[Family], *, dataset: Dataset, recipe: Path | str | None = None, **settings: Any
+) -> Family:
+    """Return a family as a torch module, in training mode, with the weights with which `train` begins for the same settings.
+
+    family, recipe, settings: as in `train`, of which the seed determines the weights; dataset: determines the sizes of the networks.
+    Raises UsageError.
+    """
+    config = resolve({**(read_recipe(Path(recipe)) if recipe else {}), "family": _family(family)}, settings, "the settings")
+    with stream(config.train.seed, "initialize"):
+        return config.new_family(dataset.spec)
 
 
 def resume(
