@@ -1,5 +1,7 @@
 """The weights with which a training begins, and the random numbers of its steps, suffice to repeat it in plain PyTorch."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -9,14 +11,14 @@ import simulacra
 from simulacra.core.randomness import reseed
 from simulacra.data.batches import Batches
 
-SETTINGS = {"network": "dense", "hidden": [32], "latent_dim": 4, "seed": 3}
+SETTINGS: dict[str, Any] = {"network": "dense", "hidden": [32], "latent_dim": 4, "seed": 3}
 
 
 def test_a_training_in_plain_pytorch_has_the_same_losses(tmp_path):
-    constant = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "lr": 1e-3, "batch": 64, "log_every": 1}
+    constant: dict[str, Any] = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "lr": 1e-3, "batch": 64, "log_every": 1}
     model = simulacra.train("vae", data="digits", duration="5", **SETTINGS, **constant, out=tmp_path / "run", quiet=True)
     logged = [record["vae/loss"] for record in model.run.reports.read() if record["kind"] == "train"]
-    network = simulacra.untrained("vae", dataset=model.dataset, **SETTINGS)
+    network: Any = simulacra.untrained("vae", dataset=model.dataset, **SETTINGS)
     assert network.training
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     losses = []

@@ -58,7 +58,7 @@ def _shower() -> Callable[[Lines], None]:
     handles: list[Any] = []
 
     def show(meter: Lines) -> None:
-        from IPython.display import HTML, display  # type: ignore[import-not-found, unused-ignore]
+        from IPython.display import HTML, display
 
         done = "" if meter.share is None else f'<progress value="{meter.share:.4f}" max="1"></progress> '
         content = HTML(f"<div>{done}<code>{escape(meter.line())}</code></div>")
