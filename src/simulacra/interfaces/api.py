@@ -29,6 +29,7 @@ from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
 from simulacra.reports.comparison_page import check_comparison, write_comparison
+from simulacra.runs.initial_weights import settings_of_run
 from simulacra.runs.opened import Device
 from simulacra.runs.own_families import add_family, load_family, name_of
 from simulacra.runs.run import Run
@@ -73,6 +74,7 @@ def train(
     family: str | Path | type[Family],
     *,
     recipe: Path | str | None = None,
+    from_run: Path | str | None = None,
     out: Path | str | None = None,
     dataset: Dataset | ImageSource | None = None,
     progress: Progress | None = None,
@@ -82,16 +84,20 @@ def train(
     """Train a family into a new run folder and return the model.
 
     family: its name, or a family of your own: a class, or the path of a .py file that defines one, which is run. dataset: images
-    of your own, as `from_array` takes them; without it they are found by `data`. `settings` are those of
+    of your own, as `from_array` takes them; without it they are found by `data`. from_run: a run of the same family, whose weights
+    the training begins with, and whose model and data are used unless given. `settings` are those of
     `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latent_dim=8, preset="dense". progress: what shows
     the progress, by default the terminal or notebook; quiet: nothing does. For images of your own and without `recipe`, settings
     that are not given are chosen by the images and the device. Raises UsageError, DataError, NonFiniteError.
     """
     shown = progress_of(progress, quiet)
     tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": _family(family)}
+    start = Path(from_run) if from_run else None
+    if start:
+        tables = settings_of_run({**tables, **{name: settings[name] for name in ("preset",) if name in settings}}, start)
     config = resolve(tables, settings, str(recipe or "the settings"))
     data = _dataset(dataset, shown)
-    outcome = _train(config, Path(out) if out else default_folder(config, data), data, shown)
+    outcome = _train(config, Path(out) if out else default_folder(config, data), data, shown, start=start)
     return Model(outcome.run, data, shown, config.train.device)
 
 

@@ -32,6 +32,7 @@ from simulacra.engine.processes import Processes, joined
 from simulacra.engine.settings import OF_THE_MACHINE, OF_THE_REST
 from simulacra.images.animation import write_animation
 from simulacra.runs import own_families
+from simulacra.runs.initial_weights import load_weights
 from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import Run
@@ -54,10 +55,13 @@ class Outcome:
         return {"run": str(self.run.path), "finished": self.finished, "step": self.step, "training_seconds": self.seconds}
 
 
-def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT) -> Outcome:
+def train(
+    config: RunConfig, out: Path, dataset: Dataset | None = None, progress: Progress = SILENT, *, start: Path | None = None
+) -> Outcome:
     """Train from the beginning into a new run folder `out`; the data are loaded from the settings unless given.
 
-    With torchrun every process calls it; only the first writes and reports. Raises UsageError, DataError, NonFiniteError.
+    start: a run of the same family whose weights the training begins with. With torchrun every process calls it; only the first
+    writes and reports. Raises UsageError, DataError, NonFiniteError.
     """
     config = _prepare_process(replace(config, data=located(config.data, progress)))
     with joined() as processes, ExitStack() as held:
@@ -68,13 +72,13 @@ def train(config: RunConfig, out: Path, dataset: Dataset | None = None, progress
         config = choose(config, data, progress) if may_choose(config, dataset) else config
 
         def create() -> None:
-            facts = {"processes": processes.count, **own_families.facts(config.family)}
+            facts = {"processes": processes.count, **own_families.facts(config.family), **source}
             run = Run.create(out, config, provenance(data, _command()) | facts)
             held.enter_context(writing(run.path))
             own_families.keep(config.family, run.path)
 
         with stream(config.train.seed, "initialize"):
-            trainer = _trainer(config, data, processes)
+            trainer, source = _trainer(config, data, processes, start)
             processes.lead(create)
             return _run(Run(out), trainer, data, progress)
 
@@ -109,7 +113,7 @@ def resume(
         _check_processes(run, data, processes)
         processes.lead(lambda: held.enter_context(writing(run.path)))
         with stream(config.train.seed, "initialize"):
-            trainer = _trainer(config, data, processes)
+            trainer, _ = _trainer(config, data, processes)
             _restore(trainer, run, progress)
             _check_length(trainer, run, duration, progress)
             processes.lead(lambda: _reopen(run, config, trainer))
@@ -168,7 +172,8 @@ def _load(config: RunConfig, processes: Processes, progress: Progress) -> tuple[
     return replace(config, data=settings), data
 
 
-def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
+def _trainer(config: RunConfig, data: Dataset, processes: Processes, start: Path | None = None) -> tuple[Trainer, dict[str, Any]]:
+    """Return the trainer, and where its weights come from if from the run `start`."""
     if (wanted := families.find(config.family).domains) != tuple(data.domains):
         available = f"{data.name} has {' and '.join(data.domains) or 'none'}"
         remedy = "give dataset=simulacra.unpaired(a=..., b=...)" if wanted else "give the data set of one"
@@ -177,13 +182,14 @@ def _trainer(config: RunConfig, data: Dataset, processes: Processes) -> Trainer:
         )
     settings = config.train
     family = config.new_family(data.spec)
+    source = load_weights(family, start) if start else {}
     if settings.labels and not family.accepts_unlabelled:
         refused = f"--labels {settings.labels} leaves images without labels, which this {type(family).__name__} cannot train on"
         raise UsageError(f"{refused}: leave it out, or train a semi-supervised model (--semi-supervised)")
     if settings.patience:
         _require_validation(family, data)
     batch_source = training_batches(data, settings.batch, settings.seed, config.data.flip, processes.part, settings.labels)
-    return Trainer(family, batch_source, settings, processes)
+    return Trainer(family, batch_source, settings, processes), source
 
 
 def _require_validation(family: Family, data: Dataset) -> None:

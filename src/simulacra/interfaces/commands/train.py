@@ -31,6 +31,7 @@ EXAMPLES = examples(
     "simulacra train duel --family-file duel.py --data digits --for 5min",
 )
 POSITION = ("train", 1)
+FROM_HELP = "a run whose weights the training begins with; model and data are those of that run, unless given"
 
 
 def arguments(parser: Parser, words: list[str]) -> None:
@@ -39,6 +40,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
     add_family_file(parser)
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
+    parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help=FROM_HELP)
     parser.add_argument("--out", type=Path, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
     defaults: dict[str, object] = {}
     data: type[DataConfig] | type[DomainsConfig] = DataConfig
@@ -60,15 +62,18 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def run(parsed: argparse.Namespace, console: Console) -> int:
     """Train."""
+    from simulacra.runs.initial_weights import settings_of_run
     from simulacra.runs.settings import groups, read_recipe, resolve
     from simulacra.training.train import default_folder, train
 
     recipe = _recipe(parsed, read_recipe)
     overrides: dict[str, object] = {"preset": parsed.preset} if getattr(parsed, "preset", None) else {}
+    if parsed.start:
+        recipe = settings_of_run({**recipe, **overrides}, parsed.start)
     for kind in groups(families.find(recipe["family"])).values():
         overrides |= given(parsed, kind)
     config = resolve(recipe, overrides, str(parsed.recipe or "the settings"))
-    return finish(train(config, parsed.out or default_folder(config), progress=console), console)
+    return finish(train(config, parsed.out or default_folder(config), progress=console, start=parsed.start), console)
 
 
 def finish(outcome: "Outcome", console: Console) -> int:
@@ -90,22 +95,34 @@ def finish(outcome: "Outcome", console: Console) -> int:
 
 
 def _family_in(words: list[str]) -> str:
-    """Return the family that the words name, directly, by a recipe or by its file; empty if they name none."""
+    """Return the family that the words name, directly, by a recipe, a run or its file; empty if they name none."""
     if words and not words[0].startswith("-"):
         return words[0]
-    for word, after in pairwise([*words, ""]):
-        path = after if word == "--recipe" else word.removeprefix("--recipe=") if word.startswith("--recipe=") else ""
-        if path:
-            from simulacra.runs.settings import read_recipe
+    if path := _value("--recipe", words):
+        from simulacra.runs.settings import read_recipe
 
-            return str(read_recipe(Path(path)).get("family", ""))
+        return str(read_recipe(Path(path)).get("family", ""))
+    if path := _value("--from", words):
+        from simulacra.runs.run import Run
+
+        return Run.open(Path(path)).config.family
     if misplaced := set(words) & set(families.names()):
         raise UsageError(f"the family comes first: simulacra train {min(misplaced)} ...")
     return next(iter(load_family_files(words)), "")
 
 
+def _value(flag: str, words: list[str]) -> str:
+    """Return the value of a flag in the words; empty if they do not have it."""
+    found = (
+        after if word == flag else word.removeprefix(f"{flag}=")
+        for word, after in pairwise([*words, ""])
+        if word.startswith(flag)
+    )
+    return next(found, "")
+
+
 def _recipe(parsed: argparse.Namespace, read_recipe: Any) -> dict[str, Any]:
-    if parsed.recipe is None and parsed.family is None:
+    if parsed.recipe is parsed.family is parsed.start is None:
         known = ", ".join(families.names())
         raise UsageError(f"no family: name one ({known}), or give --recipe FILE. See 'simulacra train --help'")
     recipe: dict[str, Any] = read_recipe(parsed.recipe) if parsed.recipe else {}
