@@ -84,7 +84,7 @@ def train(
     """Train a family into a new run folder and return the model.
 
     family: its name, or a family of your own: a class, or the path of a .py file that defines one, which is run. dataset: images
-    of your own, as `from_array` takes them; without it they are found by `data`. from_run: a run of the same family, whose weights
+    of your own, as `from_array` takes them; without it they are found by `data`. from_run: a run of the family, whose weights
     the training begins with, and whose model and data are used unless given. `settings` are those of
     `simulacra train FAMILY --help`, by name: data="mnist", duration="10ep", latent_dim=8, preset="dense". progress: what shows
     the progress, by default the terminal or notebook; quiet: nothing does. For images of your own and without `recipe`, settings
