@@ -15,11 +15,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """One or more noise levels: float64 tensors of one shape. `time` in [0, 1] is the network's input; 1 is the noisiest."""
+    """One or more noise levels: float64 tensors of one shape. `time` in [0, 1] is the network's input; 1 is the noisiest.
+
+    end: of a step that begins at the level, its last time, which models of average velocities need; None for no step.
+    """
 
     time: Tensor
     alpha: Tensor
     sigma: Tensor
+    end: Tensor | None = None
 
     @property
     def log_snr(self) -> Tensor:

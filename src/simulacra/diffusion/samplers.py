@@ -8,7 +8,7 @@ noise (alpha 0), as in flow matching. Denoisers are called at levels with sigma 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -89,6 +89,18 @@ def sample_euler(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, draw: Noise
     return sample_ddim(denoiser, x, levels, draw)
 
 
+def sample_average(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, draw: NoiseSource, *, eta: float = 0.0) -> Tensor:
+    """Sample with average velocities (Geng et al. 2025, algorithm 2): steps that are exact at any length, if the model is.
+
+    For denoisers that take the end of the step from `NoiseLevels.end`; the image that they predict is the end of the straight
+    line along the average velocity.
+    """
+    for level, next_level in pairwise(levels):
+        image = denoiser(x, replace(level, end=next_level.time)).image
+        x = next_level.broadcast_to(x).alpha * image + next_level.sigma.to(x) * noise_from_image(image, x, level)
+    return x
+
+
 def sample_heun(denoiser: Denoiser, x: Tensor, levels: NoiseLevels, draw: NoiseSource, *, eta: float = 0.0) -> Tensor:
     """Sample with Heun's method, of second order (Karras et al. 2022, algorithm 1 without churn).
 
@@ -144,6 +156,7 @@ SAMPLERS: dict[str, Sampler] = {
     "heun": Sampler(sample_heun, "karras", evaluations=2),
     "euler": Sampler(sample_euler, "karras"),
     "ancestral": Sampler(sample_ancestral, "time", stochastic=True),
+    "average": Sampler(sample_average, "time"),
 }
 
 

@@ -99,18 +99,18 @@ class DenoisingProcess:
 class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatures, HasDiffusionBound, Denoises):
     """One player, a U-Net that denoises images. Its inputs and outputs are in [-1, 1]."""
 
-    samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
+    samplers: ClassVar[tuple[str, ...]] = tuple(name for name in SAMPLERS if name != "average")
     prior = "standard normal"
     amortized = False
     degradations = "missing pixels"
     conditional_likelihood = False  # latents and likelihoods are those of the unconditional model
 
-    def __init__(self, config: DenoisingConfig, data: DataSpec, process: DenoisingProcess) -> None:
+    def __init__(self, config: DenoisingConfig, data: DataSpec, process: DenoisingProcess, *, spans: bool = False) -> None:
         super().__init__()
         self.config, self.data, self.process = config, data, process
         self.label_sizes, self.latent_dim = label_sizes(data, config.conditional), data.dimensions
         self.vocabulary = caption_vocabulary(data, config.captions)
-        self.network = UNet(data, data.channels * (1 + process.learned), config, self.label_sizes, self.vocabulary)
+        self.network = UNet(data, data.channels * (1 + process.learned), config, self.label_sizes, self.vocabulary, spans=spans)
 
     def players(self) -> dict[str, nn.Module]:
         """Return the network."""
@@ -159,7 +159,8 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
     def _outputs(self, noisy: Tensor, level: NoiseLevels, condition: Condition) -> tuple[Tensor, Tensor | None]:
         """Return the network's output and, if learned, the interpolation of the variance (0.5 for an output of 0): [b c h w]."""
         scaled = broadcast_like(input_scale(level), noisy) * noisy
-        both = self.network(scaled, level.time, condition.labels, condition.tokens).float()
+        spans = None if level.end is None else level.time - level.end
+        both = self.network(scaled, level.time, condition.labels, condition.tokens, spans).float()
         if not self.process.learned:
             return both, None
         output, share = both.chunk(2, dim=1)
@@ -187,6 +188,10 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
     @property
     def plan(self) -> SamplingPlan:
         """The plan of the settings."""
+        return self._plan_of_settings
+
+    @property
+    def _plan_of_settings(self) -> SamplingPlan:
         return SamplingPlan(self.config.sampler, self.config.sampling_steps, self.config.guidance_scale, self.config.eta)
 
     def evaluations(self, plan: SamplingPlan) -> int:
@@ -223,8 +228,9 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
     def restore(self, degraded: Tensor, known: Tensor, noise: Tensor, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return images [b c h w] in [0, 1], unchanged where `known` and sampled by the plan of the settings elsewhere."""
         require_accepted(self, condition, len(degraded))
-        denoise = self._denoiser(condition, replace(self.plan, guidance_scale=1.0), lambda: None)
-        return pixel_range(self._sampled(noise, sampling.inpainting_denoiser(denoise, 2 * degraded - 1, known), self.plan))
+        plan = self._plan_of_settings  # of many small steps, each of which replaces the known pixels
+        denoise = self._denoiser(condition, replace(plan, guidance_scale=1.0), lambda: None)
+        return pixel_range(self._sampled(noise, sampling.inpainting_denoiser(denoise, 2 * degraded - 1, known), plan))
 
     def forward_process(self, images: Tensor, noise: Tensor, count: int, condition: Condition = UNCONDITIONAL) -> Tensor:
         """Return noisy images at evenly spaced times: [count b c h w] in [0, 1]."""
@@ -253,7 +259,10 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
         return torch.stack([(*states, images)[place] for place in chosen])
 
     def _denoiser(self, condition: Condition, plan: SamplingPlan, advance: Callable[[], None]) -> Denoiser:
-        """Return the denoiser for samplers: with guidance, images clipped to [-1, 1] (Ho et al. 2020)."""
+        """Return the denoiser for samplers: with guidance, images clipped to [-1, 1] (Ho et al. 2020).
+
+        The image of an average velocity is not clipped unless the step ends at it.
+        """
         reduced = plan.precision != torch.float32
 
         def estimated(noisy: Tensor, level: NoiseLevels, given: Condition) -> DenoiserOutput:
@@ -268,14 +277,15 @@ class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatur
             if plan.guidance_scale != 1:
                 unconditional = estimated(noisy, level, replace(condition, labels=None, tokens=None)).image
                 image = sampling.classifier_free_guidance(image, unconditional, plan.guidance_scale)
-            return DenoiserOutput(image.clamp(-1, 1), found.variance_interpolation)
+            is_image = level.end is None or level.end == 0
+            return DenoiserOutput(image.clamp(-1, 1) if is_image else image, found.variance_interpolation)
 
         return denoise
 
     def check(self, plan: SamplingPlan) -> None:
         """Raise UsageError for a plan that cannot be followed."""
-        if plan.sampler not in SAMPLERS:
-            raise unknown("sampler", plan.sampler, SAMPLERS)
+        if plan.sampler not in self.samplers:
+            raise unknown("sampler", plan.sampler, self.samplers)
         if plan.steps < 1:
             raise UsageError(f"steps is {plan.steps}, expected at least 1")
         if plan.guidance_scale != 1 and not self.accepts:

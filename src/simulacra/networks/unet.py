@@ -60,8 +60,9 @@ class UNet(nn.Module):
     """U-Net from noisy images [b c h w], times in [0, 1] and labels or captions to `outputs` values per pixel [b outputs h w].
 
     label_sizes: number of values of each labelled property; if empty, labels are ignored. A label equal to the size means "no
-    label". vocabulary: of the captions; if None, captions are ignored. The last layers of the network, of residual blocks and of
-    attentions start at zero, so an untrained network returns 0.
+    label". vocabulary: of the captions; if None, captions are ignored. spans: whether the length of a step is an input. The last
+    layers of the network, of the embedding of lengths, of residual blocks and of attentions start at zero, so an untrained
+    network returns 0.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class UNet(nn.Module):
         config: UNetConfig,
         label_sizes: tuple[int, ...] = (),
         vocabulary: Vocabulary | None = None,
+        *,
+        spans: bool = False,
     ) -> None:
         super().__init__()
         self.config, self.label_sizes = config, label_sizes
@@ -86,6 +89,11 @@ class UNet(nn.Module):
         self.middle = nn.ModuleList([self._block(bottom, bottom, attention=attention) for attention in (True, False)])
         self.up = self._decoder(sizes, skips)
         self.last = nn.Sequential(_norm(width, config.group), nn.SiLU(), _output_layer(width, outputs, sizes[0]))
+        self.span = None
+        if spans:
+            self.span = nn.Sequential(
+                dense(width, self.embedding_dim), nn.SiLU(), _zero(dense(self.embedding_dim, self.embedding_dim))
+            )
 
     def _encoder(self, sizes: list[tuple[int, int]], skips: list[int]) -> nn.ModuleList:
         """Return the blocks and downsampling layers; append the widths of their skip connections to `skips`."""
@@ -117,12 +125,20 @@ class UNet(nn.Module):
     def _block(self, inputs: int, outputs: int, *, attention: bool) -> "_ResidualBlock":
         return _ResidualBlock(inputs, outputs, self.embedding_dim, self.config, attention=attention)
 
-    def forward(self, noisy: Tensor, times: Tensor, labels: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        noisy: Tensor,
+        times: Tensor,
+        labels: Tensor | None = None,
+        tokens: Tensor | None = None,
+        spans: Tensor | None = None,
+    ) -> Tensor:
         """Return [b outputs h w] for noisy images [b c h w] and times [] or [b].
 
-        labels: int64 [b] or [b k], None for no label; tokens: int64 [b t], None for no caption.
+        labels: int64 [b] or [b k], None for no label; tokens: int64 [b t], None for no caption; spans: lengths of steps, [] or
+        [b] in [0, 1], None for 0.
         """
-        embedding = F.silu(self._embedding(noisy, times, labels, tokens))
+        embedding = F.silu(self._embedding(noisy, times, labels, tokens, spans))
         features, skips = self._encoded(noisy, embedding)
         for layer in self.up:
             joined = torch.cat([features, skips.pop()], 1) if isinstance(layer, _ResidualBlock) else features
@@ -145,8 +161,10 @@ class UNet(nn.Module):
             features = layer(features, embedding)
         return features, skips
 
-    def _embedding(self, noisy: Tensor, times: Tensor, labels: Tensor | None, tokens: Tensor | None) -> Tensor:
-        """Return the sum of the embeddings of time, label and caption [b embedding_dim]."""
+    def _embedding(
+        self, noisy: Tensor, times: Tensor, labels: Tensor | None, tokens: Tensor | None, spans: Tensor | None = None
+    ) -> Tensor:
+        """Return the sum of the embeddings of time, label, caption and length of the step [b embedding_dim]."""
         times = times.to(noisy.device).expand(len(noisy))
         embedding: Tensor = self.time(timestep_embedding(times, self.config.features[0]))
         if self.label is not None:
@@ -155,6 +173,9 @@ class UNet(nn.Module):
         if self.caption is not None:
             tokens = no_captions(len(noisy), noisy.device) if tokens is None else tokens
             embedding = embedding + self.caption(tokens.to(noisy.device))
+        if self.span is not None:
+            spans = torch.zeros_like(times) if spans is None else spans.to(noisy.device).expand(len(noisy))
+            embedding = embedding + self.span(timestep_embedding(spans, self.config.features[0]))
         return embedding
 
 
