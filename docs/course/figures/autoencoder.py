@@ -3,7 +3,7 @@
 # ruff: noqa: T201
 import torch
 from chart import Axis, bars, lines
-from measures import confidence, data, frechet, save_grid, standard_error, test_images
+from measures import confidence, data, frechet, save_grid, standard_error, held_out
 from trained import autoencoder_mnist, trained
 
 
@@ -16,7 +16,7 @@ def reconstruction_error() -> None:
     for size in (2, 4, 8, 16, 32):
         settings = {"data": "digits", "network": "dense", "hidden": (128,), "duration": "100ep", "batch": 64, "lr": 3e-3}
         model = trained(f"autoencoder-digits-{size}", "autoencoder", latent_dim=size, **settings)
-        images = test_images("digits")
+        images = held_out("digits")
         errors = (model.reconstruct(images) - images).square().flatten(1).mean(1)
         kept = mean + (test - mean) @ components[:size].T @ components[:size]
         neural.append((size, errors.mean().item()))
@@ -31,7 +31,7 @@ def reconstruction_error() -> None:
 def random_latents() -> None:
     """Decode latents of test images, and latents drawn from a normal distribution of their mean and standard deviation."""
     model = autoencoder_mnist("dense")
-    images = test_images("mnist")
+    images = held_out("mnist")
     latents = model.encode(data("mnist").train.head(10_000).images)
     drawn = torch.randn(10_000, latents.shape[1], generator=torch.Generator().manual_seed(0))
     sets = {

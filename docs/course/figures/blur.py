@@ -4,14 +4,14 @@
 import torch
 import torch.nn.functional as F
 from chart import bars
-from measures import features, frechet, save_grid, sharpness, standard_error, test_images
+from measures import features, frechet, save_grid, sharpness, standard_error, held_out
 from torch import Tensor
 from trained import gan_mnist, vae_mnist
 
 
 def samples() -> None:
     """Compare the gradient energy of samples with that of real images."""
-    real = test_images("mnist")
+    real = held_out("mnist")
     vae = vae_mnist()
     sets = {
         "VAE: reconstructions": vae.reconstruct(real),
@@ -43,7 +43,7 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
 
 def errors() -> None:
     """Compare two changes of an image, a shift by one pixel and a blur, in pixels and in features of a classifier."""
-    real = test_images("mnist", 2000)
+    real = held_out("mnist", 2000)
     original = features(real, "mnist")
     changed = {"shift": torch.roll(real, 1, dims=3), "blur": blurred(real, 1.0)}
     for name, images in changed.items():

@@ -3,13 +3,13 @@
 # ruff: noqa: T201
 import torch
 from chart import Axis, lines
-from measures import save_grid, sharpness, test_images
+from measures import save_grid, sharpness, held_out
 from trained import autoencoder_mnist
 
 MODELS = {"dense": autoencoder_mnist("dense"), "convolutional": autoencoder_mnist("conv")}
 SHIFTS = (0, 1, 2, 3, 4)
 
-images = test_images("mnist", 2000)
+images = held_out("mnist", 2000)
 series: dict[str, list[tuple[float, float]]] = {}
 for name, model in MODELS.items():
     networks = (model.module.encoder, model.module.decoder)

@@ -35,10 +35,10 @@ def extractor(name: str) -> Extractor:
 
 @cache
 def _reference(name: str) -> BlockedMoments:
-    return blocked_moments(features(test_images(name), name))
+    return blocked_moments(features(held_out(name), name))
 
 
-def test_images(name: str, count: int = 10_000) -> Tensor:
+def held_out(name: str, count: int = 10_000) -> Tensor:
     """Return the first test images of a data set, float [n c h w] in [0, 1]."""
     return data(name).test.head(count).images
 

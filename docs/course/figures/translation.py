@@ -3,7 +3,7 @@
 # ruff: noqa: T201
 import torch
 from chart import Axis, lines
-from measures import save_grid, test_images
+from measures import save_grid, held_out
 from torch import Tensor
 from trained import trained
 
@@ -12,7 +12,7 @@ LEVELS = (0.25, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)  # standard deviations of the n
 settings = {"data": "", "a": "digits", "b": "digits-hues", "preset": "small", "batch": 4, "duration": "1500"}
 settings.pop("data")
 model = trained("cyclegan-hues", "cyclegan", **settings)
-real = test_images("digits-hues", 297)
+real = held_out("digits-hues", 297)
 grey = model.translate(real, to="a")
 random = torch.Generator().manual_seed(0)
 
