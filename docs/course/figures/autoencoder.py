@@ -30,7 +30,7 @@ def reconstruction_error() -> None:
 
 def random_latents() -> None:
     """Decode latents of test images, and latents drawn from a normal distribution of their mean and standard deviation."""
-    model = autoencoder_mnist("dense")
+    model = autoencoder_mnist("dense", epochs=5)
     images = held_out("mnist")
     latents = model.encode(data("mnist").train.head(10_000).images)
     drawn = torch.randn(10_000, latents.shape[1], generator=torch.Generator().manual_seed(0))

@@ -48,8 +48,8 @@ def near(points: Tensor) -> float:
 
 
 def scaled(points: Tensor) -> list[tuple[float, float]]:
-    """Return points as positions in the unit square of a panel, which covers [-2.5, 2.5]."""
-    return [tuple(row) for row in (points / 5 + 0.5).tolist()]
+    """Return points as positions in the unit square of a panel, which covers [-2, 2]."""
+    return [tuple(row) for row in (points / 4 + 0.5).tolist()]
 
 
 def trajectories() -> None:

@@ -45,7 +45,7 @@ def counts() -> None:
             series[name].append((count, found.value))
             print(f"{count:,} {name}: Fréchet distance {found.value:.2f} +- {found.standard_error:.2f}")
     x = Axis("number of images (logarithmic)", COUNTS[0], COUNTS[-1], COUNTS, log=True)
-    y = Axis("Fréchet distance (logarithmic)", 0.2, 40, (0.2, 0.5, 1, 2, 5, 10, 20, 40), log=True)
+    y = Axis("Fréchet distance (logarithmic)", 0.2, 100, (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100), log=True)
     lines("course-measuring-counts", "Distance from 10,000 test images of MNIST", series, x, y)
 
 

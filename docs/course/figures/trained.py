@@ -30,7 +30,7 @@ def diffusion_mnist() -> simulacra.Model:
     return trained("diffusion-mnist", "diffusion", recipe="recipes/diffusion-unconditional-mnist.toml")
 
 
-def autoencoder_mnist(network: str, latent_dim: int = 16) -> simulacra.Model:
-    """Return an autoencoder of MNIST, `dense` or `conv`, trained for five epochs."""
-    settings = {"data": "mnist", "preset": network, "latent_dim": latent_dim, "duration": "5ep", "batch": 64, "lr": 3e-3}
-    return trained(f"autoencoder-{network}-{latent_dim}", "autoencoder", **settings, warmup=0.05, clip=100.0)
+def autoencoder_mnist(network: str, epochs: int) -> simulacra.Model:
+    """Return an autoencoder of MNIST with 16 latents, `dense` or `conv`, trained for some epochs."""
+    settings = {"data": "mnist", "preset": network, "latent_dim": 16, "batch": 64, "lr": 3e-3, "warmup": 0.05, "clip": 100.0}
+    return trained(f"autoencoder-{network}-{epochs}", "autoencoder", duration=f"{epochs}ep", **settings)
