@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 
-import simulacra
 from simulacra.core.config import options
 from simulacra.data.settings import settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.families import find
+from simulacra.features import networks
 from simulacra.interfaces import cli
 
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "docs" / "course"
 PAGES = sorted(COURSE.glob("*.md"))
 CHAPTERS = [page for page in PAGES if page.name != "index.md"]
-PARSED_ALONE = ("train", "sample", "reconstruct", "interpolate", "translate", "evaluate", "compare", "classify")
-SHORT = {"ep": "3", "steps": "3"}
 HEADINGS = ("The question", "An analogy", "The idea", "The mathematics", "The limit, measured", "Exercises", "What comes next")
 
 
@@ -109,9 +107,16 @@ def test_the_index_lists_every_chapter():
     assert listed == [page.name for page in CHAPTERS]
 
 
+@pytest.fixture
+def short_extractor(monkeypatch, tmp_path):
+    """Train feature extractors for a moment, into a cache of their own."""
+    monkeypatch.setattr(networks.find("lenet"), "images", 2000)
+    monkeypatch.setenv("SIMULACRA_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.mark.long
+@pytest.mark.usefixtures("short_extractor")
 @pytest.mark.parametrize("page", CHAPTERS, ids=name_of)
 def test_the_python_of_a_chapter_runs(page):
     for number, code in enumerate(python_of(page)):
         exec(compile(code, f"{page.name}, example {number}", "exec"), {"__name__": "course"})
-    assert simulacra.list_families()

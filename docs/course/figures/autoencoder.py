@@ -3,7 +3,7 @@
 # ruff: noqa: T201
 import torch
 from chart import Axis, bars, lines
-from measures import confidence, data, frechet, save_grid, standard_error, held_out
+from measures import confidence, data, frechet, held_out, save_grid, standard_error
 from trained import autoencoder_mnist, trained
 
 

@@ -4,7 +4,7 @@
 import torch
 import torch.nn.functional as F
 from chart import bars
-from measures import features, frechet, save_grid, sharpness, standard_error, held_out
+from measures import features, frechet, held_out, save_grid, sharpness, standard_error
 from torch import Tensor
 from trained import gan_mnist, vae_mnist
 

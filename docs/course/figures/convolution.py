@@ -3,7 +3,7 @@
 # ruff: noqa: T201
 import torch
 from chart import Axis, lines
-from measures import save_grid, sharpness, held_out
+from measures import held_out, save_grid, sharpness
 from trained import autoencoder_mnist
 
 MODELS = {"dense": autoencoder_mnist("dense", epochs=1), "convolutional": autoencoder_mnist("conv", epochs=1)}
@@ -21,9 +21,7 @@ for name, model in MODELS.items():
         series[name].append((shift, error))
     ratio = (sharpness(model.reconstruct(images)).mean() / sharpness(images).mean()).item()
     errors = ", ".join(f"{error:.4f}" for _, error in series[name])
-    print(
-        f"{name}: {weights:,} parameters; MSE at shifts of {SHIFTS} pixels: {errors}; gradient energy {ratio:.3f} of the originals"
-    )
+    print(f"{name}: {weights:,} parameters; MSE at shifts of {SHIFTS}: {errors}; gradient energy {ratio:.3f} of them")
 labels = {f"{name} autoencoder": pairs for name, pairs in series.items()}
 x = Axis("shift to the right, pixels", 0, 4, SHIFTS)
 y = Axis("mean squared error per pixel", 0, 0.06, (0, 0.02, 0.04, 0.06))

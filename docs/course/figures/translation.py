@@ -3,7 +3,7 @@
 # ruff: noqa: T201
 import torch
 from chart import Axis, lines
-from measures import save_grid, held_out
+from measures import held_out, save_grid
 from torch import Tensor
 from trained import trained
 
