@@ -87,7 +87,7 @@ def errors() -> None:
             series[name].append((evaluations, found))
             print(f"{name}, {evaluations} evaluations: {found:.1f} % of {POINTS:,} points near a mode")
     x = Axis("evaluations of the velocity (logarithmic)", 1, 127, (1, 2, 4, 8, 16, 32, 64), log=True)
-    y = Axis("points within three standard deviations of a mode, %", 0, 100, (0, 25, 50, 75, 100))
+    y = Axis("points near a mode, %", 0, 100, (0, 25, 50, 75, 100))
     lines("course-flow-steps", "Exact mean velocity, few steps", series, x, y, legend="bottom")
 
 
