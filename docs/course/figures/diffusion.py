@@ -1,0 +1,58 @@
+"""Chapter 8: Fréchet distance of samples by the number of network evaluations, and the time for each image."""
+
+# ruff: noqa: T201
+import time
+
+import torch
+from chart import Axis, lines
+from measures import data, frechet, save_grid
+from torch import Tensor
+from trained import diffusion_mnist, gan_mnist, vae_mnist
+
+import simulacra
+
+IMAGES = 500
+STEPS = (2, 5, 10, 20)
+torch.set_num_threads(1)
+
+
+def timed(model: simulacra.Model, **settings: object) -> tuple[Tensor, float]:
+    """Return images of a model and the seconds for each of them."""
+    started = time.perf_counter()
+    images = model.sample(IMAGES, **settings)
+    return images, (time.perf_counter() - started) / IMAGES
+
+
+def main() -> None:
+    """Print and draw the distances, and save the first images of each number of steps."""
+    model = diffusion_mnist()
+    floor = frechet(data("mnist").train.head(IMAGES).images, "mnist").value
+    print(f"{IMAGES} training images: Fréchet distance {floor:.2f}")
+    one_pass = {}
+    for name, other in (("VAE", vae_mnist()), ("GAN", gan_mnist())):
+        images, seconds = timed(other)
+        one_pass[name] = frechet(images, "mnist").value
+        print(f"{name}: one evaluation, Fréchet distance {one_pass[name]:.2f}, {1000 * seconds:.2f} ms for each image")
+    series: dict[str, list[tuple[float, float]]] = {}
+    rows = []
+    for sampler in ("ddim", "dpmpp-2m"):
+        series[sampler] = []
+        for steps in STEPS:
+            images, seconds = timed(model, plan=model.plan(sampler, steps))
+            distance = frechet(images, "mnist")
+            series[sampler].append((steps, distance.value))
+            text = f"Fréchet distance {distance.value:.2f} +- {distance.standard_error:.2f}"
+            print(f"{sampler}, {steps} evaluations: {text}, {1000 * seconds:.1f} ms for each image")
+            if sampler == "dpmpp-2m":
+                rows.append(images[:12])
+    ends = (STEPS[0], STEPS[-1])
+    drawn = {"DDIM": series["ddim"], "DPM-Solver++(2M)": series["dpmpp-2m"]}
+    drawn |= {f"{name}, one evaluation": [(end, value) for end in ends] for name, value in one_pass.items()}
+    drawn["training images"] = [(end, floor) for end in ends]
+    x = Axis("network evaluations for each image (logarithmic)", *ends, STEPS, log=True)
+    y = Axis("Fréchet distance (logarithmic)", 1, 200, (1, 2, 5, 10, 20, 50, 100, 200), log=True)
+    lines("course-diffusion-steps", f"Distance of {IMAGES} samples from the test images of MNIST", drawn, x, y)
+    save_grid("course-diffusion-steps", rows)
+
+
+main()
