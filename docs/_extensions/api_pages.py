@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-import simulacra
 from generated_pages import write_pages
 from navigation import toctree
 from sphinx.application import Sphinx
+
+import simulacra
 
 _INDEX = "reference/api"
 
@@ -51,7 +52,9 @@ PAGES = {
         "metrics, applications, data sources and report sections of your own",
         ("metrics.metric", "metrics.context", "applications.application", "data.source", "images.section"),
     ),
-    "randomness": Page("Randomness, errors, progress", "random streams, errors, progress", ("core.randomness", "core.errors", "core.progress")),
+    "randomness": Page(
+        "Randomness, errors, progress", "random streams, errors, progress", ("core.randomness", "core.errors", "core.progress")
+    ),
 }
 
 

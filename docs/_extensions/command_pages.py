@@ -11,7 +11,6 @@ from sphinx.application import Sphinx
 from simulacra import families
 from simulacra.core.config import Option
 from simulacra.interfaces import cli
-from simulacra.interfaces.arguments import Parser
 
 _INDEX = "reference/commands"
 
@@ -25,7 +24,9 @@ def _rows() -> list[tuple[str, str, str]]:
         groups.setdefault(group, []).append((order, name, (command.__doc__ or "").split("\n")[0]))
     order_of_groups = [*cli.GROUPS, *(group for group in groups if group not in cli.GROUPS)]
     return [
-        (cli.GROUPS.get(group, group), name, summary) for group in order_of_groups for _, name, summary in sorted(groups.get(group, []))
+        (cli.GROUPS.get(group, group), name, summary)
+        for group in order_of_groups
+        for _, name, summary in sorted(groups.get(group, []))
     ]
 
 
@@ -66,7 +67,9 @@ def _plain(text: str) -> str:
 def _usage(parser: argparse.ArgumentParser) -> str:
     flags = any(action.option_strings for action in parser._actions)
     places = " ".join(_place(action) for action in parser._actions if not action.option_strings)
-    required = " ".join(f"{action.option_strings[0]} {action.metavar}" for action in parser._actions if action.option_strings and action.required)
+    required = " ".join(
+        f"{action.option_strings[0]} {action.metavar}" for action in parser._actions if action.option_strings and action.required
+    )
     generated = " ".join(part for part in (parser.prog, places, required, "[flags]" if flags else "") if part)
     return f"```text\n{parser.usage or generated}\n```\n"
 

@@ -47,7 +47,7 @@ def _page(name: str, notebook: dict[str, Any]) -> str:
     notebook = {**notebook, "cells": [dict(cell) for cell in notebook["cells"]]}
     first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     title, _, rest = _source(first).partition("\n")
-    link = f"<p class=\"notebook-download\"><a href=\"../_static/notebooks/{name}.ipynb\" download>Download {name}.ipynb</a></p>"
+    link = f'<p class="notebook-download"><a href="../_static/notebooks/{name}.ipynb" download>Download {name}.ipynb</a></p>'
     first["source"] = f"{title}\n\n{link}\n{rest}"
     return json.dumps(notebook, ensure_ascii=False, indent=1)
 
@@ -64,13 +64,17 @@ def _read(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     found = _notebooks(app)
     if not found:
-        source[0] += "\n\nThis copy of the site was built without the executed notebooks: `make notebooks docs` builds it with them.\n"
+        source[0] += (
+            "\n\nThis copy of the site was built without the executed notebooks: `make notebooks docs` builds it with them.\n"
+        )
         return
     cards = []
     for name, notebook in found.items():
         title, sentence = heading_and_sentence(notebook)
         picture = f'<img src="_static/notebooks/{name}.png" alt="" loading="lazy">' if thumbnail(notebook) else ""
-        cards.append(f'<a class="card" href="notebooks/{name}.html">{picture}<b>{_html(title)}</b><span>{_html(sentence)}</span></a>')
+        cards.append(
+            f'<a class="card" href="notebooks/{name}.html">{picture}<b>{_html(title)}</b><span>{_html(sentence)}</span></a>'
+        )
     tree = toctree([f"notebooks/{name}" for name in found])
     source[0] += '\n\n<div class="cards">\n' + "\n".join(cards) + "\n</div>\n" + tree
 

@@ -11,6 +11,10 @@ def write_pages(folder: Path, pages: Mapping[str, str]) -> None:
         if path.name not in pages and path.is_file():
             path.unlink()
     for name, text in pages.items():
-        path = folder / name
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, "utf-8")
+        write_page(folder / name, text)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page; an unchanged file keeps its time, so that it is not read again."""
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")

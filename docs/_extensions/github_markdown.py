@@ -11,10 +11,10 @@ _DIRECTIVES = {"math": "{math}", "mermaid": "{layer-diagram}", "console": "sh"}
 
 
 def translate(text: str) -> str:
-    """Return Markdown of GitHub as Markdown of MyST.
+    r"""Return Markdown of GitHub as Markdown of MyST.
 
-    >>> translate("the term $`a_b`$\\n```math\\nx\\n```")
-    'the term $a_b$\\n```{math}\\nx\\n```'
+    >>> translate("the term $`a_b`$\n```math\nx\n```")
+    'the term $a_b$\n```{math}\nx\n```'
     """
     lines, inside = [], ""
     for line in text.split("\n"):

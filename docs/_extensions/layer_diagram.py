@@ -26,9 +26,9 @@ class LayerDiagram(SphinxDirective):
 
 
 def parsed(text: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Return the labels of the nodes and the edges; raises ValueError for a line of another form.
+    r"""Return the labels of the nodes and the edges; raises ValueError for a line of another form.
 
-    >>> parsed('flowchart TD\\na["A: top"] --> b')
+    >>> parsed('flowchart TD\na["A: top"] --> b')
     ({'a': 'A: top', 'b': 'b'}, [('a', 'b')])
     """
     labels: dict[str, str] = {}

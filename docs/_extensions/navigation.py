@@ -1,7 +1,7 @@
 """The navigation of the site from the links of index pages: each section of `index.md` is a part, each link of its lists a page.
 
-So `index.md` is an ordinary page of Markdown on GitHub too, and a page is listed in one place. Titles in the navigation are those of
-the links.
+So `index.md` is an ordinary page of Markdown on GitHub too, and a page is listed in one place. Titles in the navigation are those
+of the links.
 """
 
 import re
@@ -14,9 +14,9 @@ _ENTRY = re.compile(r"^\s*(?:[-*|]|\d+\.)\s*\[([^\]]+)\]\(([^)#:]+)\.md\)", re.M
 
 
 def trees(text: str) -> str:
-    """Return the toctrees of the sections of an index page.
+    r"""Return the toctrees of the sections of an index page.
 
-    >>> print(trees("# Docs\\n\\n## Guides\\n\\n- [Data](guides/data.md): sources").strip())
+    >>> print(trees("# Docs\n\n## Guides\n\n- [Data](guides/data.md): sources").strip())
     ```{toctree}
     :hidden:
     :caption: Guides
