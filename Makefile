@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
+DOCS_STAMP := .venv/.set-up-docs
 # Tests start many processes: without compiled files on disk, each of them would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test long slow kills gpu bench results check format clean
+.PHONY: setup demo test long slow kills gpu bench results docs-setup docs test-docs check format clean
 
 setup: $(STAMP)
 
@@ -15,6 +16,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $(STAMP)
+
+docs-setup: $(DOCS_STAMP)
+
+$(DOCS_STAMP): $(STAMP)
+	@echo "installing the packages of the documentation into .venv (a minute, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	@touch $(DOCS_STAMP)
 
 demo: setup
 	@$(BIN)/simulacra demo
@@ -55,12 +63,21 @@ bench: setup
 results: setup
 	$(BIN)/python benchmarks/results.py --cas
 
+# The site in build/docs, with the executed notebooks that 'make notebooks' has written. Warnings and dead links are errors.
+docs: docs-setup
+	$(BIN)/python -m sphinx --builder html --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet docs build/docs
+	$(BIN)/python docs/check_site.py build/docs
+	@echo "the site is in build/docs: open build/docs/index.html, or run '$(BIN)/python -m http.server --directory build/docs'"
+
+test-docs: docs-setup
+	$(BIN)/python -m pytest -m docs tests/site
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not slow and not gpu'
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not slow and not gpu and not docs'
 
 format: setup
 	$(BIN)/ruff format .

@@ -208,7 +208,7 @@ def _block(rows: Sequence[Row]) -> str:
     tables = [_table(group) for group in (others, translating) if group]  # apart, since they share no column
     unmeasured = ", ".join(held["name"] for held in rows if held not in measured)
     notes = [f"Trained, and not measured: {unmeasured}."] if unmeasured else []
-    return "\n\n".join([*tables, *notes, _legend(rows), *(_section(held) for held in rows)])
+    return "\n\n".join([*tables, *notes, _legend(rows), "## Each recipe", *(_section(held) for held in rows)])
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -102,3 +102,24 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
 def test_families_have_a_page():
     for name in families.names():
         assert (ROOT / "docs" / "families" / f"{name}.md").exists()
+
+
+COMMAND = re.compile(r"(?:^|[`(])(?:\$ )?(?:simulacra [a-z]|make \w|python \S+\.py)|recipes/[\w-]+\.toml", re.MULTILINE)
+PICTURED = [page for page in [ROOT / "README.md", *PAGES] if "![" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", sorted(set(PICTURED)), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_figure_has_the_command_that_made_it_in_its_section(page):
+    for part in re.split(r"^(?=#{1,6} )", outside_fences(page.read_text()), flags=re.MULTILINE):
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", part):
+            assert COMMAND.search(part), f"{picture}: write the command into the caption below the picture"
+
+
+def outside_fences(text):
+    """Return a text in which comment lines inside code are no headings."""
+    return re.sub(r"```.*?```", lambda match: match[0].replace("\n#", "\n #"), text, flags=re.DOTALL)
+
+
+def test_generated_pages_are_not_part_of_the_repository():
+    ignored = (ROOT / ".gitignore").read_text().split()
+    assert {"/docs/reference/api/", "/docs/reference/commands/", "/docs/notebooks/"} <= set(ignored)

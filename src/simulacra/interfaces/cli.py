@@ -19,7 +19,7 @@ from simulacra.interfaces.console import Console
 from simulacra.interfaces.help import asks_for_help, print_help
 from simulacra.interfaces.synonyms import COMMANDS, RELATED
 
-_GROUPS: Mapping[str, str] = {
+GROUPS: Mapping[str, str] = {
     "start": "start",
     "train": "train models",
     "use": "use trained models",
@@ -81,12 +81,18 @@ def _run(words: list[str]) -> int:
     return command.run(parsed, Console(parsed.json))
 
 
-def _parsed(name: str, words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """Return a command and its parsed words."""
+def command_parser(name: str, words: Sequence[str] = ()) -> tuple[Command, Parser]:
+    """Return a command and its parser, with the flags that depend on the words, such as those of the family of `train`."""
     command = ApplicationCommand(name) if name in applications.names() else _module(name)
     parser = Parser(prog=f"simulacra {name}", description=command.__doc__, epilog=command.EXAMPLES)
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
-    command.arguments(parser, words)
+    command.arguments(parser, list(words))
+    return command, parser
+
+
+def _parsed(name: str, words: list[str]) -> tuple[Command, argparse.Namespace]:
+    """Return a command and its parsed words."""
+    command, parser = command_parser(name, words)
     return command, parser.parse(words)
 
 
@@ -100,10 +106,10 @@ def _overview() -> str:
     for module in pkgutil.iter_modules(commands.__path__):
         command = _module(module.name)
         entries.append((*command.POSITION, module.name, (command.__doc__ or "").split("\n")[0]))
-    groups: dict[str, list[str]] = {group: [] for group in _GROUPS}
+    groups: dict[str, list[str]] = {group: [] for group in GROUPS}
     for group, _, name, summary in sorted(entries, key=lambda entry: entry[1:]):
         groups.setdefault(group, []).append(f"  {name:<12} {summary}")
-    lines = [line for group, listed in groups.items() if listed for line in ("", f"{_GROUPS.get(group, group)}:", *listed)]
+    lines = [line for group, listed in groups.items() if listed for line in ("", f"{GROUPS.get(group, group)}:", *listed)]
     usage = "usage: simulacra COMMAND [...]    'simulacra COMMAND --help' explains every flag"
     title = "Generative models of images: train them, use them, measure them."
     return "\n".join([title, "", usage, *lines, "", "first command:  simulacra demo"])
