@@ -15,7 +15,15 @@ SETTINGS: dict[str, Any] = {"network": "dense", "hidden": [32], "latent_dim": 4,
 
 
 def test_a_training_in_plain_pytorch_has_the_same_losses(tmp_path):
-    constant: dict[str, Any] = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "lr": 1e-3, "batch": 64, "log_every": 1}
+    constant: dict[str, Any] = {
+        "warmup": 0,
+        "schedule": "constant",
+        "ema": 0,
+        "precision": "float32",
+        "lr": 1e-3,
+        "batch": 64,
+        "log_every": 1,
+    }
     model = simulacra.train("vae", data="digits", duration="5", **SETTINGS, **constant, out=tmp_path / "run", quiet=True)
     logged = [record["vae/loss"] for record in model.run.reports.read() if record["kind"] == "train"]
     network: Any = simulacra.untrained("vae", dataset=model.dataset, **SETTINGS)

@@ -100,8 +100,8 @@ def untrained(
 ) -> Family:
     """Return a family as a torch module, in training mode, with the weights with which `train` begins for the same settings.
 
-    family, recipe, settings: as in `train`; the seed determines the weights. dataset: determines the sizes of the networks. Raises
-    UsageError.
+    family, recipe, settings: as in `train`; the seed determines the weights. dataset: determines the sizes of the networks.
+    Raises UsageError.
     """
     config = resolve({**(read_recipe(Path(recipe)) if recipe else {}), "family": _family(family)}, settings, "the settings")
     with stream(config.train.seed, "initialize"):
