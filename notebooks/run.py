@@ -1,9 +1,9 @@
 """Executes the notebooks of this folder and fails on any problem: `python notebooks/run.py --help`.
 
 Each notebook is a Python file in jupytext's percent format. It is converted to .ipynb and executed from top to bottom in a kernel
-of its own: the interpreter that runs this script, in an empty folder, with one thread and with warnings as errors. A notebook fails
-on an exception, on any text on standard error, and if it takes longer than its budget. The executed notebooks are written to --out,
-those without outputs to its folder `clean`.
+of its own: the interpreter that runs this script, in an empty folder, with one thread and with warnings as errors. A notebook
+fails on an exception, on any text on standard error, and if it takes longer than its budget. The executed notebooks are written
+to --out, those without outputs to its folder `clean`.
 """
 
 import argparse
@@ -16,12 +16,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
+import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -42,10 +44,15 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one notebook: the seconds from the start of its kernel to its end, and its problem, if there is one."""
+    """The result of one notebook.
+
+    seconds: from the start of its kernel to its end; processor: seconds of processor time, which other programs do not change;
+    problem: empty if there is none.
+    """
 
     name: str
     seconds: float
+    processor: float
     problem: str = ""
     is_slow: bool = False
 
@@ -89,7 +96,7 @@ def find(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
 
 
 def execute_all(paths: Sequence[Path], out: Path, budget: float, jobs: int) -> list[Outcome]:
-    """Execute notebooks, `jobs` at once; those that were slow are executed again, each alone, which gives the time that counts."""
+    """Execute notebooks, `jobs` at once; those that were slow are executed again, each alone, to measure their time."""
     with ThreadPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(lambda path: _printed(execute(path, out, budget)), paths))
     for index, outcome in enumerate(outcomes):
@@ -104,7 +111,7 @@ def execute(path: Path, out: Path, budget: float = BUDGET) -> Outcome:
     notebook = converted(path)
     _write(notebook, out / "clean" / f"{path.stem}.ipynb")
     began = time.monotonic()
-    problem = _run(notebook, budget)
+    problem, processor = _run(notebook, budget)
     seconds = time.monotonic() - began
     executed = out / f"{path.stem}.ipynb"
     _write(notebook, executed)
@@ -113,7 +120,7 @@ def execute(path: Path, out: Path, budget: float = BUDGET) -> Outcome:
     is_slow = not problems and seconds > budget
     if is_slow:
         problems = [f"it took {seconds:.1f} s, and its budget is {budget:g} s"]
-    return Outcome(path.stem, seconds, "\n".join(problems), is_slow)
+    return Outcome(path.stem, seconds, processor, "\n".join(problems), is_slow)
 
 
 def converted(path: Path) -> Any:
@@ -130,9 +137,9 @@ def converted(path: Path) -> Any:
 
 def report(outcomes: Sequence[Outcome], budget: float, elapsed: float, total: float) -> int:
     """Print the seconds of all notebooks and the problems; return the exit code."""
-    print(f"\n{'notebook':<36}seconds (budget {budget:g})")
+    print(f"\n{'notebook':<36}seconds (budget {budget:g})   processor")
     for outcome in sorted(outcomes, key=lambda item: -item.seconds):
-        print(f"{outcome.name:<36}{outcome.seconds:7.1f}{'   FAILED' if outcome.problem else ''}")
+        print(f"{outcome.name:<36}{outcome.seconds:7.1f}{outcome.processor:24.1f}{'   FAILED' if outcome.problem else ''}")
     print(f"{'all together':<36}{elapsed:7.1f} (budget {total:g})")
     failed = [outcome for outcome in outcomes if outcome.problem]
     for outcome in failed:
@@ -142,9 +149,9 @@ def report(outcomes: Sequence[Outcome], budget: float, elapsed: float, total: fl
     return int(bool(failed) or elapsed > total)
 
 
-def _run(notebook: Any, budget: float) -> tuple[int, str] | None:
-    """Execute a notebook in place; return the number of the cell with a problem and the problem, or None."""
-    last = [0]
+def _run(notebook: Any, budget: float) -> tuple[tuple[int, str] | None, float]:
+    """Execute a notebook in place; return the number of the cell with a problem and the problem, or None; and processor seconds."""
+    cell = _Cell()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         client = NotebookClient(
             notebook,
@@ -154,19 +161,40 @@ def _run(notebook: Any, budget: float) -> tuple[int, str] | None:
             resources={"metadata": {"path": folder}},
             timeout=max(1, round(_PATIENCE * budget)),
             record_timing=False,
-            on_cell_start=lambda cell, cell_index: last.__setitem__(0, cell_index),
+            on_cell_start=cell.start,
+            on_cell_executed=lambda **_: cell.measure(client.km.provisioner.pid),
         )
         try:
             asyncio.run(client.async_execute(env={**os.environ, **_THREADS, "PYTHONPATH": _import_path()}))
-        except CellExecutionError:
-            outputs = notebook.cells[last[0]].outputs
-            error = next(output for output in outputs if output.output_type == "error")
-            return last[0], _ANSI.sub("", "\n".join([f"{error.ename}: {error.evalue}", *error.traceback]))
-        except CellTimeoutError:
-            return last[0], f"the cell was interrupted after {_PATIENCE} times the budget of {budget:g} s"
-        except DeadKernelError:
-            return last[0], "the kernel died"
-    return None
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            return (cell.number, _described(error, notebook.cells[cell.number], budget)), cell.processor
+    return None, cell.processor
+
+
+@dataclass
+class _Cell:
+    """The cell that is executed, and the processor seconds of the kernel."""
+
+    number: int = 0
+    processor: float = 0.0
+
+    def start(self, cell: Any, cell_index: int) -> None:
+        self.number = cell_index
+
+    def measure(self, kernel: int) -> None:
+        with suppress(psutil.Error):
+            times = psutil.Process(kernel).cpu_times()
+            self.processor = times.user + times.system
+
+
+def _described(error: Exception, cell: Any, budget: float) -> str:
+    """Return the problem of a cell: for an exception its traceback, without the colours of a terminal."""
+    if isinstance(error, CellTimeoutError):
+        return f"the cell was interrupted after {_PATIENCE} times the budget of {budget:g} s"
+    if isinstance(error, DeadKernelError):
+        return "the kernel died"
+    found = next(output for output in cell.outputs if output.output_type == "error")
+    return _ANSI.sub("", "\n".join([f"{found.ename}: {found.evalue}", *found.traceback]))
 
 
 def _import_path() -> str:
