@@ -32,6 +32,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 FOLDER = Path(__file__).parent
 BUDGET, TOTAL = 20.0, 180.0  # seconds for one notebook, measured alone, and for all of them, with two at once
 MEGABYTES = 1.5  # of an executed notebook
+_LONG = 0.1  # seconds of a cell that is listed
 _PATIENCE = 6  # budgets after which a cell that still runs is interrupted
 # Executed in the kernel before the first cell, and not saved. Warnings of the kernel's own code remain.
 _STRICT = """import warnings
@@ -46,8 +47,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 class Outcome:
     """The result of one notebook.
 
-    seconds: from the start of its kernel to its end; processor: seconds of processor time, which other programs do not change;
-    problem: empty if there is none.
+    seconds: from the start of its kernel to its end; processor: seconds of processor time, which other programs change less;
+    problem: empty if there is none; cells: the processor seconds of those that take long.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Outcome:
     processor: float
     problem: str = ""
     is_slow: bool = False
+    cells: tuple[str, ...] = ()
 
 
 class _ThisInterpreter(AsyncKernelManager):
@@ -73,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("build/notebooks"), help="folder of the executed notebooks")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks executed at once")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds that one notebook may take")
+    parser.add_argument(
+        "--cells", action="store_true", help="print the processor seconds of every cell that takes a tenth of one"
+    )
     parser.add_argument("--total", type=float, default=TOTAL, help="seconds that all notebooks together may take")
     chosen = parser.parse_args(arguments)
     try:
@@ -81,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     began = time.monotonic()
     outcomes = execute_all(paths, chosen.out, chosen.budget, chosen.jobs)
+    if chosen.cells:
+        for outcome in outcomes:
+            print("\n".join([f"\n{outcome.name}: processor seconds", *outcome.cells]))
     return report(outcomes, chosen.budget, time.monotonic() - began, chosen.total)
 
 
@@ -112,6 +120,7 @@ def execute(path: Path, out: Path, budget: float = BUDGET) -> Outcome:
     _write(notebook, out / "clean" / f"{path.stem}.ipynb")
     began = time.monotonic()
     problem, processor = _run(notebook, budget)
+    cells = [f"{spent:7.1f}  {_place(path, notebook, cell)}" for cell, spent in enumerate(processor) if spent >= _LONG]
     seconds = time.monotonic() - began
     executed = out / f"{path.stem}.ipynb"
     _write(notebook, executed)
@@ -120,7 +129,7 @@ def execute(path: Path, out: Path, budget: float = BUDGET) -> Outcome:
     is_slow = not problems and seconds > budget
     if is_slow:
         problems = [f"it took {seconds:.1f} s, and its budget is {budget:g} s"]
-    return Outcome(path.stem, seconds, processor, "\n".join(problems), is_slow)
+    return Outcome(path.stem, seconds, sum(processor), "\n".join(problems), is_slow, tuple(cells))
 
 
 def converted(path: Path) -> Any:
@@ -149,11 +158,11 @@ def report(outcomes: Sequence[Outcome], budget: float, elapsed: float, total: fl
     return int(bool(failed) or elapsed > total)
 
 
-def _run(notebook: Any, budget: float) -> tuple[tuple[int, str] | None, float]:
-    """Execute a notebook in place; return the number of the cell with a problem and the problem, or None; and processor seconds."""
-    cell = _Cell()
+def _run(notebook: Any, budget: float) -> tuple[tuple[int, str] | None, list[float]]:
+    """Execute a notebook in place; return the cell with a problem and the problem, or None, and each cell's processor seconds."""
+    clock = _Clock([0.0] * len(notebook.cells))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        client = NotebookClient(
+        client: Any = NotebookClient(
             notebook,
             kernel_name="python3",
             kernel_manager_class=_ThisInterpreter,
@@ -161,30 +170,30 @@ def _run(notebook: Any, budget: float) -> tuple[tuple[int, str] | None, float]:
             resources={"metadata": {"path": folder}},
             timeout=max(1, round(_PATIENCE * budget)),
             record_timing=False,
-            on_cell_start=cell.start,
-            on_cell_executed=lambda **_: cell.measure(client.km.provisioner.pid),
+            on_cell_start=clock.start,
+            on_cell_executed=lambda **_: clock.measure(client.km.provisioner.pid),
         )
         try:
             asyncio.run(client.async_execute(env={**os.environ, **_THREADS, "PYTHONPATH": _import_path()}))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            return (cell.number, _described(error, notebook.cells[cell.number], budget)), cell.processor
-    return None, cell.processor
+            return (clock.cell, _described(error, notebook.cells[clock.cell], budget)), clock.seconds
+    return None, clock.seconds
 
 
 @dataclass
-class _Cell:
-    """The cell that is executed, and the processor seconds of the kernel."""
+class _Clock:
+    """The processor seconds of all cells, and the cell that is executed. The first cell with code includes the kernel's start."""
 
-    number: int = 0
-    processor: float = 0.0
+    seconds: list[float]
+    cell: int = 0
 
     def start(self, cell: Any, cell_index: int) -> None:
-        self.number = cell_index
+        self.cell = cell_index
 
     def measure(self, kernel: int) -> None:
         with suppress(psutil.Error):
             times = psutil.Process(kernel).cpu_times()
-            self.processor = times.user + times.system
+            self.seconds[self.cell] = times.user + times.system - sum(self.seconds)
 
 
 def _described(error: Exception, cell: Any, budget: float) -> str:
