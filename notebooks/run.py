@@ -30,7 +30,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 FOLDER = Path(__file__).parent
-BUDGET, TOTAL = 20.0, 180.0  # seconds for one notebook, measured alone, and for all of them, with two at once
+BUDGET, TOTAL = (
+    20.0,
+    180.0,
+)  # seconds for one notebook, measured alone, and for all of them, with two at once
 MEGABYTES = 1.5  # of an executed notebook
 _LONG = 0.1  # seconds of a cell that is listed
 _PATIENCE = 6  # budgets after which a cell that still runs is interrupted
@@ -70,15 +73,30 @@ class _ThisInterpreter(AsyncKernelManager):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Execute notebooks and return the exit code: 0, or 1 if one of them failed or all together took too long."""
-    parser = argparse.ArgumentParser(prog="python notebooks/run.py", description=__doc__.split("\n\n")[1])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="notebooks, such as vae or notebooks/vae.py; without any: all")
-    parser.add_argument("--out", type=Path, default=Path("build/notebooks"), help="folder of the executed notebooks")
-    parser.add_argument("--jobs", type=int, default=2, help="notebooks executed at once")
-    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds that one notebook may take")
-    parser.add_argument(
-        "--cells", action="store_true", help="print the processor seconds of every cell that takes a tenth of one"
+    parser = argparse.ArgumentParser(
+        prog="python notebooks/run.py", description=__doc__.split("\n\n")[1]
     )
-    parser.add_argument("--total", type=float, default=TOTAL, help="seconds that all notebooks together may take")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="notebooks, such as vae or notebooks/vae.py; without any: all",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/notebooks"), help="folder of the executed notebooks"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks executed at once")
+    parser.add_argument(
+        "--budget", type=float, default=BUDGET, help="seconds that one notebook may take"
+    )
+    parser.add_argument(
+        "--cells",
+        action="store_true",
+        help="print the processor seconds of every cell that takes a tenth of one",
+    )
+    parser.add_argument(
+        "--total", type=float, default=TOTAL, help="seconds that all notebooks together may take"
+    )
     chosen = parser.parse_args(arguments)
     try:
         paths = find(chosen.names)
@@ -94,12 +112,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def find(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
     """Return the files of notebooks, of all of them without names; raises ValueError for a name that does not exist."""
-    known = {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != Path(__file__).stem}
+    known = {
+        path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != Path(__file__).stem
+    }
     wanted = [Path(name).stem for name in names] or list(known)
     for name in wanted:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            raise ValueError(f"there is no notebook {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+            raise ValueError(
+                f"there is no notebook {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
+            )
     return [known[name] for name in wanted]
 
 
@@ -120,12 +142,20 @@ def execute(path: Path, out: Path, budget: float = BUDGET) -> Outcome:
     _write(notebook, out / "clean" / f"{path.stem}.ipynb")
     began = time.monotonic()
     problem, processor = _run(notebook, budget)
-    cells = [f"{spent:7.1f}  {_place(path, notebook, cell)}" for cell, spent in enumerate(processor) if spent >= _LONG]
+    cells = [
+        f"{spent:7.1f}  {_place(path, notebook, cell)}"
+        for cell, spent in enumerate(processor)
+        if spent >= _LONG
+    ]
     seconds = time.monotonic() - began
     executed = out / f"{path.stem}.ipynb"
     _write(notebook, executed)
     where, what = problem or (None, "")
-    problems = [f"{_place(path, notebook, where)}{what}"] if what else [*_stderr(path, notebook), *_size(executed)]
+    problems = (
+        [f"{_place(path, notebook, where)}{what}"]
+        if what
+        else [*_stderr(path, notebook), *_size(executed)]
+    )
     is_slow = not problems and seconds > budget
     if is_slow:
         problems = [f"it took {seconds:.1f} s, and its budget is {budget:g} s"]
@@ -136,7 +166,11 @@ def converted(path: Path) -> Any:
     """Return a percent file as a notebook without outputs, whose cells have the same identifiers every time."""
     notebook = jupytext.read(path)
     notebook.metadata.pop("jupytext", None)
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"{path.stem}-{index}"
         cell.metadata.pop("lines_to_next_cell", None)
@@ -148,7 +182,9 @@ def report(outcomes: Sequence[Outcome], budget: float, elapsed: float, total: fl
     """Print the seconds of all notebooks and the problems; return the exit code."""
     print(f"\n{'notebook':<36}seconds (budget {budget:g})   processor")
     for outcome in sorted(outcomes, key=lambda item: -item.seconds):
-        print(f"{outcome.name:<36}{outcome.seconds:7.1f}{outcome.processor:24.1f}{'   FAILED' if outcome.problem else ''}")
+        print(
+            f"{outcome.name:<36}{outcome.seconds:7.1f}{outcome.processor:24.1f}{'   FAILED' if outcome.problem else ''}"
+        )
     print(f"{'all together':<36}{elapsed:7.1f} (budget {total:g})")
     failed = [outcome for outcome in outcomes if outcome.problem]
     for outcome in failed:
@@ -174,9 +210,14 @@ def _run(notebook: Any, budget: float) -> tuple[tuple[int, str] | None, list[flo
             on_cell_executed=lambda **_: clock.measure(client.km.provisioner.pid),
         )
         try:
-            asyncio.run(client.async_execute(env={**os.environ, **_THREADS, "PYTHONPATH": _import_path()}))
+            asyncio.run(
+                client.async_execute(env={**os.environ, **_THREADS, "PYTHONPATH": _import_path()})
+            )
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            return (clock.cell, _described(error, notebook.cells[clock.cell], budget)), clock.seconds
+            return (
+                clock.cell,
+                _described(error, notebook.cells[clock.cell], budget),
+            ), clock.seconds
     return None, clock.seconds
 
 
@@ -208,7 +249,11 @@ def _described(error: Exception, cell: Any, budget: float) -> str:
 
 def _import_path() -> str:
     """Return PYTHONPATH with absolute paths, since kernels start in another folder."""
-    return os.pathsep.join(str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)
+    return os.pathsep.join(
+        str(Path(part).resolve())
+        for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if part
+    )
 
 
 def _stderr(path: Path, notebook: Any) -> list[str]:
@@ -223,14 +268,22 @@ def _stderr(path: Path, notebook: Any) -> list[str]:
 
 def _size(executed: Path) -> list[str]:
     size = executed.stat().st_size / 1e6
-    return [f"it has {size:.1f} MB with its outputs, more than {MEGABYTES}: display smaller pictures"] if size > MEGABYTES else []
+    return (
+        [f"it has {size:.1f} MB with its outputs, more than {MEGABYTES}: display smaller pictures"]
+        if size > MEGABYTES
+        else []
+    )
 
 
 def _place(path: Path, notebook: Any, index: int | None) -> str:
     """Return the number of a cell, its line in the percent file, and its first line of code."""
     if index is None:
         return ""
-    starts = [number for number, line in enumerate(path.read_text().splitlines(), 1) if line.startswith("# %%")]
+    starts = [
+        number
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if line.startswith("# %%")
+    ]
     line = f", line {starts[index]}" if len(starts) == len(notebook.cells) else ""
     first = notebook.cells[index].source.split("\n")[0]
     return f"{path}{line}, cell {index + 1} ({first}): "
@@ -238,7 +291,10 @@ def _place(path: Path, notebook: Any, index: int | None) -> str:
 
 def _printed(outcome: Outcome) -> Outcome:
     first = outcome.problem.split("\n")[0]
-    print(f"{outcome.name}: {outcome.seconds:.1f} s{': FAILED: ' + first if first else ''}", flush=True)
+    print(
+        f"{outcome.name}: {outcome.seconds:.1f} s{': FAILED: ' + first if first else ''}",
+        flush=True,
+    )
     return outcome
 
 

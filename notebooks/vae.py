@@ -43,7 +43,7 @@ import simulacra
 from simulacra.core.randomness import reseed
 from simulacra.data.batches import Batches
 
-DATA, STEPS = "digits", 400
+DATA, STEPS = "digits", 800
 HIDDEN, LATENTS = 128, 8
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
@@ -64,7 +64,8 @@ data
 
 # %%
 network = {"network": "dense", "hidden": [HIDDEN], "latent_dim": LATENTS}
-model = simulacra.train("vae", dataset=data, duration=str(STEPS), **network, batch=64, lr=3e-3, log_every=10, out=f"{RUNS}/vae")
+training = {"duration": str(STEPS), "batch": 64, "lr": 3e-3, "ema": 0.99, "log_every": 10}
+model = simulacra.train("vae", dataset=data, **network, **training, out=f"{RUNS}/vae")
 
 # %%
 model.evaluate(samples=0, particles=100)
@@ -94,7 +95,9 @@ simulacra.image_grid(torch.cat([originals, model.reconstruct(originals)]), colum
 # Between two images: the latents of both are interpolated, and every intermediate latent vector is decoded.
 
 # %%
-simulacra.image_grid(model.interpolate(originals[:3], originals[3:6], steps=8).flatten(0, 1), columns=8)
+simulacra.image_grid(
+    model.interpolate(originals[:3], originals[3:6], steps=8).flatten(0, 1), columns=8
+)
 
 # %% [markdown]
 # ## From scratch
@@ -115,7 +118,9 @@ class VAE(nn.Module):
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, hidden), nn.ReLU())
         self.mean = nn.Linear(hidden, latents)
         self.log_var = nn.Linear(hidden, latents)
-        self.decoder = nn.Sequential(nn.Linear(latents, hidden), nn.ReLU(), nn.Linear(hidden, pixels))
+        self.decoder = nn.Sequential(
+            nn.Linear(latents, hidden), nn.ReLU(), nn.Linear(hidden, pixels)
+        )
 
     def encode(self, images):
         """Return mean and log-variance of q(z|x), [b d] each."""
@@ -207,15 +212,31 @@ def train(loss_of, steps, seed=0):
     return vae, losses
 
 
-vae, losses = train(elbo_loss, steps=100)
+vae, losses = train(elbo_loss, steps=50)
 
 # %% [markdown]
 # The same training with the toolkit:
 
 # %%
-plain = {"batch": 64, "lr": 3e-3, "warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1}
+plain = {
+    "batch": 64,
+    "lr": 3e-3,
+    "warmup": 0,
+    "schedule": "constant",
+    "ema": 0,
+    "precision": "float32",
+    "log_every": 1,
+}
 toolkit = simulacra.train(
-    "vae", dataset=data, duration="100", **network, **plain, snapshots=1, seed=0, out=f"{RUNS}/same", quiet=True
+    "vae",
+    dataset=data,
+    duration="50",
+    **network,
+    **plain,
+    snapshots=1,
+    seed=0,
+    out=f"{RUNS}/same",
+    quiet=True,
 )
 logged = [record["vae/loss"] for record in toolkit.run.reports.read() if record["kind"] == "train"]
 simulacra.line_plot({"from scratch": losses, "toolkit": logged}, y="-ELBO in nats per image")
@@ -269,7 +290,7 @@ def averaged_distortion(vae, images):
 
 
 wrong = {"mean rate": averaged_rate, "correct": elbo_loss, "mean distortion": averaged_distortion}
-vaes = {name: train(loss_of, steps=300)[0] for name, loss_of in wrong.items()}
+vaes = {name: train(loss_of, steps=200)[0] for name, loss_of in wrong.items()}
 
 # %% [markdown]
 # Samples of the three models, a row each. With too little weight on the rate, the posteriors are far from the prior, so that
@@ -279,7 +300,9 @@ vaes = {name: train(loss_of, steps=300)[0] for name, loss_of in wrong.items()}
 # %%
 noise = torch.randn(8, LATENTS, generator=torch.Generator().manual_seed(0))
 with torch.no_grad():
-    rows = [torch.sigmoid(each.decoder(noise)).unflatten(1, data.spec.shape) for each in vaes.values()]
+    rows = [
+        torch.sigmoid(each.decoder(noise)).unflatten(1, data.spec.shape) for each in vaes.values()
+    ]
 simulacra.image_grid(torch.cat(rows), columns=8)
 
 # %% [markdown]
@@ -295,8 +318,12 @@ for name, each in vaes.items():
         mean, log_var = each.encode(test)
         rate = rate_of(mean, log_var).sum(1).mean()
         distortion = distortion_of(each.decoder(reparameterize(mean, log_var)), test).sum(1).mean()
-    active = int((mean.var(0) > 0.01).sum())  # latents whose mean depends on the image (Burda et al. 2015, section 5.2)
-    print(f"{name:<18}{rate:8.2f}{distortion:12.2f}{rate + distortion:8.2f}   {active} of {LATENTS}")
+    active = int(
+        (mean.var(0) > 0.01).sum()
+    )  # latents whose mean depends on the image (Burda et al. 2015, section 5.2)
+    print(
+        f"{name:<18}{rate:8.2f}{distortion:12.2f}{rate + distortion:8.2f}   {active} of {LATENTS}"
+    )
 
 # %% [markdown]
 # The toolkit reports these values for every VAE. Its weight of the rate is the setting `beta`: the second mistake is `beta=D`.
@@ -304,7 +331,7 @@ for name, each in vaes.items():
 
 # %%
 broken = {"beta": data.spec.dimensions, "snapshots": 3, "out": f"{RUNS}/broken"}
-collapsed = simulacra.train("vae", dataset=data, duration="300", **network, **plain, **broken)
+collapsed = simulacra.train("vae", dataset=data, duration="200", **network, **plain, **broken)
 
 # %%
 collapsed.evaluate(samples=0, metrics="elbo,active_units")
@@ -323,7 +350,9 @@ torch.manual_seed(0)
 for count in (100, 3_600, 1_000_000):
     z = q.sample((count,))
     terms = q.log_prob(z) - p.log_prob(z)
-    print(f"{count:>9,} samples: {terms.mean():.3f} with a standard error of {terms.std() / count**0.5:.3f}")
+    print(
+        f"{count:>9,} samples: {terms.mean():.3f} with a standard error of {terms.std() / count**0.5:.3f}"
+    )
 print(f"closed form: {rate_of(torch.tensor(3.0), torch.tensor(0.0)):.3f}")
 # Every term is 3 z - 4.5, whose standard deviation is 3: a standard error of 0.05 needs (3 / 0.05)^2 = 3,600 samples.
 
@@ -363,7 +392,9 @@ def log_weights(images, particles):
     posterior = normal(mean, (log_var / 2).exp())
     z = posterior.sample((particles,))
     observed = images.flatten(1).expand(particles, -1, -1)
-    distortion = F.binary_cross_entropy_with_logits(vae.decoder(z), observed, reduction="none").sum(2)
+    distortion = F.binary_cross_entropy_with_logits(vae.decoder(z), observed, reduction="none").sum(
+        2
+    )
     return normal(0.0, 1.0).log_prob(z).sum(2) - posterior.log_prob(z).sum(2) - distortion
 
 
