@@ -5,7 +5,7 @@ STAMP := .venv/.set-up
 # Tests start many processes: without compiled files on disk, each of them would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test long slow kills gpu bench results notebooks check format clean
+.PHONY: setup demo test long slow kills gpu bench results notebooks jupyterlab check format clean
 
 setup: $(STAMP)
 
@@ -58,6 +58,9 @@ results: setup
 notebooks: docs-setup
 	$(BIN)/python -m pytest -m docs tests/notebooks
 	$(BIN)/python notebooks/run.py --jobs 2
+
+jupyterlab: docs-setup
+	$(BIN)/python -m tests.notebooks.jupyterlab vae autoencoder
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
-"""Runs notebooks in a real JupyterLab in Chromium and saves screenshots: `python tests/notebooks/jupyterlab.py vae autoencoder`.
+"""Runs notebooks in a real JupyterLab in Chromium and saves screenshots: `python -m tests.notebooks.jupyterlab vae`.
 
-It is no test of `pytest`, because it takes a minute and its screenshots are for looking at. It fails on an output that is an error or
-was written to standard error, and on a solution whose code is visible.
+It is no test of `pytest`, because it takes minutes and its screenshots are for people. It fails on an output that is an error
+or was written to standard error, and on a solution whose code is visible.
 """
 
 import argparse
@@ -25,7 +25,10 @@ from selenium.common.exceptions import WebDriverException
 
 _WAIT = 300.0  # seconds for a notebook to run
 _SIZE = (1280, 1500)  # of the window
-_WHOLE = {"windowingMode": "none"}  # every cell is part of the page, also where it is not visible
+_SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is part of the page, also where it is not visible
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
 
 _RUN_ALL = "return jupyterapp.commands.execute('notebook:run-all-cells').then(() => true, () => false)"
 _THEME = "return jupyterapp.commands.execute('apputils:change-theme', {theme: arguments[0]})"
@@ -107,9 +110,10 @@ def _save_pages(browser: Any, start: Path) -> None:
 def _server(folder: Path) -> Iterator[Callable[[str], str]]:
     """Start JupyterLab on a free port; yield a function from the name of a notebook to its address."""
     own = folder / ".jupyter"
-    settings = own / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps(_WHOLE))
+    for name, values in _SETTINGS.items():
+        settings = own / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(values))
     token, port = secrets.token_hex(16), _free_port()
     flags = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     flags += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
