@@ -57,6 +57,7 @@ results: setup
 
 notebooks: docs-setup
 	$(BIN)/python -m pytest -m docs tests/notebooks
+	$(BIN)/simulacra extractor train lenet --data digits  # once; all notebooks that compare features use it
 	$(BIN)/python notebooks/run.py --jobs 2
 
 jupyterlab: docs-setup

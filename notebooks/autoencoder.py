@@ -39,7 +39,7 @@ from torch import nn
 import simulacra
 from simulacra.data.batches import Batches
 
-DATA, STEPS = "digits", 800
+DATA, STEPS = "digits", 600
 HIDDEN, LATENTS = 128, 8
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
@@ -232,7 +232,7 @@ except simulacra.NotApplicable as error:
 
 # %%
 few = simulacra.load_data(DATA, limit=100)
-memorizing, _ = train(few.train, steps=800, batch=50)
+memorizing, _ = train(few.train, steps=600, batch=50)
 with torch.no_grad():
     seen = few.train.head(len(few.train)).images
     error_of_seen = (memorizing(seen) - seen.flatten(1)).square().mean().item()
@@ -252,7 +252,7 @@ overfit = simulacra.train(
     dataset=few,
     **network,
     **plain | {"batch": 50, "log_every": 10},
-    duration="800",
+    duration="600",
     out=f"{RUNS}/overfit",
 )
 
@@ -263,14 +263,14 @@ overfit.evaluate(metrics="reconstruction")
 # ## Exercises
 #
 # **1. The number of latents.** Draw the error of PCA for 1 to 64 components, and that of autoencoders with 2, 4 and 16 latents,
-# trained for 400 steps. What happens with 64 latents, and why has an autoencoder no use there?
+# trained for 200 steps. What happens with 64 latents, and why has an autoencoder no use there?
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
 measured = []
 for count in (2, 4, 16):
     settings = {"network": "dense", "hidden": [HIDDEN], "latent_dim": count}
-    settings |= {"duration": "400", "batch": 64, "lr": 3e-3, "ema": 0.99, "snapshots": 1}
+    settings |= {"duration": "200", "batch": 64, "lr": 3e-3, "ema": 0.99, "snapshots": 1}
     trained = simulacra.train(
         "autoencoder", dataset=data, **settings, out=f"{RUNS}/{count}", quiet=True
     )
@@ -335,4 +335,4 @@ simulacra.image_grid(model.decode(latents.mean(0) + noise @ factor.T), columns=8
 # ## Quiz
 
 # %%
-# simulacra.quiz("autoencoder")
+simulacra.quiz("autoencoder")

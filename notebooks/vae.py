@@ -411,4 +411,4 @@ simulacra.line_plot({"-L": bounds}, y="nats per image", x="samples K")
 # ## Quiz
 
 # %%
-# simulacra.quiz("vae")
+simulacra.quiz("vae")

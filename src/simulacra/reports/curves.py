@@ -69,7 +69,8 @@ class Plot:
 
 def losses_plot(records: Sequence[Mapping[str, Any]]) -> Plot | None:
     """Return the plot of the loss of every player of a run, or None before the first report."""
-    return plot("loss", [series for name, series in _losses(records).items() if name.endswith("/loss")])
+    kept = [{name: value for name, value in record.items() if "/" not in name or name.endswith("/loss")} for record in records]
+    return plot("loss", list(_losses(kept).values()))
 
 
 def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
