@@ -6,7 +6,7 @@ DOCS_STAMP := .venv/.set-up-docs
 # Tests start many processes: without compiled files on disk, each of them would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test long slow kills gpu bench results docs-setup docs test-docs check format clean
+.PHONY: setup demo test long slow kills gpu bench results docs-setup notebooks jupyterlab docs test-docs check format clean
 
 setup: $(STAMP)
 
@@ -71,6 +71,14 @@ docs: docs-setup
 
 test-docs: docs-setup
 	$(BIN)/python -m pytest -m docs tests/site
+
+notebooks: docs-setup
+	$(BIN)/python -m pytest -m docs tests/notebooks
+	$(BIN)/simulacra extractor train lenet --data digits  # once; all notebooks that compare features use it
+	$(BIN)/python notebooks/run.py --jobs 2
+
+jupyterlab: docs-setup
+	$(BIN)/python -m tests.notebooks.jupyterlab vae autoencoder
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import simulacra
 from simulacra.core.progress import SILENT
 from simulacra.interfaces import api, default_progress
+from simulacra.interfaces import notebook as notebook_module
 from simulacra.interfaces.console import Console
 from simulacra.interfaces.default_progress import Patient, progress_of
 from simulacra.interfaces.notebook import NotebookProgress, notebook_shell, register_pictures
@@ -95,11 +97,11 @@ class Handle:
     """What IPython's display returns."""
 
     def __init__(self, shown: list[str], content: Any) -> None:
-        self.shown = shown
+        self.shown, self.place = shown, len(shown)
         shown.append(content)
 
     def update(self, content: Any) -> None:
-        self.shown[-1] = content
+        self.shown[self.place] = content
 
 
 @pytest.fixture
@@ -140,6 +142,47 @@ def test_a_notebook_updates_one_display_for_each_task(notebook, capsys):
     assert capsys.readouterr().out == "done\n"
 
 
+def test_a_notebook_displays_the_curves_of_a_training_below_its_bar(notebook, tmp_path):
+    model = simulacra.train("vae", out=tmp_path / "run", log_every=1, **SMALL)
+    bar, curves = notebook.displays
+    assert "training: 2/2 steps" in bar
+    assert 'aria-label="loss over training steps"' in curves
+    assert "samples at step 2" in curves
+    simulacra.resume(model.run.path, duration="4")
+    assert "samples at step 4" in notebook.displays[3]
+    simulacra.train("vae", out=tmp_path / "quiet", quiet=True, **SMALL)
+    simulacra.train("vae", out=tmp_path / "given", progress=Events(), **SMALL)
+    assert len(notebook.displays) == 4
+
+
+def test_the_curves_are_updated_when_something_is_new_and_rarely_where_that_takes_long(notebook, trained_vae, monkeypatch):
+    clock = SimpleNamespace(now=0.0, cost=0.02)
+
+    def drawn(path):
+        clock.now += clock.cost
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(notebook_module, "_embedded", drawn)
+    curves = notebook_module._LiveCurves(trained_vae.run)
+    curves.update()
+    notebook.displays[0] = "replaced"
+    clock.now = 1.9
+    curves.update()
+    monkeypatch.setattr(curves, "_displayed", (0, ""))
+    assert notebook.displays == ["replaced"]  # a drawing of 0.02 seconds every two seconds
+    clock.now = 2.1
+    curves.update()
+    assert "<svg" in notebook.displays[0]
+    notebook.displays[0] = "replaced"
+    curves.update(at_once=True)
+    assert notebook.displays == ["replaced"]  # nothing is new
+
+
+def test_an_image_that_cannot_be_read_is_not_displayed(tmp_path):
+    (tmp_path / "step_00000001.png").write_bytes(b"damaged")
+    assert notebook_module._embedded(tmp_path / "step_00000001.png") is None
+
+
 def test_a_notebook_displays_data_sets_with_images(notebook):
     register_pictures(simulacra.Dataset, vars(api)["_pictured"])
     html = notebook.formatters[simulacra.Dataset](simulacra.from_array(np.zeros((30, 8, 8), np.uint8)))
@@ -176,5 +219,5 @@ def test_results_are_dictionaries_that_look_like_the_text_of_the_command(trained
     found = trained_vae.evaluate(samples=0, particles=2, metrics="reconstruction")
     assert json.loads(json.dumps(found)) == dict(found)
     assert re.search(r"mse +0\.\d+", repr(found))
-    assert "<pre>" in found._repr_html_()
+    assert "<pre" in found._repr_html_()
     assert repr(Result({"count": 1}, "one image")) == "one image"

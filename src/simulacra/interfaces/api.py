@@ -24,12 +24,13 @@ from simulacra.features.training import train_extractor as _train_extractor
 from simulacra.images.grid import image_grid
 from simulacra.interfaces.commands import compare as compare_command
 from simulacra.interfaces.commands.models import descriptions
-from simulacra.interfaces.default_progress import progress_of, with_default_progress
+from simulacra.interfaces.default_progress import progress_of, progress_of_training, with_default_progress
 from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
 from simulacra.reports.comparison_page import check_comparison, write_comparison
 from simulacra.runs.initial_weights import settings_of_run
+from simulacra.reports.plots import Plots, line_plot
 from simulacra.runs.opened import Device
 from simulacra.runs.own_families import add_family, load_family, name_of
 from simulacra.runs.run import Run
@@ -44,6 +45,7 @@ __all__ = [
     "Dataset",
     "Model",
     "NotApplicable",
+    "Plots",
     "Result",
     "SimulacraError",
     "UsageError",
@@ -51,6 +53,7 @@ __all__ = [
     "compare",
     "from_array",
     "image_grid",
+    "line_plot",
     "list_data",
     "list_families",
     "load_data",
@@ -97,7 +100,8 @@ def train(
         tables = settings_of_run({**tables, **{name: settings[name] for name in ("preset",) if name in settings}}, start)
     config = resolve(tables, settings, str(recipe or "the settings"))
     data = _dataset(dataset, shown)
-    outcome = _train(config, Path(out) if out else default_folder(config, data), data, shown, start=start)
+    folder = Path(out) if out else default_folder(config, data)
+    outcome = _train(config, folder, data, progress_of_training(shown, folder), start=start)
     return Model(outcome.run, data, shown, config.train.device)
 
 
@@ -132,7 +136,7 @@ def resume(
     shown = progress_of(progress, quiet)
     _give(family)
     data = _dataset(dataset, shown)
-    outcome = _resume(Path(run), duration, settings, dataset=data, progress=shown)
+    outcome = _resume(Path(run), duration, settings, dataset=data, progress=progress_of_training(shown, Path(run)))
     return Model(outcome.run, data, shown, outcome.run.config.train.device)
 
 

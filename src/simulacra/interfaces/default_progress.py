@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import update_wrapper
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from simulacra.core.progress import SILENT, Meter, Progress
 from simulacra.interfaces.console import Console
-from simulacra.interfaces.notebook import NotebookProgress, notebook_shell
+from simulacra.interfaces.notebook import NotebookProgress, TrainingProgress, notebook_shell
 
 _PATIENCE = 1.0  # seconds
 
@@ -22,6 +23,12 @@ def progress_of(given: Progress | None, quiet: bool) -> Progress:
     if given is not None or quiet:
         return given or SILENT
     return Patient(Console() if notebook_shell() is None else NotebookProgress())
+
+
+def progress_of_training(shown: Progress, run: Path) -> Progress:
+    """Return the Progress of a training into the folder `run`: in notebooks the default one displays its curves as well."""
+    is_default = isinstance(shown, Patient)
+    return TrainingProgress(shown, run) if is_default and notebook_shell() is not None else shown
 
 
 def with_default_progress(function: Callable[P, T]) -> Callable[P, T]:

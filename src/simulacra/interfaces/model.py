@@ -22,6 +22,7 @@ from simulacra.interfaces.notebook import html_of
 from simulacra.interfaces.result import Result
 from simulacra.maps import latent_map, walk
 from simulacra.metrics import image_scores
+from simulacra.reports.plots import curves
 from simulacra.reports.run_page import write_report
 from simulacra.runs import latent_space, sampling
 from simulacra.runs.applicable import require_applicable
@@ -76,6 +77,7 @@ class Model(OpenedRun):
     classify = store.classify
     anomaly_scores = scores.anomaly_scores
     detect = _displayed(detector.detect)
+    curves = curves
     report = _displayed(write_report)
 
     @property
@@ -126,8 +128,7 @@ class Model(OpenedRun):
 
     def _repr_html_(self) -> str:
         """Return the representation, with the last images that the training saved, for notebooks."""
-        saved = [path for folder in self.run.snapshot_folders for path in sorted(folder.rglob("*.png"))[-1:]]
-        if not saved:
+        if (saved := self.run.last_snapshot) is None:
             return html_of(repr(self))
-        with Image.open(saved[0]) as image:
+        with Image.open(saved) as image:
             return html_of(repr(self), image)

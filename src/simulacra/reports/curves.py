@@ -15,6 +15,7 @@ _EARLY, _NEAR = 0.05, 0.5  # share of the first steps that may lie outside the f
 _FEW = 5  # points that are always inside the frame
 _DECADES = 2  # a larger fall is drawn on a logarithmic scale
 _COLOURS = 6
+_STEPS = "training steps"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """A frame with its lines and ticks. `clipped`: the first steps lie outside of it."""
+    """A frame with its lines and ticks. along: the name of the horizontal axis; clipped: the first values lie outside."""
 
     title: str
     lines: tuple[Line, ...]
@@ -63,6 +64,13 @@ class Plot:
     up: tuple[Mark, ...]
     logarithmic: bool
     clipped: bool
+    along: str = _STEPS
+
+
+def losses_plot(records: Sequence[Mapping[str, Any]]) -> Plot | None:
+    """Return the plot of the loss of every player of a run, or None before the first report."""
+    kept = [{name: value for name, value in record.items() if "/" not in name or name.endswith("/loss")} for record in records]
+    return plot("loss", list(_losses(kept).values()))
 
 
 def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
@@ -83,8 +91,8 @@ def plots(records: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
     return tuple(item for item in drawn if item is not None)
 
 
-def plot(title: str, group: Sequence[Series], from_zero: bool = False) -> Plot | None:
-    """Return the plot of several series in one unit, or None without points."""
+def plot(title: str, group: Sequence[Series], from_zero: bool = False, along: str = _STEPS) -> Plot | None:
+    """Return the plot of several series in one unit, or None without points. along: the name of the horizontal axis."""
     drawable = [series for series in group if series.points]
     if not drawable:
         return None
@@ -94,7 +102,7 @@ def plot(title: str, group: Sequence[Series], from_zero: bool = False) -> Plot |
     up = _up(low, high, logarithmic=not from_zero and any(_falls_by_decades(series) for series in drawable))
     lines = tuple(_line(series, index % _COLOURS, across, up) for index, series in enumerate(drawable))
     clipped = min(values) < up.low or max(values) > up.high
-    return Plot(title, lines, across.ticks(), up.ticks(), up.logarithmic, clipped)
+    return Plot(title, lines, across.ticks(), up.ticks(), up.logarithmic, clipped, along)
 
 
 def short(value: float) -> str:

@@ -3,12 +3,16 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from simulacra.images.files import png_bytes
 from simulacra.images.section import Figure
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _WIDTH = 1200  # pixels of all images of a row; wider ones are shrunk
 
@@ -26,12 +30,17 @@ class EmbeddedImage:
 
 def page(template: str, content: Mapping[str, Any]) -> str:
     """Return a page; the content is escaped, and a missing name raises an error."""
+    return _templates().get_template(template).render(content)
+
+
+@cache
+def _templates() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("simulacra", "reports/templates")
     place = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     place.filters["embedded"] = _embedded_row
-    return place.get_template(template).render(content)
+    return place
 
 
 def embed(image: Image.Image, alt: str, label: str = "", columns: int = 1) -> EmbeddedImage:

@@ -76,6 +76,12 @@ class Run:
         """Folders of images saved during training; those of what the model does not support do not exist."""
         return (self.samples, self.path / "translations", self.reconstructions, self.restorations)
 
+    @property
+    def last_snapshot(self) -> Path | None:
+        """The newest image saved during training, of the first of these folders that has one; None before the first."""
+        found = (path for folder in self.snapshot_folders for path in sorted(folder.rglob("*.png"))[-1:])
+        return next(found, None)
+
     @classmethod
     def create(cls, path: Path, config: RunConfig, provenance: dict[str, Any]) -> "Run":
         """Make a new run folder; raises UsageError where one exists, Unwritable."""

@@ -40,6 +40,8 @@ from simulacra.runs.settings import RunConfig
 from simulacra.training.chosen_settings import LARGEST, choose, may_choose
 from simulacra.training.observer import NullObserver, RunObserver, open_trackers
 
+TRAINING = "training"  # the label of the progress of a training
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -252,8 +254,8 @@ def _run(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outco
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:
     """Open the progress bar of a training: over its steps, or over seconds if its duration is a time."""
     if trainer.total is not None:
-        return progress.task("training", trainer.total, "steps", trainer.step)
-    return progress.task("training", round(Duration.parse(trainer.settings.duration).amount), "seconds")
+        return progress.task(TRAINING, trainer.total, "steps", trainer.step)
+    return progress.task(TRAINING, round(Duration.parse(trainer.settings.duration).amount), "seconds")
 
 
 def _size(trainer: Trainer) -> str:
