@@ -1,6 +1,5 @@
 """Chapter 1: reconstruction error by latent dimension beside PCA, and what random latents decode to."""
 
-# ruff: noqa: T201
 import torch
 from chart import Axis, bars, lines
 from measures import confidence, data, frechet, held_out, save_grid, standard_error

@@ -1,6 +1,5 @@
 """Chapters 4 and 6: sharpness of the samples of a VAE and a GAN, and what a squared error measures."""
 
-# ruff: noqa: T201
 import torch
 import torch.nn.functional as F
 from chart import bars

@@ -140,4 +140,4 @@ def _write(name: str, title: str, parts: list[str], width: int, height: int) -> 
     heading = f'<text x="16" y="28" font-size="15" font-weight="bold" fill="{_INK}" {_FONT}>{escape(title)}</text>'
     target = PICTURES / f"{name}.svg"
     target.write_text("\n".join([head, f"<title>{escape(title)}</title>", card, heading, *parts, "</svg>", ""]))
-    print(f"wrote {target.relative_to(PICTURES.parents[1])}")  # noqa: T201
+    print(f"wrote {target.relative_to(PICTURES.parents[1])}")

@@ -1,6 +1,5 @@
 """Chapter 3: a generative and a discriminative linear classifier by number of labels, and samples of class Gaussians."""
 
-# ruff: noqa: T201
 import torch
 import torch.nn.functional as F
 from chart import Axis, lines

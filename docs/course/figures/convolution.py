@@ -1,6 +1,5 @@
 """Chapter 2: error of dense and convolutional autoencoders on shifted test images, and the sharpness of reconstructions."""
 
-# ruff: noqa: T201
 import torch
 from chart import Axis, lines
 from measures import held_out, save_grid, sharpness

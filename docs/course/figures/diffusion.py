@@ -1,6 +1,5 @@
 """Chapter 8: Fréchet distance of samples by the number of network evaluations, and the time for each image."""
 
-# ruff: noqa: T201
 import time
 
 import torch

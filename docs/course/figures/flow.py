@@ -1,6 +1,5 @@
 """Chapter 9: paths of the exact mean velocity between noise and eight Gaussians, and the error of few steps of Euler's method."""
 
-# ruff: noqa: T201
 from dataclasses import dataclass
 
 import torch

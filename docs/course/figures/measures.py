@@ -76,4 +76,4 @@ def save_grid(name: str, rows: list[Tensor]) -> None:
     picture: Image.Image = simulacra.image_grid(torch.cat(rows), columns=len(rows[0]))
     target = Path(PICTURES, f"{name}.png")
     picture.save(target)
-    print(f"wrote {target.relative_to(PICTURES.parents[1])}")  # noqa: T201
+    print(f"wrote {target.relative_to(PICTURES.parents[1])}")

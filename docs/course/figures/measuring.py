@@ -1,6 +1,5 @@
 """Chapter 10: Fréchet distances of the recipes, and the distance of real images by their number."""
 
-# ruff: noqa: T201
 import json
 from pathlib import Path
 

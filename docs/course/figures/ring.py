@@ -1,6 +1,5 @@
 """Chapter 5: points of three GANs on eight narrow Gaussians, and the number of modes that each covers."""
 
-# ruff: noqa: T201
 from chart import COLOURS, dots, panels
 from measures import data
 from trained import trained

@@ -1,6 +1,5 @@
 """Chapter 7: information that a CycleGAN hides in its translations: the cycle error by the noise added to the translation."""
 
-# ruff: noqa: T201
 import torch
 from chart import Axis, lines
 from measures import held_out, save_grid

@@ -29,8 +29,8 @@ from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
 from simulacra.reports.comparison_page import check_comparison, write_comparison
-from simulacra.runs.initial_weights import settings_of_run
 from simulacra.reports.plots import Plots, line_plot
+from simulacra.runs.initial_weights import settings_of_run
 from simulacra.runs.opened import Device
 from simulacra.runs.own_families import add_family, load_family, name_of
 from simulacra.runs.run import Run
