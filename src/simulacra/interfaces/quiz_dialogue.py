@@ -32,7 +32,8 @@ class _Asked:
 def ask_all(quiz: Quiz, questions: Sequence[Question], seed: int) -> None:
     """Ask questions until all are asked or the input ends; print the score. Raises UsageError where there is no input at all."""
     grades: dict[str, Grade | None] = {}
-    _print(f"{quiz.title}: {len(questions)} questions. Enter alone skips a question, Ctrl-D ends the quiz.")
+    count = f"{len(questions)} question{'s' if len(questions) > 1 else ''}"
+    _print(f"{quiz.title}: {count}. Enter alone skips a question, Ctrl-D ends the quiz.")
     for number, question in enumerate(questions, 1):
         print(f"\nQuestion {number} of {len(questions)} ({_DIFFICULTIES[question.difficulty]})")
         try:

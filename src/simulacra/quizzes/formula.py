@@ -17,6 +17,8 @@ from simulacra.quizzes.symbols import (
     SPACING_ACCENTS,
 )
 
+_ATOM = re.compile(r"\d+(\.\d+)?|\w[\u0300-\u036f]*[²³ₐ-ₜ₀-₉]*")  # a number, or a letter with scripts
+
 
 class Node(ABC):
     """A part of a formula."""
@@ -134,7 +136,8 @@ class Fraction(Node):
 
     def text(self) -> str:
         """Return it as Unicode text."""
-        return f"{_bracketed(self.above.text())}/{_bracketed(self.below.text())}"
+        below = self.below.text()
+        return f"{_bracketed(self.above.text())}/{below if _ATOM.fullmatch(below) else f'({below})'}"
 
     def mathml(self) -> str:
         """Return it as MathML."""

@@ -6,6 +6,7 @@ Greek letters and the symbols of symbols.py. Anything else raises ValueError.
 
 import re
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from simulacra.quizzes.formula import Accent, Fraction, Node, Root, Row, Script, Space, Symbol
 from simulacra.quizzes.symbols import ACCENTS, ALPHABETS, ASTERISK, FUNCTIONS, IGNORED, MINUS, OPERATORS, PRIME, SPACES, SYMBOLS
@@ -17,7 +18,7 @@ def text_of(formula: str) -> str:
     >>> text_of(r"\mathcal N(\mu, \sigma^2)"), text_of(r"\frac{1}{2}(x_i - \hat x_i)^2"), text_of(r"\log p_\theta(x \mid z)")
     ('𝒩(μ, σ²)', '1/2(xᵢ − x̂ᵢ)²', 'log p_θ(x ∣ z)')
     """
-    return parse(formula).text()
+    return normalize("NFC", parse(formula).text())  # letters with accents as one character where there is one
 
 
 def mathml_of(formula: str) -> str:
