@@ -8,6 +8,7 @@ from html import escape
 from simulacra.quizzes.symbols import (
     ACCENTS,
     BEFORE_SIGNS,
+    BREAKS,
     FUNCTIONS,
     LOWERED,
     MINUS,
@@ -45,7 +46,8 @@ class Symbol(Node):
 
     def mathml(self) -> str:
         """Return it as MathML."""
-        return f"<{self.tag}>{escape(self.value)}</{self.tag}>"
+        form = ' form="infix"' if self.value in BREAKS else ""
+        return f"<{self.tag}{form}>{escape(self.value)}</{self.tag}>"
 
 
 @dataclass(frozen=True)

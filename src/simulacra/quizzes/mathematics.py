@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from simulacra.quizzes.formula import Accent, Fraction, Node, Root, Row, Script, Space, Symbol
-from simulacra.quizzes.symbols import ACCENTS, ALPHABETS, ASTERISK, FUNCTIONS, IGNORED, MINUS, OPERATORS, PRIME, SPACES, SYMBOLS
+from simulacra.quizzes.symbols import (
+    ACCENTS,
+    ALPHABETS,
+    ASTERISK,
+    BREAKS,
+    FUNCTIONS,
+    IGNORED,
+    MINUS,
+    OPERATORS,
+    PRIME,
+    SPACES,
+    SYMBOLS,
+)
 
 
 def text_of(formula: str) -> str:
@@ -24,13 +36,22 @@ def text_of(formula: str) -> str:
 def mathml_of(formula: str) -> str:
     """Return a formula as MathML. Raises ValueError.
 
+    Each relation of the outermost level begins a new element: browsers break lines between elements, not within one.
+
     >>> mathml_of("x^2")
     '<math><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math>'
+    >>> mathml_of("x = 2")
+    '<math><mrow><mi>x</mi></mrow></math> <math><mrow><mo form="infix">=</mo><mn>2</mn></mrow></math>'
     """
-    return f"<math>{parse(formula).mathml()}</math>"
+    pieces: list[list[Node]] = [[]]
+    for part in parse(formula).parts:
+        if isinstance(part, Symbol) and part.value in BREAKS and pieces[-1]:
+            pieces.append([])
+        pieces[-1].append(part)
+    return " ".join(f"<math>{Row(tuple(piece)).mathml()}</math>" for piece in pieces)
 
 
-def parse(formula: str) -> Node:
+def parse(formula: str) -> Row:
     """Return the tree of a formula. Raises ValueError for what the subset does not have."""
     tokens = re.findall(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\s+|.", formula, re.DOTALL)
     reader = _Reader(formula, tokens)

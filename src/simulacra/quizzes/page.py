@@ -75,7 +75,7 @@ def _card(question: Question, number: int, identity: str, link: Link, seed: int)
             "</fieldset>",
             '<button type="submit" class="sq-check">Check</button>',
             '<div class="sq-feedback" role="status" aria-live="polite"></div>',
-            f'<p class="sq-section" hidden>Read again: {place}</p>',
+            f'<p class="sq-section" hidden>Section: {place}</p>',
             "</form>",
         ]
     )
