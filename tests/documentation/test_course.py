@@ -71,7 +71,7 @@ def test_settings_of_trainings_in_python_exist(page):
         tree = ast.parse(code)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if ast.unparse(call.func) == "simulacra.train" and isinstance(call.args[0], ast.Constant):
-                family = find(call.args[0].value)
+                family = find(str(call.args[0].value))
                 kinds = (family.Config, TrainConfig, settings_of(family.domains))
                 known = {option.name for kind in kinds for option in options(kind)} | {
                     "preset",

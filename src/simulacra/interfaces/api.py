@@ -28,6 +28,8 @@ from simulacra.interfaces.default_progress import progress_of, progress_of_train
 from simulacra.interfaces.model import Model
 from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
+from simulacra.quizzes import find as find_quiz
+from simulacra.quizzes.quiz import Quiz
 from simulacra.reports.comparison_page import check_comparison, write_comparison
 from simulacra.reports.plots import Plots, line_plot
 from simulacra.runs.initial_weights import settings_of_run
@@ -60,6 +62,7 @@ __all__ = [
     "load_family",
     "open",
     "pack_data",
+    "quiz",
     "resume",
     "status",
     "train",
@@ -184,6 +187,14 @@ def compare(
 def status(run: Path | str) -> RunStatus:
     """Return step, losses and warnings of a run, also while another process trains it: what `simulacra watch --json` prints."""
     return run_status(Run.open(run))
+
+
+def quiz(page: str) -> Quiz:
+    """Return the quiz of a page of the documentation, such as "vae"; a notebook displays its questions as cards to answer.
+
+    Raises UsageError for a page without questions, with the known ones.
+    """
+    return find_quiz(page)
 
 
 def list_families() -> dict[str, dict[str, Any]]:
