@@ -83,11 +83,17 @@ def _run(words: list[str]) -> int:
 
 def _parsed(name: str, words: list[str]) -> tuple[Command, argparse.Namespace]:
     """Return a command and its parsed words."""
+    command, parser = command_and_parser(name, words)
+    return command, parser.parse(words)
+
+
+def command_and_parser(name: str, words: list[str]) -> tuple[Command, Parser]:
+    """Return a command and the parser of its flags, which may depend on the words."""
     command = ApplicationCommand(name) if name in applications.names() else _module(name)
     parser = Parser(prog=f"simulacra {name}", description=command.__doc__, epilog=command.EXAMPLES)
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     command.arguments(parser, words)
-    return command, parser.parse(words)
+    return command, parser
 
 
 def _module(name: str) -> Command:
