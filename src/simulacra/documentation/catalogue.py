@@ -20,7 +20,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Setting:
-    """A flag of a command. family: of a setting that only some families have; values: its range or choices, in words."""
+    """A flag of a command.
+
+    family: of a flag of `train`; is_own: whether it is a setting of this family, and not one of the data or of training; values:
+    its range or choices, in words.
+    """
 
     flag: str
     command: str
@@ -28,6 +32,7 @@ class Setting:
     help: str
     default: str
     values: str
+    is_own: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from simulacra.documentation import pages
 from simulacra.documentation.catalogue import Catalogue, Number
-from simulacra.documentation.excerpts import excerpt
-from simulacra.documentation.places import COMMANDS, NUMBER_PREFIXES, NUMBERS, STATISTICS, WARNINGS
+from simulacra.documentation.excerpts import excerpt, has_entry
+from simulacra.documentation.places import COMMANDS, NUMBER_PREFIXES, NUMBERS, SETTINGS, STATISTICS, WARNINGS
 from simulacra.documentation.readable import pages_in
 from simulacra.documentation.sections import Section, plain_title
 from simulacra.documentation.settings import setting_facts, setting_sections
@@ -21,10 +21,9 @@ _FEW = 3  # pages of which "see also" consists
 
 @dataclass(frozen=True)
 class Passage:
-    """A section, or the parts of it that name a topic: Markdown. file: page and title for a reader."""
+    """A section, or the parts of it that name a topic: Markdown."""
 
     place: str
-    file: str
     title: str
     text: str
     is_whole: bool
@@ -48,9 +47,11 @@ class Part:
 
 
 def _passage_text(passage: Passage) -> str:
-    also = f". See also {', '.join(f'docs/{page}.md' for page in passage.see_also)}" if passage.see_also else ""
-    source = f"*{'' if passage.is_whole else 'from '}{passage.file}{also}*"
-    return "\n\n".join([f"## {plain_title(passage.title)}", passage.text, source])
+    title = plain_title(passage.title)
+    # the introduction of a page has the title of the page
+    heading = f"## {'' if passage.is_whole else 'From '}{title}, docs/{passage.place.partition('#')[0]}.md"
+    also = f"*See also {', '.join(f'docs/{page}.md' for page in passage.see_also)}.*" if passage.see_also else ""
+    return "\n\n".join(block for block in (heading, passage.text, also) if block)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _part(topic: Topic, catalogue: Callable[[], Catalogue]) -> Part:
         "metric": lambda: _metric(topic, catalogue()),
         "setting": lambda: _setting(topic, catalogue()),
         "command": lambda: _command(topic, catalogue()),
-        "concept": lambda: Part(topic, "", (_whole(pages.section(concepts()[topic.name])),)),
+        "concept": lambda: Part(topic, "", tuple(_passage(pages.section(place), topic.name) for place in concepts()[topic.name])),
     }
     return parts[topic.kind]()
 
@@ -119,13 +120,14 @@ def _part(topic: Topic, catalogue: Callable[[], Catalogue]) -> Part:
 def _metric(topic: Topic, catalogue: Catalogue) -> Part:
     number = next(number for number in catalogue.numbers if number.name == topic.name)
     place = number_place(number.name)
-    return Part(topic, _number_facts(number), (_passage(pages.section(place), topic.name),) if place else ())
+    return Part(topic, _number_facts(number), (_mentions(pages.section(place), topic.name),) if place else ())
 
 
 def _setting(topic: Topic, catalogue: Catalogue) -> Part:
     found = [setting for setting in catalogue.settings if setting.flag == topic.name]
     sections = setting_sections(topic.name, found)
-    return Part(topic, setting_facts(found), tuple(_passage(section, topic.name) for section in sections))
+    passage = _passage if topic.name in SETTINGS else _mentions
+    return Part(topic, setting_facts(found), tuple(passage(section, topic.name) for section in sections))
 
 
 def _family(topic: Topic) -> Part:
@@ -171,15 +173,29 @@ def number_place(name: str) -> str:
 
 
 def _whole(section: Section) -> Passage:
-    return Passage(section.place, section.file, section.title, section.whole, True, _also(section))
+    return Passage(section.place, section.title, section.whole, True, _also(section))
 
 
 def _passage(section: Section, word: str) -> Passage:
-    """Return a section; of a long one that has the word only in some of its parts, these parts."""
+    """Return a section; of one with a table or a list that has an entry for the word, these entries."""
     parts = excerpt(section.text, word)
-    if f"`{word}`" in section.title or not parts or len(section.whole.splitlines()) <= _SHORT:
+    if (
+        not parts
+        or f"`{word}`" in section.title
+        or len(section.whole.splitlines()) <= _SHORT
+        or not has_entry(section.text, word)
+    ):
         return _whole(section)
-    return Passage(section.place, section.file, section.title, parts, False, ())
+    return Passage(section.place, section.title, parts, False, ())
+
+
+def _mentions(section: Section, word: str) -> Passage:
+    """Return the parts of a section that name a word; a short section whole."""
+    parts = excerpt(section.text, word)
+    is_short = not parts or len(section.whole.splitlines()) <= _SHORT
+    return (
+        _whole(section) if is_short or f"`{word}`" in section.title else Passage(section.place, section.title, parts, False, ())
+    )
 
 
 def _also(section: Section) -> tuple[str, ...]:

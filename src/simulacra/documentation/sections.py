@@ -24,11 +24,6 @@ class Section:
         return f"{self.page}#{self.anchor}"
 
     @property
-    def file(self) -> str:
-        """Page and title for a reader, such as docs/families/vae.md, Loss."""
-        return f"docs/{self.page}.md" if self.level == 1 else f"docs/{self.page}.md, {plain_title(self.title)}"
-
-    @property
     def whole(self) -> str:
         """The text with its subsections; that of a page without them, and of a long section with their titles alone."""
         if self.level == 1:

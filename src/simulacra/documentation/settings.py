@@ -23,11 +23,16 @@ def setting_facts(settings: Sequence[Setting]) -> str:
 
 
 def _where(settings: Sequence[Setting], default: str, values: str) -> str:
-    """Return the commands of settings with these values, such as `simulacra train vae`."""
+    """Return the commands of settings with these values, with families where it is not most of them.
+
+    Of several defaults of one flag, that of most families is stated for `train` alone.
+    """
     same = [setting for setting in settings if (setting.default, setting.values) == (default, values)]
     families = [setting.family for setting in same if setting.family]
+    of_most = [setting for setting in settings if setting.family and not setting.is_own]
+    is_usual = len(families) * 2 > len(of_most) > 0
     commands = list(dict.fromkeys(setting.command for setting in same if not setting.family))
-    words = [f"simulacra train {', '.join(families)}"] if families else []
+    words = [f"simulacra train {'' if is_usual else ', '.join(families)}".strip()] if families else []
     return "; ".join([*words, *([f"simulacra {', '.join(commands)}"] if commands else [])])
 
 
@@ -43,7 +48,7 @@ def setting_sections(flag: str, settings: Sequence[Setting]) -> tuple[Section, .
     """
     if flag in SETTINGS:
         return tuple(pages.section(place) for place in SETTINGS[flag])
-    families = [setting.family for setting in settings if setting.family]
+    families = [setting.family for setting in settings if setting.is_own]
     found = (section for place in _pages(families) for section in _naming(place, flag))
     return tuple(section for section in [next(found, None)] if section)
 

@@ -94,7 +94,7 @@ def all_topics(catalogue: Catalogue) -> tuple[Topic, ...]:
     )
 
 
-def concepts() -> Mapping[str, str]:
+def concepts() -> Mapping[str, tuple[str, ...]]:
     """Return the places of concepts by their names: chosen ones, and headings that only one page has."""
     found = dict(CONCEPTS)
     taken = {normal(name) for name in found} | set(SYNONYMS) | {normal(name) for name in WARNINGS}
@@ -103,7 +103,7 @@ def concepts() -> Mapping[str, str]:
         headings.setdefault(title, []).append(place)
     for title, places in headings.items():
         if len(places) == 1 and normal(title) not in taken:
-            found[title] = places[0]
+            found[title] = (places[0],)
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 

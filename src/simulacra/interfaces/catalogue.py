@@ -69,11 +69,10 @@ def _flags(command: str, family: str, parser: Parser) -> Iterator[Setting]:
         flags = [flag for flag in action.option_strings if flag.startswith("--") and flag not in _WITHOUT]
         if flags and (stated := parser.settings.get(action.dest)):
             title, setting, default = stated
-            # settings of the data and of training belong to no family
-            of = family if title.startswith("model") else ""
-            yield Setting(flags[0], command, of, setting.help, default_text(default), _values(setting))
+            is_own = title.startswith("model")
+            yield Setting(flags[0], command, family, setting.help, default_text(default), _values(setting), is_own)
         elif flags:
-            yield Setting(flags[0], command, "", _help(action), "", "")
+            yield Setting(flags[0], command, family, _help(action), "", "")
 
 
 def _help(action: argparse.Action) -> str:

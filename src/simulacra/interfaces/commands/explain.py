@@ -1,7 +1,7 @@
 """Print the section of the documentation that explains a metric, family, setting, warning, command or concept.
 
-TOPIC is a name as it appears in output, help and warnings, such as frechet_distance, FID, vae, --beta, 'posterior collapse' or ELBO.
-For a family a second word names a section of its page: 'simulacra explain vae loss'. Without TOPIC the topics are listed.
+TOPIC is a name of output, help and warnings: frechet_distance, FID, vae, --beta, 'posterior collapse', ELBO. For a family a
+second word names a section of its page: 'simulacra explain vae loss'. Without TOPIC the topics are listed.
 """
 
 import argparse
@@ -56,17 +56,16 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 def topics_by_kind() -> dict[str, list[str]]:
     """Return the names of all topics by their kinds; of concepts, which include most headings, a choice."""
     topics = all_topics(catalogue())
-    names = {kind: [topic.name for topic in topics if topic.kind == kind] for kind in KINDS}
+    names: dict[str, list[str]] = {kind: [topic.name for topic in topics if topic.kind == kind] for kind in KINDS}
     return {**names, "concept": sorted(CONCEPTS, key=str.lower)}
 
 
 def _list(listed: Mapping[str, Sequence[str]]) -> str:
     columns = min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDTH)
     lines = []
+    wrapper = textwrap.TextWrapper(columns, break_on_hyphens=False, initial_indent="  ", subsequent_indent="  ")
     for kind, title in KINDS.items():
-        indented = {"initial_indent": "  ", "subsequent_indent": "  "}
-        text = ", ".join(listed[kind])
-        lines += [f"{title}:", *textwrap.wrap(text, columns, break_on_hyphens=False, break_long_words=False, **indented), ""]
+        lines += [f"{title}:", *wrapper.wrap(", ".join(listed[kind])), ""]
     lines += ["Other tools' names and the headings of the pages are topics too: FID, 'batch size', 'calibrated intervals'.", ""]
     return ending(lines, "explain posterior-collapse", "explain vae")
 
