@@ -5,7 +5,7 @@ STAMP := .venv/.set-up
 # Tests start many processes: without compiled files on disk, each of them would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test long slow kills gpu bench results check format clean
+.PHONY: setup demo test long slow kills gpu bench results wheel check format clean
 
 setup: $(STAMP)
 
@@ -54,6 +54,10 @@ bench: setup
 
 results: setup
 	$(BIN)/python benchmarks/results.py --cas
+
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	@ls build/wheel/simulacra-*.whl
 
 check: setup
 	$(BIN)/ruff format --check .

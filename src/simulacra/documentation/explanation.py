@@ -179,12 +179,7 @@ def _whole(section: Section) -> Passage:
 def _passage(section: Section, word: str) -> Passage:
     """Return a section; of one with a table or a list that has an entry for the word, these entries."""
     parts = excerpt(section.text, word)
-    if (
-        not parts
-        or f"`{word}`" in section.title
-        or len(section.whole.splitlines()) <= _SHORT
-        or not has_entry(section.text, word)
-    ):
+    if not parts or f"`{word}`" in section.title or not has_entry(section.text, word):
         return _whole(section)
     return Passage(section.place, section.title, parts, False, ())
 

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -19,8 +20,10 @@ _COLUMN = 16  # least width of a column of sentences; a table without room for i
 
 def rendered(markdown: str, width: int, *, styled: bool) -> str:
     """Return Markdown as text of at most `width` columns, wrapped at 100; styled: with the control sequences of a terminal."""
-    system = "auto" if styled else None
-    console = Console(file=io.StringIO(), width=min(width, _WIDEST), force_terminal=styled, color_system=system, highlight=False)
+    columns = min(width, _WIDEST)
+    console = Console(
+        file=io.StringIO(), width=columns, force_terminal=styled, color_system="auto" if styled else None, highlight=False
+    )
     with console.capture() as captured:
         console.print(_Page(readable(markdown), code_theme="ansi_dark", hyperlinks=False))
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
@@ -95,7 +98,7 @@ class _Image(ImageItem):
 
 
 class _Page(Markdown):
-    elements: dict[str, type[MarkdownElement]] = {  # noqa: RUF012 - declared by the base class
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
         **Markdown.elements,
         "heading_open": _Heading,
         "fence": _Code,
