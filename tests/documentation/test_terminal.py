@@ -13,7 +13,10 @@ from simulacra.documentation.terminal import rendered
 SECTIONS = [
     section for page in pages.names() if not page.startswith("reference/results") for section in pages.page_sections(page)
 ]
-FORMULAS = [text for section in SECTIONS for text in re.findall(r"```math\n(.*?)```", section.text, re.DOTALL)]
+DISPLAYED = r"```math\n(.*?)```|^\$\$(.+?)\$\$$"
+FORMULAS = [
+    first or second for section in SECTIONS for first, second in re.findall(DISPLAYED, section.text, re.DOTALL | re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +64,9 @@ def test_every_section_fits_and_has_no_markup(width):
     for section in SECTIONS:
         text = rendered(section.text, width, styled=False)
         plain = re.sub(r"^    .*$", "", text, flags=re.MULTILINE)  # without code and formulas
-        assert not re.search(r"\]\([^)]*\.md|</?(details|summary)>|\\(frac|mathrm|sigma)|^#+ ", plain, re.MULTILINE), (
-            section.place
-        )
+        assert not re.search(
+            r"\]\([^)]*\.md|</?(details|summary)>|[$][a-z\\\\]|\\(frac|mathrm|sigma)|^#+ ", plain, re.MULTILINE
+        ), section.place
         long = [line for line in text.splitlines() if cell_len(line) > width and not line.startswith("    ")]
         assert not long, (section.place, long[0])
 

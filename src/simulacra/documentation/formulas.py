@@ -21,7 +21,21 @@ _LETTERS = {
 }
 _RELATIONS = {
     **{"ge": "≥", "geq": "≥", "le": "≤", "leq": "≤", "approx": "≈", "propto": "∝", "sim": "∼", "ne": "≠", "neq": "≠", "in": "∈"},
-    **{"mid": "|", "to": "→", "equiv": "≡", "cdot": "·", "times": "×", "Vert": "‖", "|": "‖", "pm": "±", "ll": "≪", "gg": "≫"},
+    **{
+        "mid": "|",
+        "to": "→",
+        "leftarrow": "←",
+        "rightarrow": "→",
+        "Rightarrow": "⇒",
+        "equiv": "≡",
+        "cdot": "·",
+        "times": "×",
+        "Vert": "‖",
+        "|": "‖",
+        "pm": "±",
+        "ll": "≪",
+        "gg": "≫",
+    },
 }
 _LARGE = {"sum": "∑", "prod": "∏", "int": "∫", "bigcup": "⋃"}
 _DELIMITERS = {
@@ -85,7 +99,7 @@ class _Reader:
             token = self._next()
             if token == end:
                 break
-            text = self._append(text, token, in_script)
+            text = text if token == " " else self._append(text, token, in_script)
         return text.strip(" ")
 
     def _next(self) -> str:
@@ -106,14 +120,15 @@ class _Reader:
 
     def _append(self, text: str, token: str, in_script: bool) -> str:
         """Return a text with the next element."""
-        if token == " ":
-            return text
         if token in "^_":
             return text.rstrip(" ") + _script(self._argument(True), token)
         if token == "{":
             return text + self.sequence("}", in_script)
         if token == "&":
             return text.rstrip(" ") + "\t"
+        if token == "|":
+            is_open = text.count(f"{_LEFT}|") > text.count(f"{_RIGHT}|")
+            return text + (f"{_RIGHT}|" if is_open else f"{_LEFT}|")
         if not token.startswith("\\"):
             text = _after_script(text) if token.isalnum() else text
             return _spaced(text, {"-": "−"}.get(token, token), in_script)
@@ -205,7 +220,7 @@ def _spaced(text: str, symbol: str, in_script: bool) -> str:
     """Append a symbol: with spaces around a relation or an operator of two operands."""
     if symbol in ",:":
         return text.rstrip(" ") + (symbol if in_script else f"{symbol} ")
-    if symbol not in "=<>+−≥≤≈∝∼≠∈|→≡·×‖±≪≫" or in_script:
+    if symbol not in "=<>+−≥≤≈∝∼≠∈|→≡·×‖±≪≫←⇒" or in_script:
         return text + symbol
     before = text.rstrip(" ")
     is_sign = symbol in "+−" and (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from simulacra.documentation.formulas import formula
 
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^ *```[^\n]*$", re.DOTALL | re.MULTILINE)
+_DISPLAYED = re.compile(r"^\$\$(.+?)\$\$ *$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(\$`[^`]+`\$|`+[^`]+`+)")
 _TAGS = re.compile(r"</?(?:details|summary|br|p|div|b|i|em|a|img|sub|sup|kbd)\b[^>]*>")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -19,6 +20,7 @@ def readable(markdown: str) -> str:
     """
     parts: list[str] = []
     place = 0
+    markdown = _DISPLAYED.sub(lambda found: f"```math\n{found[1].strip()}\n```", markdown)
     for fence in _FENCE.finditer(markdown):
         parts += [_words(markdown[place : fence.start()]), _fenced(*fence.groups())]
         place = fence.end()
