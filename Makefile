@@ -6,7 +6,7 @@ DOCS_STAMP := .venv/.set-up-docs
 # Tests start many processes: without compiled files on disk, each of them would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test long slow kills gpu bench results docs-setup notebooks jupyterlab docs test-docs check format clean
+.PHONY: setup demo test long slow kills gpu bench results docs-setup notebooks jupyterlab docs test-docs wheel check format clean
 
 setup: $(STAMP)
 
@@ -79,6 +79,10 @@ notebooks: docs-setup
 
 jupyterlab: docs-setup
 	$(BIN)/python -m tests.notebooks.jupyterlab vae autoencoder
+
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	@ls build/wheel/simulacra-*.whl
 
 check: setup
 	$(BIN)/ruff format --check .

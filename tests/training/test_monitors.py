@@ -45,7 +45,7 @@ def only(found: tuple[TrainingWarning, ...], name: str) -> TrainingWarning:
 
 
 def remedies(warning: TrainingWarning) -> str:
-    return warning.message.partition(". Try ")[2]
+    return warning.message.partition(". Try ")[2].partition(" (simulacra explain")[0]
 
 
 # --- mode collapse
@@ -61,9 +61,11 @@ def test_a_generator_that_loses_its_diversity_gives_a_warning_with_the_step_wher
 
 def test_settings_that_a_model_lacks_or_already_uses_are_not_suggested() -> None:
     values = {"diversity": [0.1, 0.6, 0.9, 0.4, 0.3]}
-    assert training_warnings(history(values, beta1=0.5, r1=1.0))[0].message.endswith(". Try --pack 2, or a lower --lr")
+    assert training_warnings(history(values, beta1=0.5, r1=1.0))[0].message.endswith(
+        ". Try --pack 2, or a lower --lr (simulacra explain mode-collapse)"
+    )
     bare = dataclasses.replace(history(values), settings={"beta1": 0.0})
-    assert training_warnings(bare)[0].message.endswith(". Try a lower --lr")
+    assert training_warnings(bare)[0].message.endswith(". Try a lower --lr (simulacra explain mode-collapse)")
 
 
 def test_a_collapse_that_is_over_has_an_end_and_one_low_value_is_not_a_collapse() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from simulacra.core.capabilities import Capability, Need, supports
 from simulacra.core.errors import NotApplicable, SimulacraError
+from simulacra.core.pointer import explained_by
 from simulacra.core.progress import Meter, Progress
 from simulacra.runs.opened import OpenedRun
 
@@ -51,7 +52,8 @@ class Score:
         """Raise NotApplicable where a model lacks a capability that the score needs."""
         for need in self.needs:
             if not supports(model, need):
-                raise NotApplicable(f"score {self.name} is not applicable to {type(model).__name__}: it needs {need.phrase}")
+                refused = f"score {self.name} is not applicable to {type(model).__name__}: it needs {need.phrase}"
+                raise NotApplicable(explained_by(refused, "capabilities"))
 
 
 def score_images(scorer: Scorer, images: Tensor, meter: Meter, what: str) -> Scored:

@@ -7,6 +7,7 @@ from typing import Any
 from simulacra.core.condition import AcceptsCondition
 from simulacra.core.config import Config
 from simulacra.core.errors import NotApplicable
+from simulacra.core.pointer import explained_by
 from simulacra.core.progress import Progress
 from simulacra.images.section import ReportSection
 from simulacra.runs.applicable import Requirement, missing
@@ -73,7 +74,9 @@ class Application:
     def require(self, model: AcceptsCondition) -> None:
         """Raise NotApplicable where the application is not applicable to a model."""
         if reason := missing(model, self.needs):
-            raise NotApplicable(f"{self.name} is not applicable to {type(model).__name__}: {reason}")
+            raise NotApplicable(
+                explained_by(f"{self.name} is not applicable to {type(model).__name__}: {reason}", "capabilities")
+            )
 
     @property
     def only_action(self) -> Action | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition, require_accepted
 from simulacra.core.errors import NotApplicable
+from simulacra.core.pointer import explained_by
 
 
 class Capability(AcceptsCondition, ABC):
@@ -351,7 +352,9 @@ def require(model: object, need: type[C] | Need[C], task: str) -> C:
     """Return the model as the capability, or raise NotApplicable."""
     if supports(model, need):
         return cast(C, model)
-    raise NotApplicable(f"{task} is not applicable to {type(model).__name__}: it needs {need.phrase}")
+    raise NotApplicable(
+        explained_by(f"{task} is not applicable to {type(model).__name__}: it needs {need.phrase}", "capabilities")
+    )
 
 
 def of(model_class: type) -> tuple[str, ...]:

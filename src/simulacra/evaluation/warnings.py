@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from simulacra.core.pointer import explained_by
 from simulacra.metrics import quantity
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.metrics.statistics.nearest_training import COPY_SHARE
@@ -22,7 +23,8 @@ def evaluation_warnings(metrics: Mapping[str, Measurement], dimensions: int, ste
     """
     generated = [*_mode_collapse(metrics), *_missing_modes(metrics), *_memorization(metrics)]
     collapsed = _posterior_collapse(metrics, dimensions) if step >= _TRAINED else []
-    return [*generated, *collapsed, *_idle_translation(metrics)]
+    found = [*generated, *collapsed, *_idle_translation(metrics)]
+    return [explained_by(sentence, sentence.partition(":")[0]) for sentence in found]
 
 
 def _mode_collapse(metrics: Mapping[str, Measurement]) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from simulacra import families
 from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.progress import Progress
@@ -17,11 +18,13 @@ from simulacra.data.load import ImageSource, load
 from simulacra.data.load import from_array as _from_array
 from simulacra.data.settings import SHARD_IMAGES, DataConfig, without_transforms
 from simulacra.data.shards.pack import pack
+from simulacra.documentation.explanation import Explanation, explained
 from simulacra.evaluation.compare import compare_runs
 from simulacra.evaluation.settings import evaluation_settings
 from simulacra.features.loading import parse
 from simulacra.features.training import train_extractor as _train_extractor
 from simulacra.images.grid import image_grid
+from simulacra.interfaces.catalogue import catalogue
 from simulacra.interfaces.commands import compare as compare_command
 from simulacra.interfaces.commands.models import descriptions
 from simulacra.interfaces.default_progress import progress_of, progress_of_training, with_default_progress
@@ -53,6 +56,7 @@ __all__ = [
     "UsageError",
     "check_data",
     "compare",
+    "explain",
     "from_array",
     "image_grid",
     "line_plot",
@@ -182,6 +186,15 @@ def compare(
     comparison = compare_runs(runs, evaluation_settings(settings), shown, device)
     write_comparison(comparison, *files, shown)
     return Result(comparison.table(), compare_command.text(comparison))
+
+
+def explain(name: str) -> Explanation:
+    """Return what the documentation says about a metric, family, setting, warning, command or concept.
+
+    A notebook and a Python prompt display it; `markdown` and `text(width)` are its contents. Raises UsageError with the nearest
+    names for one that nothing explains.
+    """
+    return explained(name, families.packaged(), catalogue)
 
 
 def status(run: Path | str) -> RunStatus:

@@ -30,11 +30,15 @@ class MachineConfig(Config):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are UsageErrors."""
+    """A parser whose errors are UsageErrors.
+
+    settings: the group, the declaration and the default of each flag that is a setting of a Config, by the setting's name.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
         self.subcommands: dict[str, Parser] = {}
+        self.settings: dict[str, tuple[str, Option, object]] = {}
 
     def error(self, message: str) -> NoReturn:
         """Raise the error that argparse found."""
@@ -86,7 +90,7 @@ def add_actions(parser: Parser, words: Sequence[str], actions: Mapping[str, Subc
 
 
 def add_settings(  # noqa: PLR0917
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     title: str,
     config: type[Config],
     defaults: Mapping[str, object] | None = None,
@@ -99,7 +103,8 @@ def add_settings(  # noqa: PLR0917
         if (only and setting.name not in only) or setting.name in without:
             continue
         default = (defaults or {}).get(setting.name, setting.default)
-        given_default = "" if "(default:" in setting.help else f" (default: {_text(default)})"
+        parser.settings[setting.name] = (title, setting, default)
+        given_default = "" if "(default:" in setting.help else f" (default: {default_text(default)})"
         help_text = f"{setting.help}{given_default}".replace("%", "%%")
         common: dict[str, Any] = {"dest": setting.name, "default": argparse.SUPPRESS, "help": help_text}
         if setting.kind == "bool":
@@ -153,7 +158,12 @@ def _metavar(setting: Option) -> str:
     return {"int": "N", "float": "X", "str": "TEXT", "ints": "N,N", "size": "N|HxW"}[setting.kind]
 
 
-def _text(value: object) -> str:
+def default_text(value: object) -> str:
+    """Return a default as help texts state it.
+
+    >>> default_text(True), default_text((32, 64)), default_text(3e-4), default_text("")
+    ('on', '32,64', '0.0003', 'none')
+    """
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Help texts of commands whose flags are declared beside their computations, kept in the cache: importing torch takes seconds."""
+"""Texts that are made of declarations beside computations, such as help, kept in the cache: importing torch takes seconds."""
 
 import io
 import sys
@@ -24,26 +24,35 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 
 def print_help(command: str, words: Sequence[str], parse: Callable[[], object]) -> NoReturn:
-    """Print the help of a command and exit: from the cache, else as `parse` prints it before it exits.
+    """Print the help of a command and exit: from the cache, else as `parse` prints it before it exits."""
+
+    def written() -> str:
+        text = io.StringIO()
+        with redirect_stdout(text), suppress(SystemExit):
+            parse()
+        return text.getvalue()
+
+    print(cached_text("help", (command, *words), written), end="")
+    raise SystemExit(0)
+
+
+def cached_text(kind: str, words: Sequence[str], make: Callable[[], str]) -> str:
+    """Return a text from the cache, else as `make` returns it.
 
     A text in the cache is identified by the words and by the path, time and size of every source file, so that it is never that
     of another version.
     """
-    identity = "\n".join([sys.version, command, *words, *_sources()])
-    file = cache_folder() / "help" / f"{sha256(identity.encode()).hexdigest()[:32]}.txt"
+    identity = "\n".join([sys.version, *words, *_sources()])
+    file = cache_folder() / kind / f"{sha256(identity.encode()).hexdigest()[:32]}.txt"
     text = ""
     with suppress(OSError, UnicodeDecodeError):
         text = file.read_text("utf-8")
     if not text:
-        written = io.StringIO()
-        with redirect_stdout(written), suppress(SystemExit):
-            parse()
-        text = written.getvalue()
+        text = make()
         with suppress(OSError, SimulacraError):
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, text)
-    print(text, end="")
-    raise SystemExit(0)
+    return text
 
 
 def _sources() -> Iterator[str]:

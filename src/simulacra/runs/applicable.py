@@ -7,6 +7,7 @@ from typing import Any
 from simulacra.core.capabilities import Capability, Need, supports
 from simulacra.core.condition import AcceptsCondition, in_words
 from simulacra.core.errors import NotApplicable
+from simulacra.core.pointer import explained_by
 
 Requirement = type[Capability] | Need[Any] | str
 """What a setting or an application needs of a model: a capability, or the name of a field of its condition, such as labels."""
@@ -53,4 +54,6 @@ def require_applicable(model: AcceptsCondition, given: Collection[str], needs: M
     for name, reason in inapplicable(model, needs).items():
         if name in given:
             flag = name.replace("_", "-")
-            raise NotApplicable(f"--{flag} does not apply to this {type(model).__name__}: {reason}. Leave it out")
+            raise NotApplicable(
+                explained_by(f"--{flag} does not apply to this {type(model).__name__}: {reason}. Leave it out", flag)
+            )

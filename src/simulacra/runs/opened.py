@@ -15,6 +15,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import NotApplicable, UsageError, unknown
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.finite import require_finite
+from simulacra.core.pointer import explained_by
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.engine.hardware import channels_last, device_of, keep_memory, precision_of
@@ -103,7 +104,7 @@ class OpenedRun:
             remedy = (
                 "Train with --conditional" if self.model.vocabulary is None else "Use --caption, or train it on labels instead"
             )
-            raise NotApplicable(f"{refused}: it takes no labels. {remedy}")
+            raise NotApplicable(explained_by(f"{refused}: it takes no labels. {remedy}", "label"))
         label = parse_label(text, self.spec)
         return Condition(label.expand(count, *label.shape[1:]))
 
@@ -114,7 +115,8 @@ class OpenedRun:
         """
         if (vocabulary := self.model.vocabulary) is None:
             refused = f"--caption does not apply to this {type(self.model).__name__}"
-            raise NotApplicable(f"{refused}: it takes no captions. Train cvae, diffusion or flow with --captions")
+            advice = "Train cvae, diffusion or flow with --captions"
+            raise NotApplicable(explained_by(f"{refused}: it takes no captions. {advice}", "caption"))
         tokens = torch.from_numpy(vocabulary.parse(text))
         return Condition(tokens=tokens.expand(count, -1))
 

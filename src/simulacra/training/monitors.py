@@ -11,6 +11,7 @@ from itertools import accumulate, groupby, pairwise, zip_longest
 from typing import Any
 
 from simulacra.core.config import options
+from simulacra.core.pointer import explained_by
 from simulacra.runs.run import Run
 
 Record = Mapping[str, Any]
@@ -245,7 +246,7 @@ def _warning(
         if problem and counts(group) and group[-1]["step"] >= _MIN_STEPS:
             since = group[0]["step"]
             when = f"since step {since:,}" if end is None else f"from step {since:,} to {end:,}"
-            return TrainingWarning(name, since, f"{name} {when}: {describe(group)}")
+            return TrainingWarning(name, since, explained_by(f"{name} {when}: {describe(group)}", name))
     return None
 
 

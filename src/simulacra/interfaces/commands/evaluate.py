@@ -3,7 +3,7 @@
 The metrics depend on the capabilities of the model. Every value has its error over images, its sample count and its protocol.
 Fidelity compares generated with real images in the features of a network that the toolkit trains itself, once for each data
 set ('simulacra extractor --help'): the Fréchet distance (FD) and the kernel distance are those of FID and KID in other features.
-Results are stored in RUN/evaluation and cached.
+Results are stored in RUN/evaluation and cached. 'simulacra explain NAME' explains a number, a warning or a flag.
 """
 
 import argparse

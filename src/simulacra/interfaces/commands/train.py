@@ -2,8 +2,8 @@
 
 FAMILY is one of those that 'simulacra models' lists, or of --family-file. Settings are taken from the family, then --preset, then
 --recipe, then flags; the last wins. For images of your own and without --recipe, settings that are not given are chosen by the
-images and the device, and printed. 'simulacra train FAMILY --help' lists the flags of the family too. Ctrl-C saves a checkpoint
-and stops.
+images and the device, and printed. 'simulacra train FAMILY --help' lists the flags of the family too, 'simulacra explain NAME'
+explains a flag, a family or a warning. Ctrl-C saves a checkpoint and stops.
 """
 
 import argparse
