@@ -14,9 +14,9 @@
 # # Convolutional GAN
 #
 # A GAN with convolutional networks, whose layers are those of a well-known Keras example: no normalization, and dropout in the
-# discriminator. This notebook trains it, writes its layers and its training from scratch in plain PyTorch, with the same losses and
-# weights as the toolkit's, and shows why the losses must not be taken as a measure of quality. Prerequisite: the notebook *gan*.
-# Definitions and settings: the page *Convolutional GAN* of the documentation (`docs/families/conv_gan.md`).
+# discriminator. This notebook trains it, writes its layers and its training from scratch in plain PyTorch, with the same losses
+# and weights as the toolkit's, and shows why the losses must not be taken as a measure of quality. Prerequisite: the notebook
+# *gan*. Definitions and settings: the page *Convolutional GAN* of the documentation (`docs/families/conv_gan.md`).
 
 # %% tags=["install"]
 # In Colab or a new environment: upload the wheel that `make wheel` builds, and remove the comment sign of the next line.
@@ -38,7 +38,8 @@ RUNS = tempfile.mkdtemp()  # folder of the runs
 # %% [markdown]
 # ## The data
 #
-# The handwritten digits of scikit-learn, 8x8 pixels. The networks are narrower than the defaults, so that the training takes seconds.
+# The handwritten digits of scikit-learn, 8x8 pixels. The networks are narrower than the defaults, so that the training takes
+# seconds.
 
 # %%
 dataset = simulacra.load_data(DATA)
@@ -60,13 +61,14 @@ simulacra.image_grid(model.sample(40, seed=0), 10)
 # %% [markdown]
 # ## From scratch
 #
-# **`same` padding.** A convolution with stride $s$ maps $n$ pixels to $\lceil n / s \rceil$. With a kernel of $k$ pixels it needs
+# **`same` padding.** A convolution with stride $s$ maps $n$ pixels to $\lceil n / s \rceil$. With a kernel of $k$ pixels it
+# needs
 #
 # $$p = \max\bigl((\lceil n / s \rceil - 1)\, s + k - n,\; 0\bigr)$$
 #
-# pixels of padding, $\lfloor p / 2 \rfloor$ of them at the top and the left, and the rest at the bottom and the right. For $n = 28$,
-# $k = 3$ and $s = 2$ this is one pixel, at the bottom and the right only. The argument `padding=1` of PyTorch's convolution pads both
-# sides instead, and its outputs are shifted by one pixel.
+# pixels of padding, $\lfloor p / 2 \rfloor$ of them at the top and the left, and the rest at the bottom and the right. For $n =
+# 28$, $k = 3$ and $s = 2$ this is one pixel, at the bottom and the right only. The argument `padding=1` of PyTorch's
+# convolution pads both sides instead, and its outputs are shifted by one pixel.
 
 
 # %%
@@ -79,9 +81,10 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 print("28 pixels:", same_padding(28, 3, 2), " 7 pixels:", same_padding(7, 3, 2))
 
 # %% [markdown]
-# **Dropout** (Srivastava et al. 2014) sets each feature to zero with probability 0.2 during training, and divides the others by the
-# probability of keeping them. The toolkit draws the mask from random bytes, eight for each random number: a feature is kept where its
-# byte is below 205, with probability $205/256 = 0.801$. Features are stored pixel by pixel, with the channels of a pixel adjacent.
+# **Dropout** (Srivastava et al. 2014) sets each feature to zero with probability 0.2 during training, and divides the others by
+# the probability of keeping them. The toolkit draws the mask from random bytes, eight for each random number: a feature is kept
+# where its byte is below 205, with probability $205/256 = 0.801$. Features are stored pixel by pixel, with the channels of a
+# pixel adjacent.
 
 
 # %%
@@ -99,9 +102,9 @@ class Dropout(nn.Module):
 
 
 # %% [markdown]
-# **Layers.** The discriminator halves the image twice; the generator doubles it twice, by transposed convolutions with kernels of 4x4
-# pixels. A transposed convolution is the adjoint of a convolution, and crops what `same` padding adds: one pixel on each side for 4x4
-# with stride 2, three for 7x7 with stride 1.
+# **Layers.** The discriminator halves the image twice; the generator doubles it twice, by transposed convolutions with kernels
+# of 4x4 pixels. A transposed convolution is the adjoint of a convolution, and crops what `same` padding adds: one pixel on each
+# side for 4x4 with stride 2, three for 7x7 with stride 1.
 
 
 # %%
@@ -110,7 +113,12 @@ def discriminator_of(side: int, channels: int, maps: int) -> nn.Sequential:
     layers = []
     for inputs in (channels, maps):
         before, after = same_padding(side, 3, 2)
-        layers += [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(inputs, maps, 3, stride=2), nn.LeakyReLU(0.2), Dropout()]
+        layers += [
+            nn.ZeroPad2d((before, after, before, after)),
+            nn.Conv2d(inputs, maps, 3, stride=2),
+            nn.LeakyReLU(0.2),
+            Dropout(),
+        ]
         side = -(-side // 2)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(maps * side * side, 1))
 
@@ -150,8 +158,8 @@ assert parameters(generator_of(28, 1, 128, 100)) == [633_472, 262_272, 262_272, 
 #
 # $$\mathcal L_D = -\log D(x) - \log\bigl(1 - D(G(z))\bigr), \qquad \mathcal L_G = -\log D(G(z)).$$
 #
-# Each pass through the discriminator draws new dropout masks, first for the generated images and then for the real ones. (The R1
-# penalty of the training above is left out.)
+# Each pass through the discriminator draws new dropout masks, first for the generated images and then for the real ones. (The
+# R1 penalty of the training above is left out.)
 
 # %%
 from simulacra.core.randomness import reseed
@@ -194,8 +202,8 @@ for step in range(CHECKED):
     losses.append({"discriminator/loss": d_loss.item(), "generator/loss": g_loss.item()})
 
 # %% [markdown]
-# The same steps with the toolkit. All losses and all final weights are equal up to rounding: the toolkit computes convolutions by
-# kernels of its own, which add the same numbers in another order, and the training amplifies the differences slowly.
+# The same steps with the toolkit. All losses and all final weights are equal up to rounding: the toolkit computes convolutions
+# by kernels of its own, which add the same numbers in another order, and the training amplifies the differences slowly.
 
 # %%
 EXACT = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "batch": 32, "lr": 1e-3}
@@ -210,8 +218,8 @@ print(f"{CHECKED} steps: losses and weights of generator and discriminator are e
 # %% [markdown]
 # ## Break it: judging by the losses
 #
-# The same training stopped after 30 steps, compared with the training above: which model has the lower generator loss, and which has
-# the better images?
+# The same training stopped after 30 steps, compared with the training above: which model has the lower generator loss, and
+# which has the better images?
 
 # %%
 early = simulacra.train("conv_gan", **TRAINING, **SETTINGS, r1=0.5, duration="30", out=f"{RUNS}/early", quiet=True)
@@ -225,12 +233,12 @@ for step, (loss, distance, diversity) in found.items():
 simulacra.image_grid(torch.cat([early.sample(10), model.sample(10)]), 10)
 
 # %% [markdown]
-# The generator loss *increases* while the images improve: it is measured by a discriminator that improves, too. A generator loss is
-# therefore not comparable between two steps, nor between two runs. `evaluate` compares the images themselves with real ones by a
-# network that is the same for all models.
+# The generator loss *increases* while the images improve: it is measured by a discriminator that improves, too. A generator
+# loss is therefore not comparable between two steps, nor between two runs. `evaluate` compares the images themselves with real
+# ones by a network that is the same for all models.
 #
-# The losses do show whether both players are in balance. Without the penalty, with Adam's usual momentum and a higher learning rate,
-# the discriminator is always right, and the toolkit gives a warning:
+# The losses do show whether both players are in balance. Without the penalty, with Adam's usual momentum and a higher learning
+# rate, the discriminator is always right, and the toolkit gives a warning:
 
 # %%
 unbalanced = {**TRAINING, **SETTINGS, "lr": 4e-3, "beta1": 0.9, "generator_features": 8}
@@ -242,8 +250,8 @@ lost.curves()
 # %% [markdown]
 # ## Exercises
 #
-# **1.** How far are the outputs of the discriminator's first convolution with `padding=1` from those with `same` padding? Compare them
-# with those for an image that is shifted by one pixel.
+# **1.** How far are the outputs of the discriminator's first convolution with `padding=1` from those with `same` padding?
+# Compare them with those for an image that is shifted by one pixel.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
@@ -255,8 +263,8 @@ print(f"mean absolute difference: padding=1 {(same - both).abs().mean():.3f}, an
 print(f"shifted, without the border: {(same - shifted)[:, :, 1:-1, 1:-1].abs().max():.1e}")
 
 # %% [markdown]
-# **2.** The discriminator returns different logits for the same images in training and in evaluation. Measure the standard deviation
-# of an image's logit over 100 passes in both modes.
+# **2.** The discriminator returns different logits for the same images in training and in evaluation. Measure the standard
+# deviation of an image's logit over 100 passes in both modes.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
@@ -267,8 +275,8 @@ for training in (True, False):
     print(f"{'training' if training else 'evaluation'}: standard deviation {logits.std(0).mean():.3f}")
 
 # %% [markdown]
-# **3.** Why has the transposed convolution a 4x4 kernel and not 3x3? Apply both with all weights 1 to an image of ones, and print the
-# result.
+# **3.** Why has the transposed convolution a 4x4 kernel and not 3x3? Apply both with all weights 1 to an image of ones, and
+# print the result.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3

@@ -13,9 +13,10 @@
 # %% [markdown]
 # # Generative adversarial network (GAN)
 #
-# A generator and a discriminator train against each other (Goodfellow et al. 2014). This notebook trains a GAN with the toolkit,
-# writes the same training from scratch in plain PyTorch, and checks that both have the same losses and the same weights. It then
-# shows what a missing `detach` does. Definitions and settings: the page *GAN* of the documentation (`docs/families/gan.md`).
+# A generator and a discriminator train against each other (Goodfellow et al. 2014). This notebook trains a GAN with the
+# toolkit, writes the same training from scratch in plain PyTorch, and checks that both have the same losses and the same
+# weights. It then shows what a missing `detach` does. Definitions and settings: the page *GAN* of the documentation
+# (`docs/families/gan.md`).
 
 # %% tags=["install"]
 # In Colab or a new environment: upload the wheel that `make wheel` builds, and remove the comment sign of the next line.
@@ -61,8 +62,8 @@ model = simulacra.train(
 simulacra.image_grid(model.sample(40, seed=0), 10)
 
 # %% [markdown]
-# The losses do not measure the quality of the images, so quality is measured by comparing generated with real images. The Fréchet
-# distance (FD) compares both sets in the features of a classifier; 0 means equal means and covariances.
+# The losses do not measure the quality of the images, so quality is measured by comparing generated with real images. The
+# Fréchet distance (FD) compares both sets in the features of a classifier; 0 means equal means and covariances.
 
 # %%
 model.evaluate(samples=1000, metrics="frechet_distance,precision_recall,diversity")
@@ -84,9 +85,7 @@ simulacra.image_grid(model.interpolate_noise(4, 10, seed=1).flatten(0, 1), 10)
 def networks(shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
     """Return a generator from noise [b 16] to images [b c h w], and a discriminator from images to logits [b 1]."""
     pixels = torch.Size(shape).numel()
-    generator = nn.Sequential(
-        nn.Linear(16, 128), nn.LeakyReLU(0.2), nn.Linear(128, pixels), nn.Unflatten(1, shape), nn.Sigmoid()
-    )
+    generator = nn.Sequential(nn.Linear(16, 128), nn.LeakyReLU(0.2), nn.Linear(128, pixels), nn.Unflatten(1, shape), nn.Sigmoid())
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
     return generator, discriminator
 
@@ -98,7 +97,8 @@ def networks(shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
 # $$\mathcal L_D = -\mathbb E_x \log D(x) - \mathbb E_z \log\bigl(1 - D(G(z))\bigr), \qquad
 #   \mathcal L_G = -\mathbb E_z \log D(G(z)).$$
 #
-# With $\log D = -\mathrm{softplus}(-d)$ and $\log(1 - D) = -\mathrm{softplus}(d)$ they are computed from logits without overflow.
+# With $\log D = -\mathrm{softplus}(-d)$ and $\log(1 - D) = -\mathrm{softplus}(d)$ they are computed from logits without
+# overflow.
 
 
 # %%
@@ -115,16 +115,16 @@ def generator_loss(fake: Tensor) -> Tensor:
 # %% [markdown]
 # **The two-player step** (their algorithm 1):
 #
-# 1. Discriminator: new images $x$, new noise $z$. $G(z)$ is *detached*: the loss of the discriminator has no gradient with respect
-#    to the generator.
+# 1. Discriminator: new images $x$, new noise $z$. $G(z)$ is *detached*: the loss of the discriminator has no gradient with
+#    respect to the generator.
 # 2. Generator: new noise. The gradient passes through the discriminator, whose weights are not updated.
 #
 # The training below draws the batches and the random numbers that the toolkit draws: batch number $i$ is a function of the seed
 # and $i$, and the random numbers of a turn are a function of the seed, the step and the turn.
 
 # %%
-from simulacra.core.randomness import reseed  # noqa: E402
-from simulacra.data.batches import Batches  # noqa: E402
+from simulacra.core.randomness import reseed
+from simulacra.data.batches import Batches
 
 
 def copy_weights(mine: nn.Module, theirs: nn.Module) -> None:
@@ -193,17 +193,18 @@ assert_equal(checked, losses, {"generator": generator, "discriminator": discrimi
 # %% [markdown]
 # ## Break it: the missing `detach`
 #
-# Without `detach`, `d_loss.backward()` also adds the gradient of the *discriminator's* loss to the gradients of the generator. If
-# they are not set to zero before the generator's own backward pass, as in the common code that calls `zero_grad` of both optimizers
-# at the beginning of the step, the generator is updated by the sum of both.
+# Without `detach`, `d_loss.backward()` also adds the gradient of the *discriminator's* loss to the gradients of the generator.
+# If they are not set to zero before the generator's own backward pass, as in the common code that calls `zero_grad` of both
+# optimizers at the beginning of the step, the generator is updated by the sum of both.
 #
 # For one generated image with $D = D(G(z))$, the derivatives with respect to its logit are
 #
 # $$\frac{\partial \mathcal L_D}{\partial d} = D, \qquad \frac{\partial \mathcal L_G}{\partial d} = -(1 - D), \qquad
 #   \text{sum: } 2D - 1.$$
 #
-# They have opposite signs. The sum vanishes as soon as $D = \frac12$, and has the wrong sign for images that the discriminator takes
-# for real. With the minimax loss $\mathcal L_G = \log(1 - D)$ the sum is zero always, and the generator does not learn at all.
+# They have opposite signs. The sum vanishes as soon as $D = \frac12$, and has the wrong sign for images that the discriminator
+# takes for real. With the minimax loss $\mathcal L_G = \log(1 - D)$ the sum is zero always, and the generator does not learn at
+# all.
 
 
 # %%
@@ -229,7 +230,7 @@ assert (minimax + leaked).norm() < 1e-6
 # diversity of the generated images, which the toolkit computes at every snapshot:
 
 # %%
-from simulacra.training.diversity import pixel_diversity  # noqa: E402
+from simulacra.training.diversity import pixel_diversity
 
 
 def train_from_scratch(steps: int, detach: bool) -> tuple[float, float, Tensor]:
@@ -255,19 +256,18 @@ def train_from_scratch(steps: int, detach: bool) -> tuple[float, float, Tensor]:
 
 
 validation = dataset.validation.head(256).images
-validation = validation if validation.is_floating_point() else validation / 255
 diversity = {}
 for detach in (True, False):
-    loss, belief, samples = train_from_scratch(500, detach)
+    loss, belief, samples = train_from_scratch(400, detach)
     found = pixel_diversity(samples[: len(validation)], validation)
     diversity[detach] = found["diversity"]
     print(f"detach {detach!s:5}: discriminator loss {loss:.2f}, mean D(G(z)) {belief:.2f}, diversity {found['diversity']:.2f}")
     display(simulacra.image_grid(samples[:20], 10))
 
 # %% [markdown]
-# **How the toolkit prevents it.** A family of the toolkit returns the losses of its players and never calls `backward`. The training
-# loop differentiates each loss with respect to the parameters of its own player only
-# (`torch.autograd.backward(loss, inputs=parameters)`), so that a graph through the other player has no effect:
+# **How the toolkit prevents it.** A family of the toolkit returns the losses of its players and never calls `backward`. The
+# training loop differentiates each loss with respect to the parameters of its own player only (`torch.autograd.backward(loss,
+# inputs=parameters)`), so that a graph through the other player has no effect:
 
 # %%
 generator, discriminator = initial_networks()
@@ -280,8 +280,8 @@ print("no gradient of the discriminator's loss in the generator")
 # %% [markdown]
 # ## Exercises
 #
-# **1.** What are the two losses for a discriminator that returns the logit 0 for every image? Compute them, and compare them with
-# the end of the loss curve above.
+# **1.** What are the two losses for a discriminator that returns the logit 0 for every image? Compute them, and compare them
+# with the end of the loss curve above.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
@@ -290,8 +290,8 @@ print(f"discriminator {discriminator_loss(zero, zero):.4f} = 2 log 2, generator 
 model.curves()
 
 # %% [markdown]
-# **2.** With `simultaneous=True` both players are updated at the same time with the same generated images: one batch and one set of
-# noise per step, and no `detach`. Write this step, and compare its losses with the toolkit's.
+# **2.** With `simultaneous=True` both players are updated at the same time with the same generated images: one batch and one
+# set of noise per step, and no `detach`. Write this step, and compare its losses with the toolkit's.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
@@ -316,17 +316,19 @@ both = simulacra.train(
 assert_equal(both, losses, {"generator": generator, "discriminator": discriminator})
 
 # %% [markdown]
-# **3.** The data set `ring` has eight modes in the plane. Train a GAN on it with Adam's usual momentum, `beta1=0.9`, instead of 0.5.
-# Which warning does the toolkit give?
+# **3.** The data set `ring` has eight modes in the plane. Train a GAN on it with Adam's usual momentum, `beta1=0.9`, instead of
+# 0.5. Which warning does the toolkit give?
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
-ring = {"noise": 2, "hidden": [64, 64], "data": "ring", "batch": 256, "lr": 3e-3, "ema": 0.9, "duration": "600"}
+ring = {"noise": 2, "hidden": [64, 64], "data": "ring", "batch": 256, "lr": 3e-3, "ema": 0.9, "duration": "400"}
 collapsed = simulacra.train("gan", **ring, beta1=0.9, out=f"{RUNS}/ring", quiet=True)
 for warning in simulacra.status(collapsed.run.path).training_warnings:
     print(warning.message)
-print("modes covered at the snapshots:", [record["modes_covered"] for record in collapsed.run.reports.read() if "modes" in record])
-simulacra.image_grid(collapsed.sample(1000), 1)
+reports = collapsed.run.reports.read()
+print("modes covered at the snapshots:", [record["modes_covered"] for record in reports if "modes" in record])
+for points in (collapsed.dataset.train.head(1000).images, collapsed.sample(1000)):
+    display(simulacra.image_grid(points, 1).resize((256, 256)))
 
 # %% [markdown]
 # ## Quiz

@@ -13,11 +13,11 @@
 # %% [markdown]
 # # VAE/GAN
 #
-# A variational autoencoder whose decoder is also the generator of a GAN, and which compares images in the features of the discriminator
-# instead of pixels (Larsen et al. 2016). This notebook trains it, writes the training of its three players from scratch in plain PyTorch,
-# with the same losses and weights as the toolkit's, and shows the effect of wrong weights of the two losses of the decoder.
-# Prerequisites: the notebooks *vae* and *gan*. Definitions and settings: the page *VAE/GAN* of the documentation
-# (`docs/families/vae_gan.md`).
+# A variational autoencoder whose decoder is also the generator of a GAN, and which compares images in the features of the
+# discriminator instead of pixels (Larsen et al. 2016). This notebook trains it, writes the training of its three players from
+# scratch in plain PyTorch, with the same losses and weights as the toolkit's, and shows the effect of wrong weights of the two
+# losses of the decoder. Prerequisites: the notebooks *vae* and *gan*. Definitions and settings: the page *VAE/GAN* of the
+# documentation (`docs/families/vae_gan.md`).
 
 # %% tags=["install"]
 # In Colab or a new environment: upload the wheel that `make wheel` builds, and remove the comment sign of the next line.
@@ -50,9 +50,7 @@ dataset
 # %%
 SETTINGS = {"features": [16, 32], "hidden": [64], "discriminator_features": [16, 32], "latent_dim": 8, "seed": 0}
 TRAINING = {"data": DATA, "batch": 32, "lr": 2e-3, "ema": 0.97, "beta": 2}
-model = simulacra.train(
-    "vae_gan", **TRAINING, **SETTINGS, duration=f"{STEPS}", snapshots=5, log_every=10, out=f"{RUNS}/model"
-)
+model = simulacra.train("vae_gan", **TRAINING, **SETTINGS, duration=f"{STEPS}", snapshots=5, log_every=10, out=f"{RUNS}/model")
 
 # %% [markdown]
 # Samples of the prior:
@@ -70,9 +68,9 @@ simulacra.image_grid(torch.cat([images, model.reconstruct(images)]), 10)
 # %% [markdown]
 # ## From scratch
 #
-# **Networks.** The encoder computes the mean and the log-variance of $q(z \mid x)$, the decoder $G(z)$ an image, and the discriminator a
-# logit and the features $D_l(x)$ of its first layer. Convolutions of stride 2 with 3x3 kernels are padded at the bottom and the right;
-# their transposed counterparts crop there.
+# **Networks.** The encoder computes the mean and the log-variance of $q(z \mid x)$, the decoder $G(z)$ an image, and the
+# discriminator a logit and the features $D_l(x)$ of its first layer. Convolutions of stride 2 with 3x3 kernels are padded at
+# the bottom and the right; their transposed counterparts crop there.
 
 
 # %%
@@ -120,14 +118,14 @@ discriminator = nn.Sequential(
 LAYER = 3  # the modules of the discriminator up to its first layer
 
 # %% [markdown]
-# **Losses.** With the reconstruction $\tilde x = G(z)$ of $z = \mu(x) + \sigma(x)\, \varepsilon$, $\varepsilon \sim \mathcal N(0, I)$, and
-# a sample $x_p = G(z_p)$ of the prior, $z_p \sim \mathcal N(0, I)$ (Larsen et al. 2016, eqs. 5, 7 and 8):
+# **Losses.** With the reconstruction $\tilde x = G(z)$ of $z = \mu(x) + \sigma(x)\, \varepsilon$, $\varepsilon \sim \mathcal
+# N(0, I)$, and a sample $x_p = G(z_p)$ of the prior, $z_p \sim \mathcal N(0, I)$ (Larsen et al. 2016, eqs. 5, 7 and 8):
 #
 # $$\mathcal L_{\text{prior}} = \tfrac12 \sum_j \bigl(\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2\bigr), \qquad
 #   \mathcal L_{\text{like}} = \frac{1}{2 s^2} \bigl\lVert D_l(x) - D_l(\tilde x) \bigr\rVert^2 .$$
 #
-# $s^2$ is the variance of the features of real images, over images and pixels, averaged over the feature maps. It is a constant: no
-# gradient passes through it.
+# $s^2$ is the variance of the features of real images, over images and pixels, averaged over the feature maps. It is a
+# constant: no gradient passes through it.
 
 
 # %%
@@ -151,9 +149,9 @@ def feature_reconstruction(real: Tensor, fake: Tensor) -> Tensor:
 # | decoder | $\gamma\, \mathcal L_{\text{like}} - \tfrac12 \log D(\tilde x) - \tfrac12 \log D(x_p)$ |
 # | discriminator | $-\log D(x) - \tfrac12 \log\bigl(1 - D(\tilde x)\bigr) - \tfrac12 \log\bigl(1 - D(x_p)\bigr)$ |
 #
-# All three losses are computed from the same images, and each is differentiated with respect to its own player only (`inputs=`). The
-# discriminator therefore cannot reduce $\mathcal L_{\text{like}}$ by making its features constant, and the encoder does not minimize the
-# adversarial loss.
+# All three losses are computed from the same images, and each is differentiated with respect to its own player only
+# (`inputs=`). The discriminator therefore cannot reduce $\mathcal L_{\text{like}}$ by making its features constant, and the
+# encoder does not minimize the adversarial loss.
 
 # %%
 from simulacra.core.randomness import reseed
@@ -201,8 +199,8 @@ for step in range(CHECKED):
     losses.append({f"{name}/loss": loss.item() for name, loss in step_losses.items()})
 
 # %% [markdown]
-# The same steps with the toolkit. All losses and all final weights are equal up to rounding: the toolkit computes convolutions by
-# kernels of its own, which add the same numbers in another order, and the training amplifies the differences slowly.
+# The same steps with the toolkit. All losses and all final weights are equal up to rounding: the toolkit computes convolutions
+# by kernels of its own, which add the same numbers in another order, and the training amplifies the differences slowly.
 
 # %%
 checked = simulacra.train(
@@ -219,8 +217,9 @@ print(f"{CHECKED} steps: losses and weights of {', '.join(players)} are equal")
 # %% [markdown]
 # ## Break it: wrong weights of the losses of the decoder
 #
-# $\gamma$ weights the feature reconstruction loss against the adversarial loss. With $\gamma = 0$ nothing makes the decoder reproduce the
-# given image; with a large $\gamma$ the adversarial loss has no effect, and images are blurred like those of an autoencoder.
+# $\gamma$ weights the feature reconstruction loss against the adversarial loss. With $\gamma = 0$ nothing makes the decoder
+# reproduce the given image; with a large $\gamma$ the adversarial loss has no effect, and images are blurred like those of an
+# autoencoder.
 
 # %%
 rows = [dataset.validation.head(10).images]
@@ -230,20 +229,20 @@ for gamma in (0.0, 0.05, 10.0):
         weights = {**TRAINING, **SETTINGS, "gamma": gamma}
         run = simulacra.train("vae_gan", **weights, duration=f"{STEPS}", snapshots=1, out=f"{RUNS}/gamma{gamma}", quiet=True)
     found = run.evaluate(samples=500, metrics="reconstruction,frechet_distance")["metrics"]
-    error, distance = found["reconstruction_mse"]["value"], found["frechet_distance"]["value"]
+    error, distance = found["mse"]["value"], found["frechet_distance"]["value"]
     print(f"gamma {gamma:5}: mean squared error of reconstructions {error:.3f}, Fréchet distance of samples {distance:.1f}")
     rows.append(run.reconstruct(rows[0]))
 simulacra.image_grid(torch.cat(rows), 10)
 
 # %% [markdown]
-# Row 1: images; rows 2 to 4: their reconstructions with $\gamma = 0$, $0.05$ and $10$. None of the losses shows the mistake, because their
-# scale changes with $\gamma$ and with the features. The toolkit's `evaluate` shows it: it measures reconstructions in pixels and samples
-# in the features of a classifier that is the same for all models.
+# Row 1: images; rows 2 to 4: their reconstructions with $\gamma = 0$, $0.05$ and $10$. None of the losses shows the mistake,
+# because their scale changes with $\gamma$ and with the features. The toolkit's `evaluate` shows it: it measures
+# reconstructions in pixels and samples in the features of a classifier that is the same for all models.
 #
 # ## Break it: the Fréchet distance of few samples
 #
-# The distance is biased: with fewer samples it is larger, for the same model. A distance of 100 samples must not be compared with one
-# of 1,000. The toolkit evaluates with the same number for all models by default, and marks values of few images:
+# The distance is biased: with fewer samples it is larger, for the same model. A distance of 100 samples must not be compared
+# with one of 1,000. The toolkit evaluates with the same number for all models by default, and marks values of few images:
 
 # %%
 for samples in (100, 300, 1000):
@@ -253,8 +252,8 @@ for samples in (100, 300, 1000):
 # %% [markdown]
 # ## Exercises
 #
-# **1.** What would the discriminator learn if it also minimized $\mathcal L_{\text{like}}$? Train it on $\mathcal L_{\text{like}}$ alone for
-# 50 steps, with the other players fixed, and print the standard deviation of its features.
+# **1.** What would the discriminator learn if it also minimized $\mathcal L_{\text{like}}$? Train it on $\mathcal
+# L_{\text{like}}$ alone for 50 steps, with the other players fixed, and print the standard deviation of its features.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
@@ -267,14 +266,16 @@ for step in range(51):
     features = body(images)
     loss = (features - body(fakes)).square().sum((1, 2, 3)).mean()  # without division by the variance
     if step % 25 == 0:
-        print(f"step {step}: loss {loss.item():.3f}, standard deviation of the features {features.std((0, 2, 3)).mean().item():.3f}")
+        print(
+            f"step {step}: loss {loss.item():.3f}, standard deviation of the features {features.std((0, 2, 3)).mean().item():.3f}"
+        )
     adam.zero_grad()
     loss.backward()
     adam.step()
 
 # %% [markdown]
-# **2.** The rate measures the information in the latents. Print it at the end of the training above, and with $\beta = 50$ after
-# 60 steps. Which one is closer to posterior collapse?
+# **2.** The rate measures the information in the latents. Print it at the end of the training above, and with $\beta = 50$
+# after 60 steps. Which one is closer to posterior collapse?
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2

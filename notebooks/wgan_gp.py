@@ -13,10 +13,11 @@
 # %% [markdown]
 # # Wasserstein GAN with gradient penalty (WGAN-GP)
 #
-# A critic estimates the Wasserstein distance between real and generated images, and a generator minimizes the estimate (Arjovsky et
-# al. 2017; Gulrajani et al. 2017). This notebook trains a GAN that collapses and a WGAN-GP that does not, on the same data. It then
-# writes the training of the WGAN-GP from scratch, with the same losses and weights as the toolkit's, and shows why the critic has no
-# batch norm. Definitions and settings: the page *WGAN-GP* of the documentation (`docs/families/wgan_gp.md`).
+# A critic estimates the Wasserstein distance between real and generated images, and a generator minimizes the estimate
+# (Arjovsky et al. 2017; Gulrajani et al. 2017). This notebook trains a GAN that collapses and a WGAN-GP that does not, on the
+# same data. It then writes the training of the WGAN-GP from scratch, with the same losses and weights as the toolkit's, and
+# shows why the critic has no batch norm. Definitions and settings: the page *WGAN-GP* of the documentation
+# (`docs/families/wgan_gp.md`).
 
 # %% tags=["install"]
 # In Colab or a new environment: upload the wheel that `make wheel` builds, and remove the comment sign of the next line.
@@ -38,8 +39,8 @@ RUNS = tempfile.mkdtemp()  # folder of the runs
 # %% [markdown]
 # ## The data
 #
-# The data set `ring`: points of the plane from eight narrow Gaussians on a circle, as images of one pixel with two channels. The
-# density is known, so the modes that a model covers can be counted. The handwritten digits follow below.
+# The data set `ring`: points of the plane from eight narrow Gaussians on a circle, as images of one pixel with two channels.
+# The density is known, so the modes that a model covers can be counted. The handwritten digits follow below.
 
 # %%
 ring = simulacra.load_data("ring")
@@ -48,7 +49,8 @@ simulacra.image_grid(ring.train.head(1000).images, 1).resize((256, 256))
 # %% [markdown]
 # ## The model in ten lines
 #
-# First a GAN with Adam's usual momentum, `beta1=0.9`. Its points move around together and cover no mode, and the toolkit reports it:
+# First a GAN with Adam's usual momentum, `beta1=0.9`. Its points move around together and cover no mode, and the toolkit
+# reports it:
 
 # %%
 POINTS = {"data": "ring", "noise": 2, "hidden": [64, 64], "batch": 256, "ema": 0.99}
@@ -89,8 +91,8 @@ print("distance estimate:", " ".join(f"{estimate:.2f}" for estimate in estimates
 # %% [markdown]
 # ## From scratch
 #
-# **Critic and generator.** The critic $f$ returns one number for each image, without a sigmoid. It rescales pixels to $[-1, 1]$.
-# Neither network has batch norm.
+# **Critic and generator.** The critic $f$ returns one number for each image, without a sigmoid. It rescales pixels to $[-1,
+# 1]$. Neither network has batch norm.
 
 
 # %%
@@ -193,10 +195,10 @@ print(f"{STEPS} steps: losses and weights of generator and critic are equal")
 # %% [markdown]
 # ## Break it: batch norm in the critic
 #
-# The penalty differentiates the *sum* of the values of a batch, because that gives the gradient of every image in one backward pass:
-# $\partial \sum_j f(x_j) / \partial x_i = \partial f(x_i) / \partial x_i$, provided that the value of an image depends on that image
-# only. Batch norm normalizes with the mean and the variance of the batch, so that the value of each image depends on all images. Here
-# are the norms of $\partial f(x_j) / \partial x_i$ for four images, with and without batch norm:
+# The penalty differentiates the *sum* of the values of a batch, because that gives the gradient of every image in one backward
+# pass: $\partial \sum_j f(x_j) / \partial x_i = \partial f(x_i) / \partial x_i$, provided that the value of an image depends on
+# that image only. Batch norm normalizes with the mean and the variance of the batch, so that the value of each image depends on
+# all images. Here are the norms of $\partial f(x_j) / \partial x_i$ for four images, with and without batch norm:
 
 
 # %%
@@ -222,8 +224,8 @@ for name, norm in {"batch norm": lambda: nn.BatchNorm1d(128), "layer norm": lamb
     assert (others.mean() > 0.05) == (name == "batch norm")
 
 # %% [markdown]
-# With batch norm the "gradient norm" of the penalty is not the gradient norm of a function of one image. The error is large: for the
-# sum over the batch, compared with the gradient of each value alone,
+# With batch norm the "gradient norm" of the penalty is not the gradient norm of a function of one image. The error is large:
+# for the sum over the batch, compared with the gradient of each value alone,
 
 # %%
 critic = critic_with(lambda: nn.BatchNorm1d(128))
@@ -233,10 +235,11 @@ own = influence(critic, points.detach()).diagonal().mean()
 print(f"mean norm: gradient of the sum {summed.flatten(1).norm(dim=1).mean():.1e}, gradient of each value {own:.3f}")
 
 # %% [markdown]
-# Batch norm even removes most of the gradient of the sum: a shift of all values of a feature is subtracted again. A penalty that
-# pushes *this* number to 1 does not limit the slope of the critic.
+# Batch norm even removes most of the gradient of the sum: a shift of all values of a feature is subtracted again. A penalty
+# that pushes *this* number to 1 does not limit the slope of the critic.
 #
-# **How the toolkit prevents it.** There is no batch norm for the critic; layer norm, which normalizes each image separately, is allowed:
+# **How the toolkit prevents it.** There is no batch norm for the critic; layer norm, which normalizes each image separately, is
+# allowed:
 
 # %%
 try:
@@ -249,8 +252,8 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# **1.** With one $\alpha$ for the whole batch instead of one for each image, the penalty has the same expectation. Compare the standard
-# deviations of both over 200 draws, for the critic and the generator of the training above.
+# **1.** With one $\alpha$ for the whole batch instead of one for each image, the penalty has the same expectation. Compare the
+# standard deviations of both over 200 draws, for the critic and the generator of the training above.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
@@ -264,8 +267,8 @@ for name, shape in {"one for each image": (64, 1, 1, 1), "one for the batch": (1
     print(f"{name}: mean {drawn.mean():.4f}, standard deviation {drawn.std():.4f}")
 
 # %% [markdown]
-# **2.** A critic is linear, $f(x) = w^\top x$ with $\lVert w \rVert = 3$. Compute its penalty, without the factor $\lambda$, first by
-# hand and then with `gradient_penalty`.
+# **2.** A critic is linear, $f(x) = w^\top x$ with $\lVert w \rVert = 3$. Compute its penalty, without the factor $\lambda$,
+# first by hand and then with `gradient_penalty`.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
@@ -274,8 +277,8 @@ penalty = gradient_penalty(lambda points: points.flatten(1) @ weight.T, real, fa
 print(f"(3 - 1)^2 = {penalty:.4f}, since the gradient is w everywhere")
 
 # %% [markdown]
-# **3.** All real images are one image $a$, and all generated images are one image $b$. What is $W_1$? Train a critic on such a pair,
-# with the penalty, and compare its distance estimate.
+# **3.** All real images are one image $a$, and all generated images are one image $b$. What is $W_1$? Train a critic on such a
+# pair, with the penalty, and compare its distance estimate.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
