@@ -313,9 +313,8 @@ for name, changed in {"batch norm": {}, "R1": {"batch_norm": False, "r1": 1}}.it
         "dcgan", **TRAINING, **SETTINGS, **changed, duration="60", snapshots=1, log_every=60, out=f"{RUNS}/{name}", quiet=True
     )
     report = next(record for record in run.run.reports.read() if record["kind"] == "train")
-    print(
-        f"{name}: accuracy {report['discriminator/real_accuracy']:.2f} real, {report['discriminator/fake_accuracy']:.2f} generated"
-    )
+    real, fake = (report[f"discriminator/{part}_accuracy"] for part in ("real", "fake"))
+    print(f"{name}: accuracy {real:.2f} on real, {fake:.2f} on generated images")
 
 # %% [markdown]
 # ## Quiz
