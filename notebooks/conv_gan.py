@@ -51,9 +51,23 @@ dataset
 # The R1 penalty makes this short training more stable.
 
 # %%
-SETTINGS = {"noise": 16, "generator_features": 32, "discriminator_features": 64, "dropout": 0.2, "seed": 0}
+SETTINGS = {
+    "noise": 16,
+    "generator_features": 32,
+    "discriminator_features": 64,
+    "dropout": 0.2,
+    "seed": 0,
+}
 TRAINING = {"data": DATA, "batch": 32, "lr": 1e-3, "ema": 0.97, "log_every": 10}
-model = simulacra.train("conv_gan", **TRAINING, **SETTINGS, r1=0.5, duration=f"{STEPS}", snapshots=5, out=f"{RUNS}/model")
+model = simulacra.train(
+    "conv_gan",
+    **TRAINING,
+    **SETTINGS,
+    r1=0.5,
+    duration=f"{STEPS}",
+    snapshots=5,
+    out=f"{RUNS}/model",
+)
 
 # %%
 simulacra.image_grid(model.sample(40, seed=0), 10)
@@ -97,7 +111,9 @@ class Dropout(nn.Module):
             return features
         batch, channels, height, width = features.shape
         numbers = torch.empty(-(-features.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = (numbers.view(torch.uint8)[: features.numel()] < 205).view(batch, height, width, channels)
+        kept = (numbers.view(torch.uint8)[: features.numel()] < 205).view(
+            batch, height, width, channels
+        )
         return features * kept.permute(0, 3, 1, 2) * (256 / 205)
 
 
@@ -149,7 +165,12 @@ def parameters(network: nn.Sequential) -> list[int]:
     return [count for count in counts if count]
 
 
-print("discriminator", parameters(discriminator_of(28, 1, 64)), " generator", parameters(generator_of(28, 1, 128, 100)))
+print(
+    "discriminator",
+    parameters(discriminator_of(28, 1, 64)),
+    " generator",
+    parameters(generator_of(28, 1, 128, 100)),
+)
 assert parameters(discriminator_of(28, 1, 64)) == [640, 36_928, 3_137]
 assert parameters(generator_of(28, 1, 128, 100)) == [633_472, 262_272, 262_272, 6_273]
 
@@ -173,11 +194,15 @@ def copy_weights(mine: nn.Module, theirs: nn.Module) -> None:
 
 first = simulacra.untrained("conv_gan", dataset=dataset, **SETTINGS)
 channels, side, _ = dataset.spec.shape
-generator, discriminator = generator_of(side, channels, 32, 16), discriminator_of(side, channels, 64)
+generator, discriminator = (
+    generator_of(side, channels, 32, 16),
+    discriminator_of(side, channels, 64),
+)
 copy_weights(generator, first.generator)
 copy_weights(discriminator, first.discriminator)
 generator_adam, discriminator_adam = (
-    torch.optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999)) for player in (generator, discriminator)
+    torch.optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    for player in (generator, discriminator)
 )
 batches = Batches(dataset.train, 32, seed=0)
 
@@ -206,13 +231,36 @@ for step in range(CHECKED):
 # by kernels of its own, which add the same numbers in another order, and the training amplifies the differences slowly.
 
 # %%
-EXACT = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "batch": 32, "lr": 1e-3}
-checked = simulacra.train("conv_gan", data=DATA, duration=f"{CHECKED}", out=f"{RUNS}/checked", quiet=True, **SETTINGS, **EXACT)
+EXACT = {
+    "warmup": 0,
+    "schedule": "constant",
+    "ema": 0,
+    "precision": "float32",
+    "log_every": 1,
+    "batch": 32,
+    "lr": 1e-3,
+}
+checked = simulacra.train(
+    "conv_gan",
+    data=DATA,
+    duration=f"{CHECKED}",
+    out=f"{RUNS}/checked",
+    quiet=True,
+    **SETTINGS,
+    **EXACT,
+)
 records = [record for record in checked.run.reports.read() if record["kind"] == "train"]
 for record, mine in zip(records, losses, strict=True):
-    torch.testing.assert_close([record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4)
-for mine, theirs in ((generator, checked.module.generator), (discriminator, checked.module.discriminator)):
-    torch.testing.assert_close(list(mine.state_dict().values()), list(theirs.state_dict().values()), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        [record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4
+    )
+for mine, theirs in (
+    (generator, checked.module.generator),
+    (discriminator, checked.module.discriminator),
+):
+    torch.testing.assert_close(
+        list(mine.state_dict().values()), list(theirs.state_dict().values()), rtol=1e-3, atol=1e-3
+    )
 print(f"{CHECKED} steps: losses and weights of generator and discriminator are equal")
 
 # %% [markdown]
@@ -222,14 +270,22 @@ print(f"{CHECKED} steps: losses and weights of generator and discriminator are e
 # which has the better images?
 
 # %%
-early = simulacra.train("conv_gan", **TRAINING, **SETTINGS, r1=0.5, duration="30", out=f"{RUNS}/early", quiet=True)
+early = simulacra.train(
+    "conv_gan", **TRAINING, **SETTINGS, r1=0.5, duration="30", out=f"{RUNS}/early", quiet=True
+)
 found = {}
 for run in (early, model):
     reports = [record for record in run.run.reports.read() if record["kind"] == "train"]
     metrics = run.evaluate(samples=1000, metrics="frechet_distance,diversity")["metrics"]
-    found[run.step] = reports[-1]["generator/loss"], metrics["frechet_distance"]["value"], metrics["diversity"]["value"]
+    found[run.step] = (
+        reports[-1]["generator/loss"],
+        metrics["frechet_distance"]["value"],
+        metrics["diversity"]["value"],
+    )
 for step, (loss, distance, diversity) in found.items():
-    print(f"step {step:3}: generator loss {loss:.2f}, Fréchet distance {distance:5.1f}, diversity {diversity:.2f}")
+    print(
+        f"step {step:3}: generator loss {loss:.2f}, Fréchet distance {distance:5.1f}, diversity {diversity:.2f}"
+    )
 simulacra.image_grid(torch.cat([early.sample(10), model.sample(10)]), 10)
 
 # %% [markdown]
@@ -258,8 +314,12 @@ lost.curves()
 images, layer = batches.batch(0).images, discriminator[1]
 same = layer(F.pad(images, (0, 1, 0, 1)))
 both = F.conv2d(images, layer.weight, layer.bias, stride=2, padding=1)
-shifted = F.conv2d(F.pad(images, (0, 1, 0, 1))[:, :, 1:, 1:], layer.weight, layer.bias, stride=2, padding=1)
-print(f"mean absolute difference: padding=1 {(same - both).abs().mean():.3f}, and shifted {(same - shifted).abs().mean():.3f}")
+shifted = F.conv2d(
+    F.pad(images, (0, 1, 0, 1))[:, :, 1:, 1:], layer.weight, layer.bias, stride=2, padding=1
+)
+print(
+    f"mean absolute difference: padding=1 {(same - both).abs().mean():.3f}, and shifted {(same - shifted).abs().mean():.3f}"
+)
 print(f"shifted, without the border: {(same - shifted)[:, :, 1:-1, 1:-1].abs().max():.1e}")
 
 # %% [markdown]
@@ -272,7 +332,9 @@ for training in (True, False):
     discriminator.train(training)
     with torch.no_grad():
         logits = torch.stack([discriminator(images)[:, 0] for _ in range(100)])
-    print(f"{'training' if training else 'evaluation'}: standard deviation {logits.std(0).mean():.3f}")
+    print(
+        f"{'training' if training else 'evaluation'}: standard deviation {logits.std(0).mean():.3f}"
+    )
 
 # %% [markdown]
 # **3.** Why has the transposed convolution a 4x4 kernel and not 3x3? Apply both with all weights 1 to an image of ones, and
@@ -281,7 +343,8 @@ for training in (True, False):
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
 for kernel in (4, 3):
-    out = F.conv_transpose2d(torch.ones(1, 1, 5, 5), torch.ones(1, 1, kernel, kernel), stride=2)[0, 0, 2:8, 2:8]
+    weights = torch.ones(1, 1, kernel, kernel)
+    out = F.conv_transpose2d(torch.ones(1, 1, 5, 5), weights, stride=2)[0, 0, 2:8, 2:8]
     print(f"kernel {kernel}x{kernel}:\n{out.int().numpy()}")
     display(simulacra.image_grid(out[None, None] / 4, 1))
 

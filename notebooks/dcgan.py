@@ -50,7 +50,15 @@ dataset
 # %%
 SETTINGS = {"features": [16, 32], "noise": 16, "seed": 0}
 TRAINING = {"data": DATA, "batch": 64, "lr": 1e-3, "ema": 0.98}
-model = simulacra.train("dcgan", **TRAINING, **SETTINGS, duration=f"{STEPS}", snapshots=5, log_every=10, out=f"{RUNS}/model")
+model = simulacra.train(
+    "dcgan",
+    **TRAINING,
+    **SETTINGS,
+    duration=f"{STEPS}",
+    snapshots=5,
+    log_every=10,
+    out=f"{RUNS}/model",
+)
 
 # %%
 simulacra.image_grid(model.sample(40, seed=0), 10)
@@ -118,7 +126,9 @@ def initialize(network: nn.Module) -> None:
     """Draw the weights of all layers of a network."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
-            nn.init.normal_(layer.weight, mean=1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, std=0.02)
+            nn.init.normal_(
+                layer.weight, mean=1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, std=0.02
+            )
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -158,7 +168,8 @@ def copy_weights(mine: nn.Module, theirs: nn.Module) -> None:
 copy_weights(generator, first.generator)
 copy_weights(discriminator, first.discriminator)
 generator_adam, discriminator_adam = (
-    torch.optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999)) for player in (generator, discriminator)
+    torch.optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    for player in (generator, discriminator)
 )
 batches = Batches(dataset.train, 64, seed=0)
 
@@ -192,19 +203,50 @@ for step in range(CHECKED):
 # contains them.
 
 # %%
-EXACT = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "batch": 64, "lr": 1e-3}
-checked = simulacra.train("dcgan", data=DATA, duration=f"{CHECKED}", out=f"{RUNS}/checked", quiet=True, **SETTINGS, **EXACT)
+EXACT = {
+    "warmup": 0,
+    "schedule": "constant",
+    "ema": 0,
+    "precision": "float32",
+    "log_every": 1,
+    "batch": 64,
+    "lr": 1e-3,
+}
+checked = simulacra.train(
+    "dcgan",
+    data=DATA,
+    duration=f"{CHECKED}",
+    out=f"{RUNS}/checked",
+    quiet=True,
+    **SETTINGS,
+    **EXACT,
+)
 records = [record for record in checked.run.reports.read() if record["kind"] == "train"]
 for record, mine in zip(records, losses, strict=True):
-    torch.testing.assert_close([record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4)
-without_effect = {"generator": ("4.bias", "5.running_mean"), "discriminator": ("3.bias", "4.running_mean")}
+    torch.testing.assert_close(
+        [record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4
+    )
+without_effect = {
+    "generator": ("4.bias", "5.running_mean"),
+    "discriminator": ("3.bias", "4.running_mean"),
+}
 for name, mine in {"generator": generator, "discriminator": discriminator}.items():
-    for (entry, own), other in zip(mine.state_dict().items(), getattr(checked.module, name).state_dict().values(), strict=True):
-        most = 2 * CHECKED * 1e-3 if entry in without_effect[name] else 3e-4  # twice the steps times the learning rate
-        torch.testing.assert_close(own, other, rtol=1e-3, atol=most, msg=lambda text, entry=entry: f"{entry}: {text}")
-images = [network.eval()(torch.ones(1, 16)) for network in (copy.deepcopy(generator), checked.module.generator.layers)]
+    for (entry, own), other in zip(
+        mine.state_dict().items(), getattr(checked.module, name).state_dict().values(), strict=True
+    ):
+        # biases without effect move by at most the learning rate in each step
+        most = 2 * CHECKED * 1e-3 if entry in without_effect[name] else 3e-4
+        torch.testing.assert_close(
+            own, other, rtol=1e-3, atol=most, msg=lambda text, entry=entry: f"{entry}: {text}"
+        )
+images = [
+    network.eval()(torch.ones(1, 16))
+    for network in (copy.deepcopy(generator), checked.module.generator.layers)
+]
 torch.testing.assert_close(images[0], images[1].sigmoid(), rtol=0, atol=1e-3)
-print(f"{CHECKED} steps: losses, weights and running averages of generator and discriminator are equal")
+print(
+    f"{CHECKED} steps: losses, weights and running averages of generator and discriminator are equal"
+)
 
 # %% [markdown]
 # ## Break it: sampling in training mode
@@ -221,11 +263,15 @@ for mode in ("training", "evaluation"):
     with torch.no_grad():
         together, apart = (
             trained(noise)[:10],
-            torch.cat([trained(torch.cat([noise[i : i + 1], noise[20:28]]))[:1] for i in range(10)]),
+            torch.cat(
+                [trained(torch.cat([noise[i : i + 1], noise[20:28]]))[:1] for i in range(10)]
+            ),
         )
     changes[mode] = (together - apart).abs().mean().item()
     rows += [together, apart]
-    print(f"{mode} mode: mean absolute difference of the same 10 images in another batch {changes[mode]:.4f}")
+    print(
+        f"{mode} mode: mean absolute difference of the same 10 images in another batch {changes[mode]:.4f}"
+    )
 assert changes["training"] > 0.01
 assert changes["evaluation"] < 1e-4
 simulacra.image_grid(torch.cat(rows), 10)
@@ -240,7 +286,9 @@ simulacra.image_grid(torch.cat(rows), 10)
 
 # %%
 assert not model.module.training
-torch.testing.assert_close(model.sample(3, seed=5), model.sample(100, seed=5)[:3], rtol=0, atol=1e-5)
+torch.testing.assert_close(
+    model.sample(3, seed=5), model.sample(100, seed=5)[:3], rtol=0, atol=1e-5
+)
 print("the first 3 images of 3 and of 100 are equal")
 
 # %% [markdown]
@@ -257,7 +305,9 @@ with torch.no_grad():
     separate = network(fake).mean((0, 2, 3)) - network(real).mean((0, 2, 3))
     mixed = network(torch.cat([fake, real]))
     common = mixed[:64].mean((0, 2, 3)) - mixed[64:].mean((0, 2, 3))
-print(f"mean absolute difference: separate passes {separate.abs().mean():.4f}, one pass {common.abs().mean():.4f}")
+print(
+    f"mean absolute difference: separate passes {separate.abs().mean():.4f}, one pass {common.abs().mean():.4f}"
+)
 assert separate.abs().mean() < 1e-3
 assert common.abs().mean() > 0.1
 
@@ -300,7 +350,9 @@ biased = nn.Sequential(nn.Linear(16, 32), nn.Unflatten(1, (32, 1, 1)), nn.BatchN
 before = biased(noise)
 with torch.no_grad():
     biased[0].bias.normal_()
-print(f"largest difference {(biased(noise) - before).abs().max():.1e}: batch norm subtracts the mean, and the bias with it")
+print(
+    f"largest difference {(biased(noise) - before).abs().max():.1e}: batch norm subtracts the mean, and the bias with it"
+)
 
 # %% [markdown]
 # **3.** Replace the batch norm of the discriminator with the R1 penalty (`batch_norm=False`, `r1=1`), and train for 60 steps.
@@ -310,7 +362,15 @@ print(f"largest difference {(biased(noise) - before).abs().max():.1e}: batch nor
 # @title Solution 3
 for name, changed in {"batch norm": {}, "R1": {"batch_norm": False, "r1": 1}}.items():
     run = simulacra.train(
-        "dcgan", **TRAINING, **SETTINGS, **changed, duration="60", snapshots=1, log_every=60, out=f"{RUNS}/{name}", quiet=True
+        "dcgan",
+        **TRAINING,
+        **SETTINGS,
+        **changed,
+        duration="60",
+        snapshots=1,
+        log_every=60,
+        out=f"{RUNS}/{name}",
+        quiet=True,
     )
     report = next(record for record in run.run.reports.read() if record["kind"] == "train")
     real, fake = (report[f"discriminator/{part}_accuracy"] for part in ("real", "fake"))

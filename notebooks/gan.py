@@ -52,7 +52,15 @@ dataset
 # %%
 SETTINGS = {"noise": 16, "hidden": [128], "seed": 0}
 model = simulacra.train(
-    "gan", data=DATA, duration=f"{STEPS}", batch=64, lr=5e-4, snapshots=5, log_every=10, out=f"{RUNS}/gan", **SETTINGS
+    "gan",
+    data=DATA,
+    duration=f"{STEPS}",
+    batch=64,
+    lr=5e-4,
+    snapshots=5,
+    log_every=10,
+    out=f"{RUNS}/gan",
+    **SETTINGS,
 )
 
 # %% [markdown]
@@ -85,8 +93,16 @@ simulacra.image_grid(model.interpolate_noise(4, 10, seed=1).flatten(0, 1), 10)
 def networks(shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
     """Return a generator from noise [b 16] to images [b c h w], and a discriminator from images to logits [b 1]."""
     pixels = torch.Size(shape).numel()
-    generator = nn.Sequential(nn.Linear(16, 128), nn.LeakyReLU(0.2), nn.Linear(128, pixels), nn.Unflatten(1, shape), nn.Sigmoid())
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+    generator = nn.Sequential(
+        nn.Linear(16, 128),
+        nn.LeakyReLU(0.2),
+        nn.Linear(128, pixels),
+        nn.Unflatten(1, shape),
+        nn.Sigmoid(),
+    )
+    discriminator = nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1)
+    )
     return generator, discriminator
 
 
@@ -173,21 +189,37 @@ for step in range(CHECKED):
 # are equal up to rounding: the optimizer of the toolkit adds the same numbers in another order.
 
 # %%
-EXACT = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "batch": 64, "lr": 5e-4}
+EXACT = {
+    "warmup": 0,
+    "schedule": "constant",
+    "ema": 0,
+    "precision": "float32",
+    "log_every": 1,
+    "batch": 64,
+    "lr": 5e-4,
+}
 
 
-def assert_equal(run: simulacra.Model, losses: list[dict[str, float]], players: dict[str, nn.Module]) -> None:
+def assert_equal(
+    run: simulacra.Model, losses: list[dict[str, float]], players: dict[str, nn.Module]
+) -> None:
     """Assert that a run has the same losses at every step and the same final weights of every player."""
     records = [record for record in run.run.reports.read() if record["kind"] == "train"]
     for record, mine in zip(records, losses, strict=True):
-        torch.testing.assert_close([record[name] for name in mine], list(mine.values()), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            [record[name] for name in mine], list(mine.values()), rtol=1e-4, atol=1e-5
+        )
     for name, network in players.items():
         theirs = getattr(run.module, name).state_dict().values()
-        torch.testing.assert_close(list(network.state_dict().values()), list(theirs), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            list(network.state_dict().values()), list(theirs), rtol=1e-4, atol=1e-5
+        )
     print(f"{len(losses)} steps: losses and weights of {', '.join(players)} are equal")
 
 
-checked = simulacra.train("gan", data=DATA, duration=f"{CHECKED}", out=f"{RUNS}/checked", quiet=True, **SETTINGS, **EXACT)
+checked = simulacra.train(
+    "gan", data=DATA, duration=f"{CHECKED}", out=f"{RUNS}/checked", quiet=True, **SETTINGS, **EXACT
+)
 assert_equal(checked, losses, {"generator": generator, "discriminator": discriminator})
 
 # %% [markdown]
@@ -210,7 +242,12 @@ assert_equal(checked, losses, {"generator": generator, "discriminator": discrimi
 # %%
 def gradient(loss: Tensor, network: nn.Module) -> Tensor:
     """Return the gradient of a loss with respect to all parameters of a network, as one vector."""
-    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)])
+    return torch.cat(
+        [
+            part.flatten()
+            for part in torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
+        ]
+    )
 
 
 generator, discriminator = initial_networks()
@@ -218,7 +255,9 @@ real, fake = discriminator(batches.batch(0).images), discriminator(generator(tor
 own = gradient(generator_loss(fake), generator)
 leaked = gradient(discriminator_loss(real, fake), generator)
 minimax = gradient(-F.softplus(fake).mean(), generator)
-print(f"norm of the generator's own gradient {own.norm():.4f}, of the leaked gradient {leaked.norm():.4f}")
+print(
+    f"norm of the generator's own gradient {own.norm():.4f}, of the leaked gradient {leaked.norm():.4f}"
+)
 print(f"cosine of the angle between them     {F.cosine_similarity(own, leaked, dim=0):.3f}")
 print(f"norm of the sum                      {(own + leaked).norm():.4f}")
 print(f"norm of the sum, minimax loss        {(minimax + leaked).norm():.1e}")
@@ -261,7 +300,9 @@ for detach in (True, False):
     loss, belief, samples = train_from_scratch(400, detach)
     found = pixel_diversity(samples[: len(validation)], validation)
     diversity[detach] = found["diversity"]
-    print(f"detach {detach!s:5}: discriminator loss {loss:.2f}, mean D(G(z)) {belief:.2f}, diversity {found['diversity']:.2f}")
+    print(
+        f"detach {detach!s:5}: discriminator loss {loss:.2f}, mean D(G(z)) {belief:.2f}, diversity {found['diversity']:.2f}"
+    )
     display(simulacra.image_grid(samples[:20], 10))
 
 # %% [markdown]
@@ -286,7 +327,9 @@ print("no gradient of the discriminator's loss in the generator")
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
 zero = torch.zeros(64)
-print(f"discriminator {discriminator_loss(zero, zero):.4f} = 2 log 2, generator {generator_loss(zero):.4f} = log 2")
+print(
+    f"discriminator {discriminator_loss(zero, zero):.4f} = 2 log 2, generator {generator_loss(zero):.4f} = log 2"
+)
 model.curves()
 
 # %% [markdown]
@@ -311,7 +354,14 @@ for step in range(CHECKED):
     generator_adam.step()
     losses.append({"discriminator/loss": d_loss.item(), "generator/loss": g_loss.item()})
 both = simulacra.train(
-    "gan", data=DATA, duration=f"{CHECKED}", simultaneous=True, out=f"{RUNS}/both", quiet=True, **SETTINGS, **EXACT
+    "gan",
+    data=DATA,
+    duration=f"{CHECKED}",
+    simultaneous=True,
+    out=f"{RUNS}/both",
+    quiet=True,
+    **SETTINGS,
+    **EXACT,
 )
 assert_equal(both, losses, {"generator": generator, "discriminator": discriminator})
 
@@ -321,12 +371,23 @@ assert_equal(both, losses, {"generator": generator, "discriminator": discriminat
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
-ring = {"noise": 2, "hidden": [64, 64], "data": "ring", "batch": 256, "lr": 3e-3, "ema": 0.9, "duration": "400"}
+ring = {
+    "noise": 2,
+    "hidden": [64, 64],
+    "data": "ring",
+    "batch": 256,
+    "lr": 3e-3,
+    "ema": 0.9,
+    "duration": "400",
+}
 collapsed = simulacra.train("gan", **ring, beta1=0.9, out=f"{RUNS}/ring", quiet=True)
 for warning in simulacra.status(collapsed.run.path).training_warnings:
     print(warning.message)
 reports = collapsed.run.reports.read()
-print("modes covered at the snapshots:", [record["modes_covered"] for record in reports if "modes" in record])
+print(
+    "modes covered at the snapshots:",
+    [record["modes_covered"] for record in reports if "modes" in record],
+)
 for points in (collapsed.dataset.train.head(1000).images, collapsed.sample(1000)):
     display(simulacra.image_grid(points, 1).resize((256, 256)))
 

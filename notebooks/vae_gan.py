@@ -48,9 +48,23 @@ dataset
 # ## The model in ten lines
 
 # %%
-SETTINGS = {"features": [16, 32], "hidden": [64], "discriminator_features": [16, 32], "latent_dim": 8, "seed": 0}
+SETTINGS = {
+    "features": [16, 32],
+    "hidden": [64],
+    "discriminator_features": [16, 32],
+    "latent_dim": 8,
+    "seed": 0,
+}
 TRAINING = {"data": DATA, "batch": 32, "lr": 2e-3, "ema": 0.97, "beta": 2}
-model = simulacra.train("vae_gan", **TRAINING, **SETTINGS, duration=f"{STEPS}", snapshots=5, log_every=10, out=f"{RUNS}/model")
+model = simulacra.train(
+    "vae_gan",
+    **TRAINING,
+    **SETTINGS,
+    duration=f"{STEPS}",
+    snapshots=5,
+    log_every=10,
+    out=f"{RUNS}/model",
+)
 
 # %% [markdown]
 # Samples of the prior:
@@ -157,7 +171,15 @@ def feature_reconstruction(real: Tensor, fake: Tensor) -> Tensor:
 from simulacra.core.randomness import reseed
 from simulacra.data.batches import Batches
 
-EXACT = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "batch": 32, "lr": 1e-3}
+EXACT = {
+    "warmup": 0,
+    "schedule": "constant",
+    "ema": 0,
+    "precision": "float32",
+    "log_every": 1,
+    "batch": 32,
+    "lr": 1e-3,
+}
 BETA, GAMMA, CHECKED = 2.0, 0.05, 15  # the weights of the losses, and the number of steps
 
 
@@ -170,7 +192,10 @@ players = {"encoder": encoder, "decoder": decoder, "discriminator": discriminato
 first = simulacra.untrained("vae_gan", dataset=dataset, **SETTINGS)
 for name, player in players.items():
     copy_weights(player, getattr(first, name))
-adams = {name: torch.optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999)) for name, player in players.items()}
+adams = {
+    name: torch.optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    for name, player in players.items()
+}
 batches = Batches(dataset.train, 32, seed=0)
 
 # %%
@@ -181,14 +206,17 @@ for step in range(CHECKED):
     hidden = encoder["body"](images)
     mean, log_var = encoder["mean"](hidden), encoder["log_var"](hidden)
     latents = mean + (log_var / 2).exp() * torch.randn_like(mean)
-    fakes = decoder(torch.cat([latents, torch.randn_like(latents)]))  # reconstructions, then samples of the prior
+    fakes = decoder(
+        torch.cat([latents, torch.randn_like(latents)])
+    )  # reconstructions, then samples of the prior
     features, fake_features = discriminator[:LAYER](images), discriminator[:LAYER](fakes)
     real, fake = discriminator[LAYER:](features), discriminator[LAYER:](fake_features)
 
     like = feature_reconstruction(features, fake_features[:32])
     step_losses = {
         "encoder": BETA * rate(mean, log_var) + like,
-        "decoder": GAMMA * like + F.softplus(-fake).mean(),  # a mean over reconstructions and samples: 1/2 each
+        "decoder": GAMMA * like
+        + F.softplus(-fake).mean(),  # a mean over reconstructions and samples: 1/2 each
         "discriminator": F.softplus(-real).mean() + F.softplus(fake).mean(),
     }
     for name, loss in step_losses.items():  # all gradients, before the first update
@@ -204,14 +232,25 @@ for step in range(CHECKED):
 
 # %%
 checked = simulacra.train(
-    "vae_gan", data=DATA, beta=BETA, duration=f"{CHECKED}", out=f"{RUNS}/checked", quiet=True, **SETTINGS, **EXACT
+    "vae_gan",
+    data=DATA,
+    beta=BETA,
+    duration=f"{CHECKED}",
+    out=f"{RUNS}/checked",
+    quiet=True,
+    **SETTINGS,
+    **EXACT,
 )
 records = [record for record in checked.run.reports.read() if record["kind"] == "train"]
 for record, mine in zip(records, losses, strict=True):
-    torch.testing.assert_close([record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        [record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4
+    )
 for name, player in players.items():
     theirs = getattr(checked.module, name).state_dict().values()
-    torch.testing.assert_close(list(player.state_dict().values()), list(theirs), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        list(player.state_dict().values()), list(theirs), rtol=1e-3, atol=1e-3
+    )
 print(f"{CHECKED} steps: losses and weights of {', '.join(players)} are equal")
 
 # %% [markdown]
@@ -227,10 +266,19 @@ for gamma in (0.0, 0.05, 10.0):
     run = model
     if gamma != GAMMA:
         weights = {**TRAINING, **SETTINGS, "gamma": gamma}
-        run = simulacra.train("vae_gan", **weights, duration=f"{STEPS}", snapshots=1, out=f"{RUNS}/gamma{gamma}", quiet=True)
+        run = simulacra.train(
+            "vae_gan",
+            **weights,
+            duration=f"{STEPS}",
+            snapshots=1,
+            out=f"{RUNS}/gamma{gamma}",
+            quiet=True,
+        )
     found = run.evaluate(samples=500, metrics="reconstruction,frechet_distance")["metrics"]
     error, distance = found["mse"]["value"], found["frechet_distance"]["value"]
-    print(f"gamma {gamma:5}: mean squared error of reconstructions {error:.3f}, Fréchet distance of samples {distance:.1f}")
+    print(
+        f"gamma {gamma:5}: mean squared error of reconstructions {error:.3f}, Fréchet distance of samples {distance:.1f}"
+    )
     rows.append(run.reconstruct(rows[0]))
 simulacra.image_grid(torch.cat(rows), 10)
 
@@ -246,8 +294,8 @@ simulacra.image_grid(torch.cat(rows), 10)
 
 # %%
 for samples in (100, 300, 1000):
-    found = model.evaluate(samples=samples, metrics="frechet_distance")["metrics"]["frechet_distance"]
-    print(f"{samples:5} samples: Fréchet distance {found['value']:.1f}")
+    found = model.evaluate(samples=samples, metrics="frechet_distance")["metrics"]
+    print(f"{samples:5} samples: Fréchet distance {found['frechet_distance']['value']:.1f}")
 
 # %% [markdown]
 # ## Exercises
@@ -264,7 +312,7 @@ with torch.no_grad():
     fakes = decoder(encoder["mean"](encoder["body"](images)))
 for step in range(51):
     features = body(images)
-    loss = (features - body(fakes)).square().sum((1, 2, 3)).mean()  # without division by the variance
+    loss = (features - body(fakes)).square().sum((1, 2, 3)).mean()  # not divided by the variance
     if step % 25 == 0:
         print(
             f"step {step}: loss {loss.item():.3f}, standard deviation of the features {features.std((0, 2, 3)).mean().item():.3f}"
@@ -280,7 +328,9 @@ for step in range(51):
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
 strict = {**TRAINING, **SETTINGS, "beta": 50}
-collapsed = simulacra.train("vae_gan", **strict, duration="60", snapshots=1, out=f"{RUNS}/strict", quiet=True)
+collapsed = simulacra.train(
+    "vae_gan", **strict, duration="60", snapshots=1, out=f"{RUNS}/strict", quiet=True
+)
 for name, run in {"beta 2": model, "beta 50": collapsed}.items():
     report = [record for record in run.run.reports.read() if record["kind"] == "train"][-1]
     print(f"{name}: rate {report['encoder/rate_nats']:.2f} nats")
@@ -291,7 +341,9 @@ for name, run in {"beta 2": model, "beta 50": collapsed}.items():
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
 start, end = (model.encode(dataset.validation.head(2).images)[i] for i in range(2))
-simulacra.image_grid(model.decode(torch.stack([start.lerp(end, share / 9) for share in range(10)])), 10)
+simulacra.image_grid(
+    model.decode(torch.stack([start.lerp(end, share / 9) for share in range(10)])), 10
+)
 
 # %% [markdown]
 # ## Quiz

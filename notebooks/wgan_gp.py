@@ -54,7 +54,9 @@ simulacra.image_grid(ring.train.head(1000).images, 1).resize((256, 256))
 
 # %%
 POINTS = {"data": "ring", "noise": 2, "hidden": [64, 64], "batch": 256, "ema": 0.99}
-gan = simulacra.train("gan", **POINTS, duration="400", beta1=0.9, lr=3e-3, out=f"{RUNS}/gan", quiet=True)
+gan = simulacra.train(
+    "gan", **POINTS, duration="400", beta1=0.9, lr=3e-3, out=f"{RUNS}/gan", quiet=True
+)
 for warning in simulacra.status(gan.run.path).training_warnings:
     print(warning.message)
 simulacra.image_grid(gan.sample(1000), 1).resize((256, 256))
@@ -64,7 +66,9 @@ simulacra.image_grid(gan.sample(1000), 1).resize((256, 256))
 
 # %%
 WGAN = {"preset": "dense", "critic_steps": 2, "penalty": 0.1, "lr": 5e-3, "schedule": "cosine"}
-model = simulacra.train("wgan_gp", **POINTS, **WGAN, duration="600", log_every=10, out=f"{RUNS}/wgan")
+model = simulacra.train(
+    "wgan_gp", **POINTS, **WGAN, duration="600", log_every=10, out=f"{RUNS}/wgan"
+)
 simulacra.image_grid(model.sample(1000), 1).resize((256, 256))
 
 # %% [markdown]
@@ -73,7 +77,9 @@ simulacra.image_grid(model.sample(1000), 1).resize((256, 256))
 # %%
 for name, run in {"GAN": gan, "WGAN-GP": model}.items():
     found = run.evaluate(samples=2000, metrics="known_density")["metrics"]
-    print(f"{name}: {found['modes_covered']['value']:.0f} of 8 modes, {found['high_quality_share']['value']:.0%} near a mode")
+    print(
+        f"{name}: {found['modes_covered']['value']:.0f} of 8 modes, {found['high_quality_share']['value']:.0%} near a mode"
+    )
 assert found["modes_covered"]["value"] == 8
 
 # %% [markdown]
@@ -82,10 +88,22 @@ assert found["modes_covered"]["value"] == 8
 # %%
 SETTINGS = {"preset": "dense", "hidden": [128], "noise": 16, "seed": 0}
 digits = simulacra.train(
-    "wgan_gp", data=DATA, duration=f"{8 * STEPS}", lr=1e-3, ema=0.95, snapshots=4, log_every=10, out=f"{RUNS}/digits", **SETTINGS
+    "wgan_gp",
+    data=DATA,
+    duration=f"{8 * STEPS}",
+    lr=1e-3,
+    ema=0.95,
+    snapshots=4,
+    log_every=10,
+    out=f"{RUNS}/digits",
+    **SETTINGS,
 )
 display(simulacra.image_grid(digits.sample(30), 10))
-estimates = [record["critic/distance_estimate"] for record in digits.run.reports.read() if record["kind"] == "train"]
+estimates = [
+    record["critic/distance_estimate"]
+    for record in digits.run.reports.read()
+    if record["kind"] == "train"
+]
 print("distance estimate:", " ".join(f"{estimate:.2f}" for estimate in estimates[::4]))
 
 # %% [markdown]
@@ -107,8 +125,12 @@ class Rescale(nn.Module):
 def networks(shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
     """Return a generator from noise [b 16] to images [b c h w], and a critic from images to values [b 1]."""
     pixels = torch.Size(shape).numel()
-    generator = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, pixels), nn.Unflatten(1, shape), nn.Sigmoid())
-    critic = nn.Sequential(Rescale(), nn.Flatten(), nn.Linear(pixels, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+    generator = nn.Sequential(
+        nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, pixels), nn.Unflatten(1, shape), nn.Sigmoid()
+    )
+    critic = nn.Sequential(
+        Rescale(), nn.Flatten(), nn.Linear(pixels, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1)
+    )
     return generator, critic
 
 
@@ -125,10 +147,13 @@ def networks(shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 # %%
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor
+) -> Tensor:
     """Return the mean of (gradient norm - 1)^2 at alpha * real + (1 - alpha) * fake; alpha: [b 1 1 1] in [0, 1]."""
     points = (alpha * real + (1 - alpha) * fake).requires_grad_()
-    (gradients,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)  # can be differentiated again
+    # create_graph: the gradients can be differentiated again
+    (gradients,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return (((gradients**2).flatten(1).sum(1) + 1e-12).sqrt() - 1).square().mean()
 
 
@@ -152,7 +177,10 @@ first = simulacra.untrained("wgan_gp", dataset=dataset, **SETTINGS)
 generator, critic = networks(dataset.spec.shape)
 copy_weights(generator, first.generator)
 copy_weights(critic, first.critic)
-adams = {network: torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.9)) for network in (generator, critic)}
+adams = {
+    network: torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.9))
+    for network in (generator, critic)
+}
 batches = Batches(dataset.train, 64, seed=0)
 
 # %%
@@ -183,13 +211,33 @@ for step in range(STEPS):
 # weights are equal up to rounding, which the training amplifies slowly.
 
 # %%
-EXACT = {"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "batch": 64, "lr": 1e-3}
-checked = simulacra.train("wgan_gp", data=DATA, duration=f"{STEPS}", out=f"{RUNS}/checked", quiet=True, **SETTINGS, **EXACT)
+EXACT = {
+    "warmup": 0,
+    "schedule": "constant",
+    "ema": 0,
+    "precision": "float32",
+    "log_every": 1,
+    "batch": 64,
+    "lr": 1e-3,
+}
+checked = simulacra.train(
+    "wgan_gp",
+    data=DATA,
+    duration=f"{STEPS}",
+    out=f"{RUNS}/checked",
+    quiet=True,
+    **SETTINGS,
+    **EXACT,
+)
 records = [record for record in checked.run.reports.read() if record["kind"] == "train"]
 for record, mine in zip(records, losses, strict=True):
-    torch.testing.assert_close([record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        [record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4
+    )
 for mine, theirs in ((generator, checked.module.generator), (critic, checked.module.critic)):
-    torch.testing.assert_close(list(mine.state_dict().values()), list(theirs.state_dict().values()), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        list(mine.state_dict().values()), list(theirs.state_dict().values()), rtol=1e-3, atol=1e-4
+    )
 print(f"{STEPS} steps: losses and weights of generator and critic are equal")
 
 # %% [markdown]
@@ -202,21 +250,24 @@ print(f"{STEPS} steps: losses and weights of generator and critic are equal")
 
 
 # %%
-def critic_with(norm: Callable[[], nn.Module]) -> nn.Sequential:
+def critic_with(norm: type[nn.Module]) -> nn.Sequential:
     """Return a critic with a normalization after its first layer."""
     torch.manual_seed(0)
     pixels = dataset.spec.dimensions
-    return nn.Sequential(nn.Flatten(), nn.Linear(pixels, 128), norm(), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, 128), norm(128), nn.LeakyReLU(0.2), nn.Linear(128, 1)
+    )
 
 
 def influence(critic: nn.Module, images: Tensor) -> Tensor:
     """Return the norm of the gradient of the value of image j (column) with respect to image i (row): [b b]."""
-    jacobian = torch.autograd.functional.jacobian(lambda points: critic(points)[:, 0], images)  # [j i c h w]
+    jacobian = torch.autograd.functional.jacobian(lambda points: critic(points)[:, 0], images)
+    # jacobian: [j i c h w]
     return jacobian.flatten(2).norm(dim=2).T
 
 
 images = batches.batch(0).images[:4]
-for name, norm in {"batch norm": lambda: nn.BatchNorm1d(128), "layer norm": lambda: nn.LayerNorm(128)}.items():
+for name, norm in {"batch norm": nn.BatchNorm1d, "layer norm": nn.LayerNorm}.items():
     norms = influence(critic_with(norm), images)
     others = norms[~torch.eye(4, dtype=torch.bool)]
     print(f"{name}: own images {norms.diagonal().mean():.3f}, other images {others.mean():.3f}")
@@ -228,11 +279,13 @@ for name, norm in {"batch norm": lambda: nn.BatchNorm1d(128), "layer norm": lamb
 # for the sum over the batch, compared with the gradient of each value alone,
 
 # %%
-critic = critic_with(lambda: nn.BatchNorm1d(128))
+critic = critic_with(nn.BatchNorm1d)
 points = batches.batch(0).images[:16].requires_grad_()
 (summed,) = torch.autograd.grad(critic(points).sum(), points)
 own = influence(critic, points.detach()).diagonal().mean()
-print(f"mean norm: gradient of the sum {summed.flatten(1).norm(dim=1).mean():.1e}, gradient of each value {own:.3f}")
+print(
+    f"mean norm: gradient of the sum {summed.flatten(1).norm(dim=1).mean():.1e}, gradient of each value {own:.3f}"
+)
 
 # %% [markdown]
 # Batch norm even removes most of the gradient of the sum: a shift of all values of a feature is subtracted again. A penalty
@@ -263,7 +316,9 @@ real = batches.batch(0).images
 with torch.no_grad():
     fake = generator(torch.randn(64, 16))
 for name, shape in {"one for each image": (64, 1, 1, 1), "one for the batch": (1, 1, 1, 1)}.items():
-    drawn = torch.stack([gradient_penalty(critic, real, fake, torch.rand(shape)).detach() for _ in range(200)])
+    drawn = torch.stack(
+        [gradient_penalty(critic, real, fake, torch.rand(shape)).detach() for _ in range(200)]
+    )
     print(f"{name}: mean {drawn.mean():.4f}, standard deviation {drawn.std():.4f}")
 
 # %% [markdown]
@@ -273,7 +328,9 @@ for name, shape in {"one for each image": (64, 1, 1, 1), "one for the batch": (1
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
 weight = 3 * torch.nn.functional.normalize(torch.randn(1, dataset.spec.dimensions))
-penalty = gradient_penalty(lambda points: points.flatten(1) @ weight.T, real, fake, torch.rand(64, 1, 1, 1))
+penalty = gradient_penalty(
+    lambda points: points.flatten(1) @ weight.T, real, fake, torch.rand(64, 1, 1, 1)
+)
 print(f"(3 - 1)^2 = {penalty:.4f}, since the gradient is w everywhere")
 
 # %% [markdown]
@@ -287,11 +344,17 @@ _, critic = networks(dataset.spec.shape)
 adam = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.0, 0.9))
 a, b = (image.expand(16, *image.shape) for image in batches.batch(0).images[:2])
 for _ in range(200):
-    loss = critic(b).mean() - critic(a).mean() + 10 * gradient_penalty(critic, a, b, torch.rand(16, 1, 1, 1))
+    loss = (
+        critic(b).mean()
+        - critic(a).mean()
+        + 10 * gradient_penalty(critic, a, b, torch.rand(16, 1, 1, 1))
+    )
     adam.zero_grad()
     loss.backward()
     adam.step()
-print(f"W_1 = |a - b| = {(a[0] - b[0]).norm():.3f}, estimate {(critic(a).mean() - critic(b).mean()).item():.3f}")
+print(
+    f"W_1 = |a - b| = {(a[0] - b[0]).norm():.3f}, estimate {(critic(a).mean() - critic(b).mean()).item():.3f}"
+)
 
 # %% [markdown]
 # ## Quiz
