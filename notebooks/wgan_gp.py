@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 import simulacra
 
-DATA, STEPS = "digits", 40  # MNIST: "mnist", 1000
+DATA, STEPS = "digits", 150  # MNIST: "mnist", 1000
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
 # %% [markdown]
@@ -90,7 +90,7 @@ SETTINGS = {"preset": "dense", "hidden": [128], "noise": 16, "seed": 0}
 digits = simulacra.train(
     "wgan_gp",
     data=DATA,
-    duration=f"{8 * STEPS}",
+    duration=f"{STEPS}",
     lr=1e-3,
     ema=0.95,
     snapshots=4,
@@ -184,8 +184,9 @@ adams = {
 batches = Batches(dataset.train, 64, seed=0)
 
 # %%
+CHECKED = 12  # steps
 losses = []
-for step in range(STEPS):
+for step in range(CHECKED):
     critic_losses = []
     for repeat in range(5):
         reseed(0, "step", step, 0, repeat, 0)
@@ -208,7 +209,7 @@ for step in range(STEPS):
 
 # %% [markdown]
 # The same steps with the toolkit. The report of a step has the mean of the five losses of the critic. All losses and all final
-# weights are equal up to rounding, which the training amplifies slowly.
+# weights are equal up to rounding. The two players amplify differences: after 40 steps the losses differ by some thousandths.
 
 # %%
 EXACT = {
@@ -223,7 +224,7 @@ EXACT = {
 checked = simulacra.train(
     "wgan_gp",
     data=DATA,
-    duration=f"{STEPS}",
+    duration=f"{CHECKED}",
     out=f"{RUNS}/checked",
     quiet=True,
     **SETTINGS,
@@ -232,13 +233,13 @@ checked = simulacra.train(
 records = [record for record in checked.run.reports.read() if record["kind"] == "train"]
 for record, mine in zip(records, losses, strict=True):
     torch.testing.assert_close(
-        [record[name] for name in mine], list(mine.values()), rtol=1e-3, atol=1e-4
+        [record[name] for name in mine], list(mine.values()), rtol=1e-4, atol=1e-5
     )
 for mine, theirs in ((generator, checked.module.generator), (critic, checked.module.critic)):
     torch.testing.assert_close(
-        list(mine.state_dict().values()), list(theirs.state_dict().values()), rtol=1e-3, atol=1e-4
+        list(mine.state_dict().values()), list(theirs.state_dict().values()), rtol=1e-4, atol=1e-5
     )
-print(f"{STEPS} steps: losses and weights of generator and critic are equal")
+print(f"{CHECKED} steps: losses and weights of generator and critic are equal")
 
 # %% [markdown]
 # ## Break it: batch norm in the critic
