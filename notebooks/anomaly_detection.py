@@ -91,9 +91,8 @@ evaluated
 # %%
 found = simulacra.open(f"{RUNS}/normal").detect(torch.cat([normal[:8], unknown[:8]]), score="features")
 for kind, part in {"normal": slice(0, 8), "unknown": slice(8, 16)}.items():
-    print(
-        f"{kind:8}", *(f"{value:.3f}{'*' if alarm else ' '}" for value, alarm in zip(found.p_values[part], found.anomalous[part]))
-    )
+    verdicts = zip(found.p_values[part], found.anomalous[part], strict=True)
+    print(f"{kind:8}", *(f"{value:.3f}{'*' if alarm else ' '}" for value, alarm in verdicts))
 simulacra.image_grid(torch.cat([normal[:8], unknown[:8]]), columns=8)
 
 # %% [markdown]
@@ -298,9 +297,8 @@ print(f"here: n = {count}, smallest p-value {1 / (count + 1):.4f}")
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
 errors = reconstruction_error(unknown)
-print(
-    f"reconstruction error {auroc(reconstruction_error(normal), errors):.3f}, local outlier ratio {auroc(of_normal, of_unknown):.3f}"
-)
+print(f"reconstruction error {auroc(reconstruction_error(normal), errors):.3f}")
+print(f"local outlier ratio {auroc(of_normal, of_unknown):.3f}")
 best = errors.argsort()[:8]
 display(simulacra.image_grid(torch.cat([unknown[best], model.reconstruct(unknown[best])]), columns=8))
 # The autoencoder generalizes: it reconstructs some digits that it has never seen. To choose a score by its AUROC on test images

@@ -179,13 +179,15 @@ class Restorer(nn.Module):
 # The conditional ELBO (Sohn et al. 2015, eq. 4) has two changes compared with the VAE:
 #
 # $$
-# -\log p(x \mid d) \;\le\; \mathrm{KL}\bigl(q(z \mid x, d) \,\|\, p(z \mid d)\bigr) + \mathbb E_{q}\bigl[-\log p(x \mid z, d)\bigr].
+# -\log p(x \mid d) \;\le\; \mathrm{KL}\bigl(q(z \mid x, d) \,\|\, p(z \mid d)\bigr)
+# + \mathbb E_{q}\bigl[-\log p(x \mid z, d)\bigr].
 # $$
 #
 # The **rate** is the divergence of two normal distributions, since the prior is a network as well:
 #
 # $$
-# \mathrm{KL} = \tfrac12 \sum_j \Bigl(\frac{(\mu_q - \mu_p)^2 + \sigma_q^2}{\sigma_p^2} - 1 - \log \frac{\sigma_q^2}{\sigma_p^2}\Bigr).
+# \mathrm{KL} = \tfrac12 \sum_j \Bigl(
+# \frac{(\mu_q - \mu_p)^2 + \sigma_q^2}{\sigma_p^2} - 1 - \log \frac{\sigma_q^2}{\sigma_p^2} \Bigr).
 # $$
 #
 # The **distortion** is a sum over the hidden pixels: known pixels need no prediction.
