@@ -15,10 +15,11 @@
 # # Diffusion model
 #
 # A diffusion model adds Gaussian noise to images and trains one network to remove it. You train one with the toolkit, write the
-# noise schedule, the U-Net, the loss and two samplers (DDPM and DDIM) in plain PyTorch, and check that losses and images are those
-# of the toolkit. The notebook `diffusion_step_by_step` shows the mathematics on points of the plane, without a network.
+# noise schedule, the U-Net, the loss and two samplers (DDPM and DDIM) in plain PyTorch, and check that losses and images are
+# those of the toolkit. The notebook `diffusion_step_by_step` shows the mathematics on points of the plane, without a network.
 #
-# Ho, Jain & Abbeel 2020, *Denoising diffusion probabilistic models*; Song, Meng & Ermon 2020, *Denoising diffusion implicit models*.
+# Ho, Jain & Abbeel 2020, *Denoising diffusion probabilistic models*; Song, Meng & Ermon 2020, *Denoising diffusion implicit
+# models*.
 
 # %% tags=["install"]
 # In Colab or a new environment: upload the wheel that `make wheel` builds, and remove the comment sign of the next line.
@@ -74,8 +75,8 @@ model = simulacra.train(
 simulacra.image_grid(model.sample_classes(8).transpose(0, 1).flatten(0, 1), 10)
 
 # %% [markdown]
-# Each column is a class. Some hundred steps give recognizable digits with errors; the loss decreases slowly afterwards, because most
-# of it is the noise that no network can predict.
+# Each column is a class. Some hundred steps give recognizable digits with errors; the loss decreases slowly afterwards, because
+# most of it is the noise that no network can predict.
 #
 # The training stored images of the same noise at several steps (snapshots); here before the training, half-way and at its end.
 
@@ -215,8 +216,8 @@ def with_weights(module: nn.Module) -> UNet:
 # $$\hat x = \alpha_t z_t - \sigma_t v, \qquad \hat\epsilon = \sigma_t z_t + \alpha_t v .$$
 #
 # The loss is the squared error of the **noise** (Ho et al., eq. 14), a mean over pixels and images. Since
-# $\hat\epsilon - \epsilon = \alpha_t (\hat v - v)$, it equals $\alpha_t^2 \lVert \hat v - v \rVert^2$. Each image of a batch has its
-# own $t$; all together they are evenly spaced with one random offset, which makes the loss less noisy.
+# $\hat\epsilon - \epsilon = \alpha_t (\hat v - v)$, it equals $\alpha_t^2 \lVert \hat v - v \rVert^2$. Each image of a batch
+# has its own $t$; all together they are evenly spaced with one random offset, which makes the loss less noisy.
 #
 # The input of the network is scaled to unit variance. A tenth of the labels is replaced by "no class".
 
@@ -276,8 +277,8 @@ torch.testing.assert_close(torch.tensor(losses), torch.tensor(logged), rtol=1e-3
 # $$z_s \sim \mathcal N\Bigl(\frac{\alpha_{t|s} \sigma_s^2}{\sigma_t^2} z_t + \frac{\alpha_s \sigma_{t|s}^2}{\sigma_t^2} \hat x,\;
 # \frac{\sigma_s^2 \sigma_{t|s}^2}{\sigma_t^2} I\Bigr).$$
 #
-# **DDIM** (Song et al., eq. 12 with $\eta = 0$) keeps the estimated noise: $z_s = \alpha_s \hat x + \sigma_s \hat\epsilon$. It has
-# no random numbers after the first. The last level is the clean image, where both return $\hat x$.
+# **DDIM** (Song et al., eq. 12 with $\eta = 0$) keeps the estimated noise: $z_s = \alpha_s \hat x + \sigma_s \hat\epsilon$. It
+# has no random numbers after the first. The last level is the clean image, where both return $\hat x$.
 #
 # The function receives the network and its starting noise; DDPM needs new noise in every step as well.
 
@@ -412,11 +413,11 @@ assert gaussian_samples(20, wrong=True).std() > 0.9
 
 # %% [markdown]
 # Without the mistake the deviation is slightly too small with few steps, because the variance of DDPM is exact only for a known
-# image, and it converges to that of the data. With the mistake almost all of the noise remains, no error is raised, and with all 1000
-# steps the mistake does not exist. In
-# the toolkit every step is computed from its two levels (`posterior_variance(level, next_level)`), never from a step number, and a
-# test samples Gaussian data with few steps. With a network the mistake is visible in pictures, and the evaluation reports it: the
-# distance of generated images to their nearest training image increases.
+# image, and it converges to that of the data. With the mistake almost all of the noise remains, no error is raised, and with
+# all 1000 steps the mistake does not exist. In
+# the toolkit every step is computed from its two levels (`posterior_variance(level, next_level)`), never from a step number,
+# and a test samples Gaussian data with few steps. With a network the mistake is visible in pictures, and the evaluation reports
+# it: the distance of generated images to their nearest training image increases.
 
 
 # %%
@@ -452,8 +453,8 @@ print(f"largest difference: {difference:.1e}")
 assert difference < 2e-3
 
 # %% [markdown]
-# 2. How does the error of the estimated image depend on the noise level? Measure the mean squared error of $\hat x$ on test images
-#    at $t = 0.1, 0.5, 0.9$, and compare with that of the mean image, which is what a network can say about pure noise.
+# 2. How does the error of the estimated image depend on the noise level? Measure the mean squared error of $\hat x$ on test
+#    images at $t = 0.1, 0.5, 0.9$, and compare with that of the mean image, which is what a network can say about pure noise.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2

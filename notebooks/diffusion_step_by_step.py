@@ -86,9 +86,9 @@ picture(data, 300)
 #
 # $$z_i = \sqrt{\bar\alpha_i}\, x + \sqrt{1 - \bar\alpha_i}\, \epsilon .$$
 #
-# This notebook writes $\alpha = \sqrt{\bar\alpha}$ and $\sigma = \sqrt{1 - \bar\alpha}$ as functions of a time $t \in [0, 1]$. The
-# signal-to-noise ratio $\mathrm{SNR} = \alpha^2 / \sigma^2$ decreases from image to noise. The linear schedule is checked against
-# the product of a thousand steps, with $\beta$ from $10^{-4}$ to $0.02$.
+# This notebook writes $\alpha = \sqrt{\bar\alpha}$ and $\sigma = \sqrt{1 - \bar\alpha}$ as functions of a time $t \in [0, 1]$.
+# The signal-to-noise ratio $\mathrm{SNR} = \alpha^2 / \sigma^2$ decreases from image to noise. The linear schedule is checked
+# against the product of a thousand steps, with $\beta$ from $10^{-4}$ to $0.02$.
 
 # %%
 betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
@@ -162,8 +162,8 @@ assert errors["posterior mean"] == min(errors.values())
 # %% [markdown]
 # ## The score
 #
-# The score is the gradient of the log density of the noisy points. Tweedie's formula connects it with the denoiser, and so with the
-# estimated noise $\hat\epsilon = (z - \alpha \hat x) / \sigma$:
+# The score is the gradient of the log density of the noisy points. Tweedie's formula connects it with the denoiser, and so with
+# the estimated noise $\hat\epsilon = (z - \alpha \hat x) / \sigma$:
 #
 # $$\nabla_z \log p_t(z) = \frac{\alpha\, \mathbb E(x \mid z) - z}{\sigma^2} = -\frac{\hat\epsilon}{\sigma} .$$
 #
@@ -179,8 +179,8 @@ torch.testing.assert_close(gradient, ((half.alpha * ideal(z, half) - z) / half.s
 # %% [markdown]
 # ## One step of DDPM
 #
-# The distribution of $z_s$ at an earlier time $s$ given $z_t$ and $x$ is normal (Ho et al., eq. 7). With $\alpha_{t|s} = \alpha_t /
-# \alpha_s$ and $\sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2 \sigma_s^2$ (the $\beta$ of this step):
+# The distribution of $z_s$ at an earlier time $s$ given $z_t$ and $x$ is normal (Ho et al., eq. 7). With
+# $\alpha_{t|s} = \alpha_t / \alpha_s$ and $\sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2 \sigma_s^2$ (the $\beta$ of this step):
 #
 # $$\text{mean} = \frac{\alpha_{t|s}\sigma_s^2}{\sigma_t^2} z_t + \frac{\alpha_s \sigma_{t|s}^2}{\sigma_t^2} x, \qquad
 # \text{variance} = \frac{\sigma_s^2 \sigma_{t|s}^2}{\sigma_t^2} .$$
@@ -204,8 +204,8 @@ torch.testing.assert_close(variance, posterior_variance(level, following))
 print(f"step from t = 0.5 to 0.4: standard deviation {variance.sqrt():.4f}")
 
 # %% [markdown]
-# The formula is the conditional distribution of the forward process. Simulate it: for one fixed $x$ draw $z_s$ and then $z_t$ from
-# it, and compare the regression of $z_s$ on $z_t$ with the formula.
+# The formula is the conditional distribution of the forward process. Simulate it: for one fixed $x$ draw $z_s$ and then $z_t$
+# from it, and compare the regression of $z_s$ on $z_t$ with the formula.
 
 # %%
 generator = torch.Generator().manual_seed(7)
@@ -382,9 +382,9 @@ for number in (0, 1):
     display(simulacra.image_grid((0.5 * (strip + 1)).clamp(0, 1).float().unflatten(1, digits.spec.shape), 11))
 
 # %% [markdown]
-# These digits are perfect, and useless: every one of them **is** a training image. The ideal denoiser of the training set memorizes
-# it. A diffusion model generates new images only because its network cannot represent this function, and smooths it. The toolkit
-# measures it: the distance to the nearest training image, in relation to that of held-out images, is 0.
+# These digits are perfect, and useless: every one of them **is** a training image. The ideal denoiser of the training set
+# memorizes it. A diffusion model generates new images only because its network cannot represent this function, and smooths it.
+# The toolkit measures it: the distance to the nearest training image, in relation to that of held-out images, is 0.
 
 # %%
 generated = states_of_images[-1][1]
@@ -397,9 +397,10 @@ assert found.value < 0.05
 # %% [markdown]
 # ## Break it: a schedule that reaches $\bar\alpha = 1$
 #
-# The published cosine schedule is $\bar\alpha(t) = f(t) / f(0)$ with $f(t) = \cos^2\bigl(\frac{t + 0.008}{1.008} \frac\pi2\bigr)$. The
-# division makes $\bar\alpha(0) = 1$ exactly: no noise, infinite SNR, and the estimated noise $(z - \alpha \hat x) / \sigma$ is $0 / 0$.
-# One division in the code of a sampler that includes $t = 0$ turns all images into NaN.
+# The published cosine schedule is $\bar\alpha(t) = f(t) / f(0)$ with
+# $f(t) = \cos^2\bigl(\frac{t + 0.008}{1.008} \frac\pi2\bigr)$. The division makes $\bar\alpha(0) = 1$ exactly: no noise,
+# infinite SNR, and the estimated noise $(z - \alpha \hat x) / \sigma$ is $0 / 0$. One division in the code of a sampler that
+# includes $t = 0$ turns all images into NaN.
 
 
 # %%
@@ -419,18 +420,21 @@ def noise_estimate(path: Callable[[Tensor], NoiseLevels]) -> Tensor:
 
 print("log SNR at t = 0:", published_cosine(torch.zeros((), dtype=torch.float64)).log_snr.item(), end=" published, ")
 print(PATH(torch.zeros(())).log_snr.item(), "in the toolkit")
-print("NaN or infinite:", (~noise_estimate(published_cosine).isfinite()).all().item(), noise_estimate(PATH).isfinite().all().item())
+print(
+    "NaN or infinite:", (~noise_estimate(published_cosine).isfinite()).all().item(), noise_estimate(PATH).isfinite().all().item()
+)
 assert not noise_estimate(published_cosine).isfinite().any()
 assert noise_estimate(PATH).isfinite().all()
 
 # %% [markdown]
 # The toolkit cuts its schedules off slightly inside: a test requires that every schedule is finite and strictly decreasing on
-# $[0, 1]$. Where a result is not finite nevertheless, training and sampling stop with `NonFiniteError` instead of writing black images.
+# $[0, 1]$. Where a result is not finite nevertheless, training and sampling stop with `NonFiniteError` instead of writing black
+# images.
 #
 # ## Exercises
 #
-# 1. How many steps of DDPM are needed until the standard deviation of samples of $\mathcal N(0, 0.25)$ is right within 2 %? Compute
-#    it without random numbers: the variance after a step is a function of the variance before it.
+# 1. How many steps of DDPM are needed until the standard deviation of samples of $\mathcal N(0, 0.25)$ is right within 2 %?
+#    Compute it without random numbers: the variance after a step is a function of the variance before it.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1

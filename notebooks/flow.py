@@ -16,8 +16,8 @@
 # # Flow matching
 #
 # Flow matching connects every image with a noise vector by a straight line and trains a network to estimate the velocity along
-# these lines. You train such a model with the toolkit, write its loss and its Euler and Heun samplers in plain PyTorch, check that
-# losses and images are those of the toolkit, and measure how many steps a sampler needs.
+# these lines. You train such a model with the toolkit, write its loss and its Euler and Heun samplers in plain PyTorch, check
+# that losses and images are those of the toolkit, and measure how many steps a sampler needs.
 #
 # Lipman et al. 2022, *Flow matching for generative modeling*; Liu et al. 2022, *Flow straight and fast*.
 
@@ -37,8 +37,11 @@ from torch import Tensor, nn
 import simulacra
 from simulacra.core.capabilities import SamplingPlan
 from simulacra.core.condition import UNCONDITIONAL
+from simulacra.core.progress import SILENT
 from simulacra.core.randomness import reseed
 from simulacra.data.batches import Batches
+from simulacra.evaluation.warnings import evaluation_warnings
+from simulacra.metrics.diversity import diversity
 
 DATA, STEPS, FEATURES, BATCH = "digits", 150, (16, 32), 32
 # For MNIST: DATA, STEPS, FEATURES, BATCH = "mnist", 4000, (32, 64, 64), 128 (half an hour).
@@ -75,7 +78,8 @@ simulacra.image_grid(model.sample(20, plan=model.plan(steps=10)), 10)
 #
 # ## From scratch: the loss
 #
-# An image $x \in [-1, 1]$ and noise $\epsilon \sim \mathcal N(0, I)$ are connected by a line that is traversed at constant velocity:
+# An image $x \in [-1, 1]$ and noise $\epsilon \sim \mathcal N(0, I)$ are connected by a line that is traversed at constant
+# velocity:
 #
 # $$z_t = (1 - t)\,x + t\,\epsilon, \qquad \frac{\mathrm d z_t}{\mathrm d t} = \epsilon - x .$$
 #
@@ -134,8 +138,8 @@ torch.testing.assert_close(torch.tensor(losses), torch.tensor(logged), rtol=1e-4
 # Sampling solves $\mathrm d z / \mathrm d t = u(z, t)$ from $t = 1$ (noise) to $t = 0$ (image).
 #
 # - **Euler**: $z_{s} = z_t + (s - t)\,u(z_t, t)$. One evaluation of the network per step, error proportional to the step size.
-# - **Heun**: an Euler step, then the mean of the velocities at both ends. Two evaluations, error proportional to the square of the
-#   step size. The last step ends at $t = 0$, where the network is not evaluated, and is a step of Euler.
+# - **Heun**: an Euler step, then the mean of the velocities at both ends. Two evaluations, error proportional to the square of
+#   the step size. The last step ends at $t = 0$, where the network is not evaluated, and is a step of Euler.
 #
 # As in the toolkit, the image that a velocity implies, $\hat x = z - t\,u$, is clipped to $[-1, 1]$.
 
@@ -174,8 +178,8 @@ for sampler, steps in (("euler", 8), ("heun", 4)):
 # ## How straight are the paths?
 #
 # The lines of the training are straight, but the solutions of the ODE follow the mean velocity and bend. The length of a path
-# divided by the distance of its ends is 1 for a straight one. The second number compares velocities: along a straight path each of
-# them equals the difference of the ends.
+# divided by the distance of its ends is 1 for a straight one. The second number compares velocities: along a straight path each
+# of them equals the difference of the ends.
 
 # %%
 points, reached = [z], z
@@ -223,9 +227,9 @@ assert errors["heun", 15] < errors["euler", 15]
 # %% [markdown]
 # ## Break it: too few steps, and time in the wrong direction
 #
-# **One step of Euler.** At $t = 1$ the noise says nothing about the image, so the best velocity leads to the mean of all images. All
-# samples are alike; that they are *near* the data in the table above is no contradiction: the distance to the nearest image does
-# not measure diversity.
+# **One step of Euler.** At $t = 1$ the noise says nothing about the image, so the best velocity leads to the mean of all
+# images. All samples are alike; that they are *near* the data in the table above is no contradiction: the distance to the
+# nearest image does not measure diversity.
 
 # %%
 one_step = sample(trained, start, 1)
@@ -235,17 +239,20 @@ print(f"{torch.pdist(known[:300].flatten(1)).mean():.2f}")
 display(simulacra.image_grid((0.5 * (torch.cat([one_step[:9], mean_image[None]]) + 1)).clamp(0, 1), 10))  # last: mean image
 
 # %% [markdown]
-# The toolkit reports it: `evaluate` measures the diversity of generated images in relation to real ones, and warns of mode collapse.
+# The toolkit reports it: `simulacra evaluate` measures the diversity of generated images in relation to real ones, and warns of mode
+# collapse. It does so in the features of a classifier; here the same functions are applied to pixels.
 
 # %%
-result = model.evaluate(metrics="diversity", samples=100, sampler="euler", steps=1)
-print(result["metrics"]["diversity"]["value"], result["warnings"])
-assert any("mode collapse" in warning for warning in result["warnings"])
+with SILENT.task("diversity", None, "images") as meter:
+    measured = diversity(one_step.flatten(1), known[:300].flatten(1), meter)
+warnings = evaluation_warnings({"diversity": measured}, data.spec.dimensions)
+print(f"diversity {measured.value:.2f}: {warnings}")
+assert "mode collapse" in warnings[0]
 
 # %% [markdown]
-# **Time reversed.** Papers and libraries differ in the direction of time: in Lipman et al. $t = 0$ is noise, here it is the image. A
-# sampler that passes $1 - t$ to the network runs without an error. The network then believes that noise is an image, and removes
-# nothing.
+# **Time reversed.** Papers and libraries differ in the direction of time: in Lipman et al. $t = 0$ is noise, here it is the
+# image. A sampler that passes $1 - t$ to the network runs without an error. Only at $t = 0.5$ the network
+# has the right time; at the beginning it takes noise for an image, at the end an image for noise.
 
 
 # %%
@@ -261,13 +268,13 @@ assert (confused - exact).square().mean() > 10 * (sample(trained, start, 16) - e
 simulacra.image_grid((0.5 * (confused[:10] + 1)).clamp(0, 1), 10)
 
 # %% [markdown]
-# The distance to the nearest training image reveals this one. A test with known data reveals it before any training: the toolkit's
-# tests sample normal data with the exact velocity and compare the standard deviation.
+# The distance to the nearest training image reveals this one. A test with known data reveals it before any training: the
+# toolkit's tests sample normal data with the exact velocity and compare the standard deviation.
 #
 # ## Exercises
 #
-# 1. One pixel is $-1$ or $1$ with equal probability. Derive $\mathbb E(x \mid z_t)$ and the velocity, and map noise to data with 20
-#    steps of Euler. Which noise becomes $1$?
+# 1. One pixel is $-1$ or $1$ with equal probability. Derive $\mathbb E(x \mid z_t)$ and the velocity, and map noise to data
+#    with 20 steps of Euler. Which noise becomes $1$?
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
