@@ -50,7 +50,9 @@ torch.set_num_threads(1)
 # comes with its counterpart in the other.
 
 # %%
-data = simulacra.unpaired(a=simulacra.load_data(DATA, quiet=True), b=simulacra.load_data(f"{DATA}-inverted", quiet=True))
+data = simulacra.unpaired(
+    a=simulacra.load_data(DATA, quiet=True), b=simulacra.load_data(f"{DATA}-inverted", quiet=True)
+)
 test = {name: data[name].test.head(200) for name in ("a", "b")}
 simulacra.image_grid(torch.cat([test[name].images[:10] for name in ("a", "b")]), 10)
 
@@ -60,9 +62,23 @@ simulacra.image_grid(torch.cat([test[name].images[:10] for name in ("a", "b")]),
 # %%
 settings = {
     "dataset": data,
-    **{"features": FEATURES, "blocks": 1, "downsamplings": 0, "discriminator_features": 8, "identity": 0.0, "pool": 50},
+    **{
+        "features": FEATURES,
+        "blocks": 1,
+        "downsamplings": 0,
+        "discriminator_features": 8,
+        "identity": 0.0,
+        "pool": 50,
+    },
     **{"batch": BATCH, "lr": LR, "duration": str(STEPS), "seed": 0},
-    **{"warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "snapshots": 2},
+    **{
+        "warmup": 0,
+        "schedule": "constant",
+        "ema": 0,
+        "precision": "float32",
+        "log_every": 1,
+        "snapshots": 2,
+    },
 }
 model = simulacra.train("cyclegan", cycle=CYCLE, out=RUNS / "cyclegan", **settings)
 result = model.evaluate(metrics="translation")
@@ -97,8 +113,12 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        first, second = (nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3)) for _ in range(2))
-        self.layers = nn.Sequential(first, nn.InstanceNorm2d(width), nn.ReLU(), second, nn.InstanceNorm2d(width))
+        first, second = (
+            nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3)) for _ in range(2)
+        )
+        self.layers = nn.Sequential(
+            first, nn.InstanceNorm2d(width), nn.ReLU(), second, nn.InstanceNorm2d(width)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.layers(features)
@@ -109,7 +129,9 @@ class Generator(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        first = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(1, width, 7), nn.InstanceNorm2d(width), nn.ReLU())
+        first = nn.Sequential(
+            nn.ReflectionPad2d(3), nn.Conv2d(1, width, 7), nn.InstanceNorm2d(width), nn.ReLU()
+        )
         # A transposed convolution of stride 1 is a convolution with a rotated kernel; the toolkit stores it in this form.
         last = nn.Sequential(nn.ReflectionPad2d(3), nn.ConvTranspose2d(width, 1, 7, padding=6))
         self.layers = nn.Sequential(first, Block(width), last)
@@ -132,7 +154,9 @@ class Discriminator(nn.Module):
 
 def with_weights(module: nn.Module, network: nn.Module) -> nn.Module:
     """Return `module` with the weights of the toolkit's network, in the same order."""
-    module.load_state_dict(dict(zip(module.state_dict(), network.state_dict().values(), strict=True)))
+    module.load_state_dict(
+        dict(zip(module.state_dict(), network.state_dict().values(), strict=True))
+    )
     return module
 
 
@@ -159,7 +183,9 @@ def distance(images: Tensor, others: Tensor) -> Tensor:
     return 2 * (images - others).abs().mean()
 
 
-def generators_loss(to: dict[str, nn.Module], critics: dict[str, nn.Module], real: dict[str, Tensor], weight: float) -> Tensor:
+def generators_loss(
+    to: dict[str, nn.Module], critics: dict[str, nn.Module], real: dict[str, Tensor], weight: float
+) -> Tensor:
     """Return the loss of both generators: adversarial and cycle-consistency, and an identity loss if its weight is not 0."""
     fake = {"a": to["a"](real["b"]), "b": to["b"](real["a"])}
     adversarial = sum(((critics[name](fake[name]) - 1) ** 2).mean() for name in "ab")
@@ -168,9 +194,14 @@ def generators_loss(to: dict[str, nn.Module], critics: dict[str, nn.Module], rea
     return adversarial + CYCLE * cycle + weight * identity
 
 
-def discriminators_loss(critics: dict[str, nn.Module], real: dict[str, Tensor], fake: dict[str, Tensor]) -> Tensor:
+def discriminators_loss(
+    critics: dict[str, nn.Module], real: dict[str, Tensor], fake: dict[str, Tensor]
+) -> Tensor:
     """Return the loss of both discriminators, given real and translated images."""
-    losses = [((critics[name](real[name]) - 1) ** 2).mean() + (critics[name](fake[name]) ** 2).mean() for name in "ab"]
+    losses = [
+        ((critics[name](real[name]) - 1) ** 2).mean() + (critics[name](fake[name]) ** 2).mean()
+        for name in "ab"
+    ]
     return sum(losses) / 2
 
 
@@ -190,7 +221,9 @@ class Pool:
     def exchange(self, images: Tensor) -> Tensor:
         swaps, places = torch.rand(len(images)) < 0.5, torch.randint(50, (len(images),))
         returned = []
-        for image, swap, place in zip((images.detach() * 255).round() / 255, swaps, places, strict=True):
+        for image, swap, place in zip(
+            (images.detach() * 255).round() / 255, swaps, places, strict=True
+        ):
             if len(self.images) < 50:
                 self.images.append(image)
             elif swap:
@@ -211,8 +244,14 @@ first = simulacra.untrained("cyclegan", cycle=CYCLE, **settings)
 to = {name: with_weights(Generator(FEATURES), first.generators[name]) for name in "ab"}
 critics = {name: with_weights(Discriminator(8), first.discriminators[name]) for name in "ab"}
 pools = {name: Pool() for name in "ab"}
-players = {name: [*nets["a"].parameters(), *nets["b"].parameters()] for name, nets in {"g": to, "d": critics}.items()}
-optimizers = {name: torch.optim.Adam(parameters, lr=LR, betas=(0.5, 0.999)) for name, parameters in players.items()}
+players = {
+    name: [*nets["a"].parameters(), *nets["b"].parameters()]
+    for name, nets in {"g": to, "d": critics}.items()
+}
+optimizers = {
+    name: torch.optim.Adam(parameters, lr=LR, betas=(0.5, 0.999))
+    for name, parameters in players.items()
+}
 batches, losses = training_batches(data, BATCH, seed=0), []
 for step in range(20):
     batch = batches.batch(step)
@@ -221,7 +260,9 @@ for step in range(20):
     g_loss = generators_loss(to, critics, real, weight=0.0)
     with torch.no_grad():
         fake = {"a": to["a"](real["b"]), "b": to["b"](real["a"])}
-    d_loss = discriminators_loss(critics, real, {name: pools[name].exchange(fake[name]) for name in "ab"})
+    d_loss = discriminators_loss(
+        critics, real, {name: pools[name].exchange(fake[name]) for name in "ab"}
+    )
     g_loss.backward(inputs=players["g"])
     d_loss.backward(inputs=players["d"])
     for optimizer in optimizers.values():
@@ -231,7 +272,11 @@ for step in range(20):
 records = [record for record in model.run.reports.read() if record["kind"] == "train"][:20]
 logged = [(record["generators/loss"], record["discriminators/loss"]) for record in records]
 for number in (0, 9, 19):
-    print(f"step {number + 1}: generators and discriminators", *(f"{value:.5f}" for value in losses[number]), end=", toolkit ")
+    print(
+        f"step {number + 1}: generators and discriminators",
+        *(f"{value:.5f}" for value in losses[number]),
+        end=", toolkit ",
+    )
     print(*(f"{value:.5f}" for value in logged[number]))
 torch.testing.assert_close(torch.tensor(losses), torch.tensor(logged), rtol=1e-2, atol=1e-4)
 
@@ -265,7 +310,9 @@ assert abs(own - measured) < 0.05
 # content.
 
 # %%
-without = simulacra.train("cyclegan", cycle=0.0, out=RUNS / "without-cycle", **{**settings, "duration": str(STEPS // 2)})
+without = simulacra.train(
+    "cyclegan", cycle=0.0, out=RUNS / "without-cycle", **{**settings, "duration": str(STEPS // 2)}
+)
 simulacra.image_grid(rows_of(without), 10)
 
 
@@ -297,9 +344,22 @@ assert broken["metrics"]["cycle_mse_a"]["value"] > 2 * result["metrics"]["cycle_
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
-identity = CYCLE / 2 * (distance(1 - test["a"].images, test["a"].images) + distance(1 - test["b"].images, test["b"].images))
-adversarial = [record["generators/adversarial"] for record in model.run.reports.read() if record["kind"] == "train"][-1]
-print(f"identity loss of the perfect translation {identity:.2f}, adversarial loss {adversarial:.2f}")
+identity = (
+    CYCLE
+    / 2
+    * (
+        distance(1 - test["a"].images, test["a"].images)
+        + distance(1 - test["b"].images, test["b"].images)
+    )
+)
+adversarial = [
+    record["generators/adversarial"]
+    for record in model.run.reports.read()
+    if record["kind"] == "train"
+][-1]
+print(
+    f"identity loss of the perfect translation {identity:.2f}, adversarial loss {adversarial:.2f}"
+)
 assert identity > adversarial
 
 # %% [markdown]
@@ -319,7 +379,9 @@ for number in range(50, 20_000):
         pool[place] = number
     else:
         ages.append(0)
-print(f"new: {ages.count(0) / len(ages):.0%}, mean age of the others {sum(ages) / (len(ages) - ages.count(0)):.0f} steps")
+print(
+    f"new: {ages.count(0) / len(ages):.0%}, mean age of the others {sum(ages) / (len(ages) - ages.count(0)):.0f} steps"
+)
 
 # %% [markdown]
 # 3. A generator can hide information about the original in small differences of the translation (Chu et al. 2017). Add noise of
@@ -329,7 +391,9 @@ print(f"new: {ages.count(0) / len(ages):.0%}, mean age of the others {sum(ages) 
 # @title Solution 3
 originals = test["a"].images
 translated = model.translate(originals, to="b")
-disturbed = (translated + 0.05 * torch.randn(translated.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+disturbed = (
+    translated + 0.05 * torch.randn(translated.shape, generator=torch.Generator().manual_seed(0))
+).clamp(0, 1)
 for name, one in {"translations": translated, "with noise": disturbed}.items():
     print(f"{name}: cycle error {(model.translate(one, to='a') - originals).square().mean():.4f}")
 

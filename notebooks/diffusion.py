@@ -28,6 +28,7 @@
 # %%
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -37,6 +38,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 import simulacra
+from simulacra.core.capabilities import SamplingPlan
+from simulacra.core.condition import Condition
+from simulacra.core.randomness import Streams, reseed
+from simulacra.data.batches import Batches
 
 DATA, STEPS, FEATURES, BATCH = "digits", 240, (16, 32), 32
 # For MNIST: DATA, STEPS, FEATURES, BATCH = "mnist", 4000, (32, 64, 64), 128, and a schedule with a warm-up (half an hour).
@@ -68,7 +73,15 @@ model = simulacra.train(
     batch=BATCH,
     duration=str(STEPS),
     sampling_steps=8,
-    **{"lr": 5e-3, "warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "snapshots": 2},
+    **{
+        "lr": 5e-3,
+        "warmup": 0,
+        "schedule": "constant",
+        "ema": 0,
+        "precision": "float32",
+        "log_every": 1,
+        "snapshots": 2,
+    },
     seed=0,
     out=RUNS / "diffusion",
 )
@@ -148,9 +161,13 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, embedding: int, attention: bool = False) -> None:
         super().__init__()
-        self.first = nn.Sequential(norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.first = nn.Sequential(
+            norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
+        )
         self.embedding = nn.Linear(embedding, outputs)
-        self.second = nn.Sequential(norm(outputs), nn.SiLU(), nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.second = nn.Sequential(
+            norm(outputs), nn.SiLU(), nn.Conv2d(outputs, outputs, 3, padding=1)
+        )
         self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
         self.attention = Attention(outputs) if attention else nn.Identity()
 
@@ -164,12 +181,18 @@ class Attention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm, self.qkv, self.output = norm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.norm, self.qkv, self.output = (
+            norm(width),
+            nn.Linear(width, 3 * width),
+            nn.Linear(width, width),
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         query, key, value = self.qkv(self.norm(features).flatten(2).transpose(1, 2)).chunk(3, 2)
         weights = (query @ key.transpose(1, 2) / math.sqrt(query.shape[2])).softmax(2)
-        return features + self.output(weights @ value).transpose(1, 2).unflatten(2, features.shape[2:])
+        return features + self.output(weights @ value).transpose(1, 2).unflatten(
+            2, features.shape[2:]
+        )
 
 
 class UNet(nn.Module):
@@ -181,11 +204,19 @@ class UNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(widths[0], size), nn.SiLU(), nn.Linear(size, size))
         self.label = nn.Embedding(classes + 1, size)
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(Block(a, b, size) for a, b in zip((widths[0], *widths), widths, strict=False))
-        self.middle = nn.ModuleList(Block(widths[-1], widths[-1], size, attention) for attention in (True, False))
+        self.down = nn.ModuleList(
+            Block(a, b, size) for a, b in zip((widths[0], *widths), widths, strict=False)
+        )
+        self.middle = nn.ModuleList(
+            Block(widths[-1], widths[-1], size, attention) for attention in (True, False)
+        )
         inputs = (widths[-1], *widths[:0:-1])
-        self.up = nn.ModuleList(Block(a + b, b, size) for a, b in zip(inputs, widths[::-1], strict=True))
-        self.last = nn.Sequential(norm(widths[0]), nn.SiLU(), nn.ConvTranspose2d(widths[0], channels, 3, padding=1))
+        self.up = nn.ModuleList(
+            Block(a + b, b, size) for a, b in zip(inputs, widths[::-1], strict=True)
+        )
+        self.last = nn.Sequential(
+            norm(widths[0]), nn.SiLU(), nn.ConvTranspose2d(widths[0], channels, 3, padding=1)
+        )
 
     def forward(self, noisy: Tensor, time: Tensor, labels: Tensor) -> Tensor:
         embedding = F.silu(self.time(time_embedding(time, self.width)) + self.label(labels))
@@ -204,7 +235,9 @@ class UNet(nn.Module):
 def with_weights(module: nn.Module) -> UNet:
     """Return this U-Net with the weights of the toolkit's, which has its parameters in the same order."""
     mine = UNet(data.spec.channels, FEATURES, len(data.spec.classes))
-    mine.load_state_dict(dict(zip(mine.state_dict(), module.network.state_dict().values(), strict=True)))
+    mine.load_state_dict(
+        dict(zip(mine.state_dict(), module.network.state_dict().values(), strict=True))
+    )
     return mine
 
 
@@ -233,7 +266,9 @@ def predicted_v(network: UNet, noisy: Tensor, time: Tensor, labels: Tensor) -> T
 def diffusion_loss(network: UNet, images: Tensor, labels: Tensor) -> Tensor:
     """Return the mean squared error of the estimated noise."""
     count, x = len(images), 2 * images - 1
-    time = (torch.arange(count, dtype=torch.float64) / count + torch.rand(1, dtype=torch.float64)) % 1
+    time = (
+        torch.arange(count, dtype=torch.float64) / count + torch.rand(1, dtype=torch.float64)
+    ) % 1
     alpha, sigma = map(column, levels(time))
     noise = torch.randn_like(x)
     noisy = alpha * x + sigma * noise
@@ -248,9 +283,6 @@ def diffusion_loss(network: UNet, images: Tensor, labels: Tensor) -> Tensor:
 # kernels, which grows slowly with the steps; hence the relative tolerance of $10^{-3}$ over the first ten steps.
 
 # %%
-from simulacra.core.randomness import reseed  # noqa: E402
-from simulacra.data.batches import Batches  # noqa: E402
-
 first = simulacra.untrained("diffusion", dataset=data, conditional=True, features=FEATURES, seed=0)
 network, losses = with_weights(first), []
 optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
@@ -264,7 +296,9 @@ for step in range(10):
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     losses.append(loss.item())
-logged = [record["denoiser/loss"] for record in model.run.reports.read() if record["kind"] == "train"][:10]
+logged = [
+    record["denoiser/loss"] for record in model.run.reports.read() if record["kind"] == "train"
+][:10]
 print("  ".join(f"{mine:.4f}/{theirs:.4f}" for mine, theirs in zip(losses, logged, strict=True)))
 torch.testing.assert_close(torch.tensor(losses), torch.tensor(logged), rtol=1e-3, atol=0)
 
@@ -285,7 +319,15 @@ torch.testing.assert_close(torch.tensor(losses), torch.tensor(logged), rtol=1e-3
 
 # %%
 @torch.no_grad()
-def sample(network: UNet, z: Tensor, labels: Tensor, steps: int, draw=None, guidance: float = 1.0) -> Tensor:
+def sample(
+    network: UNet,
+    z: Tensor,
+    labels: Tensor,
+    steps: int,
+    *,
+    draw: Callable[[], Tensor] | None = None,
+    guidance: float = 1.0,
+) -> Tensor:
     """Return images [b c h w] in [0, 1] by DDIM, or by DDPM if `draw` returns new noise."""
     for time, following in torch.linspace(1, 0, steps + 1, dtype=torch.float64).unfold(0, 2, 1):
         alpha, sigma = levels(time)
@@ -296,13 +338,17 @@ def sample(network: UNet, z: Tensor, labels: Tensor, steps: int, draw=None, guid
             continue
         ratio = alpha / alpha_s
         step_variance = sigma**2 - ratio**2 * sigma_s**2
-        z = (ratio * sigma_s**2 / sigma**2).float() * z + (alpha_s * step_variance / sigma**2).float() * x
+        z = (ratio * sigma_s**2 / sigma**2).float() * z + (
+            alpha_s * step_variance / sigma**2
+        ).float() * x
         if following > 0:
             z = z + (sigma_s**2 * step_variance / sigma**2).sqrt().float() * draw()
     return (0.5 * (z + 1)).clamp(0, 1)
 
 
-def estimated_image(network: UNet, z: Tensor, time: Tensor, labels: Tensor, guidance: float) -> Tensor:
+def estimated_image(
+    network: UNet, z: Tensor, time: Tensor, labels: Tensor, guidance: float
+) -> Tensor:
     """Return the estimated image, clipped to [-1, 1]; with a guidance scale of w, uncond + w (cond - uncond)."""
     alpha, sigma = map(column, levels(time))
     x = alpha * z - sigma * predicted_v(network, z, time, labels)
@@ -317,13 +363,11 @@ def estimated_image(network: UNet, z: Tensor, time: Tensor, labels: Tensor, guid
 # The images equal those of the toolkit for the same noise and the trained weights.
 
 # %%
-from simulacra.core.capabilities import SamplingPlan  # noqa: E402
-from simulacra.core.condition import Condition  # noqa: E402
-from simulacra.core.randomness import Streams  # noqa: E402
-
 trained = with_weights(model.module)
 labels = torch.arange(10)
-noise = torch.randn(10, data.spec.dimensions + 1, generator=torch.Generator().manual_seed(1))  # the last number draws a label
+noise = torch.randn(
+    10, data.spec.dimensions + 1, generator=torch.Generator().manual_seed(1)
+)  # the last number draws a label
 z = noise[:, :-1].reshape(10, *data.spec.shape)
 
 
@@ -335,7 +379,8 @@ def toolkit(sampler: str, steps: int, **settings: float) -> Tensor:
 
 
 ddim = sample(trained, z, labels, 10)
-ddpm = sample(trained, z, labels, 40, lambda draw=Streams(noise): draw.draw(*data.spec.shape))
+streams = Streams(noise)  # of the toolkit: new noise as a function of an image's own first noise
+ddpm = sample(trained, z, labels, 40, draw=lambda: streams.draw(*data.spec.shape))
 torch.testing.assert_close(ddim, toolkit("ddim", 10), rtol=0, atol=2e-3)
 torch.testing.assert_close(ddpm, toolkit("ancestral", 40), rtol=0, atol=2e-3)
 simulacra.image_grid(torch.cat([ddim, ddpm]), 10)  # above DDIM, below DDPM
@@ -371,9 +416,14 @@ guided = {scale: sample(trained, start, many, 8, guidance=scale) for scale in (0
 for scale, images in guided.items():
     agreement = (classified(images) == many).float().mean()
     spread = images.unflatten(0, (10, 10)).var(0).mean().sqrt()
-    print(f"guidance scale {scale:g}: label agreement {agreement:.0%}, standard deviation within a class {spread:.3f}")
+    print(
+        f"guidance scale {scale:g}: label agreement {agreement:.0%}, standard deviation within a class {spread:.3f}"
+    )
 torch.testing.assert_close(
-    sample(trained, z, labels, 10, guidance=3.0), toolkit("ddim", 10, guidance_scale=3.0), rtol=0, atol=1e-2
+    sample(trained, z, labels, 10, guidance=3.0),
+    toolkit("ddim", 10, guidance_scale=3.0),
+    rtol=0,
+    atol=1e-2,
 )
 for images in guided.values():
     display(simulacra.image_grid(images[:20], 10))
@@ -395,19 +445,26 @@ def gaussian_samples(steps: int, wrong: bool) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(20_000, generator=generator)
     for time, kept in torch.linspace(1, 0, steps + 1, dtype=torch.float64).unfold(0, 2, 1):
-        following = time - 1e-3 if wrong else kept  # the mistake: t - 1 instead of the next step that is kept
+        following = (
+            time - 1e-3 if wrong else kept
+        )  # the mistake: t - 1 instead of the next step that is kept
         (alpha, sigma), (alpha_s, sigma_s) = levels(time), levels(following)
         x = alpha * 0.25 * z / (0.25 * alpha**2 + sigma**2)
         ratio = alpha / alpha_s
         variance = sigma**2 - ratio**2 * sigma_s**2
         mean = ratio * sigma_s**2 / sigma**2 * z + alpha_s * variance / sigma**2 * x
-        z = (mean + (sigma_s**2 * variance / sigma**2).sqrt() * torch.randn(len(z), generator=generator)).float()
+        z = (
+            mean
+            + (sigma_s**2 * variance / sigma**2).sqrt() * torch.randn(len(z), generator=generator)
+        ).float()
     return z
 
 
 for steps in (20, 100, 1000):
     right, wrong = (gaussian_samples(steps, mistake).std() for mistake in (False, True))
-    print(f"{steps:4} steps: standard deviation {right:.3f}, with the mistake {wrong:.3f} (data: 0.5)")
+    print(
+        f"{steps:4} steps: standard deviation {right:.3f}, with the mistake {wrong:.3f} (data: 0.5)"
+    )
 assert abs(gaussian_samples(20, wrong=False).std() - 0.5) < 0.1
 assert gaussian_samples(20, wrong=True).std() > 0.9
 
@@ -428,7 +485,9 @@ def sample_wrongly(network: UNet, z: Tensor, labels: Tensor, steps: int) -> Tens
         (alpha, sigma), (alpha_s, sigma_s) = levels(time), levels(time - 1e-3)
         x, ratio = estimated_image(network, z, time.expand(len(z)), labels, 1.0), alpha / alpha_s
         variance = sigma**2 - ratio**2 * sigma_s**2
-        z = (ratio * sigma_s**2 / sigma**2).float() * z + (alpha_s * variance / sigma**2).float() * x
+        z = (ratio * sigma_s**2 / sigma**2).float() * z + (
+            alpha_s * variance / sigma**2
+        ).float() * x
         z = z + (sigma_s**2 * variance / sigma**2).sqrt().float() * torch.randn_like(z)
     return (0.5 * (z + 1)).clamp(0, 1)
 
@@ -476,7 +535,9 @@ for value in (0.1, 0.5, 0.9):
 # @title Solution 3
 rows = {steps: sample(trained, z, labels, steps) for steps in (2, 5, 10, 50)}
 for steps, images in rows.items():
-    print(f"{steps:3} steps: root mean squared difference to 50 steps {((images - rows[50]) ** 2).mean().sqrt():.3f}")
+    print(
+        f"{steps:3} steps: root mean squared difference to 50 steps {((images - rows[50]) ** 2).mean().sqrt():.3f}"
+    )
 display(simulacra.image_grid(torch.cat([*rows.values()]), 10))
 
 # %% [markdown]

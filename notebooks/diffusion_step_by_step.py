@@ -29,6 +29,7 @@
 # %%
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from IPython.display import display
@@ -42,7 +43,10 @@ from simulacra.diffusion.samplers import SAMPLERS, DenoiserOutput, no_noise, pos
 from simulacra.diffusion.schedules import cosine, linear, spaced_levels
 from simulacra.metrics.statistics.nearest_training import memorization
 
-DATA, POINTS = "digits", 2000  # DATA = "mnist" for the last part: larger images, some seconds longer
+DATA, POINTS = (
+    "digits",
+    2000,
+)  # DATA = "mnist" for the last part: larger images, some seconds longer
 torch.set_num_threads(1)
 
 # %% [markdown]
@@ -59,12 +63,16 @@ def ring(count: int, seed: int) -> Tensor:
     """Return points of the data, float64 [count 2]."""
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(8, (count,), generator=generator)
-    return CENTRES[chosen] + SPREAD * torch.randn(count, 2, generator=generator, dtype=torch.float64)
+    return CENTRES[chosen] + SPREAD * torch.randn(
+        count, 2, generator=generator, dtype=torch.float64
+    )
 
 
 def picture(points: Tensor, side: int = 150) -> Image.Image:
     """Return a scatter plot of the square [-2.5, 2.5]^2."""
-    return simulacra.image_grid((points / 5 + 0.5).float().clamp(0, 1)[:, None, None, :], 1).resize((side, side))
+    return simulacra.image_grid((points / 5 + 0.5).float().clamp(0, 1)[:, None, None, :], 1).resize(
+        (side, side)
+    )
 
 
 def row(*pictures: Image.Image) -> Image.Image:
@@ -96,7 +104,9 @@ alpha_bar = torch.cumprod(1 - betas, 0)
 product = alpha_bar[[99, 499, 899]]
 continuous = variance_preserving(linear)(torch.tensor([99, 499, 899]) / 999).alpha ** 2
 print("alpha bar of steps 100, 500, 900:", product.tolist(), "toolkit:", continuous.tolist())
-torch.testing.assert_close(product, continuous, rtol=0.06, atol=0)  # a thousand steps are almost a continuous process
+torch.testing.assert_close(
+    product, continuous, rtol=0.06, atol=0
+)  # a thousand steps are almost a continuous process
 
 PATH = variance_preserving(cosine)  # from a time to the level: alpha, sigma
 print("cosine schedule\n    t    alpha    sigma        SNR")
@@ -110,7 +120,9 @@ for level in PATH(torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])):
 # %%
 def noisy(points: Tensor, level: NoiseLevels, seed: int) -> Tensor:
     """Return alpha x + sigma noise."""
-    noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noise = torch.randn(
+        points.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return level.alpha * points + level.sigma * noise
 
 
@@ -151,10 +163,16 @@ row(picture(data), picture(z), picture(estimate))
 fresh = ring(20_000, 3)
 z = noisy(fresh, half, 4)
 nearest = CENTRES[torch.cdist(z, half.alpha * CENTRES).argmin(1)]
-linear_estimate = half.alpha * 0.32 * z / (half.alpha**2 * 0.32 + half.sigma**2)  # 0.32: variance of a coordinate
+linear_estimate = (
+    half.alpha * 0.32 * z / (half.alpha**2 * 0.32 + half.sigma**2)
+)  # 0.32: variance of a coordinate
 errors = {
     name: ((x - fresh) ** 2).mean().item()
-    for name, x in {"posterior mean": ideal(z, half), "nearest centre": nearest, "linear": linear_estimate}.items()
+    for name, x in {
+        "posterior mean": ideal(z, half),
+        "nearest centre": nearest,
+        "linear": linear_estimate,
+    }.items()
 }
 print({name: round(value, 4) for name, value in errors.items()})
 assert errors["posterior mean"] == min(errors.values())
@@ -189,11 +207,16 @@ torch.testing.assert_close(gradient, ((half.alpha * ideal(z, half) - z) / half.s
 
 
 # %%
-def step_distribution(x: Tensor, z: Tensor, level: NoiseLevels, following: NoiseLevels) -> tuple[Tensor, Tensor]:
+def step_distribution(
+    x: Tensor, z: Tensor, level: NoiseLevels, following: NoiseLevels
+) -> tuple[Tensor, Tensor]:
     """Return mean [n 2] and variance [] of a step of DDPM."""
     ratio = level.alpha / following.alpha
     beta = level.sigma**2 - ratio**2 * following.sigma**2
-    mean = ratio * following.sigma**2 / level.sigma**2 * z + following.alpha * beta / level.sigma**2 * x
+    mean = (
+        ratio * following.sigma**2 / level.sigma**2 * z
+        + following.alpha * beta / level.sigma**2 * x
+    )
     return mean, following.sigma**2 * beta / level.sigma**2
 
 
@@ -210,10 +233,14 @@ print(f"step from t = 0.5 to 0.4: standard deviation {variance.sqrt():.4f}")
 # %%
 generator = torch.Generator().manual_seed(7)
 x = torch.tensor(0.5, dtype=torch.float64)
-earlier = following.alpha * x + following.sigma * torch.randn(200_000, generator=generator, dtype=torch.float64)
+earlier = following.alpha * x + following.sigma * torch.randn(
+    200_000, generator=generator, dtype=torch.float64
+)
 ratio = level.alpha / following.alpha
 beta = level.sigma**2 - ratio**2 * following.sigma**2
-later = ratio * earlier + beta.sqrt() * torch.randn(200_000, generator=generator, dtype=torch.float64)
+later = ratio * earlier + beta.sqrt() * torch.randn(
+    200_000, generator=generator, dtype=torch.float64
+)
 slope = torch.cov(torch.stack([earlier, later]))[0, 1] / later.var()
 residual = (earlier - earlier.mean()) - slope * (later - later.mean())
 print(f"slope {slope:.4f}, formula {ratio * following.sigma**2 / level.sigma**2:.4f}")
@@ -237,11 +264,13 @@ def levels(steps: int) -> NoiseLevels:
 def sample(z: Tensor, steps: int, stochastic: bool, recorded: list[Tensor]) -> Tensor:
     """Return points [n 2] by DDPM or DDIM; append the points after each step."""
     generator, chain = torch.Generator().manual_seed(8), levels(steps)
-    for level, following in zip(chain, chain[1:], strict=False):
+    for level, following in pairwise(chain):
         x = ideal(z, level)
         if stochastic:
             mean, variance = step_distribution(x, z, level, following)
-            z = mean + variance.sqrt() * torch.randn(z.shape, generator=generator, dtype=torch.float64)
+            z = mean + variance.sqrt() * torch.randn(
+                z.shape, generator=generator, dtype=torch.float64
+            )
         else:
             z = following.alpha * x + following.sigma * (z - level.alpha * x) / level.sigma
         recorded.append(z)
@@ -280,7 +309,7 @@ row(*paths)
 # %%
 y = start / levels(1)[0].alpha
 chain = levels(50)
-for level, following in zip(chain, chain[1:], strict=False):
+for level, following in pairwise(chain):
     noise = (y * level.alpha - level.alpha * ideal(y * level.alpha, level)) / level.sigma
     y = y + (following.sigma / following.alpha - level.sigma / level.alpha) * noise
 torch.testing.assert_close(y * chain[-1].alpha, sample(start, 50, False, []))
@@ -304,7 +333,9 @@ def normal_denoiser(z: Tensor, level: NoiseLevels) -> DenoiserOutput:
 def error_on_normal(name: str, steps: int) -> float:
     """Return the error of a sampler at the last level, for a point at 1."""
     chain = spaced_levels(PATH, steps + 1, "log-snr")
-    reached = SAMPLERS[name].sample(normal_denoiser, torch.ones(1, dtype=torch.float64), chain, no_noise)
+    reached = SAMPLERS[name].sample(
+        normal_denoiser, torch.ones(1, dtype=torch.float64), chain, no_noise
+    )
     exact = (0.25 * chain.alpha**2 + chain.sigma**2).sqrt()
     return float((reached - exact[-1] / exact[0]).abs())
 
@@ -332,7 +363,9 @@ def ring_denoiser(z: Tensor, level: NoiseLevels) -> DenoiserOutput:
 
 def solve(name: str, steps: int) -> Tensor:
     """Return the points that a sampler reaches from the same noise."""
-    return SAMPLERS[name].sample(ring_denoiser, start[:1000], spaced_levels(PATH, steps + 1, "log-snr"), no_noise)
+    return SAMPLERS[name].sample(
+        ring_denoiser, start[:1000], spaced_levels(PATH, steps + 1, "log-snr"), no_noise
+    )
 
 
 reference = solve("heun", 400)
@@ -368,18 +401,24 @@ def ideal_of_images(z: Tensor, level: NoiseLevels) -> Tensor:
 def images_from_noise(z: Tensor, steps: int) -> list[tuple[Tensor, Tensor]]:
     """Return noisy images and estimates [n d] of each step of DDIM."""
     states, chain = [], levels(steps)
-    for level, following in zip(chain, chain[1:], strict=False):
+    for level, following in pairwise(chain):
         x = ideal_of_images(z, level)
         states.append((z, x))
         z = following.alpha * x + following.sigma * (z - level.alpha * x) / level.sigma
     return [*states, (z, ideal_of_images(z, chain[-1]))]
 
 
-noise = torch.randn(200, rows.shape[1], generator=torch.Generator().manual_seed(10), dtype=torch.float64)
+noise = torch.randn(
+    200, rows.shape[1], generator=torch.Generator().manual_seed(10), dtype=torch.float64
+)
 states_of_images = images_from_noise(noise, 30)
 for number in (0, 1):
     strip = torch.stack([pair[kind][number] for kind in (0, 1) for pair in states_of_images[::3]])
-    display(simulacra.image_grid((0.5 * (strip + 1)).clamp(0, 1).float().unflatten(1, digits.spec.shape), 11))
+    display(
+        simulacra.image_grid(
+            (0.5 * (strip + 1)).clamp(0, 1).float().unflatten(1, digits.spec.shape), 11
+        )
+    )
 
 # %% [markdown]
 # These digits are perfect, and useless: every one of them **is** a training image. The ideal denoiser of the training set
@@ -390,8 +429,12 @@ for number in (0, 1):
 generated = states_of_images[-1][1]
 held_out = 2 * digits.test.head(200).images.double().flatten(1) - 1
 with SILENT.task("nearest", None, "images") as meter:
-    found = memorization(generated.float(), rows.float(), held_out.float(), 0, meter).nearest_train_ratio
-print(f"nearest_train_ratio {found.value:.3f}, copies {found.protocol['copies']:.0%} (expected of new images: 1, 1%)")
+    found = memorization(
+        generated.float(), rows.float(), held_out.float(), 0, meter
+    ).nearest_train_ratio
+print(
+    f"nearest_train_ratio {found.value:.3f}, copies {found.protocol['copies']:.0%} (expected of new images: 1, 1%)"
+)
 assert found.value < 0.05
 
 # %% [markdown]
@@ -418,10 +461,16 @@ def noise_estimate(path: Callable[[Tensor], NoiseLevels]) -> Tensor:
     return (z - level.alpha * ideal(z, level)) / level.sigma
 
 
-print("log SNR at t = 0:", published_cosine(torch.zeros((), dtype=torch.float64)).log_snr.item(), end=" published, ")
+print(
+    "log SNR at t = 0:",
+    published_cosine(torch.zeros((), dtype=torch.float64)).log_snr.item(),
+    end=" published, ",
+)
 print(PATH(torch.zeros(())).log_snr.item(), "in the toolkit")
 print(
-    "NaN or infinite:", (~noise_estimate(published_cosine).isfinite()).all().item(), noise_estimate(PATH).isfinite().all().item()
+    "NaN or infinite:",
+    (~noise_estimate(published_cosine).isfinite()).all().item(),
+    noise_estimate(PATH).isfinite().all().item(),
 )
 assert not noise_estimate(published_cosine).isfinite().any()
 assert noise_estimate(PATH).isfinite().all()
@@ -440,7 +489,7 @@ assert noise_estimate(PATH).isfinite().all()
 # @title Solution 1
 for steps in (5, 10, 20, 50, 100, 200):
     variance, chain = torch.ones((), dtype=torch.float64), levels(steps)
-    for level, following in zip(chain, chain[1:], strict=False):
+    for level, following in pairwise(chain):
         one = torch.ones(1, dtype=torch.float64)
         mean, added = step_distribution(normal_denoiser(one, level).image, one, level, following)
         variance = mean.squeeze() ** 2 * variance + added
@@ -473,16 +522,22 @@ def guided(scale: float) -> Tensor:
         variance = level.alpha**2 * SPREAD**2 + level.sigma**2
         offsets = z[:, None] - level.alpha * right
         weights = (-0.5 * (offsets**2).sum(2) / variance).softmax(1)
-        of_class = (weights[:, :, None] * (right + level.alpha * SPREAD**2 / variance * offsets)).sum(1)
+        of_class = (
+            weights[:, :, None] * (right + level.alpha * SPREAD**2 / variance * offsets)
+        ).sum(1)
         return DenoiserOutput(ideal(z, level) + scale * (of_class - ideal(z, level)))
 
-    return SAMPLERS["dpmpp-2m"].sample(denoiser, start, spaced_levels(PATH, 41, "log-snr"), no_noise)
+    return SAMPLERS["dpmpp-2m"].sample(
+        denoiser, start, spaced_levels(PATH, 41, "log-snr"), no_noise
+    )
 
 
 # Scale 1 samples the three centres equally; larger scales prefer the one that is farthest from the other class.
 for scale in (1.0, 3.0):
     shares = torch.bincount(torch.cdist(guided(scale), right).argmin(1), minlength=3) / POINTS
-    print(f"scale {scale:g}: shares of the three centres {[round(share, 2) for share in shares.tolist()]}")
+    print(
+        f"scale {scale:g}: shares of the three centres {[round(share, 2) for share in shares.tolist()]}"
+    )
 row(picture(guided(1.0)), picture(guided(3.0)))
 
 # %% [markdown]

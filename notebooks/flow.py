@@ -66,7 +66,15 @@ model = simulacra.train(
     batch=BATCH,
     duration=str(STEPS),
     sampling_steps=4,
-    **{"lr": 5e-3, "warmup": 0, "schedule": "constant", "ema": 0, "precision": "float32", "log_every": 1, "snapshots": 2},
+    **{
+        "lr": 5e-3,
+        "warmup": 0,
+        "schedule": "constant",
+        "ema": 0,
+        "precision": "float32",
+        "log_every": 1,
+        "snapshots": 2,
+    },
     seed=0,
     out=RUNS / "flow",
 )
@@ -105,7 +113,9 @@ def velocity(network: nn.Module, z: Tensor, time: Tensor) -> Tensor:
 def flow_loss(network: nn.Module, images: Tensor) -> Tensor:
     """Return the mean squared error of the velocity; the times of a batch are evenly spaced with one random offset."""
     count, x = len(images), 2 * images - 1
-    time = (torch.arange(count, dtype=torch.float64) / count + torch.rand(1, dtype=torch.float64)) % 1
+    time = (
+        torch.arange(count, dtype=torch.float64) / count + torch.rand(1, dtype=torch.float64)
+    ) % 1
     time = 0.001 + 0.999 * time
     t, noise = time.float().reshape(-1, 1, 1, 1), torch.randn_like(x)
     z = (1 - t) * x + t * noise
@@ -128,7 +138,9 @@ for step in range(10):
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     losses.append(loss.item())
-logged = [record["denoiser/loss"] for record in model.run.reports.read() if record["kind"] == "train"][:10]
+logged = [
+    record["denoiser/loss"] for record in model.run.reports.read() if record["kind"] == "train"
+][:10]
 print("  ".join(f"{mine:.4f}/{theirs:.4f}" for mine, theirs in zip(losses, logged, strict=True)))
 torch.testing.assert_close(torch.tensor(losses), torch.tensor(logged), rtol=1e-4, atol=0)
 
@@ -154,7 +166,12 @@ def clipped_velocity(network: nn.Module, z: Tensor, time: Tensor) -> Tensor:
 @torch.no_grad()
 def sample(network: nn.Module, z: Tensor, steps: int, heun: bool = False) -> Tensor:
     """Return images [b c h w] in [-1, 1] from noise, in equal steps of time."""
-    times = torch.cat([0.001 + 0.999 * torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1], torch.zeros(1).double()])
+    times = torch.cat(
+        [
+            0.001 + 0.999 * torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1],
+            torch.zeros(1).double(),
+        ]
+    )
     for time, following in times.unfold(0, 2, 1):
         step = (following - time).float()
         u = clipped_velocity(network, z, time)
@@ -170,7 +187,9 @@ z = torch.randn(10, *data.spec.shape, generator=torch.Generator().manual_seed(1)
 for sampler, steps in (("euler", 8), ("heun", 4)):
     mine = (0.5 * (sample(trained, z, steps, sampler == "heun") + 1)).clamp(0, 1)
     with torch.no_grad():
-        theirs = model.module.sample_with_plan(z.flatten(1), UNCONDITIONAL, SamplingPlan(sampler, steps), lambda: None)
+        theirs = model.module.sample_with_plan(
+            z.flatten(1), UNCONDITIONAL, SamplingPlan(sampler, steps), lambda: None
+        )
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
     display(simulacra.image_grid(mine, 10))
 
@@ -192,7 +211,9 @@ path = torch.stack(points).flatten(2)
 length, distance = (path[1:] - path[:-1]).norm(dim=2).sum(0), (path[-1] - path[0]).norm(dim=1)
 print(f"length / distance: {(length / distance).mean():.3f}")
 steps = (path[1:] - path[:-1]) * 40
-print(f"relative deviation of the velocity: {((steps - (path[-1] - path[0])).norm(dim=2) / distance).square().mean().sqrt():.2f}")
+print(
+    f"relative deviation of the velocity: {((steps - (path[-1] - path[0])).norm(dim=2) / distance).square().mean().sqrt():.2f}"
+)
 shown = torch.stack(points)[::5, :4].transpose(0, 1).flatten(0, 1)
 simulacra.image_grid((0.5 * (shown + 1)).clamp(0, 1), 9)
 
@@ -218,7 +239,10 @@ def quality(images: Tensor) -> str:
 errors: dict[tuple[str, int], float] = {}
 print("sampler  evaluations   error    nearest   diversity")
 for count in (1, 3, 7, 15):  # evaluations of the network
-    for name, images in {"euler": sample(trained, start, count), "heun": sample(trained, start, (count + 1) // 2, True)}.items():
+    for name, images in {
+        "euler": sample(trained, start, count),
+        "heun": sample(trained, start, (count + 1) // 2, True),
+    }.items():
         errors[name, count] = (images - exact).square().mean().sqrt().item()
         print(f"{name:10}{count:10}{quality(images)}")
 assert errors["euler", 15] < errors["euler", 7] < errors["euler", 3] < errors["euler", 1]
@@ -234,13 +258,18 @@ assert errors["heun", 15] < errors["euler", 15]
 # %%
 one_step = sample(trained, start, 1)
 mean_image = known.mean(0)
-print(f"mean distance of two images: {torch.pdist(one_step.flatten(1)).mean():.2f}, of training images:", end=" ")
+print(
+    f"mean distance of two images: {torch.pdist(one_step.flatten(1)).mean():.2f}, of training images:",
+    end=" ",
+)
 print(f"{torch.pdist(known[:300].flatten(1)).mean():.2f}")
-display(simulacra.image_grid((0.5 * (torch.cat([one_step[:9], mean_image[None]]) + 1)).clamp(0, 1), 10))  # last: mean image
+display(
+    simulacra.image_grid((0.5 * (torch.cat([one_step[:9], mean_image[None]]) + 1)).clamp(0, 1), 10)
+)  # last: mean image
 
 # %% [markdown]
-# The toolkit reports it: `simulacra evaluate` measures the diversity of generated images in relation to real ones, and warns of mode
-# collapse. It does so in the features of a classifier; here the same functions are applied to pixels.
+# The toolkit reports it: `simulacra evaluate` measures the diversity of generated images in relation to real ones, and warns of
+# mode collapse. It does so in the features of a classifier; here the same functions are applied to pixels.
 
 # %%
 with SILENT.task("diversity", None, "images") as meter:
@@ -264,7 +293,9 @@ def reversed_time(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 confused = sample(reversed_time(trained), start, 16)
 print("sampler  evaluations   error    nearest   diversity")
 print(f"reversed          16{quality(confused)}")
-assert (confused - exact).square().mean() > 10 * (sample(trained, start, 16) - exact).square().mean()
+assert (confused - exact).square().mean() > 10 * (
+    sample(trained, start, 16) - exact
+).square().mean()
 simulacra.image_grid((0.5 * (confused[:10] + 1)).clamp(0, 1), 10)
 
 # %% [markdown]
@@ -282,7 +313,9 @@ simulacra.image_grid((0.5 * (confused[:10] + 1)).clamp(0, 1), 10)
 points = torch.randn(10_000, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
 values = points
 for time, following in torch.linspace(1, 0, 21, dtype=torch.float64).unfold(0, 2, 1):
-    values = values + (following - time) * (values - torch.tanh((1 - time) * values / time**2)) / time
+    values = (
+        values + (following - time) * (values - torch.tanh((1 - time) * values / time**2)) / time
+    )
 print(f"share of positive noise that becomes 1: {(values[points > 0] > 0.9).double().mean():.1%}")
 assert torch.equal(values > 0, points > 0)
 

@@ -56,14 +56,24 @@ data = simulacra.load_data(DATA, quiet=True)
 model = simulacra.train(
     "vae",
     dataset=data,
-    **{"network": "dense", "hidden": [128], "latent_dim": 8, "lr": 4e-3, "batch": 64, "duration": str(STEPS), "snapshots": 2},
+    **{
+        "network": "dense",
+        "hidden": [128],
+        "latent_dim": 8,
+        "lr": 4e-3,
+        "batch": 64,
+        "duration": str(STEPS),
+        "snapshots": 2,
+    },
     seed=0,
     out=RUNS / "vae",
 )
 generated = (model.sample(600, seed=1) * 255).round() / 255
 train = data.train.head(len(data.train)).images
 reference, others = train[:600], train[600:1200]
-display(simulacra.image_grid(torch.cat([generated[:10], reference[:10]]), 10))  # above generated, below real
+display(
+    simulacra.image_grid(torch.cat([generated[:10], reference[:10]]), 10)
+)  # above generated, below real
 
 # %% [markdown]
 # ## Features
@@ -78,7 +88,12 @@ def extractor(seed: int, dimensions: int = 32) -> nn.Module:
     """Return a network with random weights from images to features [n dimensions]."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers = nn.Sequential(nn.Flatten(), nn.Linear(data.spec.dimensions, 128), nn.ReLU(), nn.Linear(128, dimensions))
+        layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(data.spec.dimensions, 128),
+            nn.ReLU(),
+            nn.Linear(128, dimensions),
+        )
     return layers.requires_grad_(False)
 
 
@@ -129,7 +144,10 @@ def kernel_distance(first: Tensor, second: Tensor) -> float:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
     x, y = first.double(), second.double()
-    within = [similarity(rows, rows).fill_diagonal_(0).sum() / (len(rows) * (len(rows) - 1)) for rows in (x, y)]
+    within = [
+        similarity(rows, rows).fill_diagonal_(0).sum() / (len(rows) * (len(rows) - 1))
+        for rows in (x, y)
+    ]
     return (sum(within) - 2 * similarity(x, y).mean()).item()
 
 
@@ -185,7 +203,9 @@ for name, value in mine.items():
 # %%
 def nearest_ratio(first: Tensor, known: Tensor, unseen: Tensor) -> float:
     """Return the median distance to the nearest training image, of generated in relation to held-out images."""
-    generated_median, usual = (torch.cdist(rows, known).amin(1).quantile(0.5) for rows in (first, unseen))
+    generated_median, usual = (
+        torch.cdist(rows, known).amin(1).quantile(0.5) for rows in (first, unseen)
+    )
     return (generated_median / usual).item()
 
 
@@ -194,8 +214,13 @@ copying = torch.cat([fakes[:295], reals[:305]])
 for name, rows in {"model": fakes, "half copies": copying}.items():
     with SILENT.task("metrics", None, "images") as meter:
         found = nearest_training.memorization(rows, reals, held_out, 0, meter).nearest_train_ratio
-    print(f"{name:12} ratio {nearest_ratio(rows, reals, held_out):.3f}, toolkit {found.value:.3f},", end=" ")
-    print(f"copies {found.protocol['copies']:.0%}, Fréchet distance {frechet_distance(rows, reals):.4f}")
+    print(
+        f"{name:12} ratio {nearest_ratio(rows, reals, held_out):.3f}, toolkit {found.value:.3f},",
+        end=" ",
+    )
+    print(
+        f"copies {found.protocol['copies']:.0%}, Fréchet distance {frechet_distance(rows, reals):.4f}"
+    )
     print("   ", evaluation_warnings({"nearest_train_ratio": found}, data.spec.dimensions))
 assert evaluation_warnings({"nearest_train_ratio": found}, data.spec.dimensions)
 
@@ -214,7 +239,8 @@ biased = {}
 for count in sizes:
     drawn = [torch.randperm(600, generator=generator)[:count] for _ in range(10)]
     biased[count] = [
-        sum(frechet_distance(rows[chosen], reals[chosen.flip(0)]) for chosen in drawn) / 10 for rows in (fakes, floor)
+        sum(frechet_distance(rows[chosen], reals[chosen.flip(0)]) for chosen in drawn) / 10
+        for rows in (fakes, floor)
     ]
     print(f"{count:6}{biased[count][0]:12.4f}{biased[count][1]:10.4f}")
 print("floor times n:", [round(count * biased[count][1], 1) for count in sizes])
@@ -230,9 +256,13 @@ try:
 except simulacra.UsageError as error:
     print("refused:", error)
 with SILENT.task("metrics", None, "images") as meter:
-    few = frechet.frechet_distance(blocked_moments(fakes[:150]), blocked_moments(reals[:150]), meter)
+    few = frechet.frechet_distance(
+        blocked_moments(fakes[:150]), blocked_moments(reals[:150]), meter
+    )
 print(f"150 images: {few.value:.4f}; flag: {few.protocol['few_samples']}")
-print(f"estimated bias {few.protocol['bias']:.4f}, without it {few.protocol['extrapolated']:.4f} (600 images: {own:.4f})")
+print(
+    f"estimated bias {few.protocol['bias']:.4f}, without it {few.protocol['extrapolated']:.4f} (600 images: {own:.4f})"
+)
 
 # %% [markdown]
 # ## Break it: another extractor, training images as the reference
@@ -254,7 +284,10 @@ for seed in range(5):
 # images, memorization is a success:
 
 # %%
-print(f"copies of training images: on the training images {frechet_distance(reals, reals):.4f},", end=" ")
+print(
+    f"copies of training images: on the training images {frechet_distance(reals, reals):.4f},",
+    end=" ",
+)
 print(f"on others {frechet_distance(reals, floor):.4f}")
 assert frechet_distance(reals, reals) < 1e-6 < frechet_distance(reals, floor)
 
@@ -275,7 +308,9 @@ with SILENT.task("metrics", None, "images") as meter:
     single = frechet.frechet_distance(blocked_moments(many[:200]), blocked_moments(reals), meter)
 spread = torch.tensor(values).std()
 print(f"20 evaluations of 200 images: mean {sum(values) / 20:.4f}, standard deviation {spread:.4f}")
-print(f"one evaluation: {single.value:.4f}, standard error {single.standard_error:.4f} (covers the real images, too)")
+print(
+    f"one evaluation: {single.value:.4f}, standard error {single.standard_error:.4f} (covers the real images, too)"
+)
 assert 0.5 * spread < single.standard_error < 3 * spread
 
 # %% [markdown]
@@ -288,11 +323,15 @@ assert 0.5 * spread < single.standard_error < 3 * spread
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
 # Few different images: every one is realistic, but most real images are in no ball. Noise: images are no longer realistic.
-repeated = others[:20].repeat(30, 1, 1, 1) + 1e-3 * torch.randn(600, *data.spec.shape, generator=generator)
+repeated = others[:20].repeat(30, 1, 1, 1) + 1e-3 * torch.randn(
+    600, *data.spec.shape, generator=generator
+)
 noisy = others + 0.4 * torch.randn(others.shape, generator=generator)
 for name, images in {"real": others, "repeated": repeated, "noisy": noisy}.items():
     found_shares = support_metrics(features(images), reals)
-    print(f"{name:9} precision {found_shares['precision']:.2f}, recall {found_shares['recall']:.2f}")
+    print(
+        f"{name:9} precision {found_shares['precision']:.2f}, recall {found_shares['recall']:.2f}"
+    )
 
 # %% [markdown]
 # 2. The Fréchet distance sees only mean and covariance. Construct features that differ strongly from the real ones, and have the
@@ -302,7 +341,9 @@ for name, images in {"real": others, "repeated": repeated, "noisy": noisy}.items
 # @title Solution 2
 # Real features mirrored at their mean: the same mean and covariance, but another distribution.
 mirrored = 2 * reals.mean(0) - reals
-print(f"Fréchet distance {frechet_distance(mirrored, reals):.1e}, precision {support_metrics(mirrored, reals)['precision']:.2f}")
+print(
+    f"Fréchet distance {frechet_distance(mirrored, reals):.1e}, precision {support_metrics(mirrored, reals)['precision']:.2f}"
+)
 assert frechet_distance(mirrored, reals) < 1e-4
 
 # %% [markdown]
@@ -315,7 +356,9 @@ assert frechet_distance(mirrored, reals) < 1e-4
 inverse = torch.tensor([[1 / count, 1.0] for count in sizes], dtype=torch.float64)
 heights = torch.tensor([biased[count][1] for count in sizes], dtype=torch.float64)
 slope, intercept = torch.linalg.lstsq(inverse, heights[:, None]).solution.flatten().tolist()
-print(f"limit {intercept:.4f}, in relation to the value of 100 images {intercept / biased[100][1]:.0%}")
+print(
+    f"limit {intercept:.4f}, in relation to the value of 100 images {intercept / biased[100][1]:.0%}"
+)
 
 # %% [markdown]
 # ## Quiz

@@ -1,13 +1,13 @@
 """The answers of the numeric questions on CycleGAN, by the toolkit."""
 
 import torch
+from tests.quizzes.answers import check
 
 from simulacra.core.randomness import reseed
 from simulacra.families.cyclegan import CycleGANConfig
 from simulacra.networks.image_pool import ImagePool
 from simulacra.objectives.adversarial import ADVERSARIAL_LOSSES
 from simulacra.objectives.cycle_consistency import generator_loss, l1_distance
-from tests.quizzes.answers import check
 
 LEAST_SQUARES = ADVERSARIAL_LOSSES["least-squares"]
 

@@ -1,16 +1,16 @@
 """The answers of the numeric questions on diffusion models, by the toolkit."""
 
 import torch
+from tests.quizzes.answers import check
 from torch import Tensor
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import SamplingPlan
-from simulacra.diffusion.noise_levels import NoiseLevels
+from simulacra.diffusion.noise_levels import NoiseLevels, variance_preserving
 from simulacra.diffusion.parameterizations import image_from_output, v
 from simulacra.diffusion.samplers import DenoiserOutput, classifier_free_guidance, no_noise, sample_ddim
 from simulacra.diffusion.schedules import cosine, sampling_levels
 from simulacra.families.diffusion import Diffusion, DiffusionConfig
-from tests.quizzes.answers import check
 
 
 def level(alpha: float, sigma: float) -> NoiseLevels:
@@ -19,7 +19,6 @@ def level(alpha: float, sigma: float) -> NoiseLevels:
 
 def steps_until_exact() -> float:
     """Return the least number of steps of DDIM whose result is the only image, 0.3."""
-    from simulacra.diffusion.noise_levels import variance_preserving
 
     def denoiser(noisy: Tensor, at: NoiseLevels) -> DenoiserOutput:
         return DenoiserOutput(torch.full_like(noisy, 0.3))

@@ -3,12 +3,12 @@
 import math
 
 import torch
+from tests.quizzes.answers import check
 
 from simulacra.core.batch import DataSpec
 from simulacra.diffusion.noise_levels import add_noise, straight_path
 from simulacra.diffusion.parameterizations import image_from_output, training_target, velocity
 from simulacra.families.flow import Flow, FlowConfig
-from tests.quizzes.answers import check
 
 
 def line_velocity() -> float:
