@@ -66,7 +66,15 @@ simulacra.image_grid(torch.cat([normal[:12], unknown[:12]]), columns=12)
 # %%
 network = {"network": "dense", "hidden": [HIDDEN], "latent_dim": LATENTS}
 model = simulacra.train(
-    "autoencoder", data=DATA, **chosen, duration=str(STEPS), **network, batch=64, lr=3e-3, log_every=10, out=f"{RUNS}/normal"
+    "autoencoder",
+    data=DATA,
+    **chosen,
+    duration=str(STEPS),
+    **network,
+    batch=64,
+    lr=3e-3,
+    log_every=10,
+    out=f"{RUNS}/normal",
 )
 
 # %%
@@ -77,7 +85,9 @@ calibrated = model.command("detect calibrate", score="features", false_positive_
 calibrated
 
 # %%
-evaluated = model.command("detect evaluate", score="features", anomalies="noise,blur,rotation,cutout,inverted,other-class")
+evaluated = model.command(
+    "detect evaluate", score="features", anomalies="noise,blur,rotation,cutout,inverted,other-class"
+)
 evaluated
 
 # %% [markdown]
@@ -89,7 +99,9 @@ evaluated
 # star is an alarm:
 
 # %%
-found = simulacra.open(f"{RUNS}/normal").detect(torch.cat([normal[:8], unknown[:8]]), score="features")
+found = simulacra.open(f"{RUNS}/normal").detect(
+    torch.cat([normal[:8], unknown[:8]]), score="features"
+)
 for kind, part in {"normal": slice(0, 8), "unknown": slice(8, 16)}.items():
     verdicts = zip(found.p_values[part], found.anomalous[part], strict=True)
     print(f"{kind:8}", *(f"{value:.3f}{'*' if alarm else ' '}" for value, alarm in verdicts))
@@ -112,12 +124,16 @@ simulacra.image_grid(torch.cat([normal[:8], unknown[:8]]), columns=8)
 
 # %%
 training = model.encode(data.train.head(len(data.train)).images).double()
-own = torch.cdist(training, training).topk(11, largest=False).values[:, 1:].mean(1)  # without the distance 0 to itself
+own = (
+    torch.cdist(training, training).topk(11, largest=False).values[:, 1:].mean(1)
+)  # without the distance 0 to itself
 
 
 def local_outlier_ratio(images):
     """Return a score [n], about 1 for images like the training images and larger for others."""
-    distances, neighbours = torch.cdist(model.encode(images).double(), training).topk(10, largest=False)
+    distances, neighbours = torch.cdist(model.encode(images).double(), training).topk(
+        10, largest=False
+    )
     return distances.mean(1) / own[neighbours].mean(1)
 
 
@@ -126,8 +142,15 @@ def reconstruction_error(images):
     return (model.reconstruct(images) - images).square().flatten(1).sum(1).double()
 
 
-torch.testing.assert_close(local_outlier_ratio(normal), model.anomaly_scores(normal, "features"), rtol=1e-4, atol=1e-4)
-torch.testing.assert_close(reconstruction_error(normal), model.anomaly_scores(normal, "reconstruction"), rtol=1e-4, atol=1e-4)
+torch.testing.assert_close(
+    local_outlier_ratio(normal), model.anomaly_scores(normal, "features"), rtol=1e-4, atol=1e-4
+)
+torch.testing.assert_close(
+    reconstruction_error(normal),
+    model.anomaly_scores(normal, "reconstruction"),
+    rtol=1e-4,
+    atol=1e-4,
+)
 
 # %% [markdown]
 # ### The threshold
@@ -191,7 +214,10 @@ reported = evaluated["metrics"]["other-class"]["auroc"]["value"]
 print(f"AUROC from scratch {auroc(of_normal, of_unknown):.4f}, of the toolkit {reported:.4f}")
 assert math.isclose(auroc(of_normal, of_unknown), reported, abs_tol=1e-3)
 alarms = {"normal": of_normal > threshold, "unknown": of_unknown > threshold}
-print(*(f"{name}: {value.double().mean().item():.1%} alarms" for name, value in alarms.items()), sep=", ")
+print(
+    *(f"{name}: {value.double().mean().item():.1%} alarms" for name, value in alarms.items()),
+    sep=", ",
+)
 
 # %% [markdown]
 # ## Break it
@@ -204,14 +230,19 @@ print(*(f"{name}: {value.double().mean().item():.1%} alarms" for name, value in 
 # %%
 def neighbour_distance(images):
     """Return the mean distance to the three nearest training images in latent space [n]."""
-    return torch.cdist(model.encode(images).double(), training).topk(3, largest=False).values.mean(1)
+    return (
+        torch.cdist(model.encode(images).double(), training).topk(3, largest=False).values.mean(1)
+    )
 
 
 seen = neighbour_distance(data.train.head(len(data.train)).images).sort().values
 held_out = neighbour_distance(data.validation.head(count).images).sort().values
 new = neighbour_distance(normal)
 rates = {
-    "training images": (new > seen[math.ceil((len(seen) + 1) * (1 - RATE)) - 1]).double().mean().item(),
+    "training images": (new > seen[math.ceil((len(seen) + 1) * (1 - RATE)) - 1])
+    .double()
+    .mean()
+    .item(),
     "validation images": (new > held_out[rank - 1]).double().mean().item(),
 }
 for name, rate in rates.items():
@@ -230,7 +261,9 @@ torch.manual_seed(0)
 
 def accuracy(of_normal, of_anomalies, threshold):
     """Return the mean of the accuracies on normal images and on anomalies."""
-    return ((of_normal <= threshold).double().mean() + (of_anomalies > threshold).double().mean()).item() / 2
+    return (
+        (of_normal <= threshold).double().mean() + (of_anomalies > threshold).double().mean()
+    ).item() / 2
 
 
 claimed, achieved = [], []
@@ -241,7 +274,9 @@ for _ in range(300):
     claimed.append(accuracy(*small, best))
     achieved.append(accuracy(of_normal[first[15:]], of_unknown[second[15:]], best))
 claim, truth = (torch.tensor(values).mean().item() for values in (claimed, achieved))
-print(f"claimed on the images of the choice: {claim:.1%}, on other test images: {truth:.1%}, mean of 300 choices")
+print(
+    f"claimed on the images of the choice: {claim:.1%}, on other test images: {truth:.1%}, mean of 300 choices"
+)
 assert claim > truth + 0.01
 
 # %% [markdown]
@@ -262,12 +297,18 @@ except simulacra.UsageError as error:
 # %%
 def roughness(images):
     """Return the sum of squared differences between neighbouring pixels [n]."""
-    return images.diff(dim=2).square().flatten(1).sum(1) + images.diff(dim=3).square().flatten(1).sum(1)
+    return images.diff(dim=2).square().flatten(1).sum(1) + images.diff(dim=3).square().flatten(
+        1
+    ).sum(1)
 
 
-noisy = (normal + 0.5 * torch.randn(normal.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+noisy = (
+    normal + 0.5 * torch.randn(normal.shape, generator=torch.Generator().manual_seed(0))
+).clamp(0, 1)
 print(f"roughness, AUROC against noise: {auroc(roughness(normal), roughness(noisy)):.3f}")
-print(f"roughness, AUROC against unknown digits: {auroc(roughness(normal), roughness(unknown)):.3f}")
+print(
+    f"roughness, AUROC against unknown digits: {auroc(roughness(normal), roughness(unknown)):.3f}"
+)
 
 # %% [markdown]
 # ## Exercises
@@ -287,7 +328,9 @@ print(f"{0.001 * true / (0.001 * true + 0.999 * false):.1%} of the alarms are an
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
 for rate in ("0.01", "0.001"):
-    print(f"rate {rate}: at least {round(1 / float(rate)) - 1} images, since the smallest p-value of n images is 1 / (n + 1)")
+    print(
+        f"rate {rate}: at least {round(1 / float(rate)) - 1} images, since the smallest p-value of n images is 1 / (n + 1)"
+    )
 print(f"here: n = {count}, smallest p-value {1 / (count + 1):.4f}")
 
 # %% [markdown]
@@ -300,7 +343,9 @@ errors = reconstruction_error(unknown)
 print(f"reconstruction error {auroc(reconstruction_error(normal), errors):.3f}")
 print(f"local outlier ratio {auroc(of_normal, of_unknown):.3f}")
 best = errors.argsort()[:8]
-display(simulacra.image_grid(torch.cat([unknown[best], model.reconstruct(unknown[best])]), columns=8))
+display(
+    simulacra.image_grid(torch.cat([unknown[best], model.reconstruct(unknown[best])]), columns=8)
+)
 # The autoencoder generalizes: it reconstructs some digits that it has never seen. To choose a score by its AUROC on test images
 # is one more way of using test labels: choose on synthetic anomalies made from validation images.
 

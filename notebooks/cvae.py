@@ -71,7 +71,14 @@ print("labels of the first eight test images:", test.labels[:8].tolist())
 # %%
 network = {"network": "dense", "hidden": [HIDDEN], "latent_dim": LATENTS, "beta": BETA}
 model = simulacra.train(
-    "cvae", dataset=data, duration=str(STEPS), **network, batch=128, lr=5e-3, log_every=10, out=f"{RUNS}/cvae"
+    "cvae",
+    dataset=data,
+    duration=str(STEPS),
+    **network,
+    batch=128,
+    lr=5e-3,
+    log_every=10,
+    out=f"{RUNS}/cvae",
 )
 
 # %%
@@ -120,7 +127,9 @@ class MyCVAE(nn.Module):
         self.of_pixels = nn.Linear(pixels, hidden)
         self.of_label = nn.Linear(classes, hidden, bias=False)
         self.posterior = nn.Linear(hidden, 2 * latents)
-        self.decoder = nn.Sequential(nn.Linear(latents + classes, hidden), nn.ReLU(), nn.Linear(hidden, pixels))
+        self.decoder = nn.Sequential(
+            nn.Linear(latents + classes, hidden), nn.ReLU(), nn.Linear(hidden, pixels)
+        )
 
     def one_hot(self, labels):
         """Return [b classes] with a mean square of 1."""
@@ -156,7 +165,9 @@ def terms(cvae, images, labels, noise):
     mean, log_var = cvae.encode(images, labels)
     rate = (mean**2 + log_var.exp() - 1 - log_var).sum(1) / 2
     logits = cvae.decode(mean + torch.exp(log_var / 2) * noise, labels)
-    distortion = F.binary_cross_entropy_with_logits(logits, images.flatten(1), reduction="none").sum(1)
+    distortion = F.binary_cross_entropy_with_logits(
+        logits, images.flatten(1), reduction="none"
+    ).sum(1)
     return rate, distortion
 
 
@@ -192,7 +203,16 @@ plain = {
     "log_every": 1,
     "seed": 0,
 }
-toolkit = simulacra.train("cvae", dataset=data, duration="60", **network, **plain, snapshots=1, out=f"{RUNS}/same", quiet=True)
+toolkit = simulacra.train(
+    "cvae",
+    dataset=data,
+    duration="60",
+    **network,
+    **plain,
+    snapshots=1,
+    out=f"{RUNS}/same",
+    quiet=True,
+)
 logged = [record["cvae/loss"] for record in toolkit.run.reports.read() if record["kind"] == "train"]
 simulacra.line_plot({"from scratch": losses, "toolkit": logged}, y="loss in nats per image")
 
@@ -231,10 +251,14 @@ def log_posterior(cvae, images):
 
 cvae.load_state_dict(dict(zip(cvae.state_dict(), model.module.state_dict().values(), strict=True)))
 mine = log_posterior(cvae, test.images)
-torch.testing.assert_close(mine, model.module.class_log_probabilities(test.images), rtol=1e-4, atol=1e-3)
+torch.testing.assert_close(
+    mine, model.module.class_log_probabilities(test.images), rtol=1e-4, atol=1e-3
+)
 accuracy = (mine.argmax(1) == test.labels).double().mean().item()
 print(f"accuracy by Bayes' rule with the ELBO: {accuracy:.3f}")
-print(f"bayes_accuracy of the toolkit, with importance sampling: {result['metrics']['bayes_accuracy']['value']:.3f}")
+print(
+    f"bayes_accuracy of the toolkit, with importance sampling: {result['metrics']['bayes_accuracy']['value']:.3f}"
+)
 
 # %% [markdown]
 # ## Break it
@@ -253,7 +277,15 @@ class Forgetful(CVAE):
 
 
 broken = simulacra.train(
-    Forgetful, dataset=data, duration=str(STEPS), **network, batch=128, lr=5e-3, snapshots=1, out=f"{RUNS}/broken", quiet=True
+    Forgetful,
+    dataset=data,
+    duration=str(STEPS),
+    **network,
+    batch=128,
+    lr=5e-3,
+    snapshots=1,
+    out=f"{RUNS}/broken",
+    quiet=True,
 )
 print("requested classes 0 to 9, one in each row:")
 simulacra.image_grid(broken.sample_classes(10, seed=0).flatten(0, 1), columns=10)
@@ -289,7 +321,9 @@ def rate_of(model):
 print(f"{'':10}{'agreement':>12}{'bayes_accuracy':>18}{'rate in nats':>15}{'bound in nats':>16}")
 agreements = {}
 for name, one in {"correct": model, "broken": broken}.items():
-    numbers = one.evaluate(metrics="conditional_likelihood,label_likelihood", particles=50)["metrics"]
+    numbers = one.evaluate(metrics="conditional_likelihood,label_likelihood", particles=50)[
+        "metrics"
+    ]
     agreements[name] = agreement(one)
     bayes, bound = (numbers[key]["value"] for key in ("bayes_accuracy", "conditional_bound_nats"))
     print(f"{name:10}{agreements[name]:12.3f}{bayes:18.3f}{rate_of(one):15.2f}{bound:16.2f}")
@@ -302,7 +336,10 @@ assert abs(agreements["broken"] - 1 / CLASSES) < 0.05
 
 # %%
 simulacra.image_grid(
-    torch.cat([first.images, broken.render_classes(first.images, first.condition)[[0, 7]].flatten(0, 1)]), columns=10
+    torch.cat(
+        [first.images, broken.render_classes(first.images, first.condition)[[0, 7]].flatten(0, 1)]
+    ),
+    columns=10,
 )
 
 # %% [markdown]
@@ -314,10 +351,15 @@ simulacra.image_grid(
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
 for name, one in {"correct": model, "broken": broken}.items():
-    known, unseen = one.encode(train.images, train.condition), one.encode(test.images, test.condition)
+    known, unseen = (
+        one.encode(train.images, train.condition),
+        one.encode(test.images, test.condition),
+    )
     means = torch.stack([known[train.labels == label].mean(0) for label in range(CLASSES)])
     share = (torch.cdist(unseen, means).argmin(1) == test.labels).double().mean().item()
-    print(f"{name}: {share:.2f} of the test images have the nearest mean of their class (chance: {1 / CLASSES:.2f})")
+    print(
+        f"{name}: {share:.2f} of the test images have the nearest mean of their class (chance: {1 / CLASSES:.2f})"
+    )
 
 # %% [markdown]
 # **2.** What is encoded if the label given to the encoder is wrong? Encode test images with the label 0, decode them with the
@@ -327,11 +369,19 @@ for name, one in {"correct": model, "broken": broken}.items():
 # @title Solution 2
 zeros = torch.zeros_like(test.labels)
 with torch.no_grad():
-    bounds = {name: sum(terms(cvae, test.images, labels, 0.0)) for name, labels in {"true": test.labels, "0": zeros}.items()}
+    bounds = {
+        name: sum(terms(cvae, test.images, labels, 0.0))
+        for name, labels in {"true": test.labels, "0": zeros}.items()
+    }
 others = test.labels != 0
 for name, bound in bounds.items():
     print(f"label {name}: {bound[others].mean().item():.1f} nats per image that is no 0")
-display(simulacra.image_grid(torch.cat([first.images, model.render_classes(first.images, first.condition)[0]]), columns=10))
+display(
+    simulacra.image_grid(
+        torch.cat([first.images, model.render_classes(first.images, first.condition)[0]]),
+        columns=10,
+    )
+)
 # The bound is worse by many nats, since no latents make the decoder of zeros draw the other digits well: the difference between
 # the two bounds is the log-odds of Bayes' rule. (Values at the posterior mean.)
 
@@ -355,10 +405,16 @@ m2 = simulacra.train(
 )  # fmt: skip
 from simulacra.data.semi_supervised import labelled_rows
 
-rows = labelled_rows(data.train, data.spec.classes, 50, seed=0)  # the training images whose labels M2 receives
+rows = labelled_rows(
+    data.train, data.spec.classes, 50, seed=0
+)  # the training images whose labels M2 receives
 nearest = torch.cdist(test.images.flatten(1), train.images[rows].flatten(1)).argmin(1)
-print(f"M2, 50 labels: {(m2.module.class_log_probabilities(test.images).argmax(1) == test.labels).double().mean().item():.3f}")
-print(f"nearest of 50 labelled images: {(train.labels[rows][nearest] == test.labels).double().mean().item():.3f}")
+print(
+    f"M2, 50 labels: {(m2.module.class_log_probabilities(test.images).argmax(1) == test.labels).double().mean().item():.3f}"
+)
+print(
+    f"nearest of 50 labelled images: {(train.labels[rows][nearest] == test.labels).double().mean().item():.3f}"
+)
 # Images of 8 x 8 pixels are strong features by themselves, and 200 steps are few. On MNIST, M2 with 100 labels has 95.8 %, and
 # the five nearest labelled images 66 % (see the guide on classification): always compare with a simple baseline on the same
 # labels.

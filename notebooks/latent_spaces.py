@@ -63,9 +63,20 @@ test = data.test.head(min(len(data.test), 1000))
 
 # %%
 network = {"network": "dense", "hidden": [HIDDEN], "latent_dim": LATENTS, "beta": BETA}
-model = simulacra.train("vae", dataset=data, duration=str(STEPS), **network, batch=128, lr=4e-3, log_every=10, out=f"{RUNS}/vae")
+model = simulacra.train(
+    "vae",
+    dataset=data,
+    duration=str(STEPS),
+    **network,
+    batch=128,
+    lr=4e-3,
+    log_every=10,
+    out=f"{RUNS}/vae",
+)
 latents = model.encode(test.images)
-print(f"latents {tuple(latents.shape)}, mean {latents.mean().item():.2f}, standard deviation {latents.std().item():.2f}")
+print(
+    f"latents {tuple(latents.shape)}, mean {latents.mean().item():.2f}, standard deviation {latents.std().item():.2f}"
+)
 
 # %%
 model.curves("nats per image", "active latent units")
@@ -91,7 +102,9 @@ simulacra.image_grid(rows[[0, 1, 2, 3, -1]].flatten(0, 1), columns=10)
 
 # %%
 ones = test.images[test.labels == 1][:3]
-simulacra.image_grid(model.interpolate_classes("1", "4", steps=10, images=ones).flatten(0, 1), columns=10)
+simulacra.image_grid(
+    model.interpolate_classes("1", "4", steps=10, images=ones).flatten(0, 1), columns=10
+)
 
 # %% [markdown]
 # **A map**: the latents of test images in the plane of their first two principal components.
@@ -100,8 +113,14 @@ simulacra.image_grid(model.interpolate_classes("1", "4", steps=10, images=ones).
 found = model.latent_map(methods=["pca"], points=min(len(data.test), 1000))
 plane, faithful = found.maps[0]
 print(f"variance in the plane: {plane.protocol['variance']:.1%}")
-print(f"accuracy of 5 nearest neighbours: {found.latent_accuracy:.3f} in the latents, {faithful.knn_accuracy:.3f} in the map")
-scatter([("principal components", plane.coordinates)], coloring(model, data.test, found.indices), side=360)
+print(
+    f"accuracy of 5 nearest neighbours: {found.latent_accuracy:.3f} in the latents, {faithful.knn_accuracy:.3f} in the map"
+)
+scatter(
+    [("principal components", plane.coordinates)],
+    coloring(model, data.test, found.indices),
+    side=360,
+)
 
 # %% [markdown]
 # The classes overlap more in the map than in the latents: the plane holds only a part of the variance.
@@ -128,7 +147,9 @@ def slerp(start, end, steps):
     first, last = start / norms[0], end / norms[1]
     angle = torch.acos((first * last).sum(1, keepdim=True).clamp(-1, 1))
     t = torch.linspace(0, 1, steps)[:, None, None]
-    direction = (torch.sin((1 - t) * angle) * first + torch.sin(t * angle) * last) / torch.sin(angle)
+    direction = (torch.sin((1 - t) * angle) * first + torch.sin(t * angle) * last) / torch.sin(
+        angle
+    )
     return direction * ((1 - t) * norms[0] + t * norms[1])
 
 
@@ -172,13 +193,20 @@ print(f"coordinates and variance ({share:.1%}) equal those of the toolkit")
 
 # %%
 noise = torch.randn(2, 2000, LATENTS, generator=torch.Generator().manual_seed(0))
-norms = {name: path(*noise, 11).norm(dim=2).mean(1) for name, path in {"linear": linear, "spherical": spherical}.items()}
+norms = {
+    name: path(*noise, 11).norm(dim=2).mean(1)
+    for name, path in {"linear": linear, "spherical": spherical}.items()
+}
 positions = np.linspace(0, 1, 11).tolist()
-plotted = {name: list(zip(positions, values.tolist(), strict=True)) for name, values in norms.items()}
+plotted = {
+    name: list(zip(positions, values.tolist(), strict=True)) for name, values in norms.items()
+}
 display(simulacra.line_plot(plotted, y="mean norm", x="position"))
 middle = norms["linear"][5].item()
 rarer = (noise[0].norm(dim=1) < middle).double().mean().item()
-print(f"mean norm at the ends {norms['linear'][0].item():.2f}, in the middle of the line {middle:.2f}")
+print(
+    f"mean norm at the ends {norms['linear'][0].item():.2f}, in the middle of the line {middle:.2f}"
+)
 print(f"samples of the prior with a norm below that of the middle: {rarer:.1%}")
 assert abs(norms["linear"][0].item() / middle - 2**0.5) < 0.02
 
@@ -196,7 +224,10 @@ def greyness(latents):
     return (images * (1 - images)).mean().item()
 
 
-grey = {name: greyness(path(*ends, 11)[5]) for name, path in {"linear": linear, "spherical": spherical}.items()}
+grey = {
+    name: greyness(path(*ends, 11)[5])
+    for name, path in {"linear": linear, "spherical": spherical}.items()
+}
 for path in (linear, spherical):
     points = path(*(end[:3] for end in ends), 11).transpose(0, 1)
     display(simulacra.image_grid(model.decode(points.flatten(0, 1)), columns=11))
@@ -217,7 +248,9 @@ assert grey["linear"] > grey["spherical"]
 # %%
 random = np.random.default_rng(0)
 sizes = (0.1, 0.5, 1.0)
-groups = [random.normal(0, size, (50, 10)) + 10 * np.eye(10)[index] for index, size in enumerate(sizes)]
+groups = [
+    random.normal(0, size, (50, 10)) + 10 * np.eye(10)[index] for index, size in enumerate(sizes)
+]
 points = np.concatenate(groups).astype(np.float32)
 names = tuple(f"standard deviation {size}" for size in sizes)
 numbers = np.repeat(np.arange(3), 50)
@@ -227,10 +260,15 @@ for method in ("pca", "tsne"):
     maps.append((method, drawn))
     spread = drawn.reshape(3, 50, 2).std(1).mean(1)
     ratios[method] = spread[2] / spread[0]
-    print(f"{method:5} sizes of the groups relative to the first:", *(f"{value / spread[0]:.1f}" for value in spread))
+    print(
+        f"{method:5} sizes of the groups relative to the first:",
+        *(f"{value / spread[0]:.1f}" for value in spread),
+    )
 print(f"true ratio of the largest to the smallest: {sizes[2] / sizes[0]:.0f}")
 assert ratios["tsne"] < 3 < ratios["pca"]
-scatter(maps, Coloring("group", tuple(names[number] for number in numbers), names, numbers), side=260)
+scatter(
+    maps, Coloring("group", tuple(names[number] for number in numbers), names, numbers), side=260
+)
 
 # %% [markdown]
 # `latent-map` prints what a map loses: *trustworthiness* (are neighbours in the map neighbours in the latents?), *continuity*
@@ -244,7 +282,9 @@ scatter(maps, Coloring("group", tuple(names[number] for number in numbers), name
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
 fours = latents[test.labels == 4]
-print(f"norm of the mean {fours.mean(0).norm().item():.2f}, mean of the norms {fours.norm(dim=1).mean().item():.2f}")
+print(
+    f"norm of the mean {fours.mean(0).norm().item():.2f}, mean of the norms {fours.norm(dim=1).mean().item():.2f}"
+)
 # The mean has a smaller norm than each of the latents: it decodes to a typical, smooth four.
 
 # %% [markdown]
@@ -255,7 +295,12 @@ print(f"norm of the mean {fours.mean(0).norm().item():.2f}, mean of the norms {f
 # @title Solution 2
 values = np.linalg.eigvalsh(np.cov(latents.numpy().T))[::-1]
 print("components for 90 % of the variance:", int((values.cumsum() / values.sum() < 0.9).sum()) + 1)
-print("latents whose means have a standard deviation above 0.1:", int((latents.std(0) > 0.1).sum()), "of", LATENTS)
+print(
+    "latents whose means have a standard deviation above 0.1:",
+    int((latents.std(0) > 0.1).sum()),
+    "of",
+    LATENTS,
+)
 
 # %% [markdown]
 # **3.** Map pure noise, 150 samples of $\mathcal N(0, I)$ in 16 dimensions, with t-SNE at perplexities 5 and 40. Which "groups"
@@ -264,10 +309,19 @@ print("latents whose means have a standard deviation above 0.1:", int((latents.s
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
 pure = random.normal(size=(150, 16)).astype(np.float32)
-maps = [(f"perplexity {value}", project("tsne", pure, perplexity=value).coordinates) for value in (5, 40)]
+maps = [
+    (f"perplexity {value}", project("tsne", pure, perplexity=value).coordinates)
+    for value in (5, 40)
+]
 for name, drawn in maps:
     print(f"{name}: trustworthiness {faithfulness(pure, drawn, None).trustworthiness:.3f}")
-display(scatter(maps, Coloring("norm", ("",) * 150, (), np.linalg.norm(pure.astype(np.float64), axis=1)), side=260))
+display(
+    scatter(
+        maps,
+        Coloring("norm", ("",) * 150, (), np.linalg.norm(pure.astype(np.float64), axis=1)),
+        side=260,
+    )
+)
 # Clumps of noise look like groups at the small perplexity. Groups that remain for several perplexities and seeds are more likely
 # real.
 

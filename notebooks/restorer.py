@@ -79,7 +79,14 @@ network = {
     "degradation": DEGRADATION,
 }
 model = simulacra.train(
-    "restorer", dataset=data, duration=str(STEPS), **network, batch=64, lr=3e-3, log_every=10, out=f"{RUNS}/restorer"
+    "restorer",
+    dataset=data,
+    duration=str(STEPS),
+    **network,
+    batch=64,
+    lr=3e-3,
+    log_every=10,
+    out=f"{RUNS}/restorer",
 )
 
 # %%
@@ -128,7 +135,9 @@ class Encoder(nn.Module):
         super().__init__()
         first, second = FEATURES
         self.levels = nn.ModuleList([Down(inputs, first), Down(first, second)])
-        self.dense = nn.Sequential(nn.Linear(second * data.spec.dimensions // 16, HIDDEN), nn.ReLU())
+        self.dense = nn.Sequential(
+            nn.Linear(second * data.spec.dimensions // 16, HIDDEN), nn.ReLU()
+        )
 
     def forward(self, images):
         high = self.levels[0](images)
@@ -142,15 +151,27 @@ class Restorer(nn.Module):
     def __init__(self):
         super().__init__()
         first, second = FEATURES
-        self.shape = (second, data.spec.height // 4, data.spec.width // 4)  # of the lowest feature maps
+        self.shape = (
+            second,
+            data.spec.height // 4,
+            data.spec.width // 4,
+        )  # of the lowest feature maps
         self.condition = Encoder(2)  # the degraded image, and which pixels are known
-        self.skips = nn.ModuleList([nn.Conv2d(second, second, 1), nn.Conv2d(first, second, 1), nn.Conv2d(2, first, 3, padding=1)])
+        self.skips = nn.ModuleList(
+            [
+                nn.Conv2d(second, second, 1),
+                nn.Conv2d(first, second, 1),
+                nn.Conv2d(2, first, 3, padding=1),
+            ]
+        )
         self.from_condition = nn.Linear(HIDDEN, math.prod(self.shape))
         self.prior = nn.Linear(HIDDEN, 2 * LATENTS)
         self.posterior_encoder = Encoder(3)
         self.posterior_head = nn.Linear(HIDDEN, 2 * LATENTS)
         self.from_latents = nn.Linear(LATENTS, math.prod(self.shape))
-        self.up = nn.ModuleList([nn.ConvTranspose2d(second, second, 3, 2), nn.ConvTranspose2d(second, first, 3, 2)])
+        self.up = nn.ModuleList(
+            [nn.ConvTranspose2d(second, second, 3, 2), nn.ConvTranspose2d(second, first, 3, 2)]
+        )
         self.last = nn.Conv2d(first, 1, 3, padding=1)
 
     def given(self, degraded, known):
@@ -158,11 +179,17 @@ class Restorer(nn.Module):
         measured = torch.cat([degraded, known.expand_as(degraded)], 1)
         features, high, low = self.condition(measured)
         lowest = self.skips[0](low) + self.from_condition(features).unflatten(1, self.shape)
-        return self.prior(features).chunk(2, 1), (lowest, self.skips[1](high), self.skips[2](measured))
+        return self.prior(features).chunk(2, 1), (
+            lowest,
+            self.skips[1](high),
+            self.skips[2](measured),
+        )
 
     def posterior(self, images, degraded, known):
         """Return mean and log-variance of q(z|x,d)."""
-        features, *_ = self.posterior_encoder(torch.cat([images, degraded, known.expand_as(degraded)], 1))
+        features, *_ = self.posterior_encoder(
+            torch.cat([images, degraded, known.expand_as(degraded)], 1)
+        )
         return self.posterior_head(features).chunk(2, 1)
 
     def decode(self, latents, skips):
@@ -202,7 +229,9 @@ def conditional_loss(restorer, images, noise):
     ratio = log_var - prior_log_var
     rate = ((mean - prior_mean) ** 2 / prior_log_var.exp() + ratio.exp() - 1 - ratio).sum(1) / 2
     logits = restorer.decode(mean + torch.exp(log_var / 2) * noise, skips)
-    distortion = (F.binary_cross_entropy_with_logits(logits, images, reduction="none") * (1 - known)).sum((1, 2, 3))
+    distortion = (
+        F.binary_cross_entropy_with_logits(logits, images, reduction="none") * (1 - known)
+    ).sum((1, 2, 3))
     return (BETA * rate + distortion).mean()
 
 
@@ -231,9 +260,18 @@ plain = {
     "seed": 0,
 }
 toolkit = simulacra.train(
-    "restorer", dataset=data, duration="40", **network, **plain, snapshots=1, out=f"{RUNS}/same", quiet=True
+    "restorer",
+    dataset=data,
+    duration="40",
+    **network,
+    **plain,
+    snapshots=1,
+    out=f"{RUNS}/same",
+    quiet=True,
 )
-logged = [record["restorer/loss"] for record in toolkit.run.reports.read() if record["kind"] == "train"]
+logged = [
+    record["restorer/loss"] for record in toolkit.run.reports.read() if record["kind"] == "train"
+]
 simulacra.line_plot({"from scratch": losses, "toolkit": logged}, y="loss in nats per image")
 
 # %% [markdown]
@@ -252,7 +290,9 @@ for mine, theirs in zip(restorer.parameters(), toolkit.module.parameters(), stri
 # noise, our draws are those of the toolkit.
 
 # %%
-restorer.load_state_dict(dict(zip(restorer.state_dict(), model.module.state_dict().values(), strict=True)))
+restorer.load_state_dict(
+    dict(zip(restorer.state_dict(), model.module.state_dict().values(), strict=True))
+)
 
 
 @torch.no_grad()
@@ -263,9 +303,14 @@ def draw(degraded, noise):
     return torch.where(known > 0, degraded, images)
 
 
-degraded, noise = test[:8] * known, torch.randn(8, LATENTS, generator=torch.Generator().manual_seed(0))
+degraded, noise = (
+    test[:8] * known,
+    torch.randn(8, LATENTS, generator=torch.Generator().manual_seed(0)),
+)
 mine = draw(degraded, noise)
-torch.testing.assert_close(mine, model.module.restore(degraded, known.expand(8, -1, -1, -1), noise), rtol=1e-4, atol=1e-4)
+torch.testing.assert_close(
+    mine, model.module.restore(degraded, known.expand(8, -1, -1, -1), noise), rtol=1e-4, atol=1e-4
+)
 simulacra.image_grid(mine, columns=8)
 
 # %% [markdown]
@@ -301,7 +346,9 @@ coverages = {}
 for name, one in of_test.items():
     counts = (one.deviation > 0.05) & ~one.known
     coverages[name] = ((test >= one.lower) & (test <= one.upper))[counts].double().mean().item()
-    print(f"{name:13} factor {one.factor:.2f}: {coverages[name]:.1%} of the counted pixels inside their 90 % intervals")
+    print(
+        f"{name:13} factor {one.factor:.2f}: {coverages[name]:.1%} of the counted pixels inside their 90 % intervals"
+    )
 assert coverages["uncalibrated"] < 0.8
 assert abs(coverages["calibrated"] - 0.9) < 0.05
 
@@ -316,7 +363,9 @@ assert abs(coverages["calibrated"] - 0.9) < 0.05
 error = (of_test["calibrated"].mean - test).square()
 hidden = (1 - known).bool().expand_as(error)
 print(f"PSNR over all pixels: {-10 * error.flatten(1).mean(1).log10().mean().item():.2f} dB")
-print(f"PSNR over hidden pixels: {-10 * error[hidden].view(len(error), -1).mean(1).log10().mean().item():.2f} dB")
+print(
+    f"PSNR over hidden pixels: {-10 * error[hidden].view(len(error), -1).mean(1).log10().mean().item():.2f} dB"
+)
 
 # %% [markdown]
 # The difference is $10 \log_{10} \frac43 = 1.25$ dB whatever the model: three quarters of the pixels are hidden. `evaluate`
@@ -333,7 +382,9 @@ one = of_test["calibrated"]
 inside, counts = (test >= one.lower) & (test <= one.upper), (one.deviation > 0.05) & ~one.known
 for label in range(len(data.spec.classes)):
     chosen = labels == label
-    print(f"{label}: {inside[chosen][counts[chosen]].double().mean().item():.1%} of {int(counts[chosen].sum())} pixels")
+    print(
+        f"{label}: {inside[chosen][counts[chosen]].double().mean().item():.1%} of {int(counts[chosen].sum())} pixels"
+    )
 
 # %% [markdown]
 # **2.** How does the error of the mean depend on the number of draws? Compare the mean squared error over hidden pixels of 1, 4
