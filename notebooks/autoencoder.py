@@ -274,15 +274,8 @@ for count in (2, 4, 16):
     trained = simulacra.train(
         "autoencoder", dataset=data, **settings, out=f"{RUNS}/{count}", quiet=True
     )
-    measured.append(
-        (
-            count,
-            (trained.reconstruct(data.test.head(300).images).flatten(1) - test_images[:300])
-            .square()
-            .mean()
-            .item(),
-        )
-    )
+    found = trained.evaluate(metrics="reconstruction")
+    measured.append((count, found["metrics"]["mse"]["value"]))
 dimensions = data.spec.dimensions
 pca = [(count, pca_error(count)) for count in range(1, dimensions + 1)]
 # With as many latents as pixels PCA is the identity: nothing is compressed, and nothing is learned about the images.
@@ -311,14 +304,9 @@ with torch.no_grad():
 print(f"linear autoencoder {found:.4f}, PCA {pca_error(LATENTS):.4f}")
 # It finds the space that the components span, in an arbitrary basis: the cosines of the angles between both spaces are 1.
 basis = torch.linalg.qr(linear[1].weight.detach()).Q
-print(
-    "cosines of the angles between the spaces:",
-    torch.linalg.svdvals(components[:LATENTS] @ basis).round(decimals=3).tolist(),
-)
-print(
-    "cosines between the first component and the basis:",
-    (components[0] @ basis).round(decimals=2).tolist(),
-)
+angles, first = torch.linalg.svdvals(components[:LATENTS] @ basis), components[0] @ basis
+print("cosines of the angles between the spaces:", [round(cosine, 3) for cosine in angles.tolist()])
+print("first component in the basis:", [round(cosine, 2) for cosine in first.tolist()])
 
 # %% [markdown]
 # **3. Better random latents.** Draw latents from a normal distribution with the full covariance of the latents of the training
