@@ -43,7 +43,7 @@ from simulacra.core.condition import Condition
 from simulacra.core.randomness import Streams, reseed
 from simulacra.data.batches import Batches
 
-DATA, STEPS, FEATURES, BATCH = "digits", 240, (16, 32), 32
+DATA, STEPS, FEATURES, BATCH = "digits", 160, (16, 32), 32
 # For MNIST: DATA, STEPS, FEATURES, BATCH = "mnist", 4000, (32, 64, 64), 128, and a schedule with a warm-up (half an hour).
 RUNS = Path(tempfile.mkdtemp())
 torch.set_num_threads(1)
