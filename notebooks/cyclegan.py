@@ -38,7 +38,7 @@ import simulacra
 from simulacra.core.randomness import reseed
 from simulacra.data.load import training_batches
 
-DATA, STEPS, BATCH, FEATURES, CYCLE, LR = "digits", 200, 4, 8, 5.0, 8e-3
+DATA, STEPS, BATCH, FEATURES, CYCLE, LR = "digits", 180, 4, 8, 5.0, 8e-3
 # For MNIST: DATA, STEPS, BATCH, FEATURES, CYCLE, LR = "mnist", 3000, 8, 16, 10.0, 1e-3 (minutes; the networks below are for 8x8).
 RUNS = Path(tempfile.mkdtemp())
 torch.set_num_threads(1)

@@ -43,7 +43,7 @@ from simulacra.core.condition import Condition
 from simulacra.core.randomness import Streams, reseed
 from simulacra.data.batches import Batches
 
-DATA, STEPS, FEATURES, BATCH = "digits", 240, (16, 32), 32
+DATA, STEPS, FEATURES, BATCH = "digits", 140, (16, 32), 32
 # For MNIST: DATA, STEPS, FEATURES, BATCH = "mnist", 4000, (32, 64, 64), 128, and a schedule with a warm-up (half an hour).
 RUNS = Path(tempfile.mkdtemp())
 torch.set_num_threads(1)
@@ -529,14 +529,14 @@ for value in (0.1, 0.5, 0.9):
     print(f"t = {value}: {error:.3f} (mean image: {mean_error:.3f})")
 
 # %% [markdown]
-# 3. Generate the same ten images with 2, 5, 10 and 50 steps of DDIM. From how many steps on do they hardly change?
+# 3. Generate the same ten images with 2, 5, 10 and 30 steps of DDIM. From how many steps on do they hardly change?
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 3
-rows = {steps: sample(trained, z, labels, steps) for steps in (2, 5, 10, 50)}
+rows = {steps: sample(trained, z, labels, steps) for steps in (2, 5, 10, 30)}
 for steps, images in rows.items():
     print(
-        f"{steps:3} steps: root mean squared difference to 50 steps {((images - rows[50]) ** 2).mean().sqrt():.3f}"
+        f"{steps:3} steps: root mean squared difference to 30 steps {((images - rows[30]) ** 2).mean().sqrt():.3f}"
     )
 display(simulacra.image_grid(torch.cat([*rows.values()]), 10))
 

@@ -43,10 +43,8 @@ from simulacra.diffusion.samplers import SAMPLERS, DenoiserOutput, no_noise, pos
 from simulacra.diffusion.schedules import cosine, linear, spaced_levels
 from simulacra.metrics.statistics.nearest_training import memorization
 
-DATA, POINTS = (
-    "digits",
-    2000,
-)  # DATA = "mnist" for the last part: larger images, some seconds longer
+DATA, POINTS = "digits", 2000
+# DATA = "mnist" for the last part: larger images, some seconds longer.
 torch.set_num_threads(1)
 
 # %% [markdown]

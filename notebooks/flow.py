@@ -43,7 +43,7 @@ from simulacra.data.batches import Batches
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.metrics.diversity import diversity
 
-DATA, STEPS, FEATURES, BATCH = "digits", 150, (16, 32), 32
+DATA, STEPS, FEATURES, BATCH = "digits", 120, (16, 32), 32
 # For MNIST: DATA, STEPS, FEATURES, BATCH = "mnist", 4000, (32, 64, 64), 128 (half an hour).
 RUNS = Path(tempfile.mkdtemp())
 torch.set_num_threads(1)
