@@ -45,7 +45,6 @@ def test_a_family_has_eight_questions_of_three_kinds_two_of_them_numbers(name):
     assert kinds["number"] >= 2
 
 
-@pytest.mark.xfail(reason="files of other families are not merged yet: remove this mark when all are", strict=True)
 def test_every_family_has_a_quiz():
     assert set(families.names()) <= set(NAMES)
 
