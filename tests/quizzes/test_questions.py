@@ -45,6 +45,10 @@ def test_a_family_has_eight_questions_of_three_kinds_two_of_them_numbers(name):
     assert kinds["number"] >= 2
 
 
+def test_every_family_has_a_quiz():
+    assert set(families.names()) <= set(NAMES)
+
+
 def test_every_picture_is_used_and_small():
     questions = [question for name in NAMES for question in quizzes.find(name).questions]
     used = {item.picture.file for item in questions if isinstance(item, ChoiceQuestion) and item.picture}

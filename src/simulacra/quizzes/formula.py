@@ -8,7 +8,6 @@ from html import escape
 from simulacra.quizzes.symbols import (
     ACCENTS,
     BEFORE_SIGNS,
-    BREAKS,
     FUNCTIONS,
     LOWERED,
     MINUS,
@@ -46,8 +45,7 @@ class Symbol(Node):
 
     def mathml(self) -> str:
         """Return it as MathML."""
-        form = ' form="infix"' if self.value in BREAKS else ""
-        return f"<{self.tag}{form}>{escape(self.value)}</{self.tag}>"
+        return f"<{self.tag}>{escape(self.value)}</{self.tag}>"
 
 
 @dataclass(frozen=True)

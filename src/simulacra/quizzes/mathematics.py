@@ -36,19 +36,24 @@ def text_of(formula: str) -> str:
 def mathml_of(formula: str) -> str:
     """Return a formula as MathML. Raises ValueError.
 
-    Each relation of the outermost level begins a new element: browsers break lines between elements, not within one.
+    Each relation, plus and minus of the outermost level begins a new element: browsers break lines between elements, not within.
 
     >>> mathml_of("x^2")
     '<math><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math>'
     >>> mathml_of("x = 2")
-    '<math><mrow><mi>x</mi></mrow></math> <math><mrow><mo form="infix">=</mo><mn>2</mn></mrow></math>'
+    '<math><mrow><mi>x</mi></mrow></math><wbr><math><mrow><mo form="infix">=</mo><mn>2</mn></mrow></math>'
     """
     pieces: list[list[Node]] = [[]]
     for part in parse(formula).parts:
-        if isinstance(part, Symbol) and part.value in BREAKS and pieces[-1]:
+        if _breaks(part) and pieces[-1] and not _breaks(pieces[-1][-1]):
             pieces.append([])
         pieces[-1].append(part)
-    return " ".join(f"<math>{Row(tuple(piece)).mathml()}</math>" for piece in pieces)
+    first, *others = (f"<math>{Row(tuple(piece)).mathml()}</math>" for piece in pieces)
+    return "<wbr>".join([first, *(other.replace("<mo>", '<mo form="infix">', 1) for other in others)])
+
+
+def _breaks(part: Node) -> bool:
+    return isinstance(part, Symbol) and part.value in BREAKS
 
 
 def parse(formula: str) -> Row:

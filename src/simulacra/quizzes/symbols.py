@@ -30,5 +30,5 @@ MINUS, PRIME, ASTERISK = "−", "′", "∗"
 RAISED = dict(zip("0123456789+-−=()nixTkjtd", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱˣᵀᵏʲᵗᵈ", strict=True))
 LOWERED = dict(zip("0123456789+-−=()aeijkmnoprstuxhlvβφρ", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑᵢⱼₖₘₙₒₚᵣₛₜᵤₓₕₗᵥᵦᵩᵨ", strict=True))
 RELATIONS = frozenset("=<>≤≥≠≈∼∝∈→≪≫×±≡↦+−∣‖")  # operators with spaces beside them in Unicode text
-BREAKS = frozenset("=≤≥≈∝")  # relations before which a formula may be broken
+BREAKS = frozenset("=≤≥≈∝+−")  # operators before which a formula may be broken
 BEFORE_SIGNS = frozenset("([{=,·×<>≤≥≈∼")  # characters after which + and − are signs rather than operators
