@@ -144,7 +144,7 @@ def test_an_unknown_name_gets_the_nearest(explain):
 
 
 def test_the_command_prints_lists_and_refuses(capsys, monkeypatch, facts):
-    monkeypatch.setattr("simulacra.interfaces.commands.explain.catalogue", lambda: facts)
+    monkeypatch.setattr("simulacra.interfaces.commands.explain.catalogue", lambda announce: facts)
     assert main(["explain", "--beta", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["topics"][0]["sections"][0]["place"] == "families/vae#beta-and-reduction"

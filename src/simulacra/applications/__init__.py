@@ -7,6 +7,7 @@ is that of the file, with a dash for each underscore: `latent_map.py` is the com
 import ast
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 
 def summaries() -> Mapping[str, str]:
     """Return the first line of each application's help by its name. It parses the files and imports nothing."""
-    found = {}
-    for path in (path for folder in __path__ for path in Path(folder).glob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if re.search(r"^APPLICATION\b", source, re.MULTILINE):
-            found[path.stem.replace("_", "-")] = (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
-    return dict(sorted(found.items()))
+    paths = (path for folder in __path__ for path in Path(folder).glob("*.py"))
+    found = {path.stem.replace("_", "-"): _summary(path, path.stat().st_mtime_ns) for path in paths}
+    return dict(sorted((name, summary) for name, summary in found.items() if summary is not None))
+
+
+@cache
+def _summary(path: Path, changed: int) -> str | None:
+    """Return the first line of the help of an application's file, None for another file; changed: the time of its last change."""
+    source = path.read_text(encoding="utf-8")
+    if not re.search(r"^APPLICATION\b", source, re.MULTILINE):
+        return None
+    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
 
 
 def names() -> tuple[str, ...]:

@@ -133,6 +133,7 @@ SETTINGS: Mapping[str, Places] = {
     "--count": (f"{_STEPS}#7-conditional-models",),
     "--data": ("guides/data#sources",),
     "--device": ("guides/hardware#gpus",),
+    "--difficulty": (f"{_STEPS}#quiz",),
     "--draws": ("guides/restoration#mean-draws-and-deviation",),
     "--flip": ("guides/data#settings",),
     "--from-class": ("guides/latent-maps#arithmetic-between-classes",),

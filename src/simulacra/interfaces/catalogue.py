@@ -5,7 +5,7 @@ cache, as the help texts are.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from simulacra import applications, families
 from simulacra.core.config import Option
@@ -18,9 +18,14 @@ from simulacra.interfaces.help import cached_text
 _WITHOUT = ("--help", "--json")  # flags of every command
 
 
-def catalogue() -> Catalogue:
-    """Return the facts, from the cache if no source file of the package has changed."""
-    return Catalogue.from_json(cached_text("catalogue", (), lambda: _catalogue().to_json()))
+def catalogue(announce: Callable[[str], None] = lambda message: None) -> Catalogue:
+    """Return the facts, from the cache if no source file of the package has changed; `announce` receives a message otherwise."""
+
+    def collected() -> str:
+        announce("collecting the metrics and settings of this version, once")
+        return _catalogue().to_json()
+
+    return Catalogue.from_json(cached_text("catalogue", (), collected))
 
 
 def _catalogue() -> Catalogue:

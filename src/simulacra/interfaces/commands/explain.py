@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from simulacra import families
+from simulacra.documentation.catalogue import Catalogue
 from simulacra.documentation.explanation import explained
 from simulacra.documentation.places import CONCEPTS
 from simulacra.documentation.topics import KINDS, all_topics
@@ -44,18 +45,18 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
     """Print an explanation, or the list."""
     name = " ".join([*parsed.topic, *parsed.flags])
     if not name:
-        listed = topics_by_kind()
+        listed = topics_by_kind(catalogue(console.message))
         console.result(listed, lambda: _list(listed))
         return 0
-    explanation = explained(name, families.packaged(), catalogue)
+    explanation = explained(name, families.packaged(), lambda: catalogue(console.message))
     columns = shutil.get_terminal_size((_WIDTH, 24)).columns
     console.result(explanation.table(), lambda: _printed(explanation.text(columns, styled=sys.stdout.isatty())))
     return 0
 
 
-def topics_by_kind() -> dict[str, list[str]]:
+def topics_by_kind(facts: Catalogue) -> dict[str, list[str]]:
     """Return the names of all topics by their kinds; of concepts, which include most headings, a choice."""
-    topics = all_topics(catalogue())
+    topics = all_topics(facts)
     names: dict[str, list[str]] = {kind: [topic.name for topic in topics if topic.kind == kind] for kind in KINDS}
     return {**names, "concept": sorted(CONCEPTS, key=str.lower)}
 
