@@ -38,7 +38,7 @@ _CLASSES = (
 )
 PAGES = {
     "functions": Page("Functions", "the functions of `simulacra`: train, open, compare, load data", names=_FUNCTIONS),
-    "model": Page("Model", "a trained model and its methods; results of commands", names=_CLASSES),
+    "model": Page("Models and results", "a trained model and its methods; results of commands", names=_CLASSES),
     "data": Page("Data sets", "data sets, splits, batches, conditions", ("data.dataset", "core.batch", "core.condition")),
     "family": Page("Families", "base class of families, settings", ("core.family", "core.config", "core.training_facts")),
     "capabilities": Page("Capabilities", "what models can do: interfaces that families implement", ("core.capabilities",)),

@@ -36,8 +36,10 @@ def command_page(name: str, words: tuple[str, ...] = ()) -> str:
     title = " ".join((name, *words))
     parts = [f"# {title}\n", _description(command.__doc__ or ""), _usage(parser)]
     if words:
-        parts = [f"# {title}\n", f"{families.find(words[0]).summary}\n", _family_links(words[0]), _usage(parser)]
-    parts += _flags(parser, 2)
+        usage = _usage(parser).replace("FAMILY", words[0], 1)
+        summary = families.find(words[0]).summary
+        parts = [f"# {title}\n", f"{summary[:1].upper()}{summary[1:]}.\n", _family_links(words[0]), usage]
+    parts += [part for part in _flags(parser, 2) if not (words and part.startswith("## Arguments"))]
     for action, child in parser.subcommands.items():
         parts += [f"## {name} {action}\n", _description(child.description or ""), _usage(child), *_flags(child, 3)]
     if not words:
@@ -89,7 +91,7 @@ def _flags(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
             continue
         title = {"positional arguments": "Arguments", "options": "Flags"}.get(str(group.title), str(group.title).capitalize())
         rows = "\n".join(_row(action) for action in actions)
-        yield f"{'#' * level} {title}\n\n| name | values | default | description |\n|---|---|---|---|\n{rows}\n"
+        yield f"{'#' * level} {title}\n\n| name | description | values | default |\n|---|---|---|---|\n{rows}\n"
 
 
 def _row(action: argparse.Action) -> str:
@@ -98,7 +100,7 @@ def _row(action: argparse.Action) -> str:
     name = ", ".join(f"`{flag}`" for flag in flags) or f"`{action.metavar or action.dest}`"
     if isinstance(action, argparse.BooleanOptionalAction):
         name += f"<br>`--no-{flags[0].removeprefix('--')}`"
-    cells = (name, _values(action), f"`{default}`" if default else "", _plain(text))
+    cells = (name, _plain(text), _values(action), f"`{default}`" if default else "")
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
