@@ -102,6 +102,11 @@ def test_every_chart_is_named_by_a_script_and_shown_on_a_page():
         assert f'"{picture.stem}"' in scripts, picture
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_line_begins_with_a_percent_sign_which_begins_a_comment_of_the_site(page):
+    assert not re.findall(r"^\s*%", page.read_text(), re.MULTILINE)
+
+
 def test_the_index_lists_every_chapter():
     listed = re.findall(r"\]\((\d\d-[\w-]+\.md)\)", (COURSE / "index.md").read_text())
     assert listed == [page.name for page in CHAPTERS]

@@ -24,6 +24,6 @@ for name, model in MODELS.items():
 labels = {f"{name} autoencoder": pairs for name, pairs in series.items()}
 x = Axis("shift to the right, pixels", 0, 4, SHIFTS)
 y = Axis("mean squared error per pixel", 0, 0.06, (0, 0.02, 0.04, 0.06))
-lines("course-convolution-shift", "Error on shifted images, 2,000 test images of MNIST", labels, x, y)
+lines("course-convolution-shift", "Error on shifted images, 2,000 test images of MNIST", labels, x, y, legend="bottom")
 moved = torch.roll(images[:12], 3, dims=3)
 save_grid("course-convolution-shift", [moved, *(model.reconstruct(moved) for model in MODELS.values())])
