@@ -83,7 +83,8 @@ for name, run in {"GAN": gan, "WGAN-GP": model}.items():
 assert found["modes_covered"]["value"] == 8
 
 # %% [markdown]
-# The same family on images. Its `distance_estimate` decreases as the images improve, unlike the losses of a GAN:
+# The same family on images. Once the critic is trained, its `distance_estimate` decreases as the images improve, unlike the
+# losses of a GAN:
 
 # %%
 SETTINGS = {"preset": "dense", "hidden": [128], "noise": 16, "seed": 0}
@@ -289,8 +290,8 @@ print(
 )
 
 # %% [markdown]
-# Batch norm even removes most of the gradient of the sum: a shift of all values of a feature is subtracted again. A penalty
-# that pushes *this* number to 1 does not limit the slope of the critic.
+# Batch norm even removes a large part of the gradient of the sum: a shift of all values of a feature is subtracted again. A
+# penalty that pushes *this* number to 1 does not limit the slope of the critic.
 #
 # **How the toolkit prevents it.** There is no batch norm for the critic; layer norm, which normalizes each image separately, is
 # allowed:
@@ -358,6 +359,9 @@ print(
 )
 
 # %% [markdown]
+# The estimate is larger than the distance, because the penalty does not forbid gradient norms above 1: along the line between
+# both images, the loss $-g W_1 + 10 (g - 1)^2$ of a gradient norm $g$ is minimal at $g = 1 + W_1 / 20$.
+#
 # ## Quiz
 
 # %%
