@@ -141,9 +141,8 @@ def my_psnr(images, references):
 
 mean = found["restorer"].mean
 torch.testing.assert_close(my_psnr(mean, test), psnr(mean, test))
-print(
-    f"mean of the PSNR {my_psnr(mean, test).mean():.3f} dB, PSNR of the mean error {-10 * (mean - test).square().mean().log10():.3f} dB"
-)
+print(f"mean of the PSNR {my_psnr(mean, test).mean():.3f} dB")
+print(f"PSNR of the mean error {-10 * (mean - test).square().mean().log10():.3f} dB")
 
 # %% [markdown]
 # ### Mean and standard deviation of the draws
@@ -179,7 +178,7 @@ for name, value in sorted(numbers.items(), key=lambda item: -item[1]):
 # these differ, and need not resemble any of them. A ranking by PSNR prefers it to every draw, of every model:
 
 # %%
-for name, one in found.items():
+for name in found:
     assert numbers[f"{name}, mean"] > numbers[f"{name}, one draw"]
 contrast = {name: images[~known.expand_as(images)].std().item() for name, images in {"originals": test, **restorations}.items()}
 for name, value in contrast.items():
