@@ -61,7 +61,12 @@ data = simulacra.load_data(DATA)
 display(data)
 CLASSES = len(data.spec.classes)
 train, test = data.train.head(len(data.train)), data.test.head(len(data.test))
-chosen = {count: labelled_rows(data.train, data.spec.classes, count, seed=0) if count else range(len(train)) for count in LABELS}
+chosen = {
+    count: labelled_rows(data.train, data.spec.classes, count, seed=0)
+    if count
+    else range(len(train))
+    for count in LABELS
+}
 simulacra.image_grid(train.images[chosen[LABELS[0]]], columns=10)
 
 # %% [markdown]
@@ -78,9 +83,23 @@ def trained(count):
         train.images[rows].numpy(), train.labels[rows].numpy(), f"{DATA}-{len(rows)}", classes=data.spec.classes, validation=0,
         test_images=test.images.numpy(), test_labels=test.labels.numpy(),
     )  # fmt: skip
-    network = {"network": "dense", "hidden": [HIDDEN], "latent_dim": LATENTS, "beta": BETA, "likelihood": "bernoulli"}
-    training = {"duration": str(STEPS), "batch": min(64, len(rows)), "lr": 5e-3, "schedule": "cosine", "snapshots": 1}
-    return simulacra.train("cvae", dataset=part, **network, **training, out=f"{RUNS}/cvae-{count}", quiet=True)
+    network = {
+        "network": "dense",
+        "hidden": [HIDDEN],
+        "latent_dim": LATENTS,
+        "beta": BETA,
+        "likelihood": "bernoulli",
+    }
+    training = {
+        "duration": str(STEPS),
+        "batch": min(64, len(rows)),
+        "lr": 5e-3,
+        "schedule": "cosine",
+        "snapshots": 1,
+    }
+    return simulacra.train(
+        "cvae", dataset=part, **network, **training, out=f"{RUNS}/cvae-{count}", quiet=True
+    )
 
 
 models = {count: trained(count) for count in LABELS}
@@ -112,7 +131,9 @@ def bayes(model, images):
         posterior = model.module.posterior(images, given)
         rate = (posterior.mean**2 + posterior.log_var.exp() - 1 - posterior.log_var).sum(1) / 2
         pixels = model.module.decode(posterior.mean, given).double().clamp(1e-12, 1 - 1e-12)
-        bounds.append(-F.binary_cross_entropy(pixels, images.double(), reduction="none").sum((1, 2, 3)) - rate)
+        bounds.append(
+            -F.binary_cross_entropy(pixels, images.double(), reduction="none").sum((1, 2, 3)) - rate
+        )
     return torch.log_softmax(torch.stack(bounds, 1), 1)
 
 
@@ -141,13 +162,19 @@ class Gaussians:
     def __init__(self, pixels, labels, shrinkage=0.02):
         self.means = torch.stack([pixels[labels == label].mean(0) for label in range(CLASSES)])
         deviations = pixels - self.means[labels]
-        covariance = deviations.T @ deviations / len(pixels) + shrinkage * torch.eye(pixels.shape[1], dtype=pixels.dtype)
-        self.normals = [torch.distributions.MultivariateNormal(mean, covariance) for mean in self.means]
+        covariance = deviations.T @ deviations / len(pixels) + shrinkage * torch.eye(
+            pixels.shape[1], dtype=pixels.dtype
+        )
+        self.normals = [
+            torch.distributions.MultivariateNormal(mean, covariance) for mean in self.means
+        ]
         self.precision = torch.linalg.inv(covariance)
 
     def log_joint(self, pixels):
         """Return log p(x, y) [n classes]."""
-        return torch.stack([normal.log_prob(pixels) for normal in self.normals], 1) - math.log(CLASSES)
+        return torch.stack([normal.log_prob(pixels) for normal in self.normals], 1) - math.log(
+            CLASSES
+        )
 
     def linear_logits(self, pixels):
         """Return w_y x + b_y [n classes]."""
@@ -157,7 +184,10 @@ class Gaussians:
 
 flat, flat_test = train.images.flatten(1).double(), test.images.flatten(1).double()
 gaussians = Gaussians(flat, train.labels)
-by_bayes, by_line = gaussians.log_joint(flat_test).softmax(1), gaussians.linear_logits(flat_test).softmax(1)
+by_bayes, by_line = (
+    gaussians.log_joint(flat_test).softmax(1),
+    gaussians.linear_logits(flat_test).softmax(1),
+)
 torch.testing.assert_close(by_bayes, by_line, rtol=1e-6, atol=1e-8)
 print("Bayes' rule with the densities equals the linear form")
 
@@ -181,7 +211,9 @@ def logistic_regression(pixels, labels):
     scale = torch.where(deviation > 0, deviation, 1)
     weight = pixels.new_zeros(CLASSES, pixels.shape[1]).requires_grad_()
     bias = pixels.new_zeros(CLASSES).requires_grad_()
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=400, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=400, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
 
     def loss():
         optimizer.zero_grad()
@@ -210,7 +242,9 @@ print("the probabilities equal those of the toolkit's probe")
 def network_alone(pixels, labels):
     """Return a network from pixels to logits, trained by cross-entropy."""
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(pixels.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES)).double()
+    network = nn.Sequential(
+        nn.Linear(pixels.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES)
+    ).double()
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(150):
         loss = F.cross_entropy(network(pixels), labels)
@@ -234,9 +268,14 @@ for count in LABELS:
         accuracy(Gaussians(*known).log_joint(flat_test)),
         accuracy(models[count].module.class_log_probabilities(test.images)),
     )
-    discriminative = accuracy(logistic_regression(*known)(flat_test)), accuracy(network_alone(*known)(flat_test))
+    discriminative = (
+        accuracy(logistic_regression(*known)(flat_test)),
+        accuracy(network_alone(*known)(flat_test)),
+    )
     table[count] = (*generative, *discriminative)
-    print(f"{len(rows):8}{generative[0]:12.3f}{generative[1]:8.3f}{discriminative[0]:11.3f}{discriminative[1]:10.3f}")
+    print(
+        f"{len(rows):8}{generative[0]:12.3f}{generative[1]:8.3f}{discriminative[0]:11.3f}{discriminative[1]:10.3f}"
+    )
 
 # %% [markdown]
 # Compare the two linear classifiers, Gaussians and logistic regression: the assumption about images (normal distributions, one
@@ -251,8 +290,15 @@ for count in LABELS:
 
 # %%
 torch.manual_seed(0)
-drawn = torch.stack([normal.sample((5,)) for normal in gaussians.normals]).float().clamp(0, 1).view(CLASSES, 5, *data.spec.shape)
-simulacra.image_grid(torch.cat([drawn, models[0].sample_classes(5, seed=0)], 1).flatten(0, 1), columns=10)
+drawn = (
+    torch.stack([normal.sample((5,)) for normal in gaussians.normals])
+    .float()
+    .clamp(0, 1)
+    .view(CLASSES, 5, *data.spec.shape)
+)
+simulacra.image_grid(
+    torch.cat([drawn, models[0].sample_classes(5, seed=0)], 1).flatten(0, 1), columns=10
+)
 
 # %% [markdown]
 # **Find inputs that are no digits.** $p(x) = \sum_y p(x \mid y)\, p(y)$ is small for them. A discriminative model has no $p(x)$;
@@ -272,9 +318,13 @@ def auroc(of_digits, of_others):
 regression = logistic_regression(flat, train.labels)
 by_density = [-gaussians.log_joint(points).logsumexp(1) for points in (flat_test, no_digits)]
 by_confidence = [-regression(points).softmax(1).amax(1) for points in (flat_test, no_digits)]
-print(f"AUROC of -log p(x): {auroc(*by_density):.3f}; of the logistic regression's uncertainty: {auroc(*by_confidence):.3f}")
+print(
+    f"AUROC of -log p(x): {auroc(*by_density):.3f}; of the logistic regression's uncertainty: {auroc(*by_confidence):.3f}"
+)
 confident = (by_confidence[1] < -0.9).double().mean().item()
-print(f"shuffled images that logistic regression assigns to a class with more than 90 %: {confident:.0%}")
+print(
+    f"shuffled images that logistic regression assigns to a class with more than 90 %: {confident:.0%}"
+)
 assert auroc(*by_density) > auroc(*by_confidence)
 simulacra.image_grid(no_digits[:10].float().view(-1, *data.spec.shape), columns=10)
 
@@ -289,7 +339,10 @@ simulacra.image_grid(no_digits[:10].float().view(-1, *data.spec.shape), columns=
 claimed, achieved, scores = [], [], []
 for seed in range(10):
     rows = labelled_rows(data.train, data.spec.classes, 20, seed)
-    scores += [Gaussians(flat[rows], train.labels[rows], value).log_joint(flat_test) for value in (0.005, 0.02, 0.1, 0.5)]
+    scores += [
+        Gaussians(flat[rows], train.labels[rows], value).log_joint(flat_test)
+        for value in (0.005, 0.02, 0.1, 0.5)
+    ]
 hits = torch.stack([(score.argmax(1) == test.labels).double() for score in scores])
 for _ in range(200):
     images = torch.randperm(len(test))
@@ -297,7 +350,9 @@ for _ in range(200):
     claimed.append(hits[best, images[:50]].mean())
     achieved.append(hits[best, images[50:]].mean())
 claim, truth = (torch.stack(values).mean().item() for values in (claimed, achieved))
-print(f"best of {len(hits)} on 50 test images: {claim:.1%}; the same on the other test images: {truth:.1%}")
+print(
+    f"best of {len(hits)} on 50 test images: {claim:.1%}; the same on the other test images: {truth:.1%}"
+)
 assert claim > truth + 0.01
 
 # %% [markdown]
@@ -309,8 +364,12 @@ assert claim > truth + 0.01
 
 # %%
 names = dict(zip(("Gaussians", "cvae", "logistic", "network"), range(4), strict=True))
-print(f"Gaussians with all labels {table[0][0]:.3f}, network with {LABELS[0]} labels {table[LABELS[0]][names['network']]:.3f}")
-print(f"Gaussians with all labels {table[0][0]:.3f}, network with all labels {table[0][names['network']]:.3f}")
+print(
+    f"Gaussians with all labels {table[0][0]:.3f}, network with {LABELS[0]} labels {table[LABELS[0]][names['network']]:.3f}"
+)
+print(
+    f"Gaussians with all labels {table[0][0]:.3f}, network with all labels {table[0][names['network']]:.3f}"
+)
 
 # %% [markdown]
 # The toolkit reveals it: it records the number of labels of every result, and prints a note where a model was trained with more
@@ -329,9 +388,15 @@ print(label_note(models[0], 20))
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 1
-found = {"Gaussians": by_bayes, "cvae": bayes(models[0], test.images).exp(), "logistic": regression(flat_test).softmax(1)}
+found = {
+    "Gaussians": by_bayes,
+    "cvae": bayes(models[0], test.images).exp(),
+    "logistic": regression(flat_test).softmax(1),
+}
 for name, probabilities in found.items():
-    print(f"{name}: mean confidence {probabilities.amax(1).mean().item():.3f}, accuracy {accuracy(probabilities):.3f}")
+    print(
+        f"{name}: mean confidence {probabilities.amax(1).mean().item():.3f}, accuracy {accuracy(probabilities):.3f}"
+    )
 
 # %% [markdown]
 # **2.** Give each class a covariance of its own (quadratic discriminant analysis). Which number of labels does it need?
@@ -343,8 +408,12 @@ for count in LABELS:
     joint = []
     for label in range(CLASSES):
         own = pixels[labels == label]
-        covariance = torch.cov(own.T, correction=0) + 0.02 * torch.eye(own.shape[1], dtype=own.dtype)
-        joint.append(torch.distributions.MultivariateNormal(own.mean(0), covariance).log_prob(flat_test))
+        covariance = torch.cov(own.T, correction=0) + 0.02 * torch.eye(
+            own.shape[1], dtype=own.dtype
+        )
+        joint.append(
+            torch.distributions.MultivariateNormal(own.mean(0), covariance).log_prob(flat_test)
+        )
     print(f"{len(pixels)} labels: {accuracy(torch.stack(joint, 1)):.3f}")
 # With two images of a class, its covariance is mostly the added multiple of the identity, so that distances to the means decide.
 # With all labels the ten covariances can be estimated, and this is the most accurate method of all.
@@ -358,7 +427,9 @@ for count in LABELS:
 prior = torch.full((CLASSES,), 0.1 / (CLASSES - 1), dtype=torch.float64)
 prior[1] = 0.9
 weights = prior[test.labels] / torch.bincount(test.labels)[test.labels]
-joint = Gaussians(*(item[list(chosen[LABELS[1]])] for item in (flat, train.labels))).log_joint(flat_test)
+joint = Gaussians(*(item[list(chosen[LABELS[1]])] for item in (flat, train.labels))).log_joint(
+    flat_test
+)
 for name, log_prior in {"uniform": 0 * prior, "of the use": prior.log()}.items():
     right = ((joint + log_prior).argmax(1) == test.labels).double()
     print(f"p(y) {name}: accuracy {(weights * right).sum().item() / weights.sum().item():.3f}")

@@ -89,7 +89,11 @@ found = {
 }
 for name, model in {"restorer": restorer, "diffusion": diffusion}.items():
     print(name)
-    display(restoration_table(model.restore(test[:5], DEGRADATION, draws=8, calibration_images=0), shown=6))
+    display(
+        restoration_table(
+            model.restore(test[:5], DEGRADATION, draws=8, calibration_images=0), shown=6
+        )
+    )
 
 # %% [markdown]
 # Columns: original, degraded image, mean of eight draws, their standard deviation, six of the draws. The restorer's draws are
@@ -115,7 +119,9 @@ def means_of_blocks(side, factor=2):
 
 matrix = means_of_blocks(data.spec.height)
 downscale = parse("downscale:2").operators[0]
-x, y = torch.randn(2, 4, *data.spec.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+x, y = torch.randn(
+    2, 4, *data.spec.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+)
 draw = Streams(x).draw  # random numbers, which this operator does not use
 torch.testing.assert_close(matrix @ x @ matrix.T, downscale.forward(x, draw))
 torch.testing.assert_close(matrix.T @ y @ matrix, downscale.adjoint(y, draw))
@@ -151,7 +157,9 @@ print(f"PSNR of the mean error {-10 * (mean - test).square().mean().log10():.3f}
 for one in found.values():
     torch.testing.assert_close(one.draws.mean(1), one.mean)
     torch.testing.assert_close(one.draws.std(1), one.deviation, rtol=1e-4, atol=1e-5)
-    assert torch.equal(torch.where(one.known, one.draws[:, 0], 0), torch.where(one.known, test, 0))  # known pixels are copied
+    assert torch.equal(
+        torch.where(one.known, one.draws[:, 0], 0), torch.where(one.known, test, 0)
+    )  # known pixels are copied
 
 # %% [markdown]
 # ### Baselines
@@ -163,7 +171,10 @@ for one in found.values():
 train = data.train.head(len(data.train)).images
 known = found["restorer"].known
 distances = torch.cdist((test * known).flatten(1), (train * known[:1]).flatten(1))
-baselines = {"mean image": train.mean(0, keepdim=True).expand_as(test), "nearest image": train[distances.argmin(1)]}
+baselines = {
+    "mean image": train.mean(0, keepdim=True).expand_as(test),
+    "nearest image": train[distances.argmin(1)],
+}
 restorations = {name: torch.where(known, test, images) for name, images in baselines.items()}
 restorations |= {f"{name}, mean": one.mean for name, one in found.items()}
 restorations |= {f"{name}, one draw": one.draws[:, 0] for name, one in found.items()}
@@ -180,10 +191,17 @@ for name, value in sorted(numbers.items(), key=lambda item: -item[1]):
 # %%
 for name in found:
     assert numbers[f"{name}, mean"] > numbers[f"{name}, one draw"]
-contrast = {name: images[~known.expand_as(images)].std().item() for name, images in {"originals": test, **restorations}.items()}
+contrast = {
+    name: images[~known.expand_as(images)].std().item()
+    for name, images in {"originals": test, **restorations}.items()
+}
 for name, value in contrast.items():
     print(f"{name:22} standard deviation of the hidden pixels {value:.3f}")
-display(simulacra.image_grid(torch.cat([test[:8], *(images[:8] for images in restorations.values())]), columns=8))
+display(
+    simulacra.image_grid(
+        torch.cat([test[:8], *(images[:8] for images in restorations.values())]), columns=8
+    )
+)
 
 # %% [markdown]
 # Rows: the originals, then the restorations in the order of the list. The mean image has too little contrast. The toolkit reveals
@@ -193,7 +211,9 @@ display(simulacra.image_grid(torch.cat([test[:8], *(images[:8] for images in res
 # %%
 for name, one in found.items():
     hidden = (~one.known).expand_as(one.deviation)
-    print(f"{name}: diversity (mean standard deviation of hidden pixels over draws) {one.deviation[hidden].mean().item():.3f}")
+    print(
+        f"{name}: diversity (mean standard deviation of hidden pixels over draws) {one.deviation[hidden].mean().item():.3f}"
+    )
 restorer.evaluate(metrics="restoration", draws=8)
 
 # %% [markdown]
@@ -215,8 +235,12 @@ except simulacra.UsageError as error:
 # @title Solution 1
 for name, one in found.items():
     hidden = (~one.known).expand_as(test)
-    errors = [(images - test)[hidden].square().mean().item() for images in (one.draws[:, 0], one.mean)]
-    print(f"{name}: draw {errors[0]:.4f}, mean of 8 draws {errors[1]:.4f}, ratio {errors[0] / errors[1]:.2f}")
+    errors = [
+        (images - test)[hidden].square().mean().item() for images in (one.draws[:, 0], one.mean)
+    ]
+    print(
+        f"{name}: draw {errors[0]:.4f}, mean of 8 draws {errors[1]:.4f}, ratio {errors[0] / errors[1]:.2f}"
+    )
 # E|x - draw|^2 = E|x - mean|^2 + E|draw - mean|^2, and the two terms are equal if the draw has the distribution of x. A ratio
 # below 2 shows that the draws vary less than the originals do.
 
@@ -226,7 +250,9 @@ for name, one in found.items():
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
 # @title Solution 2
 blur = parse("blur:1").operators[0]
-print(f"largest difference {(blur.forward(x, draw) - blur.adjoint(x, draw)).abs().max().item():.1e}")
+print(
+    f"largest difference {(blur.forward(x, draw) - blur.adjoint(x, draw)).abs().max().item():.1e}"
+)
 # Yes: beyond the border the image is mirrored, which makes the matrix of the blur symmetric.
 
 # %% [markdown]
@@ -237,7 +263,11 @@ print(f"largest difference {(blur.forward(x, draw) - blur.adjoint(x, draw)).abs(
 # @title Solution 3
 mask = torch.ones(*data.spec.shape[1:], dtype=torch.bool)
 mask[:, data.spec.width // 2 - 1 : data.spec.width // 2 + 1] = False
-display(restoration_table(diffusion.restore(test[:3], known=mask, draws=4, calibration_images=0), shown=4))
+display(
+    restoration_table(
+        diffusion.restore(test[:3], known=mask, draws=4, calibration_images=0), shown=4
+    )
+)
 
 # %% [markdown]
 # ## Quiz
