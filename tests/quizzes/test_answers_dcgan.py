@@ -23,6 +23,7 @@ def feature(*values: float) -> torch.Tensor:
 
 def running_mean_after_a_pass() -> float:
     layer = batch_norm()
+    assert layer.running_mean is not None
     layer.running_mean.fill_(2.0)
     layer(feature(4.0, 6.0))
     return layer.running_mean.item()

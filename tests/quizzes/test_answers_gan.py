@@ -1,6 +1,7 @@
 """The answers of the questions on GANs, computed."""
 
 import math
+from typing import Any
 
 import torch
 from tests.quizzes.answers import check
@@ -24,12 +25,13 @@ def optimal_logit(real: float, fake: float, smoothing: float = 0.0) -> float:
 def derivative_of_the_generator_loss(probability: float) -> float:
     logit = torch.tensor(math.log(probability / (1 - probability)), requires_grad=True)
     non_saturating_generator_loss(logit).backward()
+    assert logit.grad is not None
     return abs(logit.grad.item())
 
 
 def discriminator_parameters() -> int:
     data = simulacra.load_data("digits", quiet=True)
-    network = simulacra.untrained("gan", dataset=data, hidden=[128]).discriminator
+    network: Any = simulacra.untrained("gan", dataset=data, hidden=[128]).discriminator
     return sum(parameter.numel() for parameter in network.parameters())
 
 
