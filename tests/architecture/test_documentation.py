@@ -104,7 +104,7 @@ def test_families_have_a_page():
         assert (ROOT / "docs" / "families" / f"{name}.md").exists()
 
 
-COMMAND = re.compile(r"(?:^|[`(])(?:\$ )?(?:simulacra [a-z]|make \w|python \S+\.py)|recipes/[\w-]+\.toml", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|[`(])(?:\$ )?(?:simulacra [a-z]|make \w|python \S+\.py)|recipes/[\w-]+\.toml|same command", re.M)
 PICTURED = [page for page in [ROOT / "README.md", *PAGES] if "![" in page.read_text()]
 
 
