@@ -42,10 +42,23 @@ def thumbnail(notebook: dict[str, Any]) -> bytes | None:
     return None
 
 
+def with_links_of_the_site(text: str) -> str:
+    """Return Markdown whose links to pages and notebooks of the repository lead to those of the site.
+
+    >>> with_links_of_the_site("[VAE](../docs/families/vae.md#loss), [GAN](gan.py), [autoencoder](autoencoder.ipynb)")
+    '[VAE](../families/vae.md#loss), [GAN](gan.ipynb), [autoencoder](autoencoder.ipynb)'
+    """
+    text = re.sub(r"\]\((?:\.\./)?docs/", "](../", text)
+    return re.sub(r"\]\(([a-z_]+)\.py\)", r"](\1.ipynb)", text)
+
+
 def _page(name: str, notebook: dict[str, Any]) -> str:
     """Return a notebook for the site, with a link to the file itself below its title."""
     notebook = {**notebook, "cells": [dict(cell) for cell in notebook["cells"]]}
-    first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    texts = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    for cell in texts:
+        cell["source"] = with_links_of_the_site(_source(cell))
+    first = texts[0]
     title, _, rest = _source(first).partition("\n")
     link = f'<p class="notebook-download"><a href="../_static/notebooks/{name}.ipynb" download>Download {name}.ipynb</a></p>'
     first["source"] = f"{title}\n\n{link}\n{rest}"
@@ -96,9 +109,15 @@ def _copy(app: Sphinx, _exception: Exception | None) -> None:
             (folder / f"{name}.png").write_bytes(picture)
 
 
+def _outdated(*_: object) -> list[str]:
+    """Return the page of the gallery, which depends on files that Sphinx does not know."""
+    return [_INDEX]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the gallery."""
     app.connect("builder-inited", _write)
+    app.connect("env-get-outdated", _outdated)
     app.connect("source-read", _read)
     app.connect("build-finished", _copy)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
