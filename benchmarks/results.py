@@ -20,7 +20,7 @@ from benchmarks.results_page import follows, results
 from simulacra.core.errors import SimulacraError
 from simulacra.evaluation.settings import evaluate_config, evaluation_settings
 from simulacra.interfaces.arguments import Parser, add_settings, given
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.runs.opened import open_run
 from simulacra.runs.run import Run
 from simulacra.runs.settings import read_recipe

@@ -11,6 +11,8 @@ from navigation import toctree
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from simulacra.documentation.formulas import formula
+
 _INDEX = "notebooks"
 _log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ def heading_and_sentence(notebook: dict[str, Any]) -> tuple[str, str]:
     text = next((_source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"), "")
     title = next((line.removeprefix("# ") for line in text.split("\n") if line.startswith("# ")), "Notebook")
     body = re.split(r"\n\s*\n", text.partition(title)[2].strip())[0].replace("\n", " ")
-    return title.strip(), re.split(r"(?<=[.!?])\s", body)[0]
+    return title.strip(), re.split(r"(?<=[.!?])(?<! al\.)\s", body)[0]
 
 
 def _source(cell: dict[str, Any]) -> str:
@@ -93,8 +95,9 @@ def _read(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _html(text: str) -> str:
-    """Return text of Markdown as HTML without its marks."""
+    """Return text of Markdown as HTML without its marks, with formulas as text."""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    plain = re.sub(r"\$([^$]+)\$", lambda found: formula(found[1]), plain)
     return re.sub(r"[*`]", "", plain).replace("&", "&amp;").replace("<", "&lt;")
 
 

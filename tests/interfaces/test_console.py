@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import rich.console
 
-from simulacra.interfaces import console
+from simulacra.interfaces.display import console
 
 FACTS = "loss 123.4, validation 125.1, diversity 0.45, rate_nats 20.1, images 4,000/s"
 

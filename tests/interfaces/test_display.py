@@ -12,11 +12,12 @@ import pytest
 
 import simulacra
 from simulacra.core.progress import SILENT
-from simulacra.interfaces import api, default_progress
-from simulacra.interfaces import notebook as notebook_module
-from simulacra.interfaces.console import Console
-from simulacra.interfaces.default_progress import Patient, progress_of
-from simulacra.interfaces.notebook import NotebookProgress, notebook_shell, register_pictures
+from simulacra.interfaces import api
+from simulacra.interfaces.display import default_progress
+from simulacra.interfaces.display import notebook as notebook_module
+from simulacra.interfaces.display.console import Console
+from simulacra.interfaces.display.default_progress import Patient, progress_of
+from simulacra.interfaces.display.notebook import NotebookProgress, notebook_shell, register_pictures
 from simulacra.interfaces.result import Result
 
 

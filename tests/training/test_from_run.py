@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import simulacra
 from simulacra.core.errors import UsageError
@@ -32,6 +33,17 @@ def test_the_command_takes_the_family_from_the_run(trained_vae, tmp_path, capsys
     capsys.readouterr()
     model: Any = simulacra.open(tmp_path / "run")
     assert (model.run.config.family, model.run.config.model.beta) == ("vae", 2)
+
+
+def test_other_images_get_the_size_of_those_of_the_run(trained_vae, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(80):
+        Image.new("RGB", (20, 20), (3 * number, 0, 0)).save(folder / f"{number}.png")
+    model: Any = simulacra.train(
+        "vae", from_run=trained_vae.run.path, data=str(folder), out=tmp_path / "run", duration="1", batch=16, quiet=True
+    )
+    assert model.spec.shape == trained_vae.spec.shape
 
 
 def test_another_family_preset_or_architecture_is_refused(trained_vae, tmp_path):

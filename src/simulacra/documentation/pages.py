@@ -11,6 +11,8 @@ _CHECKOUT = Path(__file__).parents[3] / "docs"
 _FOLDERS = ("tutorials", "guides", "explanation", "reference", "families", "course")
 """Folders of pages, in the order in which they are searched for a topic."""
 
+_GENERATED = ("reference/benchmarks",)  # a copy that the documentation site makes
+
 
 def folder() -> Path:
     """Return the folder of the pages; raises DataError where it is missing."""
@@ -23,7 +25,8 @@ def folder() -> Path:
 def names() -> tuple[str, ...]:
     """Return the names of all pages, such as families/vae, those of a folder in alphabetical order."""
     places = [(name, folder() / name) for name in _FOLDERS]
-    return tuple(f"{name}/{path.stem}" for name, place in places for path in sorted(place.glob("*.md")))
+    found = (f"{name}/{path.stem}" for name, place in places for path in sorted(place.glob("*.md")))
+    return tuple(name for name in found if name not in _GENERATED)
 
 
 def text(page: str) -> str:

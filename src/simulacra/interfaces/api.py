@@ -27,9 +27,9 @@ from simulacra.images.grid import image_grid
 from simulacra.interfaces.catalogue import catalogue
 from simulacra.interfaces.commands import compare as compare_command
 from simulacra.interfaces.commands.models import descriptions
-from simulacra.interfaces.default_progress import progress_of, progress_of_training, with_default_progress
+from simulacra.interfaces.display.default_progress import progress_of, progress_of_training, with_default_progress
+from simulacra.interfaces.display.notebook import html_of, register_pictures
 from simulacra.interfaces.model import Model
-from simulacra.interfaces.notebook import html_of, register_pictures
 from simulacra.interfaces.result import Result
 from simulacra.quizzes import find as find_quiz
 from simulacra.quizzes.quiz import Quiz
@@ -104,7 +104,7 @@ def train(
     tables = {**(read_recipe(Path(recipe)) if recipe else {}), "family": _family(family)}
     start = Path(from_run) if from_run else None
     if start:
-        tables = settings_of_run({**tables, **{name: settings[name] for name in ("preset",) if name in settings}}, start)
+        tables = settings_of_run(tables, start, settings)
     config = resolve(tables, settings, str(recipe or "the settings"))
     data = _dataset(dataset, shown)
     folder = Path(out) if out else default_folder(config, data)

@@ -13,7 +13,7 @@ from simulacra.core.errors import UsageError, unknown
 from simulacra.interfaces.synonyms import hint, translated
 
 if TYPE_CHECKING:
-    from simulacra.interfaces.console import Console
+    from simulacra.interfaces.display.console import Console
 
 
 JSON_HELP = "print one JSON object to standard output, everything else to standard error"

@@ -15,7 +15,7 @@ from simulacra.core.text import printable
 from simulacra.interfaces import commands
 from simulacra.interfaces.arguments import JSON_HELP, Parser, load_family_files
 from simulacra.interfaces.command import ApplicationCommand, Command
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.help import asks_for_help, print_help
 from simulacra.interfaces.synonyms import COMMANDS, RELATED
 

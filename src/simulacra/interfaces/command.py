@@ -17,7 +17,7 @@ from simulacra.interfaces.arguments import (
     given,
     machine,
 )
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simulacra.core.text import quoted
-from simulacra.interfaces.console import program
+from simulacra.interfaces.display.console import program
 
 
 def ending(made: Sequence[str], *following: str, run: Path | str = "") -> str:

@@ -18,7 +18,7 @@ from simulacra.data.dataset import Dataset
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
 from simulacra.interfaces.commands import evaluate as evaluate_command
-from simulacra.interfaces.notebook import html_of
+from simulacra.interfaces.display.notebook import html_of
 from simulacra.interfaces.result import Result
 from simulacra.maps import latent_map, walk
 from simulacra.metrics import image_scores

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from simulacra.interfaces.notebook import html_of
+from simulacra.interfaces.display.notebook import html_of
 
 
 class Result(dict[str, Any]):

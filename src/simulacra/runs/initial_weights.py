@@ -8,20 +8,25 @@ from simulacra.core.errors import UsageError
 from simulacra.core.family import Family
 from simulacra.runs.run import Run
 
+_SOURCES = frozenset({"data", "path", "a", "b"})  # settings that choose the data
 _NAMED = 3  # of the weights that do not fit, in an error
 
 
-def settings_of_run(recipe: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def settings_of_run(recipe: Mapping[str, Any], path: Path, given: Mapping[str, object]) -> dict[str, Any]:
     """Return a recipe, completed with the data and the model of a run of the same family; what the recipe gives has precedence.
 
-    Raises UsageError for another family, and for a preset, which would be another architecture.
+    given: settings that will override those of the recipe. Other data get the size and the channels of the run's images. Raises
+    UsageError for another family, and for a preset, which would be another architecture.
     """
-    config = Run.open(path).config
+    run = Run.open(path)
+    config, preset = run.config, given.get("preset") or recipe.get("preset")
     if recipe.get("family", config.family) != config.family:
         raise UsageError(f"{path} is a run of family {config.family!r}, and cannot be the start of {recipe['family']!r}")
-    if recipe.get("preset"):
-        raise UsageError(f"preset is {recipe['preset']!r}, and the networks are those of {path}: leave the preset out")
+    if preset:
+        raise UsageError(f"preset is {preset!r}, and the networks are those of {path}: leave the preset out")
     tables = {"data": config.data.table(), "model": config.model.table()}
+    if _SOURCES.intersection([*given, *recipe.get("data", {})]):
+        tables["data"] |= {"size": f"{run.spec.height}x{run.spec.width}", "channels": run.spec.channels}
     merged = {table: {**own, **recipe.get(table, {})} for table, own in tables.items()}
     return {**recipe, "family": config.family, **merged}
 

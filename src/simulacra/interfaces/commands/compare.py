@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from simulacra.core.text import quoted
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_family_file, add_settings, examples, given, machine
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 

@@ -10,7 +10,7 @@ from simulacra.core.errors import UsageError
 from simulacra.core.text import quoted
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given
 from simulacra.interfaces.command import ApplicationCommand, Command
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 EXAMPLES = examples("simulacra demo", "simulacra demo --out runs/demo-2 --for 30s")

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, machine
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from simulacra.interfaces.arguments import Parser, add_settings, examples, given
 from simulacra.interfaces.command import add_run, inapplicable_flags, opened_run
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 

@@ -17,7 +17,7 @@ from simulacra.documentation.places import CONCEPTS
 from simulacra.documentation.topics import KINDS, all_topics
 from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.catalogue import catalogue
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 EXAMPLES = examples(

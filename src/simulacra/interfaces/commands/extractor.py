@@ -17,7 +17,7 @@ from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 

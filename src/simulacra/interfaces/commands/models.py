@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulacra import applications, families
 from simulacra.interfaces.arguments import Parser, add_family_file, examples
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any
 from simulacra import quizzes
 from simulacra.core.errors import UsageError
 from simulacra.interfaces.arguments import Parser, examples
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
+from simulacra.interfaces.display.quiz_dialogue import ask_all
 from simulacra.interfaces.ending import ending
-from simulacra.interfaces.quiz_dialogue import ask_all
 from simulacra.interfaces.tables import table
 from simulacra.quizzes.question import Question
 from simulacra.quizzes.quiz import Quiz

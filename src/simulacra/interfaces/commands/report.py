@@ -4,7 +4,7 @@ import argparse
 
 from simulacra.interfaces.arguments import Parser, examples
 from simulacra.interfaces.command import add_run, opened_run
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 EXAMPLES = examples("simulacra report runs/first")

@@ -13,7 +13,7 @@ from simulacra.engine.duration import FORMS
 from simulacra.engine.settings import OF_THE_MACHINE, OF_THE_REST, TrainConfig
 from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given
 from simulacra.interfaces.commands.train import finish
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 
 EXAMPLES = examples(
     "simulacra resume runs/first",

@@ -17,7 +17,7 @@ from simulacra.core.errors import UsageError
 from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given, load_family_files
-from simulacra.interfaces.console import Console
+from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def run(parsed: argparse.Namespace, console: Console) -> int:
 
     recipe = _recipe(parsed, read_recipe)
     overrides: dict[str, object] = {"preset": parsed.preset} if getattr(parsed, "preset", None) else {}
-    if parsed.start:
-        recipe = settings_of_run({**recipe, **overrides}, parsed.start)
     for kind in groups(families.find(recipe["family"])).values():
         overrides |= given(parsed, kind)
+    if parsed.start:
+        recipe = settings_of_run(recipe, parsed.start, overrides)
     config = resolve(recipe, overrides, str(parsed.recipe or "the settings"))
     return finish(train(config, parsed.out or default_folder(config), progress=console, start=parsed.start), console)
 

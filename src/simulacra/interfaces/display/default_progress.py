@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from simulacra.core.progress import SILENT, Meter, Progress
-from simulacra.interfaces.console import Console
-from simulacra.interfaces.notebook import NotebookProgress, TrainingProgress, notebook_shell
+from simulacra.interfaces.display.console import Console
+from simulacra.interfaces.display.notebook import NotebookProgress, TrainingProgress, notebook_shell
 
 _PATIENCE = 1.0  # seconds
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulacra.core.errors import UsageError
-from simulacra.interfaces.console import program
+from simulacra.interfaces.display.console import program
 from simulacra.quizzes.markdown import plain_of
 from simulacra.quizzes.question import ChoiceQuestion, Grade, NumberQuestion, OrderQuestion, Question
 from simulacra.quizzes.quiz import Quiz

@@ -14,7 +14,7 @@ from PIL import Image
 
 from simulacra.core.progress import Meter, Progress
 from simulacra.images.animation import step_text
-from simulacra.interfaces.console import Lines
+from simulacra.interfaces.display.console import Lines
 from simulacra.reports.curves import losses_plot
 from simulacra.reports.page import EmbeddedImage, embed
 from simulacra.reports.plots import Plots
