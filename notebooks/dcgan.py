@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 import simulacra
 
-DATA, STEPS = "digits", 400  # MNIST: "mnist", 3000
+DATA, STEPS = "digits", 220  # MNIST: "mnist", 3000
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
 # %% [markdown]
@@ -49,13 +49,13 @@ dataset
 
 # %%
 SETTINGS = {"features": [16, 32], "noise": 16, "seed": 0}
-TRAINING = {"data": DATA, "batch": 64, "lr": 1e-3, "ema": 0.98}
+TRAINING = {"data": DATA, "batch": 64, "lr": 2e-3, "ema": 0.97}
 model = simulacra.train(
     "dcgan",
     **TRAINING,
     **SETTINGS,
     duration=f"{STEPS}",
-    snapshots=5,
+    snapshots=3,
     log_every=10,
     out=f"{RUNS}/model",
 )
@@ -64,7 +64,7 @@ model = simulacra.train(
 simulacra.image_grid(model.sample(40, seed=0), 10)
 
 # %%
-model.evaluate(samples=1000, metrics="frechet_distance,diversity")
+model.evaluate(samples=500, metrics="frechet_distance,diversity")
 
 # %% [markdown]
 # ## From scratch
@@ -355,7 +355,7 @@ print(
 )
 
 # %% [markdown]
-# **3.** Replace the batch norm of the discriminator with the R1 penalty (`batch_norm=False`, `r1=1`), and train for 60 steps.
+# **3.** Replace the batch norm of the discriminator with the R1 penalty (`batch_norm=False`, `r1=1`), and train for 40 steps.
 # Compare the accuracies of both discriminators.
 
 # %% jupyter={"source_hidden": true} tags=["solution", "hide-input"] cellView="form"
@@ -366,9 +366,9 @@ for name, changed in {"batch norm": {}, "R1": {"batch_norm": False, "r1": 1}}.it
         **TRAINING,
         **SETTINGS,
         **changed,
-        duration="60",
+        duration="40",
         snapshots=1,
-        log_every=60,
+        log_every=40,
         out=f"{RUNS}/{name}",
         quiet=True,
     )

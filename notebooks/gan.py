@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 import simulacra
 
-DATA, STEPS = "digits", 800  # MNIST: "mnist", 4000
+DATA, STEPS = "digits", 400  # MNIST: "mnist", 4000
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
 # %% [markdown]
@@ -56,8 +56,8 @@ model = simulacra.train(
     data=DATA,
     duration=f"{STEPS}",
     batch=64,
-    lr=5e-4,
-    snapshots=5,
+    lr=1e-3,
+    snapshots=3,
     log_every=10,
     out=f"{RUNS}/gan",
     **SETTINGS,
@@ -74,7 +74,7 @@ simulacra.image_grid(model.sample(40, seed=0), 10)
 # Fréchet distance (FD) compares both sets in the features of a classifier; 0 means equal means and covariances.
 
 # %%
-model.evaluate(samples=1000, metrics="frechet_distance,precision_recall,diversity")
+model.evaluate(samples=500, metrics="frechet_distance,precision_recall,diversity")
 
 # %% [markdown]
 # Images between the noise vectors of two images change gradually:
@@ -297,7 +297,7 @@ def train_from_scratch(steps: int, detach: bool) -> tuple[float, float, Tensor]:
 validation = dataset.validation.head(256).images
 diversity = {}
 for detach in (True, False):
-    loss, belief, samples = train_from_scratch(400, detach)
+    loss, belief, samples = train_from_scratch(300, detach)
     found = pixel_diversity(samples[: len(validation)], validation)
     diversity[detach] = found["diversity"]
     print(
@@ -378,7 +378,8 @@ ring = {
     "batch": 256,
     "lr": 3e-3,
     "ema": 0.9,
-    "duration": "400",
+    "duration": "280",
+    "snapshots": 5,
 }
 collapsed = simulacra.train("gan", **ring, beta1=0.9, out=f"{RUNS}/ring", quiet=True)
 for warning in simulacra.status(collapsed.run.path).training_warnings:

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 import simulacra
 
-DATA, STEPS = "digits", 150  # MNIST: "mnist", 1000
+DATA, STEPS = "digits", 80  # MNIST: "mnist", 1000
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
 # %% [markdown]
@@ -53,9 +53,9 @@ simulacra.image_grid(ring.train.head(1000).images, 1).resize((256, 256))
 # reports it:
 
 # %%
-POINTS = {"data": "ring", "noise": 2, "hidden": [64, 64], "batch": 256, "ema": 0.99}
+POINTS = {"data": "ring", "noise": 2, "hidden": [64, 64], "batch": 256, "ema": 0.98}
 gan = simulacra.train(
-    "gan", **POINTS, duration="400", beta1=0.9, lr=3e-3, out=f"{RUNS}/gan", quiet=True
+    "gan", **POINTS, duration="300", beta1=0.9, lr=3e-3, snapshots=5, out=f"{RUNS}/gan", quiet=True
 )
 for warning in simulacra.status(gan.run.path).training_warnings:
     print(warning.message)
@@ -65,9 +65,9 @@ simulacra.image_grid(gan.sample(1000), 1).resize((256, 256))
 # The WGAN-GP, whose critic is updated twice per step. Each step reduces the estimated distance between both distributions:
 
 # %%
-WGAN = {"preset": "dense", "critic_steps": 2, "penalty": 0.1, "lr": 5e-3, "schedule": "cosine"}
+WGAN = {"preset": "dense", "critic_steps": 2, "penalty": 0.1, "lr": 8e-3, "schedule": "cosine"}
 model = simulacra.train(
-    "wgan_gp", **POINTS, **WGAN, duration="600", log_every=10, out=f"{RUNS}/wgan"
+    "wgan_gp", **POINTS, **WGAN, duration="420", snapshots=2, log_every=10, out=f"{RUNS}/wgan"
 )
 simulacra.image_grid(model.sample(1000), 1).resize((256, 256))
 
@@ -92,9 +92,9 @@ digits = simulacra.train(
     "wgan_gp",
     data=DATA,
     duration=f"{STEPS}",
-    lr=1e-3,
+    lr=2e-3,
     ema=0.95,
-    snapshots=4,
+    snapshots=2,
     log_every=10,
     out=f"{RUNS}/digits",
     **SETTINGS,
@@ -105,7 +105,7 @@ estimates = [
     for record in digits.run.reports.read()
     if record["kind"] == "train"
 ]
-print("distance estimate:", " ".join(f"{estimate:.2f}" for estimate in estimates[::4]))
+print("distance estimate:", " ".join(f"{estimate:.2f}" for estimate in estimates[::2]))
 
 # %% [markdown]
 # ## From scratch
