@@ -38,7 +38,7 @@ import simulacra
 from simulacra.core.randomness import reseed
 from simulacra.data.load import training_batches
 
-DATA, STEPS, BATCH, FEATURES, CYCLE, LR = "digits", 180, 4, 8, 5.0, 8e-3
+DATA, STEPS, BATCH, FEATURES, CYCLE, LR = "digits", 120, 4, 8, 5.0, 8e-3
 # For MNIST: DATA, STEPS, BATCH, FEATURES, CYCLE, LR = "mnist", 3000, 8, 16, 10.0, 1e-3 (minutes; the networks below are for 8x8).
 RUNS = Path(tempfile.mkdtemp())
 torch.set_num_threads(1)
@@ -77,7 +77,7 @@ settings = {
         "ema": 0,
         "precision": "float32",
         "log_every": 1,
-        "snapshots": 2,
+        "snapshots": 1,
     },
 }
 model = simulacra.train("cyclegan", cycle=CYCLE, out=RUNS / "cyclegan", **settings)
@@ -311,7 +311,7 @@ assert abs(own - measured) < 0.05
 
 # %%
 without = simulacra.train(
-    "cyclegan", cycle=0.0, out=RUNS / "without-cycle", **{**settings, "duration": str(STEPS // 2)}
+    "cyclegan", cycle=0.0, out=RUNS / "without-cycle", **{**settings, "duration": str(STEPS // 3)}
 )
 simulacra.image_grid(rows_of(without), 10)
 

@@ -43,7 +43,7 @@ from simulacra.data.batches import Batches
 from simulacra.evaluation.warnings import evaluation_warnings
 from simulacra.metrics.diversity import diversity
 
-DATA, STEPS, FEATURES, BATCH = "digits", 120, (16, 32), 32
+DATA, STEPS, FEATURES, BATCH = "digits", 80, (16, 32), 32
 # For MNIST: DATA, STEPS, FEATURES, BATCH = "mnist", 4000, (32, 64, 64), 128 (half an hour).
 RUNS = Path(tempfile.mkdtemp())
 torch.set_num_threads(1)
@@ -65,7 +65,7 @@ model = simulacra.train(
     features=FEATURES,
     batch=BATCH,
     duration=str(STEPS),
-    sampling_steps=4,
+    sampling_steps=2,
     **{
         "lr": 5e-3,
         "warmup": 0,
@@ -73,7 +73,7 @@ model = simulacra.train(
         "ema": 0,
         "precision": "float32",
         "log_every": 1,
-        "snapshots": 2,
+        "snapshots": 1,
     },
     seed=0,
     out=RUNS / "flow",
@@ -225,8 +225,8 @@ simulacra.image_grid((0.5 * (shown + 1)).clamp(0, 1), 9)
 
 # %%
 known = 2 * data.train.head(len(data.train)).images - 1
-start = torch.randn(50, *data.spec.shape, generator=torch.Generator().manual_seed(2))
-exact = sample(trained, start, 30, heun=True)
+start = torch.randn(40, *data.spec.shape, generator=torch.Generator().manual_seed(2))
+exact = sample(trained, start, 24, heun=True)
 
 
 def quality(images: Tensor) -> str:

@@ -41,7 +41,7 @@ from simulacra.degradations import parse
 from simulacra.images.restorations import restoration_table
 from simulacra.metrics.statistics.image_similarity import psnr
 
-DATA, STEPS, DIFFUSION_STEPS = "digits", 200, 120
+DATA, STEPS, DIFFUSION_STEPS = "digits", 160, 80
 FEATURES, DEGRADATION = (16, 32), "bottom"
 RUNS = tempfile.mkdtemp()  # folder of the runs
 
@@ -66,7 +66,7 @@ for name in ("bottom", "random-mask:0.5", "blur:1", "downscale:2+noise:0.1"):
 # **diffusion model** is trained on images without degradations and restores missing pixels of any mask, in several steps.
 
 # %%
-training = {"dataset": data, "batch": 64, "log_every": 10, "snapshots": 2}
+training = {"dataset": data, "batch": 32, "log_every": 10, "snapshots": 1}
 restorer = simulacra.train(
     "restorer", degradation=DEGRADATION, features=list(FEATURES), hidden=[64], latent_dim=8, blocks=0, beta=0.3, lr=3e-3,
     duration=str(STEPS), **training, out=f"{RUNS}/restorer",

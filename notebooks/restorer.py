@@ -45,7 +45,7 @@ from simulacra.data.batches import Batches
 from simulacra.images.restorations import restoration_table
 from simulacra.metrics.restorations.calibration import CALIBRATION_SEED
 
-DATA, STEPS = "digits", 300
+DATA, STEPS = "digits", 240
 FEATURES, HIDDEN, LATENTS = (16, 32), 64, 8
 DEGRADATION, BETA = "quadrants:1", 0.3
 RUNS = tempfile.mkdtemp()  # folder of the runs
@@ -86,6 +86,7 @@ model = simulacra.train(
     batch=64,
     lr=3e-3,
     log_every=10,
+    snapshots=2,
     out=f"{RUNS}/restorer",
 )
 
