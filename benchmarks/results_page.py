@@ -192,7 +192,7 @@ def _draw(trained: "OpenedRun", name: str, page: Path) -> str:
         picture = grid_of_rows(cycle(trained, originals, to), columns)
     else:
         return ""
-    place = Path("pictures", f"results-{name}.png")
+    place = Path("..", "pictures", f"results-{name}.png")
     save_png(picture, page.parent / place)
     return place.as_posix()
 
@@ -278,8 +278,8 @@ def _link(recipe: Path, page: Path) -> str:
     """Return the link from the page to a recipe, empty where it is none or in another folder."""
     if not recipe.exists():
         return ""
-    root = page.resolve().parent.parent
-    return f"../{recipe.resolve().relative_to(root).as_posix()}" if recipe.resolve().is_relative_to(root) else ""
+    root = page.resolve().parents[2]
+    return f"../../{recipe.resolve().relative_to(root).as_posix()}" if recipe.resolve().is_relative_to(root) else ""
 
 
 def _text(page: Path) -> str:

@@ -50,8 +50,8 @@ def recipes(tmp_path, seeds):
 
 @pytest.fixture
 def page(tmp_path):
-    (tmp_path / "docs").mkdir()
-    return tmp_path / "docs" / "results.md"
+    (tmp_path / "docs" / "reference").mkdir(parents=True)
+    return tmp_path / "docs" / "reference" / "results.md"
 
 
 def made(runs, page, recipes):
@@ -140,7 +140,7 @@ def test_a_row_says_what_was_measured_how_and_what_it_took(seeds, page, recipes)
     own = [evaluate(trained, QUICK, SILENT)["metrics"]["mse"]["value"] for trained in seeds]
     assert row["metrics"]["mse"]["value"] == pytest.approx(sum(own) / 3)
     assert row["seeds"] == [0, 1, 2]
-    assert "| [tiny](../recipes/tiny.toml) | digits | 3 |" in text
+    assert "| [tiny](../../recipes/tiny.toml) | digits | 3 |" in text
     assert "mean squared error ↓" in text
     assert "a number is their mean ± their standard deviation" in text
     assert "standard error over images" not in text
@@ -215,7 +215,7 @@ def test_another_family_joins_without_the_runs_of_the_first(seeds, trained_autoe
     assert len(lines) == 4
     assert len({line.count("|") for line in lines}) == 1
     assert "Where it has one" in page.read_text()
-    assert (page.parent / "pictures" / "results-autoencoder.png").exists()
+    assert (page.parent.parent / "pictures" / "results-autoencoder.png").exists()
 
 
 def test_rows_that_cannot_be_read_are_named(seeds, page, recipes):
