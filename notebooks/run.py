@@ -59,7 +59,7 @@ class Outcome:
     cells: tuple[str, ...] = ()
 
 
-class _ThisInterpreter(AsyncKernelManager):
+class _ThisInterpreter(AsyncKernelManager):  # type: ignore[misc, unused-ignore]
     """Starts kernels with the interpreter of this process, whatever kernels are installed for the user."""
 
     @property
