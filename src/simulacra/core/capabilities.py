@@ -60,7 +60,7 @@ class SamplesIteratively(Samples):
     """Generates images in several steps, by the plan of its settings or by another one."""
 
     phrase = "iterative sampling"
-    samplers: ClassVar[tuple[str, ...]]
+    samplers: tuple[str, ...]
     """Names of the samplers that a plan may name."""
 
     @property

@@ -41,11 +41,12 @@ class AverageVelocityGame(DenoisingGame):
     """A denoiser on the straight path whose network predicts velocities, and average ones if `average_steps` is not 0."""
 
     config: AverageVelocityConfig
-    samplers = tuple(SAMPLERS)
 
     def __init__(self, config: AverageVelocityConfig, data: DataSpec, process: DenoisingProcess) -> None:
         super().__init__(config, data, process, spans=config.average_steps > 0)
         self._average_steps, self._share = config.average_steps, 1.0
+        if config.average_steps:
+            self.samplers = tuple(SAMPLERS)
 
     def begin_step(self, done: float) -> None:
         """Set the share of a step for which the velocity is used, which decreases during the training."""
@@ -58,9 +59,9 @@ class AverageVelocityGame(DenoisingGame):
 
     def check(self, plan: SamplingPlan) -> None:
         """Raise UsageError for a plan that cannot be followed."""
-        super().check(plan)
         if plan.sampler == "average" and not self._average_steps:
             raise UsageError("sampler is 'average', and this flow has no average velocities: train it with --average-steps 1")
+        super().check(plan)
         if self._average_steps and plan.guidance_scale != 1:
             learned = f"the scale {self.config.guidance_scale} is included in the velocities that it has learned"
             raise UsageError(f"guidance_scale is {plan.guidance_scale}, which this flow cannot change, since {learned}")

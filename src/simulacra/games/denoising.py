@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +99,7 @@ class DenoisingProcess:
 class DenoisingGame(Family, SamplesIteratively, Restores, LatentSpace, HasFeatures, HasDiffusionBound, Denoises):
     """One player, a U-Net that denoises images. Its inputs and outputs are in [-1, 1]."""
 
-    samplers: ClassVar[tuple[str, ...]] = tuple(name for name in SAMPLERS if name != "average")
+    samplers = tuple(name for name in SAMPLERS if name != "average")
     prior = "standard normal"
     amortized = False
     degradations = "missing pixels"
