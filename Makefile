@@ -75,7 +75,7 @@ test-docs: docs-setup
 notebooks: docs-setup
 	$(BIN)/python -m pytest -m docs tests/notebooks
 	$(BIN)/simulacra extractor train lenet --data digits  # once; all notebooks that compare features use it
-	$(BIN)/python notebooks/run.py --jobs 2
+	$(BIN)/python notebooks/run.py --jobs 2 $(NOTEBOOK_FLAGS)
 
 jupyterlab: docs-setup
 	$(BIN)/python -m tests.notebooks.jupyterlab vae autoencoder
