@@ -70,7 +70,7 @@ docs: docs-setup
 	@echo "the site is in build/docs: open build/docs/index.html, or run '$(BIN)/python -m http.server --directory build/docs'"
 
 test-docs: docs-setup
-	$(BIN)/python -m pytest -m docs tests/site
+	$(BIN)/python -m pytest -m docs tests/site tests/quizzes
 
 notebooks: docs-setup
 	$(BIN)/python -m pytest -m docs tests/notebooks
