@@ -29,12 +29,14 @@ class Page:
 _FUNCTIONS = (
     ("Training", ("train", "resume", "untrained")),
     ("Trained models", ("open", "compare", "status", "image_grid", "train_extractor")),
+    ("Notebooks", ("line_plot", "explain", "quiz")),
     ("Families", ("list_families", "load_family")),
     ("Data", ("load_data", "list_data", "check_data", "from_array", "unpaired", "pack_data")),
 )
 _CLASSES = (
     ("Model", ("Model",)),
     ("Result", ("Result",)),
+    ("Plots", ("Plots",)),
 )
 PAGES = {
     "functions": Page("Functions", "the functions of `simulacra`: train, open, compare, load data", names=_FUNCTIONS),
