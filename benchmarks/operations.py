@@ -28,7 +28,11 @@ Step = Callable[[], None]
 
 
 class Key(NamedTuple):
-    """An operation, and the node of the backward pass that calls it: empty outside the backward pass."""
+    """An operation, and the node of the backward pass that calls it: empty outside the backward pass.
+
+    An operation in place has the name of the one that is not (`add` for `add_`): PyTorch sums gradients in place, but not while
+    operations are counted.
+    """
 
     name: str
     node: str = ""
@@ -98,9 +102,9 @@ def operations(step: Step, steps: int, peaks: Peaks) -> dict[Key, Operation]:
         for _ in range(steps):
             step()
     found = counter.found
-    names = {key.name for key in found}
-    for key, microseconds in timed(profiler.function_events, names):
-        found[key].seconds += microseconds / 1e6 / steps
+    for key, microseconds in timed(profiler.function_events, {key.name for key in found}):
+        if key in found:  # all but a few views
+            found[key].seconds += microseconds / 1e6 / steps
     return dict(found)
 
 
@@ -115,7 +119,7 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         node = torch._C._current_autograd_node()
-        operation = self.found[Key(function._schema.name.removeprefix("aten::"), node.name() if node else "")]
+        operation = self.found[Key(plain(function._schema.name), node.name() if node else "")]
         operation.calls += 1
         packet = function.overloadpacket
         flops = flop_registry[packet](*args, **(kwargs or {}), out_val=result) if packet in flop_registry else 0
@@ -126,6 +130,11 @@ class Counter(TorchDispatchMode):
         limits += [flops / self.peaks.product(tensors(result)[0].dtype)] if flops else []
         operation.limit += max(limits, default=0.0)
         return result
+
+
+def plain(name: str) -> str:
+    """Return the name of an operation without its namespace and the mark of an operation in place."""
+    return name.removeprefix("aten::").removesuffix("_")
 
 
 def tensors(values: object) -> list[Tensor]:
@@ -150,7 +159,7 @@ def timed(events: Iterable[Any], names: set[str]) -> Iterable[tuple[Key, float]]
     pending = [(event, "") for event in events if event.cpu_parent is None]
     while pending:
         event, node = pending.pop()
-        name = event.name.removeprefix("aten::")
+        name = plain(event.name)
         if name in names:
             yield Key(name, node), event.cpu_time_total
             continue
