@@ -87,11 +87,11 @@ class _Reader:
         while self.peek().isspace():
             self.place += 1
         if self.peek().isdecimal():
-            digit, *others = self._next()
-            if others:
+            number = self._next()
+            if len(number) > 1:
                 self.place -= 1
-                self.tokens[self.place] = "".join(others)
-            return Symbol(digit, "mn")
+                self.tokens[self.place] = number[1:]
+            return Symbol(number[0], "mn")
         return self._atom()
 
     def _group(self) -> Node:
