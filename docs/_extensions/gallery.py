@@ -11,7 +11,7 @@ from navigation import toctree
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from simulacra.documentation.formulas import formula
+from simulacra.mathematics import text_of
 
 _INDEX = "notebooks"
 _log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def _read(app: Sphinx, docname: str, source: list[str]) -> None:
 def _html(text: str) -> str:
     """Return text of Markdown as HTML without its marks, with formulas as text."""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    plain = re.sub(r"\$([^$]+)\$", lambda found: formula(found[1]), plain)
+    plain = re.sub(r"\$([^$]+)\$", lambda found: text_of(found[1]), plain)
     return re.sub(r"[*`]", "", plain).replace("&", "&amp;").replace("<", "&lt;")
 
 

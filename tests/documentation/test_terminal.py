@@ -1,4 +1,4 @@
-"""Pages as text: within the width, without markup, with readable formulas."""
+"""Pages as text: within the width, without markup."""
 
 import re
 
@@ -6,43 +6,12 @@ import pytest
 from rich.cells import cell_len
 
 from simulacra.documentation import pages
-from simulacra.documentation.formulas import formula
 from simulacra.documentation.readable import pages_in, readable
 from simulacra.documentation.terminal import rendered
 
 SECTIONS = [
     section for page in pages.names() if not page.startswith("reference/results") for section in pages.page_sections(page)
 ]
-DISPLAYED = r"```math\n(.*?)```|^\$\$(.+?)\$\$$"
-FORMULAS = [
-    first or second for section in SECTIONS for first, second in re.findall(DISPLAYED, section.text, re.DOTALL | re.MULTILINE)
-]
-
-
-@pytest.mark.parametrize(
-    ("latex", "text"),
-    [
-        (r"\frac{a + b}{c}", "(a + b) / c"),
-        (r"\frac1K \sum_{k=1}^K w_k", "1/K ∑ₖ₌₁ᴷ wₖ"),
-        (r"x^{-1} - x_{ij}", "x⁻¹ − xᵢⱼ"),  # noqa: RUF001
-        (r"\mathcal N(0, I)", "𝒩(0, I)"),  # noqa: RUF001
-        (r"\underbrace{\mathrm{KL}(q \,\|\, p)}_{\text{rate}}", "KL(q ‖ p) «rate»"),
-        (r"\lVert \hat x - x \rVert^2 / D", "‖x̂ − x‖²/D"),  # noqa: RUF001
-        (r"\log(1 - D)", "log(1 − D)"),  # noqa: RUF001
-        (r"\sqrt{n + 1}", "√(n + 1)"),
-        (r"\begin{aligned} a &= b & c &= d \end{aligned}", "a = b\nc = d"),
-    ],
-)
-def test_a_formula_is_text(latex, text):
-    assert formula(latex) == text
-
-
-def test_no_formula_of_the_documentation_keeps_its_markup():
-    assert len(FORMULAS) > 40
-    for latex in FORMULAS:
-        assert not re.search(r"[\\&$\t]|[{}](?![^{}]*[}])|[\ue000-\ue010]", formula(latex).replace("{", "").replace("}", "")), (
-            latex
-        )
 
 
 def test_markup_is_left_out_and_code_is_kept():

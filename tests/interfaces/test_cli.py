@@ -1,6 +1,7 @@
 """The command line: help, results, errors with remedies, exit codes, and output streams."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -318,6 +319,14 @@ def test_metrics_that_do_not_apply_are_listed_with_the_reason(capsys, trained_au
     assert "likelihood" in out.split("not measured:")[1].splitlines()[0]
     _, out, _ = run(capsys, "evaluate", trained_autoencoder.run.path, "--verbose")
     assert "not measured: elbo, nll, conditional_likelihood, label_likelihood: this family has no likelihood" in out
+
+
+def test_metrics_that_need_more_images_are_listed_with_the_number(capsys, trained_vae):
+    _, out, _ = run(capsys, "evaluate", trained_vae.run.path, "--samples", 100, "--metrics", "frechet_distance,known_density")
+    lines = [line for line in out.splitlines() if line.startswith("not measured: ")]
+    assert len(lines) == 2
+    assert re.fullmatch(r"not measured: frechet_distance of .*: at least 129 are needed. Use .*", lines[0])
+    assert lines[1] == "not measured: for other reasons known_density"
 
 
 @pytest.mark.parametrize("name", ["grid.png", "array.npz", "folder"])

@@ -4,21 +4,27 @@ import json
 import re
 import sys
 import time
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import simulacra
 from simulacra.core.progress import SILENT
-from simulacra.interfaces import api
 from simulacra.interfaces.display import default_progress
 from simulacra.interfaces.display import notebook as notebook_module
 from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.display.default_progress import Patient, progress_of
-from simulacra.interfaces.display.notebook import NotebookProgress, notebook_shell, register_pictures
+from simulacra.interfaces.display.notebook import NotebookProgress, notebook_shell
+from simulacra.interfaces.display.pictures import register_all
 from simulacra.interfaces.result import Result
+from simulacra.maps.faithfulness import Faithfulness
+from simulacra.maps.latent_map import LatentMap
+from simulacra.maps.projection import Projection
+from simulacra.runs.image_to_image.restoration import Restoration
 
 
 class Events:
@@ -185,10 +191,34 @@ def test_an_image_that_cannot_be_read_is_not_displayed(tmp_path):
 
 
 def test_a_notebook_displays_data_sets_with_images(notebook):
-    register_pictures(simulacra.Dataset, vars(api)["_pictured"])
+    register_all()
     html = notebook.formatters[simulacra.Dataset](simulacra.from_array(np.zeros((30, 8, 8), np.uint8)))
     assert "&lt;Dataset array: 25 training, 2 validation and 3 test images, 8 x 8 x 1&gt;" in html
     assert "data:image/png;base64," in html
+
+
+def test_a_notebook_displays_restorations_and_maps_with_images(notebook):
+    register_all()
+    pictured = notebook.formatters
+    images, draws = torch.rand(9, 1, 4, 4), torch.rand(9, 3, 1, 4, 4)
+    known = torch.ones(9, 1, 4, 4, dtype=torch.bool)
+    restored = Restoration(images, known, draws, images, images, images, images, level=0.9, factor=1.64, calibrated=False)
+    assert repr(restored) == (
+        "<Restoration: 9 images (1 x 4 x 4), 3 draws each; 90 % intervals: mean ± 1.64 x deviation, uncalibrated>"
+    )
+    assert "9 images" in pictured[Restoration](restored)
+    assert "<img" in pictured[Restoration](restored)
+    coordinates = np.arange(6.0).reshape(3, 2)
+    found = LatentMap(
+        np.arange(3),
+        coordinates.astype(np.float32),
+        None,
+        ((Projection("pca", coordinates, {}), Faithfulness(1.0, 1.0, None)),),
+        None,
+    )
+    assert repr(found).startswith("<LatentMap: 3 test images, 2 latents")
+    for classes in (None, np.array([0, 2, 2])):
+        assert "<img" in pictured[LatentMap](replace(found, classes=classes))
 
 
 def test_a_notebook_displays_models_with_the_last_saved_images(trained_vae):

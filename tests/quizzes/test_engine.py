@@ -1,14 +1,11 @@
 """Reading files of questions, grading answers, and the writing of texts."""
 
-# ruff: noqa: RUF001 - mathematical characters are meant
-
 import pytest
 from tests.quizzes.pages import PAGE
 
 from simulacra import quizzes
 from simulacra.core.errors import DataError, UsageError
 from simulacra.quizzes.markdown import html_of, plain_of
-from simulacra.quizzes.mathematics import mathml_of, text_of
 from simulacra.quizzes.reading import read_quiz
 from simulacra.quizzes.shuffling import shown_order
 
@@ -112,35 +109,6 @@ def test_html_is_one_fragment_whose_texts_are_escaped_and_whose_ids_are_new_each
 
 def test_a_quiz_describes_itself_in_one_line(read):
     assert repr(read()) == "<quiz 'test': 3 questions on 'A page & its <title>'; in a terminal: simulacra quiz test>"
-
-
-@pytest.mark.parametrize(
-    ("formula", "text"),
-    [
-        (r"-\log p(x) \le -\mathrm{ELBO}", "−log p(x) ≤ −ELBO"),
-        (r"\arg\max_y p(y)", "arg max_y p(y)"),
-        (r"\sqrt{1 - \bar\alpha_t}\, \varepsilon", "√(1 − ᾱₜ) ε"),
-        (r"\mathcal N(\mu_y, \sigma_y^2)", "𝒩(μ_y, σ_y²)"),
-        (r"x_{t-1}, x', 10^{-5}", "xₜ₋₁, x′, 10⁻⁵"),
-        (r"\frac{a + b}{2\sigma^2}", "(a + b)/(2σ²)"),
-        (r"p_\text{data}(x \mid z)", "p_data(x ∣ z)"),
-        (r"e^{-\mathcal L(x)}", "e^(−ℒ(x))"),
-    ],
-)
-def test_formulas_are_readable_as_text(formula, text):
-    assert text_of(formula) == text
-
-
-@pytest.mark.parametrize("formula", [r"\foo", "{x", "x}", "x^", r"\mathbb Q", r"\text{x"])
-def test_a_formula_that_is_not_in_the_subset_is_refused(formula):
-    with pytest.raises(ValueError, match=r"'"):
-        text_of(formula)
-
-
-def test_formulas_are_mathml_in_browsers():
-    fraction = "<mfrac><mn>1</mn><msqrt><mi>x</mi></msqrt></mfrac>"
-    assert mathml_of(r"\frac{1}{\sqrt x}") == f"<math><mrow>{fraction}</mrow></math>"
-    assert "<mo>&lt;</mo>" in mathml_of("a < b")
 
 
 def test_blocks_of_code_keep_their_lines():

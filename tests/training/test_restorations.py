@@ -84,4 +84,4 @@ def test_the_conditional_likelihood_is_that_of_the_chosen_degradation(run: Path,
 
 def test_it_does_not_sample(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", str(run)]) == NotApplicable.exit_code
-    assert "sample is not applicable to Restorer: it needs sampling" in capsys.readouterr().err
+    assert "sample is not applicable to Restorer: it needs a generator of images from noise" in capsys.readouterr().err

@@ -8,7 +8,7 @@ a CSV file with the numbers of test images in its column `index` (FILE.csv:COLUM
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from simulacra.applications.application import Application, ApplicationResult
 from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
@@ -19,11 +19,11 @@ from simulacra.core.progress import Progress
 from simulacra.images.files import check_grid, check_html, check_png, make_folder, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
-from simulacra.maps.coloring import Coloring, check_color, coloring
-from simulacra.maps.latent_map import POINTS, LatentMap, latent_map
+from simulacra.maps.coloring import check_color, coloring
+from simulacra.maps.latent_map import POINTS, latent_map
 from simulacra.maps.page import map_page
 from simulacra.maps.projection import NAMES, PERPLEXITY, Method
-from simulacra.maps.scatter import scatter
+from simulacra.maps.scatter import maps_picture
 from simulacra.maps.stored_map import MAP, stored_points, stored_tsne
 from simulacra.maps.walk import walk
 from simulacra.runs.opened import OpenedRun
@@ -74,12 +74,12 @@ def _map(opened: OpenedRun, settings: LatentMapConfig, progress: Progress) -> Ap
     colours = coloring(opened, split, found.indices, settings.color)
     images = split.batch(found.indices).images
     make_folder(page.parent)
-    save_png(_picture(found, colours, 640), picture)
+    save_png(maps_picture(found, colours, 640), picture)
     write_text(page, map_page(opened.run.path.name, found, colours, images, opened.dataset.spec.classes))
     facts = {"seed": settings.seed, "color": colours.title, **found.table()}
     write_json(table, {"weights": opened.digest, **facts, "points_of_maps": stored_points(found)})
     content = {"path": str(page), "picture": str(picture), "table": str(table), **facts}
-    return ApplicationResult(content, f"{_summary(found)}\nmap in {page} and {picture}")
+    return ApplicationResult(content, f"{found.summary()}\nmap in {page} and {picture}")
 
 
 def _walk(opened: OpenedRun, settings: LatentMapConfig) -> ApplicationResult:
@@ -90,27 +90,6 @@ def _walk(opened: OpenedRun, settings: LatentMapConfig) -> ApplicationResult:
     return ApplicationResult(content, f"{len(found.images)} images decoded from {found.plane}, in {path}")
 
 
-def _summary(found: LatentMap) -> str:
-    """Return the measurements of all maps, one line each."""
-    table = found.table()
-    accuracy = f"{table['k']}-NN accuracy"
-    lines = [f"{table['points']:,} test images, {table['latent_dim']} latents, k = {table['k']}"]
-    if found.latent_accuracy is not None:
-        lines[0] += f", {accuracy} in the latents {found.latent_accuracy:.3f}"
-    for item, measured in found.maps:
-        texts = [f"trustworthiness {measured.trustworthiness:.3f}", f"continuity {measured.continuity:.3f}"]
-        if measured.knn_accuracy is not None:
-            texts.append(f"{accuracy} {measured.knn_accuracy:.3f}")
-        texts += [f"{name} {value:.4g}" for name, value in item.protocol.items()]
-        lines.append(f"{NAMES[item.method]}: {', '.join(texts)}")
-    return "\n".join(lines)
-
-
-def _picture(found: LatentMap, colours: Coloring, side: int) -> Any:
-    titles = [f"{NAMES[item.method]} (trustworthiness {measured.trustworthiness:.3f})" for item, measured in found.maps]
-    return scatter([(title, item.coordinates) for title, (item, _) in zip(titles, found.maps, strict=True)], colours, side)
-
-
 def _section(opened: OpenedRun) -> ReportSection:
     overview_images(opened, 1)
     count = min(_REPORT_POINTS, len(opened.dataset.test))
@@ -119,7 +98,7 @@ def _section(opened: OpenedRun) -> ReportSection:
     found = latent_map(opened, (method,), count)
     colours = coloring(opened, opened.dataset.test, found.indices)
     alt = f"{count} test images at the places of their latents, by {colours.title}"
-    figures = [Figure(_picture(found, colours, _REPORT_SIDE), alt, NAMES[method])]
+    figures = [Figure(maps_picture(found, colours, _REPORT_SIDE), alt, NAMES[method])]
     if (stored := stored_tsne(opened, _REPORT_SIDE)) is not None:
         figures.append(stored)
     text = (
@@ -127,7 +106,7 @@ def _section(opened: OpenedRun) -> ReportSection:
         "Trustworthiness is 1 where neighbours in the map are neighbours in the latents. Beside it stands the share of images "
         "whose nearest others have mostly their class, in the map and in the latents."
     )
-    return ReportSection("Latent map", 85, (text, *_summary(found).splitlines()), (tuple(figures),))
+    return ReportSection("Latent map", 85, (text, *found.summary().splitlines()), (tuple(figures),))
 
 
 APPLICATION = Application(

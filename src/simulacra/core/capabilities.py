@@ -29,7 +29,7 @@ C = TypeVar("C", bound=Capability)
 class Samples(Capability):
     """Generates images from noise."""
 
-    phrase = "sampling"
+    phrase = "a generator of images from noise"
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from simulacra.documentation.formulas import formula
+from simulacra.mathematics import text_of
 
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^ *```[^\n]*$", re.DOTALL | re.MULTILINE)
 _DISPLAYED = re.compile(r"^\$\$(.+?)\$\$ *$", re.DOTALL | re.MULTILINE)
@@ -50,7 +50,7 @@ def _resolved(folder: list[str], link: str) -> str:
 
 def _fenced(indent: str, kind: str, body: str) -> str:
     if kind.strip() == "math":
-        lines = formula(body).splitlines()
+        lines = text_of(body).splitlines()
         return "\n".join([f"{indent}```formula", *(f"{indent}{line}" for line in lines), f"{indent}```"])
     if kind.strip() == "mermaid" or kind.startswith("{"):
         return ""
@@ -79,7 +79,7 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
 
 def _formulas(text: str) -> str:
     def convert(found: "re.Match[str]") -> str:
-        return _SPECIAL.sub(r"\\\1", " ".join(formula(found[1]).split("\n")))
+        return _SPECIAL.sub(r"\\\1", " ".join(text_of(found[1]).split("\n")))
 
     return re.sub(r"(?<![\\\w])\$([^$\s](?:[^$]*[^$\s])?)\$", convert, text)
 

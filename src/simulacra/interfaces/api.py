@@ -28,7 +28,7 @@ from simulacra.interfaces.catalogue import catalogue
 from simulacra.interfaces.commands import compare as compare_command
 from simulacra.interfaces.commands.models import descriptions
 from simulacra.interfaces.display.default_progress import progress_of, progress_of_training, with_default_progress
-from simulacra.interfaces.display.notebook import html_of, register_pictures
+from simulacra.interfaces.display.pictures import register_all
 from simulacra.interfaces.model import Model
 from simulacra.interfaces.result import Result
 from simulacra.quizzes import find as find_quiz
@@ -76,8 +76,6 @@ __all__ = [
 ]
 
 from_array = with_default_progress(_from_array)
-
-_PICTURED = 24  # images of a data set that notebooks display, in rows of 8
 
 
 def train(
@@ -294,9 +292,4 @@ def _in_memory(given: Dataset | ImageSource) -> Dataset:
     return given if isinstance(given, Dataset) else from_array(given)
 
 
-def _pictured(dataset: Dataset) -> str:
-    """Return a data set as HTML for notebooks: its description, and training images."""
-    return html_of(repr(dataset), image_grid(dataset.train.head(_PICTURED).images, 8))
-
-
-register_pictures(Dataset, _pictured)
+register_all()

@@ -75,6 +75,12 @@ def coloring(opened: OpenedRun, split: Split, indices: NDArray[np.int64], choice
     raise unknown("colour", choice, (*known, "score", "none", "FILE.csv:COLUMN"))
 
 
+def class_coloring(classes: NDArray[np.int64]) -> Coloring:
+    """Return the colouring by the numbers of classes [n]."""
+    numbers = [str(number) for number in range(int(classes.max()) + 1)]
+    return _categories("class", [str(number) for number in classes.tolist()], numbers)
+
+
 def reconstruction_errors(opened: OpenedRun, split: Split, indices: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the squared errors of reconstructed images, mean over pixels and channels [n]; raises NotApplicable."""
     model = require(opened.model, Reconstructs, "colouring by score")

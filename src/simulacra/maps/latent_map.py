@@ -13,14 +13,14 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import permutation
 from simulacra.data.dataset import Split
 from simulacra.maps.faithfulness import NEIGHBOURS, Faithfulness, check_count, faithfulness, knn_accuracy
-from simulacra.maps.projection import PERPLEXITY, Method, Projection, check_pacmap, check_perplexity, project
+from simulacra.maps.projection import NAMES, PERPLEXITY, Method, Projection, check_pacmap, check_perplexity, project
 from simulacra.runs.latent_space import encode, latent_condition
 from simulacra.runs.opened import OpenedRun
 
 POINTS = 3000  # test images by default
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LatentMap:
     """Maps of the latents of test images.
 
@@ -39,6 +39,24 @@ class LatentMap:
         measured = {item.method: {**item.protocol, **vars(found)} for item, found in self.maps}
         protocol = {"points": len(self.indices), "latent_dim": self.latents.shape[1], "k": NEIGHBOURS}
         return {**protocol, "latents_knn_accuracy": self.latent_accuracy, "maps": measured}
+
+    def summary(self) -> str:
+        """Return the measurements of all maps, one line each."""
+        table = self.table()
+        accuracy = f"{table['k']}-NN accuracy"
+        lines = [f"{table['points']:,} test images, {table['latent_dim']} latents, k = {table['k']}"]
+        if self.latent_accuracy is not None:
+            lines[0] += f", {accuracy} in the latents {self.latent_accuracy:.3f}"
+        for item, measured in self.maps:
+            texts = [f"trustworthiness {measured.trustworthiness:.3f}", f"continuity {measured.continuity:.3f}"]
+            if measured.knn_accuracy is not None:
+                texts.append(f"{accuracy} {measured.knn_accuracy:.3f}")
+            texts += [f"{name} {value:.4g}" for name, value in item.protocol.items()]
+            lines.append(f"{NAMES[item.method]}: {', '.join(texts)}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<LatentMap: {self.summary()}>"
 
 
 def choose_points(split: Split, count: int, seed: int) -> NDArray[np.int64]:

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from simulacra.maps.coloring import Coloring
+from simulacra.maps.latent_map import LatentMap
 from simulacra.maps.palette import Shape, marker, scale
+from simulacra.maps.projection import NAMES
 
 _FINE = 3  # points are drawn this many times larger, and the image is made smaller at the end
 _MARGIN, _LEGEND, _ROW, _HEADING = 14, 170, 22, 34  # pixels
@@ -21,6 +23,12 @@ _OUTLINES: dict[Shape, tuple[tuple[float, float], ...]] = {
     "diamond": ((0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)),
 }
 _Drawing = ImageDraw.ImageDraw
+
+
+def maps_picture(found: LatentMap, coloring: Coloring, side: int = 640) -> Image.Image:
+    """Return the maps of latents side by side, each with its trustworthiness, as an RGB image. side: pixels of a map."""
+    titles = [f"{NAMES[item.method]} (trustworthiness {measured.trustworthiness:.3f})" for item, measured in found.maps]
+    return scatter([(title, item.coordinates) for title, (item, _) in zip(titles, found.maps, strict=True)], coloring, side)
 
 
 def scatter(maps: Sequence[tuple[str, NDArray[np.float64]]], coloring: Coloring, side: int = 640) -> Image.Image:

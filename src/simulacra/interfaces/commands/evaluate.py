@@ -16,6 +16,8 @@ from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 
+_TOO_FEW = " are needed. Use "  # in the reason of a metric that more images would allow
+
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
     "simulacra evaluate runs/first --particles 500",
@@ -97,14 +99,17 @@ def _by_reason(result: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
-    """Return what was not measured in one line, and the meaning of the marks of the table."""
+    """Return what was not measured in one line, which need more images, and the meaning of the marks of the table."""
     of_family = "this family has no "
     reasons = _by_reason(result)
     absent = [reason.removeprefix(of_family) for reason in reasons if reason.startswith(of_family)]
-    others = [name for reason, names in reasons.items() if not reason.startswith(of_family) for name in names]
+    few_images = [reason for reason in reasons if _TOO_FEW in reason]
+    rest = [reason for reason in reasons if reason not in few_images and not reason.startswith(of_family)]
+    others = [name for reason in rest for name in reasons[reason]]
     parts = [f"{of_family}{' or '.join(filter(None, [', '.join(absent[:-1]), absent[-1]]))}"] if absent else []
     parts += [f"for other reasons {', '.join(others)}"] if others else []
-    lines = [f"not measured: {'; '.join(parts)}"] if parts else []
+    lines = [f"not measured: {reason}" for reason in few_images]
+    lines += [f"not measured: {'; '.join(parts)}"] if parts else []
     few = any("few_samples" in item["protocol"] for item in result["metrics"].values())
     explained = "few: so few images that the value is imprecise, or biased. " if few else ""
     return [*lines, f"{explained}--verbose adds every number, its protocol, and every reason"]

@@ -1,7 +1,7 @@
 """Restorations of images in batches: how images are degraded, and independent draws given the degraded images."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -106,7 +106,7 @@ class AlreadyDegraded:
         return Degraded(images, torch.zeros_like(images[:, :1]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Restoration:
     """Restorations of n images; values are in [0, 1].
 
@@ -128,12 +128,30 @@ class Restoration:
     calibrated: bool
     truth: Tensor | None = None
 
+    def intervals(self) -> str:
+        """Return in words how the intervals were made."""
+        kind = "calibrated" if self.calibrated else "uncalibrated"
+        return f"{100 * self.level:g} % intervals: mean ± {self.factor:.3g} x deviation, {kind}"
+
+    def head(self, count: int) -> "Restoration":
+        """Return the restorations of the first `count` images."""
+        fields = vars(self)
+        return Restoration(**{**fields, **{name: fields[name][:count] for name in _tensors(fields)}})
+
+    def __repr__(self) -> str:
+        images, draws = self.draws.shape[:2]
+        size = " x ".join(map(str, self.mean.shape[1:]))
+        return f"<Restoration: {images:,} images ({size}), {draws} draws each; {self.intervals()}>"
+
 
 def joined(parts: Sequence[Restoration]) -> Restoration:
     """Return the restorations of several parts as one."""
     first = vars(parts[0])
-    tensors = [name for name, value in first.items() if isinstance(value, Tensor)]
-    return Restoration(**{**first, **{name: torch.cat([vars(part)[name] for part in parts]) for name in tensors}})
+    return Restoration(**{**first, **{name: torch.cat([vars(part)[name] for part in parts]) for name in _tensors(first)}})
+
+
+def _tensors(fields: Mapping[str, object]) -> list[str]:
+    return [name for name, value in fields.items() if isinstance(value, Tensor)]
 
 
 @dataclass(frozen=True)
