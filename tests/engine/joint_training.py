@@ -15,8 +15,9 @@ from simulacra.core.batch import Batch
 from simulacra.core.family import Family, Loss
 from simulacra.core.launch import launched
 from simulacra.engine import checkpoint, sharding
+from simulacra.engine.distributed.process_group import joined
+from simulacra.engine.distributed.processes import ALONE, Processes
 from simulacra.engine.loop import Trainer
-from simulacra.engine.processes import ALONE, Processes, joined
 from simulacra.engine.settings import TrainConfig
 from simulacra.runs.settings import RunConfig, resolve
 

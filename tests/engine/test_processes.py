@@ -20,7 +20,7 @@ from tests.recording import Listener
 from simulacra.core.errors import UsageError
 from simulacra.core.launch import Launch, launched
 from simulacra.engine import checkpoint
-from simulacra.engine.processes import ALONE, Abandoned, Processes
+from simulacra.engine.distributed.processes import ALONE, Abandoned, Processes
 from simulacra.runs.run import Run
 from simulacra.training.train import resume
 
