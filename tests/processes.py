@@ -1,11 +1,13 @@
-"""Commands in processes of their own, started by a process that has imported PyTorch: each starts in a fraction of a second.
+"""Commands and functions in processes of their own, started by one that has imported PyTorch: in a fraction of a second.
 
 `python -m simulacra` itself is tested by tests/interfaces and by the slow tests.
 """
 
 import multiprocessing
 import os
+import socket
 import sys
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +37,33 @@ class Command:
         """Kill the process and wait for its end."""
         self.process.kill()
         self.process.join()
+
+
+def together(work: Callable[..., Any], *arguments: object, count: int = 2, seconds: float = 120) -> list[Any]:
+    """Call a function in several processes with the environment of torchrun; return the results, which are small, by rank."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    results = FORKSERVER.Queue()
+    shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    places = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    processes = [FORKSERVER.Process(target=_call, args=(place, work, arguments, results)) for place in places]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(seconds)
+    assert [process.exitcode for process in processes] == [0] * count
+    found = dict(results.get(timeout=10) for _ in processes)
+    return [found[rank] for rank in range(count)]
+
+
+def _call(environment: dict[str, str], work: Callable[..., Any], arguments: tuple[object, ...], results: Any) -> None:
+    import torch
+
+    os.environ.clear()
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    results.put((int(environment["RANK"]), work(*arguments)))
 
 
 def _run(folder: str, words: list[str], environment: dict[str, str]) -> Any:

@@ -1,10 +1,8 @@
 """Checks that two processes make together; test_processes.py starts them, with torchrun or without."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,8 +13,9 @@ from simulacra.core.batch import Batch
 from simulacra.core.family import Family, Loss
 from simulacra.core.launch import launched
 from simulacra.engine import checkpoint, sharding
+from simulacra.engine.distributed.process_group import joined
+from simulacra.engine.distributed.processes import ALONE, Processes
 from simulacra.engine.loop import Trainer
-from simulacra.engine.processes import ALONE, Processes, joined
 from simulacra.engine.settings import TrainConfig
 from simulacra.runs.settings import RunConfig, resolve
 
@@ -181,22 +180,15 @@ def run(names: Iterable[str]) -> list[str]:
     return passed
 
 
-def run_as(rank: int, ports: Iterable[int], names: Iterable[str], folder: Path, results: Any) -> None:
-    """Make the checks and train as the process of a rank, with the environment of torchrun; put (rank, passed) into a queue."""
+def checked_and_trained(names: Iterable[str], folder: Path) -> list[str]:
+    """Make the checks of these names and train, together with the other process; return the names of those that passed."""
     from simulacra.training.train import resume, train
 
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    port = iter(ports)
-    os.environ["MASTER_PORT"] = str(next(port))  # every process group has a port of its own
     passed = run(names)
-    for part in (
-        lambda: train(settings("8"), folder / "straight"),
-        lambda: train(settings("4"), folder / "stopped"),
-        lambda: resume(folder / "stopped", "8"),
-    ):
-        os.environ["MASTER_PORT"] = str(next(port))
-        part()
-    results.put((rank, passed))
+    train(settings("8"), folder / "straight")
+    train(settings("4"), folder / "stopped")
+    resume(folder / "stopped", "8")
+    return passed
 
 
 def settings(duration: str) -> RunConfig:

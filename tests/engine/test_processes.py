@@ -1,10 +1,8 @@
 """Training in two processes, as torchrun starts them (trap 28)."""
 
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.engine import joint_training as together
+from tests.engine import joint_training
 from tests.engine.toy_games import SimultaneousGame
-from tests.processes import FORKSERVER
+from tests.processes import together
 from tests.recording import Listener
 
 from simulacra.core.errors import UsageError
 from simulacra.core.launch import Launch, launched
 from simulacra.engine import checkpoint
-from simulacra.engine.processes import ALONE, Abandoned, Processes
+from simulacra.engine.distributed.processes import ALONE, Abandoned, Processes
 from simulacra.runs.run import Run
 from simulacra.training.train import resume
 
@@ -64,37 +62,25 @@ CHECKS = (
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[dict[int, list[str]], Path]:
+def pair(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[list[list[str]], Path]:
     """What passed in each of two processes, and the folder with the runs that they trained.
 
     A process that has imported everything starts both, which costs less than torchrun.
     """
     folder = tmp_path_factory.mktemp("pair")
-    with contextlib.ExitStack() as held, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMULACRA_CACHE", str(cache))
-        sockets = [held.enter_context(socket.socket()) for _ in range(4)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
-        held.close()
-        results = FORKSERVER.Queue()
-        processes = [FORKSERVER.Process(target=together.run_as, args=(rank, ports, CHECKS, folder, results)) for rank in (0, 1)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
-    return dict(results.get(timeout=10) for _ in processes), folder
+        return together(joint_training.checked_and_trained, CHECKS, folder), folder
 
 
 @pytest.mark.long
-def test_two_processes_follow_one_with_the_same_batch_sharded_or_not(pair: tuple[dict[int, list[str]], Path]) -> None:
-    assert pair[0] == {0: list(CHECKS), 1: list(CHECKS)}
+def test_two_processes_follow_one_with_the_same_batch_sharded_or_not(pair: tuple[list[list[str]], Path]) -> None:
+    assert pair[0] == [list(CHECKS), list(CHECKS)]
 
 
 @pytest.mark.long
 def test_two_processes_go_on_to_the_bits_of_an_undisturbed_run_and_the_first_alone_writes(
-    pair: tuple[dict[int, list[str]], Path],
+    pair: tuple[list[list[str]], Path],
 ) -> None:
     straight, stopped = (Run.open(pair[1] / name) for name in ("straight", "stopped"))
     assert_same_weights(straight.path, stopped.path)
@@ -104,7 +90,7 @@ def test_two_processes_go_on_to_the_bits_of_an_undisturbed_run_and_the_first_alo
 
 
 @pytest.mark.long
-def test_one_process_goes_on_with_a_run_of_two(pair: tuple[dict[int, list[str]], Path], tmp_path: Path) -> None:
+def test_one_process_goes_on_with_a_run_of_two(pair: tuple[list[list[str]], Path], tmp_path: Path) -> None:
     shutil.copytree(pair[1] / "stopped", tmp_path / "run")
     listener = Listener()
     assert resume(tmp_path / "run", "10", progress=listener).step == 10
@@ -113,7 +99,7 @@ def test_one_process_goes_on_with_a_run_of_two(pair: tuple[dict[int, list[str]],
 
 @pytest.mark.slow
 def test_torchrun_starts_the_processes() -> None:
-    command = [*TORCHRUN, "-m", together.__name__, *CHECKS]  # one start for all checks
+    command = [*TORCHRUN, "-m", joint_training.__name__, *CHECKS]  # one start for all checks
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("passed ")] == [f"passed {check}" for check in CHECKS]
@@ -220,4 +206,4 @@ def test_the_place_among_processes_is_read_from_the_environment(monkeypatch: pyt
 
 def test_sharding_needs_several_processes() -> None:
     with pytest.raises(UsageError, match="start it with torchrun"):
-        together.trainer(SimultaneousGame, shard=True)
+        joint_training.trainer(SimultaneousGame, shard=True)

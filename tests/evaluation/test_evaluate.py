@@ -256,7 +256,7 @@ def taken(monkeypatch):
 
         return replace(metric, measure=measure)
 
-    monkeypatch.setattr(evaluation, "measuring_seconds", lambda metrics, context: 1.0)  # it measures a part of each
+    monkeypatch.setattr(evaluation, "measuring_seconds", lambda *_: 1.0)  # it measures a part of each
     monkeypatch.setattr(evaluation, "selected", lambda settings: tuple(recorded(metric) for metric in selected(settings)))
     return names
 

@@ -14,9 +14,9 @@ from simulacra.core.errors import UsageError
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 from simulacra.data.synthetic.transforms import apply_transform
-from simulacra.metrics.statistics.directions import Direction
 from simulacra.metrics.statistics.image_similarity import BEST
 from simulacra.metrics.statistics.measurement import Measurement, wilson
+from simulacra.metrics.translations.directions import Direction
 from simulacra.metrics.translations.translated_classes import translation_accuracy
 from simulacra.metrics.translations.translation import cycle_mse, translation_psnr
 

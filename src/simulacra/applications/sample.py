@@ -16,6 +16,8 @@ Each then gives --count images, one row of the grid; a column has the same noise
 Diffusion and flow models take --sampler, --steps, --guidance-scale and --precision; the defaults are those of the run's settings.
 """
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,11 +29,13 @@ from simulacra.core.capabilities import Samples, SamplesIteratively, SamplingPla
 from simulacra.core.config import Config, option
 from simulacra.core.errors import SimulacraError
 from simulacra.core.eval_mode import inference_mode
-from simulacra.core.progress import Progress
+from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
+from simulacra.engine.distributed.processes import SHARED_FILES
+from simulacra.engine.distributed.shared_work import sharing, sharing_processes
 from simulacra.images.files import check_grid, check_images_path, save_png
 from simulacra.images.grid import image_grid, overview_count
-from simulacra.images.samples import images_writer
+from simulacra.images.samples import Arrays, images_writer
 from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.runs.generation import PLAN_SETTINGS, plan_facts
 from simulacra.runs.opened import OpenedRun, label_names
@@ -65,9 +69,10 @@ def _class_grid(opened: OpenedRun, settings: SampleConfig, progress: Progress, p
     """Save classes in rows and styles in columns."""
     classes = (opened.model.label_sizes or (1,))[0]
     styles = max(1, settings.count // classes)
-    path = check_grid(output_path(opened.run, settings, "classes", ".png", ("grid",)), classes * styles, opened.spec.shape)
+    path, processes = output_path(opened.run, settings, "classes", ".png", ("grid",)), sharing_processes()
+    processes.lead(lambda: check_grid(path, classes * styles, opened.spec.shape))
     images = sample_classes(opened, styles, settings.seed, progress, label=settings.label or None, plan=plan)
-    save_png(image_grid(images.flatten(0, 1), styles), path)
+    processes.lead(lambda: save_png(image_grid(images.flatten(0, 1), styles), path))
     content = {
         "path": str(path),
         "classes": len(images),
@@ -84,20 +89,22 @@ def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> Appli
     if isinstance(opened.model, SamplesIteratively):
         guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
-    if settings.grid == "classes":
-        return _class_grid(opened, settings, progress, plan)
-    return _samples(opened, settings, progress, plan)
+    write = _class_grid if settings.grid == "classes" else _samples
+    with sharing() as processes:
+        processes.require_same([opened.step, opened.digest], f"weights of {opened.run.path}", SHARED_FILES)
+        return write(opened, settings, progress if processes.first else SILENT, plan)
 
 
 def _samples(opened: OpenedRun, settings: SampleConfig, progress: Progress, plan: SamplingPlan | None) -> ApplicationResult:
     """Write images as they are generated, with their labels or captions."""
     label, caption = settings.label or None, settings.caption or None
     total = settings.count * (len(captions_of(caption)) if caption else 1)
-    path = check_images_path(output_path(opened.run, settings, "samples", ".png"), total, opened.spec.shape)
+    path, processes = output_path(opened.run, settings, "samples", ".png"), sharing_processes()
+    processes.lead(lambda: check_images_path(path, total, opened.spec.shape))
     chunks = sample_chunks(opened, settings.count, settings.seed, progress, label=label, caption=caption, plan=plan)
     columns = settings.count if total > settings.count else 0  # one row for each caption
     names = list[str]()
-    with images_writer(path, total, columns) as write:
+    with images_writer(path, total, columns) if processes.first else nullcontext(_write_nothing) as write:
         for part in chunks:
             own, arrays = _described(opened, part)
             write(part.images, arrays, own)
@@ -106,6 +113,10 @@ def _samples(opened: OpenedRun, settings: SampleConfig, progress: Progress, plan
     content |= {"captions" if caption else "labels": names} if names else {}
     content |= {} if plan is None else plan_facts(plan)
     return ApplicationResult(content, f"{total:,} images in {path}")
+
+
+def _write_nothing(images: Tensor, arrays: Arrays, names: Sequence[str]) -> None:
+    """Write nothing: the first process writes the images of all."""
 
 
 def _described(opened: OpenedRun, part: SampledImages) -> tuple[list[str], dict[str, np.ndarray]]:

@@ -1,7 +1,12 @@
-"""The rank of this process in distributed training, from the environment variables of torchrun."""
+"""The rank of this process in distributed computation, from the environment variables of torchrun."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,17 @@ class Launch:
 
 
 def launched() -> Launch:
-    """Return the rank of this process; rank 0 of 1 without torchrun or equivalent environment variables."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
+    """Return the rank of this process; rank 0 of 1 without torchrun or equivalent environment variables, and inside `alone`."""
+    if _alone.get() or int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         return Launch()
     return Launch(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Compute inside as a single process, which exchanges nothing with the others that torchrun started."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)

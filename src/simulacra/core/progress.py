@@ -27,13 +27,16 @@ class _SilentMeter:
         """Do nothing."""
 
 
+NO_METER = _SilentMeter()
+
+
 class Silent:
     """A Progress without output: the default of the Python API."""
 
     @contextmanager
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
         """Open a meter without output."""
-        yield _SilentMeter()
+        yield NO_METER
 
     def message(self, message: str) -> None:
         """Do nothing."""

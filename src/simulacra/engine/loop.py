@@ -21,11 +21,11 @@ from simulacra.engine import optimizers, sharding, state
 from simulacra.engine.checkpoint import Checkpoint
 from simulacra.engine.compilation import compile_networks
 from simulacra.engine.diagnosis import first_non_finite
+from simulacra.engine.distributed.processes import ALONE, Processes
 from simulacra.engine.duration import Duration, Origin
 from simulacra.engine.ema import EMA
 from simulacra.engine.learning_rate import factor
 from simulacra.engine.placement import Placement
-from simulacra.engine.processes import ALONE, Processes
 from simulacra.engine.reports import Window, non_finite
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.training_time import TrainingTime

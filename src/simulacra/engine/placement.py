@@ -12,8 +12,8 @@ from simulacra.core.batch import Batch
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family
 from simulacra.engine import sharding
+from simulacra.engine.distributed.processes import Processes
 from simulacra.engine.hardware import channels_last, device_of, precision_of
-from simulacra.engine.processes import Processes
 from simulacra.engine.settings import TrainConfig
 
 _CHANNELS_LAST_FROM = 4  # images in a batch; below that the default memory layout is faster

@@ -13,7 +13,7 @@ from torch import Tensor
 from simulacra.core.errors import NonFiniteError
 from simulacra.core.family import Loss, named
 from simulacra.core.files import sync_folder, unwritable, write_text
-from simulacra.engine.processes import ALONE, Processes
+from simulacra.engine.distributed.processes import ALONE, Processes
 
 Row = list[tuple[int, float]]  # (step, value) of one loss
 

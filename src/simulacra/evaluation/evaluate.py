@@ -1,13 +1,17 @@
 """Evaluation of a trained model: measures all metrics that apply, each once for a checkpoint and its settings."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.files import require_writable, write_json
 from simulacra.core.finite import require_finite_weights
+from simulacra.core.launch import alone
 from simulacra.core.progress import SILENT, Progress
+from simulacra.engine.distributed.processes import SHARED_FILES, Processes
+from simulacra.engine.distributed.shared_work import sharing
 from simulacra.evaluation.expected_time import extractor_seconds, in_words, measuring_seconds
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results, write_scores
 from simulacra.evaluation.settings import selected
@@ -25,32 +29,54 @@ from simulacra.runs.opened import OpenedRun
 from simulacra.runs.provenance import now
 from simulacra.runs.run import Run
 
+_ELSEWHERE = MetricResults({})  # in place of results that only the first of several processes has
 _REMEDIES = {"test": "train on more images, or give --test-path", "validation": "train on more images, or with --validation"}
 
 
 def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) -> dict[str, Any]:
     """Return and store the numbers of all metrics that apply, reasons for missing ones, and warnings.
 
-    Cached results are not measured again. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where
-    there are no images to measure on, NonFiniteError for weights that are infinite or NaN.
+    Cached results are not measured again. With torchrun every process calls it, and measures its part of the images; only the
+    first writes and reports. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where there are no
+    images to measure on, NonFiniteError for weights that are infinite or NaN.
     """
     require_finite_weights(opened.model)
-    require_writable(opened.run.evaluations)
-    context = EvaluationContext(opened, settings, progress)
-    settings = context.settings
+    with sharing() as processes:
+        processes.lead(lambda: require_writable(opened.run.evaluations))
+        processes.require_same([opened.step, opened.digest], f"weights of {opened.run.path}", SHARED_FILES)
+        processes.lead(lambda: opened.dataset)  # the first prepares the data, the others load what is prepared
+        return _evaluate(EvaluationContext(opened, settings, progress if processes.first else SILENT), processes)
+
+
+def _evaluate(context: EvaluationContext, processes: Processes) -> dict[str, Any]:
+    """Evaluate together with other processes."""
+    opened, settings = context.opened, context.settings
     if len(context.split) == 0:
         raise DataError(f"{opened.dataset.name} has no {settings.split} images to measure on: {_REMEDIES[settings.split]}")
     reasons = {metric.name: why for metric in selected(settings) if (why := _not_applicable(metric, context))}
     plan = [metric for metric in selected(settings) if metric.name not in reasons]
     stored, untrained = _stored(plan, context)
-    _announce(plan, stored, untrained, context)
-    metrics: dict[str, Measurement] = {}
-    artifacts: dict[str, Any] = {}
+    processes.require_same(sorted(missing.kind for missing in untrained), "trained feature extractors", SHARED_FILES)
+    cached = processes.from_first(lambda: list(stored))
+    if processes.first:
+        with alone():
+            _announce(plan, stored, untrained, context, processes.count)
+    found: dict[str, MetricResults] = {}
     for metric in plan:
-        found = stored.get(metric.name) or _measured(metric, context)
-        metrics |= found.measurements
-        reasons |= found.missing
-        artifacts |= {metric.name: found.artifacts} if found.artifacts else {}
+        known = stored.get(metric.name, _ELSEWHERE) if metric.name in cached else None
+        found[metric.name] = known or _measured(metric, context, processes)
+    result: dict[str, Any] = processes.from_first(lambda: _written(context, found, reasons))
+    return result
+
+
+def _written(context: EvaluationContext, found: Mapping[str, MetricResults], reasons: dict[str, str]) -> dict[str, Any]:
+    """Write the results of all metrics into the run folder, and return them; reasons: of the metrics that do not apply."""
+    opened, settings = context.opened, context.settings
+    metrics: dict[str, Measurement] = {}
+    for results in found.values():
+        metrics |= results.measurements
+        reasons |= results.missing
+    artifacts = {name: results.artifacts for name, results in found.items() if results.artifacts}
     result = {**_facts(context), "settings": settings.table(), "evaluated": now()}
     result["metrics"] = {name: item.table() for name, item in metrics.items()}
     warnings = evaluation_warnings(metrics, opened.spec.dimensions, opened.step)
@@ -97,12 +123,16 @@ def _stored(plan: Sequence[Metric], context: EvaluationContext) -> tuple[dict[st
 
 
 def _announce(
-    plan: Sequence[Metric], stored: Collection[str], untrained: Sequence[NotTrained], context: EvaluationContext
+    plan: Sequence[Metric],
+    stored: Collection[str],
+    untrained: Sequence[NotTrained],
+    context: EvaluationContext,
+    processes: int,
 ) -> None:
     """Report the expected time, what is cached, and what is measured now, with its cost."""
     progress, ahead = context.progress, [metric for metric in plan if metric.name not in stored]
     if ahead and progress is not SILENT:
-        progress.message(_expected_time(ahead, untrained, context))
+        progress.message(_expected_time(ahead, untrained, context, processes))
     if stored:
         progress.message(f"cached: {', '.join(stored)}")
     if ahead:
@@ -113,8 +143,9 @@ def _announce(
         progress.message(f"to measure: {'; '.join(grouped)}")
 
 
-def _expected_time(ahead: Sequence[Metric], untrained: Sequence[NotTrained], context: EvaluationContext) -> str:
-    line = f"expected time: about {in_words(measuring_seconds(ahead, context))}"
+def _expected_time(ahead: Sequence[Metric], untrained: Sequence[NotTrained], context: EvaluationContext, processes: int) -> str:
+    line = f"expected time: about {in_words(measuring_seconds(ahead, context, processes))}"
+    line += f" in {processes} processes" if processes > 1 else ""
     if not untrained:
         return line
     names = ", ".join(f"{missing.kind} on {missing.data.name}" for missing in untrained)
@@ -122,16 +153,26 @@ def _expected_time(ahead: Sequence[Metric], untrained: Sequence[NotTrained], con
     return f"{line}, and first at most {longest} to train the feature extractor {names}, once"
 
 
-def _measured(metric: Metric, context: EvaluationContext) -> MetricResults:
+def _measured(metric: Metric, context: EvaluationContext, processes: Processes) -> MetricResults:
+    """Return and store the results of a metric, which the first process measures alone if processes do not share its work."""
     file = result_file(metric, context)
-    if results := read_results(file):  # of an extractor that had to be trained again
-        return results
+    processes.require_same(file.name, f"data or feature extractors for {metric.name}", SHARED_FILES)
+    stored = read_results(file)  # of an extractor that had to be trained again
+    if processes.from_first(lambda: stored is not None):
+        return stored or _ELSEWHERE
+    if metric.shared or processes.count == 1:
+        return _computed(metric, context, lambda found: processes.lead(lambda: write_results(file, found)))
+    own = EvaluationContext(context.opened, context.settings, context.progress)  # what it loads, the others do not
+    return processes.lead(lambda: _computed(metric, own, partial(write_results, file))) or _ELSEWHERE
+
+
+def _computed(metric: Metric, context: EvaluationContext, store: Callable[[MetricResults], None]) -> MetricResults:
     try:
         with inference_mode(context.model):
             found = metric.measure(context).finite()
     except NotApplicable as error:
         return MetricResults({}, {metric.name: str(error)})
-    write_results(file, found)
+    store(found)
     return found
 
 

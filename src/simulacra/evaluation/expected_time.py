@@ -29,20 +29,21 @@ def extractor_seconds(missing: Sequence[NotTrained]) -> float:
     return sum(expected_seconds(item) for item in missing)
 
 
-def measuring_seconds(metrics: Sequence[Metric], context: EvaluationContext) -> float:
-    """Return the expected duration of metrics in seconds, with trained extractors.
+def measuring_seconds(metrics: Sequence[Metric], context: EvaluationContext, processes: int = 1) -> float:
+    """Return the expected duration of metrics in seconds, with trained extractors, by several processes that share the images.
 
     Metrics of single images are measured on a few of them, and generated images likewise; metrics that compare features are
     begun with random features of the same sizes. Metrics that give no prediction, and those that cannot be measured, count as 0.
     """
     watch = _Stopwatch()
     compared = [metric for metric in metrics if metric.in_features]
-    seconds = sum(_by_images(metric, context, watch) for metric in metrics if not metric.in_features)
+    single = [metric for metric in metrics if not metric.in_features]
+    seconds = sum(_by_images(metric, context, watch) / (processes if metric.shared else 1) for metric in single)
     if compared:
         extractor = _extractor(context)
         pilot = _limited(context, len(context.split), len(context.opened.dataset.train))
         _set_random_features(pilot, extractor)
-        seconds += _shared(context, extractor, watch) + sum(_by_meter(metric, pilot, watch) for metric in compared)
+        seconds += _shared(context, extractor, watch) / processes + sum(_by_meter(metric, pilot, watch) for metric in compared)
     return seconds * watch.load
 
 

@@ -22,6 +22,7 @@ from simulacra.core.files import write_bytes, write_json
 from simulacra.core.progress import Progress
 from simulacra.data.dataset import Dataset, Split
 from simulacra.data.locations import cache_folder
+from simulacra.engine.distributed.shared_work import sharing_processes
 from simulacra.features.extractor import Embedding, Extractor
 from simulacra.images.files import make_folder
 
@@ -98,19 +99,42 @@ def stored_facts() -> list[tuple[Path, dict[str, Any]]]:
 
 
 def cached_embedding(extractor: Extractor, data: Dataset, split: Split, progress: Progress) -> Embedding:
-    """Return features and predicted classes of a split of a data set, which are computed once and stored in the cache."""
-    path = _embedding_file(extractor, data, split)
+    """Return features and predicted classes of a split of a data set, which are computed once and stored in the cache.
+
+    Processes that share work share the images, and the first stores the features.
+    """
+    path, processes = _embedding_file(extractor, data, split), sharing_processes()
+    stored = _read_embedding(path)
+    if processes.from_first(lambda: stored is not None):
+        if stored is None:
+            raise DataError(not_in_cache(f"the features of the {split.name} images of {data.name}"))
+        return stored
+    with progress.task(f"features of {split.name} images", len(split), "images") as meter:
+        found = extractor.embed(split, meter)
+    processes.lead(lambda: _write_embedding(path, found))
+    return found
+
+
+def not_in_cache(what: str) -> str:
+    """Return the error message for what the first of several processes has in its cache, and this process has not."""
+    return (
+        f"{what}, which the first process has in its cache, cannot be read from {cache_folder()}: all processes need the same "
+        "cache folder (SIMULACRA_CACHE) on a file system that they share"
+    )
+
+
+def _read_embedding(path: Path) -> Embedding | None:
     try:
         tensors, _ = read_tensors(path)
         return Embedding(tensors["features"], tensors.get("predictions"))
     except (OSError, SafetensorError, KeyError):
-        pass
-    with progress.task(f"features of {split.name} images", len(split), "images") as meter:
-        found = extractor.embed(split, meter)
+        return None
+
+
+def _write_embedding(path: Path, found: Embedding) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in vars(found).items() if tensor is not None}
     write_bytes(path, serialize_tensors(tensors))
-    return found
 
 
 def is_embedded(extractor: Extractor, data: Dataset, split: Split) -> bool:

@@ -20,6 +20,7 @@ from simulacra.core.errors import UsageError
 from simulacra.core.eval_mode import eval_mode
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
+from simulacra.engine.distributed.shared_work import chunks_of, in_parts
 
 _REC_601 = (0.299, 0.587, 0.114)
 
@@ -142,13 +143,21 @@ class Extractor:
         return self.logits(images).argmax(1)
 
     def embed(self, images: Split | Tensor, meter: Meter) -> Embedding:
-        """Return features and predictions of a split, or of images float [n c h w] in [0, 1], on the CPU."""
-        found, size = [], self.network.images_per_call(self.device)
-        for chunk in images.split(size) if isinstance(images, Tensor) else (batch.images for batch in images.chunks(size)):
+        """Return features and predictions of a split, or of images float [n c h w] in [0, 1], on the CPU.
+
+        Processes that share work share the images.
+        """
+
+        def embedded(chunk: range) -> dict[str, Tensor]:
+            rows = images[chunk.start : chunk.stop]
             with self._frozen():
-                features = self.network.embed(self._adapted(chunk))
-                predictions = self._classifier().head(features).argmax(1).cpu() if self.classes else None
-            found.append(Embedding(features.float().cpu(), predictions))
+                features = self.network.embed(self._adapted(rows if isinstance(rows, Tensor) else rows.head(len(rows)).images))
+                predictions = {"predictions": self._classifier().head(features).argmax(1).cpu()} if self.classes else {}
+            return {"features": features.float().cpu(), **predictions}
+
+        found = []
+        for chunk, part in in_parts(chunks_of(len(images), self.network.images_per_call(self.device)), embedded):
+            found.append(Embedding(part["features"], part.get("predictions")))
             meter.advance(len(chunk))
         return joined(found)
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from simulacra import applications
 from simulacra.core.errors import SimulacraError, UsageError, unknown
-from simulacra.core.launch import launched
+from simulacra.core.launch import alone, launched
 from simulacra.core.text import printable
 from simulacra.interfaces import commands
 from simulacra.interfaces.arguments import JSON_HELP, Parser, load_family_files
@@ -28,6 +28,9 @@ GROUPS: Mapping[str, str] = {
     "machine": "machine",
 }
 """Titles of the groups of the overview, in their order; a command of any other group is listed at the end."""
+
+TOGETHER = ("train", "resume", "sample", "evaluate")
+"""Commands whose work the processes that torchrun started share; any other runs in the first process alone."""
 
 _SLOW = ("train", "evaluate", "compare")  # commands other than applications whose flags are declared in modules that import torch
 
@@ -78,7 +81,14 @@ def _run(words: list[str]) -> int:
     if (name in applications.names() or name in _SLOW) and asks_for_help(rest):
         print_help(name, rest, lambda: _parsed(name, rest))
     command, parsed = _parsed(name, rest)
-    return command.run(parsed, Console(parsed.json))
+    console, place = Console(parsed.json), launched()
+    if place.count == 1 or name in TOGETHER:
+        return command.run(parsed, console)
+    if not place.first:
+        return 0
+    console.message(f"note: {name} runs in the first of the {place.count} processes alone: the others end at once")
+    with alone():
+        return command.run(parsed, console)
 
 
 def command_parser(name: str, words: Sequence[str] = ()) -> tuple[Command, Parser]:

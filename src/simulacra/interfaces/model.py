@@ -15,6 +15,8 @@ from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
+from simulacra.engine.distributed.processes import SHARED_FILES
+from simulacra.engine.distributed.shared_work import sharing
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
 from simulacra.interfaces.commands import evaluate as evaluate_command
@@ -47,6 +49,17 @@ def _displayed(function: Callable[Concatenate[OpenedRun, P], T]) -> Callable[Con
     return update_wrapper(method, function)
 
 
+def _shared(function: Callable[Concatenate["Model", P], T]) -> Callable[Concatenate["Model", P], T]:
+    """Return a method whose images the processes share that torchrun started: all must call it, and all get all images."""
+
+    def method(model: "Model", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with sharing() as processes:
+            processes.require_same([model.step, model.digest], f"weights of {model.run.path}", SHARED_FILES)
+            return function(model, *args, **kwargs)
+
+    return update_wrapper(method, function)
+
+
 class Model(OpenedRun):
     """A trained model: what `train`, `resume` and `open` return. Images are float [n c h w] in [0, 1], on the CPU.
 
@@ -58,9 +71,9 @@ class Model(OpenedRun):
         super().__init__(run, dataset, progress, device)
         self.progress = progress
 
-    sample = _displayed(sampling.sample)
+    sample = _shared(_displayed(sampling.sample))
     sample_chunks = _displayed(sampling.sample_chunks)
-    sample_classes = _displayed(sampling.sample_classes)
+    sample_classes = _shared(_displayed(sampling.sample_classes))
     reconstruct = reconstruction.reconstruct
     render_classes = reconstruction.render_classes
     encode = latent_space.encode

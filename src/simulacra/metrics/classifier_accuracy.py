@@ -5,24 +5,29 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.capabilities import Classifies
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.measurement import Measurement, fraction_of
-from simulacra.metrics.statistics.model_inputs import batches
+from simulacra.metrics.statistics.model_inputs import in_batches
 
 _CHUNK = 500  # images
 
 
 def classifier_accuracy(model: Classifies, split: Split, meter: Meter) -> Measurement:
     """Return classifier_accuracy: the share of the images of a labelled split whose most probable class by q(y|x) is theirs."""
-    hits: list[Tensor] = []
-    for batch in batches(model, split, _CHUNK):
+
+    def compared(number: int, batch: Batch) -> dict[str, Tensor]:
         assert batch.labels is not None
-        hits.append((model.class_log_probabilities(batch.images).argmax(1) == batch.labels).cpu())
-        meter.advance(len(batch))
+        return {"hits": (model.class_log_probabilities(batch.images).argmax(1) == batch.labels).cpu()}
+
+    hits: list[Tensor] = []
+    for rows, found in in_batches(model, split, compared, _CHUNK):
+        hits.append(found["hits"])
+        meter.advance(len(rows))
     return fraction_of(torch.cat(hits), {})
 
 

@@ -1,7 +1,10 @@
-"""What metrics measure: an opened run, its data, and what several metrics share, each computed once."""
+"""What metrics measure: an opened run, its data, and what several metrics share, each computed once.
+
+Processes that share work share the images that are generated, embedded and encoded.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -11,27 +14,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.capabilities import LatentSpace, Samples, SamplesIteratively, SamplingPlan, require
 from simulacra.core.condition import Condition
 from simulacra.core.config import Config, options
 from simulacra.core.device import images_per_call, model_device
-from simulacra.core.errors import NotApplicable
+from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family, model_condition
-from simulacra.core.progress import Progress
+from simulacra.core.progress import NO_METER, Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
 from simulacra.data.synthetic.known_densities import known_density_of
-from simulacra.features.cache import cached_embedding
+from simulacra.engine.distributed.shared_work import chunks_of, in_parts, sharing_processes
+from simulacra.features.cache import cached_embedding, not_in_cache
 from simulacra.features.extractor import Embedding, Extractor, joined
-from simulacra.features.loading import default_extractor, feature_dimensions, load_extractor
+from simulacra.features.loading import default_extractor, feature_dimensions, load_extractor, why_not
+from simulacra.features.training import NotTrained
 from simulacra.metrics.settings import SharedSettings
-from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
+from simulacra.metrics.statistics.model_inputs import in_batches, likelihood_condition
 from simulacra.runs.generation import plan_facts, sample_in_batches
 from simulacra.runs.label_shares import LabelShares
 from simulacra.runs.opened import OpenedRun
 
 Options = TypeVar("Options", bound=Config)
+Compute = Callable[[Tensor, range], Mapping[str, Tensor]]
 
 NO_SAMPLES = "disabled by --samples 0"
 NO_EXTRACTOR = "disabled by --extractor none"
@@ -111,9 +118,25 @@ class EvaluationContext:
         return self.load_extractor(self.extractor_name, self.opened.dataset)
 
     def load_extractor(self, name: str, data: Dataset) -> Extractor:
-        """Return an extractor for a data set on the model's device, trained with the seed of the settings."""
+        """Return an extractor for a data set on the model's device, trained with the seed of the settings.
+
+        Of several processes the first trains it; the others read it from the cache then.
+        """
         seed, device = self.settings.extractor_seed, self.device
-        return load_extractor(name, data, seed, self.progress, device=device, cached=self.cached_only)
+
+        def load(cached: bool) -> Extractor:
+            return load_extractor(name, data, seed, self.progress, device=device, cached=cached)
+
+        if self.cached_only:
+            return load(True)
+        if reason := why_not(name, data):
+            raise NotApplicable(reason)
+        processes = sharing_processes()
+        loaded = processes.lead(lambda: load(False))
+        try:
+            return loaded or load(True)
+        except NotTrained as error:
+            raise DataError(not_in_cache(f"the extractor {name}")) from error
 
     @property
     def feature_protocol(self) -> dict[str, Any]:
@@ -126,9 +149,17 @@ class EvaluationContext:
         """Features and predicted classes of `settings.samples` generated images; the images themselves are not kept."""
         if self.settings.samples == 0:
             raise NotApplicable(NO_SAMPLES)
-        extractor = self.extractor
+        extractor, found = self.extractor, list[Embedding]()
+
+        def embedded(images: Tensor, rows: range) -> dict[str, Tensor]:
+            part = extractor.embed(images, NO_METER)
+            return {name: values for name, values in vars(part).items() if values is not None}
+
         with self.progress.task("generating", self.settings.samples, "images") as meter:
-            return joined([extractor.embed(images, meter) for images in self.images()])
+            for rows, part in self.in_images(embedded):
+                found.append(Embedding(part["features"], part.get("predictions")))
+                meter.advance(len(rows))
+        return joined(found)
 
     def real(self, split: Split) -> Embedding:
         """Return features and predicted classes of a split; they are stored in the cache."""
@@ -193,27 +224,44 @@ class EvaluationContext:
 
     def images(self) -> Iterator[Tensor]:
         """Yield `settings.samples` generated images in chunks, rounded to 256 levels; labels have the shares of the data."""
-        yield from (self._generated(drawn, self.label_shares.condition(drawn)) for drawn, _ in self._noise())
+        yield from (found["images"] for _, found in self.in_images(lambda images, rows: {"images": images}))
 
     def labelled_images(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield as many images of a conditional model with their requested classes: class k mod K for image k."""
-        for drawn, first in self._noise():
-            labels = torch.arange(first, first + len(drawn)) % self.classes
-            yield self._generated(drawn, Condition(labels)), labels
+        for rows, found in self.in_labelled_images(lambda images, rows: {"images": images}):
+            yield found["images"], self.requested_classes(rows)
 
-    def requested_images(self, rows: NDArray[np.int64]) -> Iterator[Tensor]:
-        """Yield as many images with the conditions of held-out images: image k with that of rows[k]."""
-        for drawn, first in self._noise():
-            batch = self.split.batch(rows[first : first + len(drawn)])
-            yield self._generated(drawn, model_condition(self.model, batch))
+    def in_images(self, compute: Compute) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
+        """Yield what `compute` returns of the chunks of `images` (images, their numbers), with their numbers."""
+        return self._in_generated(lambda drawn, rows: self.label_shares.condition(drawn), compute)
 
-    def _noise(self) -> Iterator[tuple[Tensor, int]]:
-        """Yield the noise of all images in chunks, drawn on the CPU, with the number of the first image of each."""
+    def in_labelled_images(self, compute: Compute) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
+        """Yield what `compute` returns of the chunks of `labelled_images`, as `in_images`."""
+        return self._in_generated(lambda drawn, rows: Condition(self.requested_classes(rows)), compute)
+
+    def in_requested_images(self, requested: NDArray[np.int64], compute: Compute) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
+        """Yield the same of images with the conditions of held-out images: image k with that of requested[k]."""
+
+        def condition(drawn: Tensor, rows: range) -> Condition:
+            return model_condition(self.model, self.split.batch(requested[rows.start : rows.stop]))
+
+        return self._in_generated(condition, compute)
+
+    def requested_classes(self, rows: range) -> Tensor:
+        """Return the classes of the images of these numbers in `labelled_images`: int64 [n]."""
+        return torch.arange(rows.start, rows.stop) % self.classes
+
+    def _in_generated(
+        self, condition: Callable[[Tensor, range], Condition], compute: Compute
+    ) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
         model = require(self.model, Samples, "fidelity")
-        count, seed = self.settings.samples, self.settings.seed
         size = images_per_call(self.device, math.prod(model.noise_shape), _GENERATED_CHUNK)
-        for start in range(0, count, size):
-            yield noise(seed, start, min(size, count - start), model.noise_shape), start
+
+        def computed(rows: range) -> Mapping[str, Tensor]:
+            drawn = noise(self.settings.seed, rows.start, len(rows), model.noise_shape)
+            return compute(self._generated(drawn, condition(drawn, rows)), rows)
+
+        return in_parts(chunks_of(self.settings.samples, size), computed)
 
     def _generated(self, drawn: Tensor, condition: Condition) -> Tensor:
         model = require(self.model, Samples, "fidelity")
@@ -230,9 +278,13 @@ class EvaluationContext:
         key, model = (split.name, len(split)), cast(LatentSpace, self.model)
         if key not in self._latents:
             latents = []
+
+            def encoded(number: int, batch: Batch) -> dict[str, Tensor]:
+                return {"latents": model.encode(batch.images, likelihood_condition(model, batch)).float().cpu()}
+
             with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
-                for batch in batches(model, split, _ENCODED_CHUNK):
-                    latents.append(model.encode(batch.images, likelihood_condition(model, batch)).float().cpu())
-                    meter.advance(len(batch))
+                for rows, found in in_batches(model, split, encoded, _ENCODED_CHUNK):
+                    latents.append(found["latents"])
+                    meter.advance(len(rows))
             self._latents[key] = torch.cat(latents)
         return self._latents[key]

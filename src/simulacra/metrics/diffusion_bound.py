@@ -5,6 +5,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.capabilities import HasDiffusionBound
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
@@ -14,12 +15,13 @@ from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.elbo import BITS_PER_DIM
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
-from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
+from simulacra.metrics.statistics.model_inputs import in_batches, likelihood_condition
 from simulacra.objectives.likelihood import bits_per_dimension
 from simulacra.runs.opened import OpenedRun
 
 DRAWS = 8  # steps of each image that are evaluated
 BINS = 20  # intervals of diffusion time over which the terms of steps are summed
+_TERMS = ("prior", "decoder", "steps", "times")
 _STRATA, _PER_STRATUM = 200, 20  # strata at most, and costs in each at least
 
 
@@ -28,14 +30,19 @@ def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Me
 
     The terms, in bits per dimension: prior, decoder, and steps, summed over each twentieth of diffusion time.
     """
-    found, size = [], 0
-    for number, batch in enumerate(batches(model, split)):
+
+    def terms_of(number: int, batch: Batch) -> dict[str, Tensor]:
         with stream(seed, "step costs", number):
             terms = model.diffusion_bound(batch.images, DRAWS, likelihood_condition(model, batch))
-        found.append([item.cpu().double() for item in (terms.prior, terms.decoder, terms.steps * terms.count, terms.times)])
-        size = max(size, len(batch))
-        meter.advance(len(batch))
-    prior, decoder, steps, times = map(torch.cat, zip(*found, strict=True))
+        found = {"prior": terms.prior, "decoder": terms.decoder, "steps": terms.steps * terms.count, "times": terms.times}
+        return {name: values.cpu().double() for name, values in found.items()}
+
+    parts, size = [], 0
+    for rows, found in in_batches(model, split, terms_of):
+        parts.append(found)
+        size = max(size, len(rows))
+        meter.advance(len(rows))
+    prior, decoder, steps, times = (torch.cat([part[name] for part in parts]) for name in _TERMS)
 
     def bits(nats: Tensor) -> Tensor:
         return torch.as_tensor(bits_per_dimension(nats, split.images[0].size))

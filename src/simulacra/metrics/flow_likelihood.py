@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.capabilities import HasDiffusionBound
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Meter
@@ -13,7 +15,7 @@ from simulacra.data.dataset import Split
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
-from simulacra.metrics.statistics.model_inputs import batches, likelihood_condition
+from simulacra.metrics.statistics.model_inputs import in_batches, likelihood_condition
 from simulacra.objectives.likelihood import bits_per_dimension
 
 PROBES = 1  # random directions of the divergence estimate
@@ -33,12 +35,16 @@ class FlowLikelihoodOptions(Config):
 
 def flow_bits(model: HasDiffusionBound, split: Split, count: int, seed: int, meter: Meter) -> Measurement:
     """Return flow_bits_per_dim by the density of the probability flow, mean over the first `count` images of a split."""
-    scores = []
-    for number, batch in enumerate(batches(model, split[:count])):
+
+    def nats_of(number: int, batch: Batch) -> dict[str, Tensor]:
         with stream(seed, "flow likelihood", number):
             found = model.flow_log_likelihood(batch.images, PROBES, likelihood_condition(model, batch))
-        scores.append(-found.nats.cpu())
-        meter.advance(len(batch))
+        return {"nats": -found.nats.cpu()}
+
+    scores = []
+    for rows, part in in_batches(model, split[:count], nats_of):
+        scores.append(part["nats"])
+        meter.advance(len(rows))
     bits = torch.as_tensor(bits_per_dimension(torch.cat(scores), split.images[0].size))
     protocol = {"target": "256 grey levels", "kind": "estimate", "dequantization": "uniform", "probes": PROBES, "seed": seed}
     return mean_of(bits, protocol)

@@ -75,6 +75,8 @@ class Metric:
     metric does not apply to a model that has the capabilities, empty where it applies; extractors: the feature extractors
     used, where `extractor` is among the settings.
 
+    shared: whether processes that share work measure the metric together, each its part of the images; the first alone if not.
+
     details: names of facts in the protocol that are results, which may differ between runs that are compared; all other facts
     are conditions, which must be equal. section: the metric's section of the run report, from its results of the newest
     evaluation.
@@ -95,6 +97,7 @@ class Metric:
     images: Callable[[EvaluationContext], int] | None = lambda context: len(context.split)
     pilot: tuple[tuple[str, object], ...] = ()
     in_features: bool = False
+    shared: bool = True
 
     def reports(self, name: str) -> bool:
         """Return whether the metric reports a number of this name."""

@@ -1,10 +1,12 @@
 """Reconstruction error: mean squared error, peak signal-to-noise ratio, structural similarity."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from simulacra.core.batch import Batch
 from simulacra.core.capabilities import Reconstructs
 from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
@@ -13,7 +15,7 @@ from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity
 from simulacra.metrics.statistics.image_similarity import WINDOW, psnr, psnr_db, ssim, ssim_mean
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
-from simulacra.metrics.statistics.model_inputs import batches
+from simulacra.metrics.statistics.model_inputs import in_batches
 
 _CHUNK = 500  # images
 
@@ -36,17 +38,24 @@ def reconstruction(model: Reconstructs, split: Split, meter: Meter) -> dict[str,
 
 def reconstruction_scores(model: Reconstructs, split: Split, meter: Meter) -> dict[str, Tensor]:
     """Return the numbers of `reconstruction` of each image of a split, [n] on the CPU."""
-    found: dict[str, list[Tensor]] = {"mse": [], "psnr_db": []}
+    scores: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": _squared_error, "psnr_db": psnr}
     if min(split.images.shape[1:3]) >= WINDOW:
-        found["ssim"] = []
-    for batch in batches(model, split, _CHUNK):
+        scores["ssim"] = ssim
+
+    def compared(number: int, batch: Batch) -> dict[str, Tensor]:
         reconstructed = model.reconstruct(batch.images, model_condition(model, batch))
-        found["mse"].append(((reconstructed - batch.images) ** 2).flatten(1).mean(1).cpu())
-        found["psnr_db"].append(psnr(reconstructed, batch.images).cpu())
-        if "ssim" in found:
-            found["ssim"].append(ssim(reconstructed, batch.images).cpu())
-        meter.advance(len(batch))
+        return {name: score(reconstructed, batch.images).cpu() for name, score in scores.items()}
+
+    found: dict[str, list[Tensor]] = {name: [] for name in scores}
+    for rows, part in in_batches(model, split, compared, _CHUNK):
+        for name in scores:
+            found[name].append(part[name])
+        meter.advance(len(rows))
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _squared_error(reconstructed: Tensor, images: Tensor) -> Tensor:
+    return ((reconstructed - images) ** 2).flatten(1).mean(1)
 
 
 def mean_image_error(split: Split) -> float:

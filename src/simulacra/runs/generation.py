@@ -16,6 +16,7 @@ from simulacra.core.eval_mode import inference_mode
 from simulacra.core.finite import require_finite
 from simulacra.core.progress import Meter, Progress
 from simulacra.core.randomness import noise
+from simulacra.engine.distributed.shared_work import chunks_of, in_parts, sharing_processes
 from simulacra.networks.labels import drawn_labels
 
 PLAN_SETTINGS = ("sampler", "steps", "guidance_scale", "precision")
@@ -68,7 +69,10 @@ def in_one(count: int, parts: Iterable[Tensor]) -> Tensor:
 def generated_chunks(
     model: Samples, request: SampleRequest, progress: Progress, device: torch.device | str = "cpu"
 ) -> Iterator[GeneratedImages]:
-    """Yield the images of `sample_images` in order, at most 256 at a time, so that any number of them needs bounded memory."""
+    """Yield the images of `sample_images` in order, at most 256 at a time, so that any number of them needs bounded memory.
+
+    Processes that share work share the chunks, which are those of the sampler's own batches where it takes several steps.
+    """
     if isinstance(model, SamplesIteratively):
         plan = request.plan or model.plan
         model.check(plan)
@@ -77,9 +81,10 @@ def generated_chunks(
         plan, evaluations, unit = None, 1, "images"
     with progress.task("sampling", request.count * evaluations, unit) as meter:
         advance = _Speed(meter, evaluations).advance if plan else meter.advance
-        for start in range(0, request.count, _BATCH):
-            drawn = noise(request.seed, start, min(_BATCH, request.count - start), model.noise_shape).to(device)
-            given = request.condition[start : start + len(drawn)].to(device)
+
+        def generated(chunk: range) -> dict[str, Tensor]:
+            drawn = noise(request.seed, chunk.start, len(chunk), model.noise_shape).to(device)
+            given = request.condition[chunk.start : chunk.stop].to(device)
             labels = given.labels if given.labels is not None else drawn_labels(drawn, None, model.label_sizes)[1]
             with inference_mode(cast(nn.Module, model)):
                 if isinstance(model, SamplesIteratively) and plan:
@@ -87,7 +92,15 @@ def generated_chunks(
                 else:
                     images = model.generate(drawn, given).cpu()
                     advance(len(drawn))
-            yield GeneratedImages(require_finite(images, "generated images"), labels)
+            found = {"images": require_finite(images, "generated images")}
+            return found if labels is None else {**found, "labels": labels.cpu()}
+
+        processes = sharing_processes()
+        size = _sampler_batch(model) if plan and processes.count > 1 else _BATCH
+        for number, (chunk, found) in enumerate(in_parts(chunks_of(request.count, size), generated)):
+            if not processes.computes(number):
+                advance(len(chunk) * evaluations)
+            yield GeneratedImages(found["images"], found.get("labels"))
 
 
 def change_plan(
@@ -121,9 +134,14 @@ def sample_in_batches(
 
     `advance` is called after each evaluation of the network with the number of images evaluated.
     """
-    size = max(1, min(_ITERATIVE_BATCH, _VALUES // math.prod(model.noise_shape)))
+    size = _sampler_batch(model)
     parts = zip(drawn.split(size), condition.split(size, len(drawn)), strict=True)
     return torch.cat([model.sample_with_plan(part, given, plan, partial(advance, len(part))) for part, given in parts])
+
+
+def _sampler_batch(model: Samples) -> int:
+    """Return the number of images per call of an iterative sampler."""
+    return max(1, min(_ITERATIVE_BATCH, _VALUES // math.prod(model.noise_shape)))
 
 
 class _Speed:

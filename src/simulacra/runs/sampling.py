@@ -11,6 +11,7 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.errors import UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
+from simulacra.engine.distributed.shared_work import in_parts
 from simulacra.networks.labels import drawn_labels
 from simulacra.runs.generation import SampleRequest, generated_chunks, in_one, sample_images
 from simulacra.runs.opened import OpenedRun
@@ -107,10 +108,14 @@ def sample_classes(
     model = require(opened.model, Samples, "sampling")
     if plan is None and isinstance(model, SamplesIteratively):
         plan = opened.plan()
+
+    def generated(row: Tensor) -> dict[str, Tensor]:
+        return {"images": sample_images(model, SampleRequest(styles, seed, Condition(row), plan), SILENT, opened.device)}
+
     rows = []
     with progress.task("sampling by class", len(labels), "classes") as meter:
-        for row in labels:
-            rows.append(sample_images(model, SampleRequest(styles, seed, Condition(row), plan), SILENT, opened.device))
+        for _, found in in_parts(list(labels), generated):
+            rows.append(found["images"])
             meter.advance(1)
     return torch.stack(rows)
 

@@ -25,10 +25,11 @@ from simulacra.data.load import load_settled, training_batches
 from simulacra.data.settings import PlacesConfig
 from simulacra.data.sources import located
 from simulacra.engine import checkpoint, trackers
+from simulacra.engine.distributed.process_group import joined
+from simulacra.engine.distributed.processes import Processes
 from simulacra.engine.duration import Duration
 from simulacra.engine.hardware import device_of, keep_memory, precision_of
 from simulacra.engine.loop import Trainer
-from simulacra.engine.processes import Processes, joined
 from simulacra.engine.settings import OF_THE_MACHINE, OF_THE_REST
 from simulacra.images.animation import write_animation
 from simulacra.runs import own_families

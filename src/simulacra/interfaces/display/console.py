@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.launch import launched
-from simulacra.core.progress import Meter
+from simulacra.core.progress import NO_METER, Meter
 from simulacra.core.text import printable, quoted
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class Console:
     @contextmanager
     def task(self, label: str, total: int | None, unit: str, start: int = 0) -> Iterator[Meter]:
         """Display a bar on a terminal, otherwise print a line at intervals."""
+        if not self._prints:
+            yield NO_METER
+            return
         if not sys.stderr.isatty():
             meter = Lines(label, total, unit, start)
             yield meter

@@ -78,11 +78,15 @@ def measure_attributes(context: EvaluationContext) -> MetricResults:
         return MetricResults({}, {"label_agreement": "no held-out image has a caption of known words"})
     rows = rows[np.arange(context.settings.samples) % len(rows)]
     classifiers, names = attribute_classifiers(context), [attribute.name for attribute in attributes]
+
+    def classified(images: Tensor, numbers: range) -> dict[str, Tensor]:
+        return {"classes": torch.stack([classifier.predictions(images) for classifier in classifiers], 1)}
+
     found = []
     with context.progress.task("generating held-out conditions", len(rows), "images") as meter:
-        for images in context.requested_images(rows):
-            found.append(torch.stack([classifier.predictions(images) for classifier in classifiers], 1))
-            meter.advance(len(images))
+        for numbers, part in context.in_requested_images(rows, classified):
+            found.append(part["classes"])
+            meter.advance(len(numbers))
     labels, training = split.labels[rows].reshape(len(rows), -1), context.opened.dataset.train.labels
     assert training is not None
     unseen = torch.from_numpy(unseen_combinations(labels, training))

@@ -45,10 +45,10 @@ def _measure(context: EvaluationContext) -> MetricResults:
         return MetricResults({}, {"label_agreement": f"{extractor.name} predicts other classes than those of the data"})
     requested, predicted = [], []
     with context.progress.task("generating by class", context.settings.samples, "images") as meter:
-        for images, labels in context.labelled_images():
-            requested.append(labels)
-            predicted.append(extractor.predictions(images))
-            meter.advance(len(images))
+        for rows, found in context.in_labelled_images(lambda images, rows: {"classes": extractor.predictions(images)}):
+            requested.append(context.requested_classes(rows))
+            predicted.append(found["classes"])
+            meter.advance(len(rows))
     measured = label_agreement(torch.cat(requested), torch.cat(predicted), context.classes)
     facts = {**extractor.protocol, "generated": "rounded to 256 levels", "requested": "all classes equally"}
     facts["seed"] = context.settings.seed

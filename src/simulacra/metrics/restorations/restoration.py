@@ -106,6 +106,7 @@ METRIC = Metric(
     images=_images,
     pilot=(("calibration_images", 0),),
     measure=_measure,
+    shared=False,
     settings=("seed", *OPTIONS),
     options=RestorationOptions,
     not_applicable=undegraded,

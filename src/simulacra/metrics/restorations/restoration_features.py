@@ -58,6 +58,7 @@ METRIC = Metric(
     cost=lambda context: restoration_cost(context, 1),
     images=restored_count,
     measure=_measure,
+    shared=False,
     settings=("seed", "degradation", "restoration_images", "extractor", "extractor_seed"),
     not_applicable=undegraded,
     details=frozenset({"plan"}),

@@ -12,8 +12,8 @@ from simulacra.core.condition import Condition
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
-from simulacra.metrics.statistics.likelihoods import bound_of_nll
-from simulacra.metrics.statistics.model_inputs import observations
+from simulacra.metrics.statistics.likelihoods import KINDS, bound_of_nll
+from simulacra.metrics.statistics.model_inputs import in_observations
 from simulacra.networks.labels import every_label
 
 FEW = 4  # importance samples for each label in the first pass
@@ -39,10 +39,10 @@ def label_likelihoods(
     the best. All terms of the sum are positive, so that a term that is left out can only raise the result: by at most
     log(1 + c exp(-margin)) nats for c labels where the first pass is exact.
     """
-    choices, nats, predicted, truth = every_label(model.label_sizes), [], [], []
-    kept, kind = 0, ""
-    for number, observed, condition in observations(model, split, seed):
-        scorer = _Scorer(model, observed, condition, (seed, number))
+    choices = every_label(model.label_sizes)
+
+    def scored(number: int, observed: Tensor, condition: Condition) -> dict[str, Tensor]:
+        scorer, kind = _Scorer(model, observed, condition, (seed, number)), KINDS[0]
         included = (
             scorer.first_pass(choices, margin) if particles > FEW else torch.ones(len(observed), len(choices), dtype=torch.bool)
         )
@@ -51,19 +51,28 @@ def label_likelihoods(
             rows = included[:, column].nonzero()[:, 0]
             if len(rows):
                 joint[rows, column], kind = scorer.score(label, rows, particles, "all")
-        nats.append(math.log(len(choices)) - torch.logsumexp(joint, 1))
-        predicted.append(choices[joint.argmax(1)])
         assert condition.labels is not None
-        truth.append(condition.labels.cpu())
-        kept += int(included.sum())
-        meter.advance(len(observed))
+        return {
+            "nats": math.log(len(choices)) - torch.logsumexp(joint, 1),
+            "predicted": choices[joint.argmax(1)],
+            "truth": condition.labels.cpu(),
+            "kept": included.sum(),
+            "kind": torch.tensor(KINDS.index(kind)),
+        }
+
+    parts = []
+    for rows, found in in_observations(model, split, seed, scored):
+        parts.append(found)
+        meter.advance(len(rows))
+    nats, predicted, truth = (torch.cat([part[name] for part in parts]) for name in ("nats", "predicted", "truth"))
+    kept, kind = sum(int(part["kept"]) for part in parts), KINDS[int(parts[-1]["kind"])]
     protocol = {"target": model.target, "importance_samples": particles, "kind": bound_of_nll(kind), "seed": seed}
     protocol |= {"labels": f"sum over {len(choices)} labels, p(y) uniform", "labels_kept": kept / len(split)}
     if particles > FEW:
         protocol["screening"] = (
             f"labels {margin:g} nats below the best with {FEW} samples are left out, which can only raise the nll"
         )
-    return LabelLikelihoods(torch.cat(nats), torch.cat(predicted), torch.cat(truth), protocol)
+    return LabelLikelihoods(nats, predicted, truth, protocol)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from simulacra.core.capabilities import HasLikelihood
-from simulacra.core.condition import AcceptsCondition, in_words
+from simulacra.core.condition import AcceptsCondition, Condition, in_words
 from simulacra.core.config import Config, option
 from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.metrics.metric import Quantity
-from simulacra.metrics.statistics.model_inputs import observations
+from simulacra.metrics.statistics.model_inputs import given_fields, in_observations
 from simulacra.runs.image_to_image.restoration import Degrader
 
 _NATS = "nats per image"
@@ -23,6 +23,8 @@ _NLL = "Importance-sampling estimate of the negative log-likelihood; a tighter u
 
 RATE = Quantity("rate_nats", f"rate, {_NATS}", "neither", _RATE)
 DISTORTION = Quantity("distortion_nats", f"distortion, {_NATS}", "neither", _DISTORTION)
+KINDS = ("exact", "lower bound", "estimate")
+"""What a log-likelihood of `HasLikelihood` can be; tensors that processes share hold its position here."""
 NLL = Quantity("nll_nats", f"negative log-likelihood, {_NATS}", "smaller", _NLL)
 
 
@@ -59,16 +61,21 @@ class SplitBound:
 
 def split_bound(model: HasLikelihood, split: Split, seed: int, meter: Meter, degrader: Degrader | None = None) -> SplitBound:
     """Return the bound of the images of a split, given their condition where the model has one."""
-    rates, distortions, floors = [], [], []
-    given: tuple[str, ...] = ()
-    for number, observed, condition in observations(model, split, seed, degrader):
+
+    def terms_of(number: int, observed: Tensor, condition: Condition) -> dict[str, Tensor]:
         with stream(seed, "evidence", number):
             terms = model.elbo(observed, condition)
-        rates.append(terms.rate.cpu())
-        distortions.append(terms.distortion.cpu())
-        floor, given = model.floor(observed, condition), condition.given
-        floors += [] if floor is None else [floor.double().cpu()]
-        meter.advance(len(observed))
+        floor = model.floor(observed, condition)
+        floors = {} if floor is None else {"floor": floor.double().cpu()}
+        return {"rate": terms.rate.cpu(), "distortion": terms.distortion.cpu(), **floors}
+
+    rates, distortions, floors = [], [], []
+    for rows, found in in_observations(model, split, seed, terms_of, degrader):
+        rates.append(found["rate"])
+        distortions.append(found["distortion"])
+        floors += [found["floor"]] if "floor" in found else []
+        meter.advance(len(rows))
+    given = given_fields(model, split, degrader)
     protocol: dict[str, Any] = {"target": model.target, "latent_samples": 1, "seed": seed}
     protocol |= {"given": ", ".join(in_words([name]) for name in given)} if given else {}
     protocol |= {} if degrader is None else {"degradation": degrader.name}
@@ -84,14 +91,18 @@ def split_nll(  # noqa: PLR0917
     With importance samples it is an upper bound in expectation that becomes tighter with their number (Burda et al. 2015,
     theorem 1).
     """
-    scores, kind = [], ""
-    given: tuple[str, ...] = ()
-    for number, observed, condition in observations(model, split, seed, degrader):
+
+    def nats_of(number: int, observed: Tensor, condition: Condition) -> dict[str, Tensor]:
         with stream(seed, "nll", number):
             result = model.log_likelihood(observed, particles, condition)
-        scores.append(-result.nats.cpu())
-        kind, given = result.kind, condition.given
-        meter.advance(len(observed))
+        return {"nats": -result.nats.cpu(), "kind": torch.tensor(KINDS.index(result.kind))}
+
+    scores, kind = [], ""
+    for rows, found in in_observations(model, split, seed, nats_of, degrader):
+        scores.append(found["nats"])
+        kind = KINDS[int(found["kind"])]
+        meter.advance(len(rows))
+    given = given_fields(model, split, degrader)
     protocol = {"target": model.target, "importance_samples": particles, "kind": bound_of_nll(kind), "seed": seed}
     protocol |= {"given": ", ".join(in_words([name]) for name in given)} if given else {}
     return torch.cat(scores), protocol | ({} if degrader is None else {"degradation": degrader.name})

@@ -1,7 +1,11 @@
-"""Inputs of a model under evaluation: batches on its device, the condition that it accepts, observations of a likelihood."""
+"""Inputs of a model under evaluation: batches on its device, the condition that it accepts, observations of a likelihood.
 
-from collections.abc import Iterator
+Processes that share work share the batches.
+"""
 
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
 from torch import Tensor
 
 from simulacra.core.batch import Batch
@@ -11,15 +15,26 @@ from simulacra.core.device import model_device
 from simulacra.core.family import model_condition
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
+from simulacra.engine.distributed.shared_work import chunks_of, in_parts
 from simulacra.runs.image_to_image.restoration import Degrader
 
 _CHUNK = 250  # images
 
 
-def batches(model: object, split: Split, size: int = _CHUNK) -> Iterator[Batch]:
-    """Yield a split in batches of `size` images on the model's device."""
+def in_batches(
+    model: object, split: Split, compute: Callable[[int, Batch], Mapping[str, Tensor]], size: int = _CHUNK
+) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
+    """Yield what `compute` returns of each batch, number k of which has `size` images on the model's device, in order.
+
+    With the positions of its images in the split.
+    """
     device = model_device(model)
-    return (batch.to(device) for batch in split.chunks(size))
+
+    def computed(rows: range) -> Mapping[str, Tensor]:
+        batch = split.batch(np.arange(rows.start, rows.stop))
+        return compute(rows.start // size, batch.to(device))
+
+    return in_parts(chunks_of(len(split), size), computed)
 
 
 def likelihood_condition(model: AcceptsCondition, batch: Batch) -> Condition:
@@ -32,16 +47,29 @@ def _degraded(batch: Batch, degrader: Degrader, start: int) -> Condition:
     return Condition(image=found.image, known=found.known).to(batch.images.device)
 
 
-def observations(
-    model: HasLikelihood, split: Split, seed: int, degrader: Degrader | None = None
-) -> Iterator[tuple[int, Tensor, Condition]]:
-    """Yield (number of the chunk, observations [b c h w], condition) on the model's device.
+def given_fields(model: AcceptsCondition, split: Split, degrader: Degrader | None = None) -> tuple[str, ...]:
+    """Return the names of the fields of the condition in `in_observations`."""
+    first = split.head(1).to(model_device(model))
+    return (likelihood_condition(model, first) if degrader is None else _degraded(first, degrader, 0)).given
+
+
+def in_observations(
+    model: HasLikelihood,
+    split: Split,
+    seed: int,
+    compute: Callable[[int, Tensor, Condition], Mapping[str, Tensor]],
+    degrader: Degrader | None = None,
+) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
+    """Yield what `compute` returns of (number of the batch, observations [b c h w], condition) on the model's device.
 
     Every metric gets the same draw (binary pixels, dequantized grey levels), which depends on the seed alone. degrader: degrades
     the images that are the condition; None: as the model derives them.
     """
-    for number, batch in enumerate(batches(model, split)):
+
+    def computed(number: int, batch: Batch) -> Mapping[str, Tensor]:
         condition = likelihood_condition(model, batch) if degrader is None else _degraded(batch, degrader, number * _CHUNK)
         with stream(seed, "observe", number):
             observed = model.observe(batch.images, condition)
-        yield number, observed, condition
+        return compute(number, observed, condition)
+
+    return in_batches(model, split, computed)

@@ -11,8 +11,8 @@ from simulacra.core.family import model_condition
 from simulacra.core.progress import Meter
 from simulacra.data.dataset import Split, levels
 from simulacra.metrics.metric import Measured
-from simulacra.metrics.statistics.directions import ROUNDED, UNTRANSLATED, Direction, labelled_chunks
 from simulacra.metrics.statistics.measurement import fraction_of
+from simulacra.metrics.translations.directions import ROUNDED, UNTRANSLATED, Direction, labelled_chunks
 
 Classify = Callable[[Tensor], Tensor]  # from images [b c h w] in [0, 1] of a domain to their classes, int64 [b]
 

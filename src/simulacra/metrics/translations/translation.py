@@ -12,9 +12,9 @@ from simulacra.core.progress import Meter
 from simulacra.data.dataset import levels
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.directions import BASELINE, ROUNDED, UNTRANSLATED, Direction, directions
 from simulacra.metrics.statistics.image_similarity import psnr, psnr_db
 from simulacra.metrics.statistics.measurement import mean_of
+from simulacra.metrics.translations.directions import BASELINE, ROUNDED, UNTRANSLATED, Direction, directions
 
 
 def cycle_mse(model: Translates, direction: Direction, meter: Meter) -> Measured:
@@ -95,4 +95,5 @@ METRIC = Metric(
     order=60,
     cost=lambda context: f"{len(context.split):,} translations there and back, in both directions",
     measure=_measure,
+    shared=False,
 )

@@ -10,7 +10,7 @@ from simulacra.features.extractor import Extractor
 from simulacra.features.loading import default_extractor, why_not
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Measured, Metric, MetricResults, Quantity
-from simulacra.metrics.statistics.directions import BASELINE, Direction, directions, original
+from simulacra.metrics.translations.directions import BASELINE, Direction, directions, original
 from simulacra.metrics.translations.translated_classes import translation_accuracy
 
 
@@ -87,6 +87,7 @@ METRIC = Metric(
     order=70,
     cost=lambda context: f"{len(context.split):,} translations",
     measure=_measure,
+    shared=False,
     settings=("extractor", "extractor_seed"),
     not_applicable=_not_applicable,
     extractors=classifiers,

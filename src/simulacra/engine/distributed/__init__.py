@@ -1,0 +1,1 @@
+"""Several processes that torchrun started: their communication, and work that they share."""
