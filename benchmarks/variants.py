@@ -22,7 +22,7 @@ from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
 from simulacra.engine.ema import EMA
-from simulacra.engine.loop import Trainer
+from simulacra.engine.loop import Observer, Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trackers import Tracking
 from simulacra.runs.provenance import provenance
@@ -180,7 +180,7 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case, *, compi
         trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
 
 
-class Clocked:
+class Clocked(Observer):
     """The observer of a training, without its validation and pictures, which peers do not have to make either."""
 
     def __init__(self, observer: RunObserver, watch: Stopwatch) -> None:
