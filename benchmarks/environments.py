@@ -1,11 +1,12 @@
 """Environments of the peers: made on first use, in the cache folder, from the pinned requirements beside their scripts."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from measurements import clean_environment
 
 from simulacra.data.locations import cache_folder
 
@@ -26,11 +27,6 @@ def python_of(peer: str) -> Path:
         _install(python, requirements)
         (folder / _READY).touch()
     return python
-
-
-def clean_environment() -> dict[str, str]:
-    """Return this process's variables without those that would lead a peer to our packages."""
-    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
 
 
 def _install(python: Path, requirements: Path) -> None:

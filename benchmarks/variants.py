@@ -22,7 +22,7 @@ from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import hardware, optimizers
 from simulacra.engine.ema import EMA
-from simulacra.engine.loop import Trainer
+from simulacra.engine.loop import Observer, Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.engine.trackers import Tracking
 from simulacra.runs.provenance import provenance
@@ -31,6 +31,7 @@ from simulacra.runs.settings import RunConfig, resolve
 from simulacra.training.observer import RunObserver
 
 USUAL, BARE_FLOAT32, BARE, ENGINE = "usual loop", "bare loop, float32", "bare loop", "engine"
+COMPILED = "engine, --compile"
 VARIANTS = (USUAL, BARE_FLOAT32, BARE, ENGINE)
 CHANNELS_LAST_FROM = 4  # images in a batch
 LIKE_PEER = {"diffusion": {"skips": "all", "resampling": "conv"}}  # what makes a network the same as the peer's
@@ -81,8 +82,8 @@ def measure(variant: str, case: Case, watch: Stopwatch, images: int) -> dict[str
     family = case.family(data)
     if variant == USUAL:
         usual(family, data, watch)
-    elif variant == ENGINE:
-        engine(family, data, watch, case)
+    elif variant in (ENGINE, COMPILED):
+        engine(family, data, watch, case, compiled=variant == COMPILED)
     else:
         precision = torch.float32 if variant == BARE_FLOAT32 else precision_of(case)
         bare(family, case.batch_source(family, data, watch.batch), watch, precision)
@@ -164,7 +165,7 @@ def bare(family: Family, batch_source: BatchSource, watch: Stopwatch, precision:
         watch.tick()
 
 
-def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case) -> None:
+def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case, *, compiled: bool) -> None:
     """The trainer with its reports and averaging, as `simulacra train` runs it, and a checkpoint half-way through the timing.
 
     By default there is one every two minutes, so that its cost is overstated here.
@@ -172,14 +173,14 @@ def engine(family: Family, data: Dataset, watch: Stopwatch, case: Case) -> None:
     hardware.keep_memory()
     half, duration = watch.warm + watch.steps // 2, watch.warm + watch.steps
     settings = {"batch": watch.batch, "duration": str(duration), "snapshots": 1, "checkpoint_every": str(half), "device": "cpu"}
-    config = case.config(**settings)
+    config = case.config(**settings, compile=compiled)
     trainer = Trainer(family, case.batch_source(family, data, watch.batch), config.train)
     with tempfile.TemporaryDirectory() as folder, SILENT.task("", None, "") as meter:
         run = Run.create(Path(folder) / "run", config, provenance(data, "a benchmark"))
         trainer.run(Clocked(RunObserver(run, data, SILENT, meter, Tracking([], SILENT)), watch))
 
 
-class Clocked:
+class Clocked(Observer):
     """The observer of a training, without its validation and pictures, which peers do not have to make either."""
 
     def __init__(self, observer: RunObserver, watch: Stopwatch) -> None:

@@ -3,7 +3,7 @@
 Run by `training.py --peers` in an environment of its own; prints one line of JSON. The VAE is built as the example in the
 documentation of Keras builds it (a functional encoder with a sampling layer, a model with its own `train_step`, `fit` on an
 array of floats), with the layer sizes of our preset; the autoencoder is a plain model with a squared error. `fit` compiles the
-step into a graph, which the warm-up keeps out of the timing.
+step into a graph, which the warm-up keeps out of the timing. On processors Keras uses XLA only where it is asked for.
 """
 
 import json
@@ -30,7 +30,8 @@ class Sampling(layers.Layer):
 
     def call(self, inputs):
         mean, log_var = inputs
-        return mean + ops.exp(0.5 * log_var) * keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        noise = keras.random.normal(ops.shape(mean), dtype=self.compute_dtype, seed=self.seed_generator)
+        return mean + ops.exp(0.5 * log_var) * noise
 
 
 class VAE(keras.Model):
@@ -39,7 +40,7 @@ class VAE(keras.Model):
     def __init__(self) -> None:
         super().__init__()
         images, features = trunk()
-        mean, log_var = layers.Dense(LATENTS)(features), layers.Dense(LATENTS)(features)
+        mean, log_var = (layers.Dense(LATENTS, dtype="float32")(features) for _ in range(2))
         self.encoder = keras.Model(images, [mean, log_var, Sampling()([mean, log_var])])
         self.decoder = decoder()
         self.means = [keras.metrics.Mean(name=name) for name in ("loss", "distortion", "rate")]
@@ -63,15 +64,19 @@ class VAE(keras.Model):
 
 
 class Ticking(keras.callbacks.Callback):
-    """Tells the stopwatch of every step, and leaves `fit` after the last."""
+    """Counts the steps, and leaves `fit` after the last. It is called after each execution, which has one step or several."""
 
     def __init__(self, watch: Stopwatch) -> None:
         super().__init__()
-        self.watch = watch
+        self.watch, self.last = watch, -1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.last = -1
 
     def on_train_batch_end(self, batch, logs=None):
         float(logs["loss"])  # the step is done when its loss is known
-        self.watch.tick()
+        self.watch.tick(batch - self.last)
+        self.last = batch
         if self.watch.finished:
             raise Finished
 
@@ -86,8 +91,8 @@ def trunk():
 
 def decoder():
     up = [layers.Conv2DTranspose(width, 3, activation="relu", strides=2, padding="same") for width in (64, 32)]
-    image = layers.Conv2DTranspose(1, 3, activation="sigmoid", padding="same")
-    return keras.Sequential([keras.Input(shape=(LATENTS,)), layers.Dense(7 * 7 * 64), layers.Reshape((7, 7, 64)), *up, image])
+    image = [layers.Conv2DTranspose(1, 3, padding="same"), layers.Activation("sigmoid", dtype="float32")]
+    return keras.Sequential([keras.Input(shape=(LATENTS,)), layers.Dense(7 * 7 * 64), layers.Reshape((7, 7, 64)), *up, *image])
 
 
 def autoencoder():
@@ -99,11 +104,14 @@ def main() -> None:
     parsed = parse()
     tf.config.threading.set_intra_op_parallelism_threads(parsed.threads)
     tf.config.threading.set_inter_op_parallelism_threads(parsed.threads)
-    watch = Stopwatch(parsed.batch, parsed.steps)
+    if parsed.precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    watch = Stopwatch(parsed.batch, parsed.steps, parsed.warm)
     floats = random_images(parsed.images).astype("float32") / 255
     variational = parsed.family == "vae"
     model = VAE() if variational else autoencoder()
-    model.compile(optimizer=keras.optimizers.Adam(), **({} if variational else {"loss": "mse"}))
+    settings = {"jit_compile": parsed.jit or "auto", "steps_per_execution": parsed.per_execution}
+    model.compile(optimizer=keras.optimizers.Adam(), **settings, **({} if variational else {"loss": "mse"}))
     targets = () if variational else (floats,)
     try:
         model.fit(floats, *targets, batch_size=parsed.batch, epochs=10**6, verbose=0, callbacks=[Ticking(watch)])

@@ -1,8 +1,9 @@
 """Training speed of pythae (Chadebec et al. 2022) on the networks of our `conv` preset: its VAE or AE, its own trainer.
 
-Run by `training.py --peers` in an environment of its own; prints one line of JSON. The networks stand here in stock layers.
-Everything else is pythae's default (eager float32, Adam, squared error as distortion), fed as its documentation does: a tensor
-of floats in memory. Nothing is validated, and the clock stops before the model is saved.
+Run by `training.py --peers` in an environment of its own; prints one line of JSON. The networks are written in stock layers.
+Everything else is pythae's default (eager float32, Adam, squared error as distortion), with data as in its documentation: a
+tensor of floats in memory. Nothing is validated, and the clock stops before the model is saved. Its option `amp` is for GPUs
+alone: for bfloat16 the context that this option sets is replaced by the one for processors.
 """
 
 import json
@@ -69,16 +70,35 @@ def main() -> None:
     parsed = parse()
     torch.set_num_threads(parsed.threads)
     logging.disable()
-    watch = Stopwatch(parsed.batch, parsed.steps)
+    watch = Stopwatch(parsed.batch, parsed.steps, parsed.warm)
     floats = torch.from_numpy(random_images(parsed.images).transpose(0, 3, 1, 2)) / 255.0
     data = BaseDataset(floats, torch.ones(parsed.images))
     with tempfile.TemporaryDirectory() as folder:
-        settings = BaseTrainerConfig(output_dir=folder, per_device_train_batch_size=parsed.batch)
-        trainer = BaseTrainer(model(parsed.family), data, training_config=settings, callbacks=[Ticking(watch)])
+        settings = BaseTrainerConfig(
+            output_dir=folder, per_device_train_batch_size=parsed.batch, optimizer_params=optimizer(parsed)
+        )
+        trainer = BaseTrainer(tuned_model(parsed), data, training_config=settings, callbacks=[Ticking(watch)])
+        if parsed.precision == "bfloat16":
+            trainer.amp_context = torch.autocast("cpu", torch.bfloat16)
         try:
             trainer.train()
         except Finished:
             print(json.dumps(watch.result()))
+
+
+def optimizer(parsed) -> dict[str, object] | None:
+    return {"fused": True} if parsed.fused else None
+
+
+def tuned_model(parsed) -> VAE | AE:
+    """Return the model, with both networks in the memory format and the compilation that are asked for."""
+    trained = model(parsed.family)
+    for network in (trained.encoder, trained.decoder):
+        if parsed.channels_last:
+            network.to(memory_format=torch.channels_last)
+        for part in network.children() if parsed.compile else ():
+            part.compile(dynamic=False)  # pythae tries a smaller batch first; its ModelOutput cannot be compiled
+    return trained
 
 
 def model(family: str) -> VAE | AE:

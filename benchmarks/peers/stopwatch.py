@@ -13,30 +13,49 @@ class Finished(Exception):
 
 
 class Stopwatch:
-    """Times `steps` steps of `batch` images after the warm-up. To be made after all imports and before anything else."""
+    """Times at least `steps` steps of `batch` images after the warm-up. To be made after all imports and before anything else."""
 
     def __init__(self, batch: int, steps: int, warm: int = WARM) -> None:
         self.batch, self.steps, self.warm = batch, steps, warm
-        self.done, self.began, self.seconds = 0, 0.0, 0.0
+        self.done, self.timed = 0, 0  # steps in all, and since the clock started
+        self.clock: Clock | None = None
+        self.times: dict[str, float] = {}
         self.start_mib = memory_mib("VmRSS")
 
     @property
     def finished(self) -> bool:
-        return self.done >= self.warm + self.steps
+        return self.timed >= self.steps
 
-    def tick(self) -> None:
-        """Note that a step is done."""
-        self.done += 1
-        if self.done == self.warm:
-            self.began = time.perf_counter()
-        if self.done == self.warm + self.steps:
-            self.seconds = time.perf_counter() - self.began
+    def tick(self, steps: int = 1) -> None:
+        """Note that a step, or several in one call, are done."""
+        self.done += steps
+        if self.clock:
+            self.timed += steps
+            self.times = self.clock.rates(self.timed * self.batch)
+        elif self.done >= self.warm:
+            self.clock = Clock()
 
     def result(self) -> dict[str, float]:
         """Return the speed, the peak memory of the process, and how much of it came after the imports."""
-        peak = memory_mib("VmHWM")
-        speed = self.steps * self.batch / self.seconds
-        return {"images_per_second": speed, "peak_mib": peak, "above_start_mib": peak - self.start_mib}
+        return {**self.times, **memory_since(self.start_mib)}
+
+
+class Clock:
+    """Measures elapsed seconds, and those of the processor that all threads of this process took, from now on."""
+
+    def __init__(self) -> None:
+        self.began, self.began_cpu = time.perf_counter(), time.process_time()
+
+    def rates(self, images: float) -> dict[str, float]:
+        """Return a number of images in relation to both."""
+        elapsed, processor = time.perf_counter() - self.began, time.process_time() - self.began_cpu
+        return {"images_per_second": images / elapsed, "images_per_cpu_second": images / processor}
+
+
+def memory_since(start_mib: float) -> dict[str, float]:
+    """Return the peak memory of the process, and how much of it is above an earlier one."""
+    peak = memory_mib("VmHWM")
+    return {"peak_mib": peak, "above_start_mib": peak - start_mib}
 
 
 def memory_mib(name: str) -> float:
