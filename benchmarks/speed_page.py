@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from table import Rounds, rate, ratios
+from benchmarks.table import Rounds, rate, ratios
 
 from simulacra.core.errors import UsageError
 from simulacra.core.files import write_json, write_text
