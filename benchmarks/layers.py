@@ -1,9 +1,12 @@
 """What a way of ours to compute a layer gives to whole steps: PyTorch's way and ours, in turns, within one process.
 
     python benchmarks/layers.py [--what flattening] [--family dcgan] [--preset NAME] [--batch 128] [--rounds 40] [--threads 1]
+                                [--side 28] [--channels 1]
 
---what flattening: features and their gradients stay in one memory layout; products: the gradient of a weight over a small map is
-a product of matrices; asked: only those gradients of weights are computed that a pass asks for; gradients: both of these.
+--what flattening: features and their gradients stay in one memory layout; products: the gradient of a weight is a product of
+matrices where that is faster; asked: only those gradients of weights are computed that a pass asks for; gradients: both of these;
+squares: transposed convolutions to few channels are convolutions onto 2x2 squares; instances: one image is normalized by batch
+norm; kernels: products, squares and instances.
 Every round plays one step of the engine in either way, on the same weights. Reported is the median of the ratios within the
 rounds, and between which values the middle half of them lies.
 """
@@ -24,9 +27,11 @@ from torch import nn
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
 from simulacra.engine.loop import Trainer
+from simulacra.networks import cyclegan
 from simulacra.networks.kernels import convolution
 from simulacra.networks.kernels import memory_layout as layout
 from simulacra.networks.kernels import transposed_convolution as adjoint
+from simulacra.networks.kernels.normalization import group_norm
 
 WARM = 2  # rounds that are not counted
 
@@ -36,12 +41,13 @@ def main() -> None:
     parser.add_argument("--what", choices=STOCK, default="flattening")
     parser.add_argument("--family", default="dcgan")
     parser.add_argument("--preset", default="")
-    for name, value in (("batch", 128), ("rounds", 40), ("threads", 1)):
+    for name, value in (("batch", 128), ("rounds", 40), ("threads", 1), ("side", 28), ("channels", 1)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
     hardware.keep_memory()
-    training = in_training(variants.Case(parsed.family, parsed.preset), parsed.batch)
+    case = variants.Case(parsed.family, parsed.preset, side=parsed.side, channels=parsed.channels)
+    training = in_training(case, parsed.batch)
     sides = {"stock": STOCK[parsed.what], "ours": ExitStack}
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(WARM + parsed.rounds):
@@ -74,7 +80,21 @@ def flattening() -> AbstractContextManager[object]:
 
 def products() -> AbstractContextManager[object]:
     """Inside, all gradients of weights come from PyTorch's kernels."""
-    return mock.patch.object(convolution, "_MAX_PRODUCT_WIDTH", 0)
+    return mock.patch.multiple(convolution, _MAX_PRODUCT_WIDTH=0, _WIDE_DTYPES=())
+
+
+def squares() -> AbstractContextManager[object]:
+    """Inside, transposed convolutions of stride 2 run forward in PyTorch's kernel, for any number of output channels."""
+    return mock.patch.object(adjoint, "_PHASE_DTYPES", ())
+
+
+def instances() -> AbstractContextManager[object]:
+    """Inside, a single image is normalized as several are."""
+    return mock.patch.object(cyclegan.InstanceNorm, "forward", lambda self, features: group_norm(features, features.shape[1]))
+
+
+def kernels() -> AbstractContextManager[object]:
+    return all_of(products(), squares(), instances())
 
 
 def asked() -> AbstractContextManager[object]:
@@ -97,7 +117,10 @@ def all_of(*contexts: AbstractContextManager[object]) -> AbstractContextManager[
     return inside
 
 
-STOCK = {"flattening": flattening, "products": products, "asked": asked, "gradients": gradients}  # each way of PyTorch's
+STOCK = {  # each way of PyTorch's
+    **{"flattening": flattening, "products": products, "asked": asked, "gradients": gradients},
+    **{"squares": squares, "instances": instances, "kernels": kernels},
+}
 
 
 def step(training: Trainer, side: AbstractContextManager[object]) -> float:

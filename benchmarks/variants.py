@@ -33,7 +33,6 @@ from simulacra.training.observer import RunObserver
 USUAL, BARE_FLOAT32, BARE, ENGINE = "usual loop", "bare loop, float32", "bare loop", "engine"
 COMPILED = "engine, --compile"
 VARIANTS = (USUAL, BARE_FLOAT32, BARE, ENGINE)
-CHANNELS_LAST_FROM = 4  # images in a batch
 LIKE_PEER = {"diffusion": {"skips": "all", "resampling": "conv"}}  # what makes a network the same as the peer's
 
 
@@ -145,8 +144,7 @@ class Images(torch.utils.data.Dataset):
 def bare(family: Family, batch_source: BatchSource, watch: Stopwatch, precision: torch.dtype) -> None:
     """The recipe of the engine without the engine: bytes gathered at once, fast layout, autocast, fused Adam, averaging."""
     hardware.keep_memory()
-    if watch.batch >= CHANNELS_LAST_FROM:
-        hardware.channels_last(family)
+    hardware.channels_last(family)
     settings = TrainConfig(batch=watch.batch)
     parameters = {name: optimizers.parameters(player) for name, player in family.players().items()}
     adams = {name: optimizers.Adam(own, settings) for name, own in parameters.items()}

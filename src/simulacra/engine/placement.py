@@ -16,8 +16,6 @@ from simulacra.engine.distributed.processes import Processes
 from simulacra.engine.hardware import channels_last, device_of, precision_of
 from simulacra.engine.settings import TrainConfig
 
-_CHANNELS_LAST_FROM = 4  # images in a batch; below that the default memory layout is faster
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -52,7 +50,7 @@ class Placement:
         self.processes.equalize([tensor.detach() for tensor in (*family.parameters(), *family.buffers())])
         if self.processes.count > 1 and self.device.type == "cuda":
             family = nn.SyncBatchNorm.convert_sync_batchnorm(family)
-        if settings.batch >= _CHANNELS_LAST_FROM and not settings.shard:
+        if not settings.shard:
             channels_last(family)
         ema = copy.deepcopy(family) if settings.ema else None
         if not settings.shard:

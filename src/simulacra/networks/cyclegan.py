@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from simulacra.core.batch import DataSpec
 from simulacra.networks.adversarial import leaky
 from simulacra.networks.dcgan import Rescale, initialize_weights
+from simulacra.networks.kernels.convolution import ConvGeometry, conv2d
 from simulacra.networks.kernels.normalization import group_norm
 from simulacra.networks.kernels.transposed_convolution import conv_transpose2d
 from simulacra.networks.same_padding import SameConv2d, SameConvTranspose2d, downsampled_sizes, same_output_size
@@ -29,6 +30,8 @@ class InstanceNorm(nn.Module):
         """Return [b c h w]."""
         if features.shape[2] * features.shape[3] == 1:
             return features
+        if len(features) == 1:  # then batch norm is the same, and needs no conversion of the memory layout
+            return F.batch_norm(features, None, None, training=True, eps=_EPS)
         return group_norm(features, features.shape[1], eps=_EPS)  # equals nn.InstanceNorm2d, several times faster
 
 
@@ -48,9 +51,9 @@ class ReflectionPaddedConv2d(nn.Module):
         kernel = self.conv.kernel_size[0]
         rows, columns = features.shape[-2:]
         padded = reflection_padded(features, kernel // 2)
-        if isinstance(self.conv, nn.Conv2d):
-            return self.conv(padded)
         assert self.conv.bias is not None
+        if isinstance(self.conv, nn.Conv2d):
+            return conv2d(padded, self.conv.weight, self.conv.bias, ConvGeometry(1))
         return conv_transpose2d(padded, self.conv.weight, self.conv.bias, 1, ((kernel - 1, rows), (kernel - 1, columns)))
 
 

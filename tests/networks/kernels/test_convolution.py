@@ -19,13 +19,15 @@ SETTINGS: tuple[tuple[int, int, int, ConvGeometry, int, int], ...] = (
     (4, 3, 3, ConvGeometry(1, (1, 1)), 4, 5),
     (2, 2, 5, ConvGeometry(3), 11, 13),
     (3, 2, 4, ConvGeometry(2), 5, 5),  # the last row and column belong to no patch
+    (1, 3, 4, ConvGeometry(2, (1, 1)), 9, 6),
 )
 
 
 @pytest.fixture
 def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use the matrix product for float64, which allows tight tolerances."""
-    monkeypatch.setattr(convolution, "_PRODUCT_DTYPES", (torch.float64,))
+    monkeypatch.setattr(convolution, "_WIDE_DTYPES", (torch.float64,))
+    monkeypatch.setattr(convolution, "_MIN_WEIGHTS", 1)
 
 
 def tensors(
@@ -80,7 +82,7 @@ def test_second_derivatives_are_correct_as_gradient_penalties_need(
     assert torch.autograd.gradgradcheck(convolved, operands)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS[:-1], ids=str)
 def test_autocast_gives_pytorchs_output_and_gradients_within_bfloat16_rounding(
     setting: tuple[int, int, int, ConvGeometry, int, int],
 ) -> None:
@@ -116,6 +118,25 @@ def test_cases_in_which_the_product_is_slower_use_pytorchs_kernel(changed: dict[
 
     assert uses_matrix_product(convolved(**case))  # type: ignore[arg-type]
     assert not uses_matrix_product(convolved(**{**case, **changed}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"inputs": 1, "side": 64}, True),
+        ({"side": 40}, False),
+        ({"outputs": 8}, False),
+        ({"kernel": 1}, False),
+        ({"layout": torch.contiguous_format}, False),
+    ],
+    ids=str,
+)
+def test_in_float32_the_product_is_for_many_weights_or_one_channel(changed: dict[str, Any], expected: bool) -> None:
+    case = {"side": 18, "inputs": 64, "outputs": 128, "kernel": 3, "layout": torch.channels_last, **changed}
+    images = torch.ones(2, case["inputs"], case["side"], case["side"]).contiguous(memory_format=case["layout"])
+    weight = torch.ones(case["outputs"], case["inputs"], case["kernel"], case["kernel"], requires_grad=True)
+    assert uses_matrix_product(conv2d(images, weight, torch.ones(case["outputs"]), ConvGeometry(1))) == expected
 
 
 def test_only_requested_weight_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:

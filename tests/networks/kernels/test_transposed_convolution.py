@@ -21,12 +21,22 @@ SETTINGS: tuple[tuple[int, int, int, int, Crop], ...] = (
     (2, 1, 4, 1, ((1, 4), (2, 5))),
     (2, 1, 7, 1, ((0, 10), (0, 11))),
 )
+MORE: tuple[tuple[int, int, int, int, Crop], ...] = (
+    (2, 3, 5, 2, ((0, 11), (2, 8))),
+    (2, 6, 4, 2, ((1, 8), (1, 10))),  # too many output channels for a convolution onto 2x2 squares
+)
 
 
 @pytest.fixture(autouse=True, params=["fold", "additions"])
 def col2im_implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test with both implementations of col2im, whose choice depends on the size."""
     monkeypatch.setattr(transposed_convolution, "_MAX_FOLD_ELEMENTS", 10**9 if request.param == "fold" else 0)
+
+
+@pytest.fixture(autouse=True)
+def squares_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the convolution onto 2x2 squares for float64, too, which allows tight tolerances."""
+    monkeypatch.setattr(transposed_convolution, "_PHASE_DTYPES", (torch.float32, torch.float64))
 
 
 def tensors(inputs: int, outputs: int, kernel: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,7 +58,7 @@ def reference(operands: Sequence[Tensor], stride: int, crop: Crop) -> Tensor:
     return F.conv_transpose2d(features, weight, bias, stride)[..., top : top + height, left : left + width]
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS + MORE, ids=str)
 def test_outputs_and_gradients_equal_those_of_pytorch(setting: tuple[int, int, int, int, Crop]) -> None:
     inputs, outputs, kernel, stride, crop = setting
     operands = tensors(inputs, outputs, kernel)
@@ -61,7 +71,7 @@ def test_outputs_and_gradients_equal_those_of_pytorch(setting: tuple[int, int, i
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[4:5], ids=str)
+@pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[3:5], ids=str)
 def test_second_derivatives_are_correct_as_gradient_penalties_need(
     setting: tuple[int, int, int, int, Crop],
 ) -> None:
@@ -109,7 +119,7 @@ def test_autocast_computes_in_bfloat16_within_its_precision_and_keeps_gradients_
         assert ((left.float() - right).abs() <= 4 * 2**-9 * size).all()
 
 
-@pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[4:5], ids=str)
+@pytest.mark.parametrize("setting", SETTINGS[:1] + SETTINGS[3:5], ids=str)
 def test_gradients_are_right_when_only_some_are_requested(setting: tuple[int, int, int, int, Crop]) -> None:
     inputs, outputs, kernel, stride, crop = setting
     features, weight, bias = tensors(inputs, outputs, kernel)
