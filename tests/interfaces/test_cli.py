@@ -245,7 +245,7 @@ def test_a_folder_that_was_being_made_into_a_run_when_its_process_died_can_be_us
 def test_a_model_without_the_capability_says_what_it_needs(capsys, trained_autoencoder):
     code, _, err = run(capsys, "sample", trained_autoencoder.run.path)
     assert code == 2
-    assert "needs sampling" in err
+    assert "needs a generator of images from noise" in err
 
 
 def test_an_output_that_cannot_be_written_fails_with_code_1(capsys, trained_vae):

@@ -36,7 +36,7 @@ def absence(requirement: Requirement) -> str:
 
     >>> from simulacra.core.capabilities import HasLikelihood, Samples
     >>> absence(HasLikelihood), absence(Samples), absence("labels")
-    ('this family has no likelihood', 'this family has no sampling', 'this model takes no labels')
+    ('this family has no likelihood', 'this family has no generator of images from noise', 'this model takes no labels')
     """
     if isinstance(requirement, str):
         return f"this model takes no {in_words((requirement,))}"
