@@ -20,13 +20,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 import torch
 import variants
 
-from simulacra import families
-from simulacra.data.batches import Batches
 from simulacra.data.dataset import Dataset
 from simulacra.data.load import from_array
 from simulacra.engine import checkpoint, hardware
 from simulacra.engine.loop import Trainer
-from simulacra.engine.settings import TrainConfig
 
 EVERY = 120  # seconds between checkpoints, by default
 
@@ -40,8 +37,7 @@ def main() -> None:
     torch.set_num_threads(parsed.threads or torch.get_num_threads())
     hardware.keep_memory()
     data = from_array(variants.random_images(20_000), name="random")
-    settings = TrainConfig.of({"batch": parsed.batch, "duration": "1000000", "device": "cpu"})
-    trainer = in_training(parsed.family, data, settings)
+    trainer = in_training(parsed.family, data, parsed.batch)
     sides = {"bare loop": bare(trainer), "engine": engine(trainer)}
     blocks: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(parsed.rounds + 1):
@@ -61,10 +57,12 @@ def main() -> None:
     print(f"a checkpoint: {1e3 * seconds:.0f} ms, {100 * seconds / EVERY:.2f} % of the time")
 
 
-def in_training(name: str, data: Dataset, settings: TrainConfig) -> Trainer:
+def in_training(name: str, data: Dataset, batch: int) -> Trainer:
     torch.manual_seed(0)
-    kind = families.find(name)
-    return Trainer(kind(kind.Config(), data.spec), Batches(data.train, settings.batch, 0), settings)
+    case = variants.Case(name)
+    settings = case.config(batch=batch, duration="1000000", device="cpu").train
+    family = case.family(data)
+    return Trainer(family, case.batch_source(family, data, batch), settings)
 
 
 def bare(trainer: Trainer) -> Callable[[], None]:
@@ -72,16 +70,18 @@ def bare(trainer: Trainer) -> Callable[[], None]:
 
     It moves the trainer's own weights: another copy of them lies elsewhere in memory, which alone makes 5 % of difference.
     """
-    (player,), (turn,) = trainer.players, trainer.turns
-    optimizer, ema, precision = trainer.optimizers[player], trainer.ema, trainer.precision
+    ema, precision = trainer.ema, trainer.precision
     numbers = iter(range(10**9))
 
     def step() -> None:
-        with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
-            (loss,) = turn.losses(trainer.batch_source.batch(next(numbers))).values()
-        loss.total.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        for turn in variants.moves(trainer.family):
+            with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
+                losses = turn.losses(trainer.batch_source.batch(next(numbers)))
+            for left, (player, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
+                torch.autograd.backward(loss.total, inputs=trainer.parameters[player], retain_graph=left > 0)
+            for player in losses:
+                trainer.optimizers[player].step()
+                trainer.optimizers[player].zero_grad()
         if ema is not None:
             ema.update()
 

@@ -73,6 +73,7 @@ class Trainer:
             compile_networks(self.family, self.device)
         self.players = self.family.players()
         self.turns = self.family.turns()
+        self.family.train()
         self.parameters = {name: optimizers.parameters(player) for name, player in self.players.items()}
         self.optimizers = {name: optimizers.Adam(own, settings) for name, own in self.parameters.items()}
         self.window = Window(processes)
@@ -142,7 +143,8 @@ class Trainer:
 
     def play(self) -> None:
         """Do one training step: play every turn."""
-        self.family.train()
+        if not self.family.training:  # setting the mode of every module takes several microseconds for each
+            self.family.train()
         done = self.time.done_in_next_step(self._amount) if self.total is None else self._done_at(self.step + 0.5)
         self.family.begin_step(done)
         rate = self.settings.lr * factor(done, self.settings.warmup, self.settings.schedule)

@@ -28,6 +28,7 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use the matrix product for float64, which allows tight tolerances."""
     monkeypatch.setattr(convolution, "_WIDE_DTYPES", (torch.float64,))
     monkeypatch.setattr(convolution, "_MIN_WEIGHTS", 1)
+    monkeypatch.setattr(convolution, "_MIN_TERMS", 1)
 
 
 def tensors(
@@ -125,6 +126,7 @@ def test_cases_in_which_the_product_is_slower_use_pytorchs_kernel(changed: dict[
     [
         ({}, True),
         ({"inputs": 1, "side": 64}, True),
+        ({"inputs": 1}, False),
         ({"side": 40}, False),
         ({"outputs": 8}, False),
         ({"kernel": 1}, False),

@@ -14,8 +14,9 @@ from torch import Tensor
 _MAX_PRODUCT_WIDTH = 6  # pixels: in bfloat16 the matrix product is faster up to this output width
 _PRODUCT_DTYPES = (torch.bfloat16,)  # dtypes to which this width applies
 _WIDE_DTYPES = (torch.float32,)  # dtypes to which the following limits apply
-_MIN_WEIGHTS, _MAX_PIXELS = 32_768, 2048  # the product is 1.3 to 2.5 times as fast for more weights and fewer output pixels
-_MAX_PIXELS_OF_ONE_CHANNEL = 131_072  # for one input channel it is 1.8 to 4.8 times as fast, measured up to this many
+_MIN_WEIGHTS, _MAX_PIXELS = 65_536, 2048  # the product is 1.3 to 2.5 times as fast for more weights and fewer output pixels
+_MIN_TERMS = 8_000_000  # for one input channel and more weights x output pixels than this it is 3.5 to 4.5 times as fast,
+_MAX_PIXELS_OF_ONE_CHANNEL = 131_072  # measured up to this many output pixels; below, the whole step is not faster
 
 
 class ConvGeometry(NamedTuple):
@@ -103,9 +104,12 @@ def _product_is_faster(images: Tensor, weight: Tensor, size: tuple[int, int], dt
         return False
     if dtype in _PRODUCT_DTYPES:
         return size[1] <= _MAX_PRODUCT_WIDTH and weight.shape[1] > 1
-    pixels = len(images) * size[0] * size[1]
-    limit = _MAX_PIXELS_OF_ONE_CHANNEL if weight.shape[1] == 1 else _MAX_PIXELS if weight.numel() >= _MIN_WEIGHTS else 0
-    return dtype in _WIDE_DTYPES and pixels <= limit
+    pixels, weights = len(images) * size[0] * size[1], weight.numel()
+    if weight.shape[1] == 1:
+        is_faster = pixels <= _MAX_PIXELS_OF_ONE_CHANNEL and pixels * weights >= _MIN_TERMS
+    else:
+        is_faster = pixels <= _MAX_PIXELS and weights >= _MIN_WEIGHTS
+    return dtype in _WIDE_DTYPES and is_faster
 
 
 def _aten_gradients(
