@@ -5,7 +5,6 @@ in ATen and by the node of the backward pass that called it, and are joined by t
 """
 
 import math
-import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -84,28 +83,25 @@ def copying(size: int) -> float:
     return 2 * size / seconds
 
 
-def seconds_of(step: Step, steps: int) -> float:
-    """Return the median time of a step, without a profiler."""
-    times = []
+def operations(step: Step, steps: int, peaks: Peaks) -> tuple[dict[Key, Operation], float]:
+    """Return the operations of a step, and its seconds without the profiler: means over `steps` steps of either kind.
+
+    The two kinds take turns, so that other work on the machine slows both alike.
+    """
+    with Counter(peaks) as counter:
+        step()
+    found, seconds = dict(counter.found), 0.0
+    names = {key.name for key in found}
     for _ in range(steps):
         began = time.perf_counter()
         step()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def operations(step: Step, steps: int, peaks: Peaks) -> dict[Key, Operation]:
-    """Return the operations of a step; times are means over `steps` steps."""
-    with Counter(peaks) as counter:
-        step()
-    with profile() as profiler:
-        for _ in range(steps):
+        seconds += (time.perf_counter() - began) / steps
+        with profile() as profiler:
             step()
-    found = counter.found
-    for key, microseconds in timed(profiler.function_events, {key.name for key in found}):
-        if key in found:  # all but a few views
-            found[key].seconds += microseconds / 1e6 / steps
-    return dict(found)
+        for key, microseconds in timed(profiler.function_events, names):
+            if key in found:  # all but a few views
+                found[key].seconds += microseconds / 1e6 / steps
+    return found, seconds
 
 
 class Counter(TorchDispatchMode):

@@ -23,7 +23,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import torch
 import variants
-from operations import Key, Operation, Peaks, operations, seconds_of
+from operations import Key, Operation, Peaks, operations
 
 from simulacra.data.load import from_array
 from simulacra.engine import hardware
@@ -50,8 +50,7 @@ def main() -> None:
     peaks = Peaks()
     for _ in range(WARM):
         trainer.play()
-    seconds = seconds_of(trainer.play, parsed.steps)
-    found = operations(trainer.play, parsed.steps, peaks)
+    found, seconds = operations(trainer.play, parsed.steps, peaks)
     name = " ".join((parsed.family, parsed.preset)).strip()
     size = f"{parsed.side}x{parsed.side}x{parsed.channels}"
     print(f"{name}, {size}, batch {trainer.settings.batch}, {trainer.precision}")

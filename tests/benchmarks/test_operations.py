@@ -16,7 +16,7 @@ def step() -> None:
 
 @pytest.fixture(scope="module")
 def found():
-    return operations(step, 2, PEAKS)
+    return operations(step, 2, PEAKS)[0]
 
 
 def test_forward_and_backward_are_named_apart(found):
