@@ -200,7 +200,8 @@ class Trainer:
 
     def _backward(self, player: str, total: Tensor, *, retain_graph: bool) -> None:
         """Add to a player's gradients those of its loss, divided by the number of this process's micro-batches."""
-        part = total / len(self.placement.micro_batches)
+        count = len(self.placement.micro_batches)
+        part = total / count if count > 1 else total
         if not self.settings.shard:
             torch.autograd.backward(part, inputs=self.parameters[player], retain_graph=retain_graph)
             return
