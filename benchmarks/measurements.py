@@ -1,5 +1,6 @@
 """Measurements, each in a process of its own, which prints one line of JSON last."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -18,6 +19,17 @@ class Command:
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    """Add --clock, which `check_clock` checks."""
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of the processor, of one thread")
+
+
+def check_clock(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    """End with an error for --clock cpu with several threads."""
+    if parsed.clock == "cpu" and parsed.threads != 1:
+        parser.error(f"--clock cpu is for one thread, and --threads is {parsed.threads}: add --threads 1")
 
 
 def run(command: Command, clock: str = "wall") -> dict[str, float]:

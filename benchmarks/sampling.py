@@ -26,7 +26,7 @@ import candidates
 import torch
 import variants
 from environments import PEERS, python_of
-from measurements import Command, take_turns
+from measurements import Command, add_clock, check_clock, take_turns
 from peers.stopwatch import Clock, memory_mib, memory_since
 from speed_page import CLOCKS, Measured, facts, record
 from stock import stock_layers
@@ -86,15 +86,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in (("images", 256), ("rounds", 5), ("threads", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of the processor, of one thread")
+    add_clock(parser)
     parser.add_argument("--record", type=Path, help="page of speeds, whose table receives these measurements")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     parsed.threads = parsed.threads or torch.get_num_threads()
     if parsed.images % AT_ONCE:
         parser.error(f"--images is {parsed.images}, expected a multiple of {AT_ONCE}")
-    if parsed.clock == "cpu" and parsed.threads != 1:
-        parser.error(f"--clock cpu is for one thread, and --threads is {parsed.threads}: add --threads 1")
+    check_clock(parser, parsed)
     return parsed
 
 

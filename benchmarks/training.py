@@ -34,7 +34,7 @@ import candidates
 import torch
 import variants
 from environments import PEERS, python_of
-from measurements import Command, take_turns
+from measurements import Command, add_clock, check_clock, take_turns
 from peers.stopwatch import WARM, Stopwatch
 from speed_page import CLOCKS, Measured, facts, record
 from table import Reference, Rounds, ratios, span, table
@@ -137,15 +137,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--precision", default="", help="of the engine and the bare loop; the family's default where not given")
     parser.add_argument("--warm", type=int, default=WARM, help="steps before the clock starts")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of the processor, of one thread")
+    add_clock(parser)
     parser.add_argument("--record", type=Path, help="page of speeds, whose table receives this measurement")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     parsed.threads = parsed.threads or torch.get_num_threads()
     images = BYTES // (parsed.side**2 * parsed.channels)
     parsed.images = max(1, images // parsed.batch) * parsed.batch  # whole batches, so that no variant has a short one
-    if parsed.clock == "cpu" and parsed.threads != 1:
-        parser.error(f"--clock cpu is for one thread, and --threads is {parsed.threads}: add --threads 1")
+    check_clock(parser, parsed)
     changed = [name for name in OURS_ALONE if getattr(parsed, name) != parser.get_default(name)]
     if parsed.peers and (parsed.family not in PEERS_OF or changed):
         parser.error(f"--peers goes with --family {', '.join(PEERS_OF)} and without {', '.join(OURS_ALONE)}: leave --peers out")

@@ -45,6 +45,7 @@ from simulacra.runs.image_to_image.restoration import (
     RestorationRequest,
     degrader,
     drawn_chunks,
+    intervals_in_words,
     joined,
     untrained,
 )
@@ -207,8 +208,7 @@ def _numbers(quality: RestorationQuality) -> dict[str, Any]:
 def _text(content: dict[str, Any], settings: RestoreConfig) -> str:
     """Return the result in words."""
     similarity = f", PSNR of the mean {content['psnr_db']:.2f} dB" if "psnr_db" in content else ""
-    kind = "calibrated" if content["calibrated"] else "uncalibrated"
-    ends = f"{100 * settings.level:g} % intervals: mean ± {content['factor']:.3g} x deviation, {kind}"
+    ends = intervals_in_words(settings.level, content["factor"], content["calibrated"])
     return f"{content['count']:,} images, {settings.draws} draws each{similarity}; {ends}; in {content['path']}"
 
 

@@ -128,11 +128,6 @@ class Restoration:
     calibrated: bool
     truth: Tensor | None = None
 
-    def intervals(self) -> str:
-        """Return in words how the intervals were made."""
-        kind = "calibrated" if self.calibrated else "uncalibrated"
-        return f"{100 * self.level:g} % intervals: mean ± {self.factor:.3g} x deviation, {kind}"
-
     def head(self, count: int) -> "Restoration":
         """Return the restorations of the first `count` images."""
         fields = vars(self)
@@ -141,7 +136,17 @@ class Restoration:
     def __repr__(self) -> str:
         images, draws = self.draws.shape[:2]
         size = " x ".join(map(str, self.mean.shape[1:]))
-        return f"<Restoration: {images:,} images ({size}), {draws} draws each; {self.intervals()}>"
+        intervals = intervals_in_words(self.level, self.factor, self.calibrated)
+        return f"<Restoration: {images:,} images ({size}), {draws} draws each; {intervals}>"
+
+
+def intervals_in_words(level: float, factor: float, calibrated: bool) -> str:
+    """Return how the intervals of a restoration were made.
+
+    >>> intervals_in_words(0.9, 1.64, False)
+    '90 % intervals: mean ± 1.64 x deviation, uncalibrated'
+    """
+    return f"{100 * level:g} % intervals: mean ± {factor:.3g} x deviation, {'calibrated' if calibrated else 'uncalibrated'}"
 
 
 def joined(parts: Sequence[Restoration]) -> Restoration:
