@@ -2,7 +2,6 @@
 
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from simulacra.core.batch import Batch
@@ -24,11 +23,7 @@ def classifier_accuracy(model: Classifies, split: Split, meter: Meter) -> Measur
         assert batch.labels is not None
         return {"hits": (model.class_log_probabilities(batch.images).argmax(1) == batch.labels).cpu()}
 
-    hits: list[Tensor] = []
-    for rows, found in in_batches(model, split, compared, _CHUNK):
-        hits.append(found["hits"])
-        meter.advance(len(rows))
-    return fraction_of(torch.cat(hits), {})
+    return fraction_of(in_batches(model, split, compared, meter, _CHUNK)["hits"], {})
 
 
 def _measure(context: EvaluationContext) -> MetricResults:

@@ -277,14 +277,10 @@ class EvaluationContext:
         """Return the latents of a split: float32 [n d] on the CPU."""
         key, model = (split.name, len(split)), cast(LatentSpace, self.model)
         if key not in self._latents:
-            latents = []
 
             def encoded(number: int, batch: Batch) -> dict[str, Tensor]:
                 return {"latents": model.encode(batch.images, likelihood_condition(model, batch)).float().cpu()}
 
             with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
-                for rows, found in in_batches(model, split, encoded, _ENCODED_CHUNK):
-                    latents.append(found["latents"])
-                    meter.advance(len(rows))
-            self._latents[key] = torch.cat(latents)
+                self._latents[key] = in_batches(model, split, encoded, meter, _ENCODED_CHUNK)["latents"]
         return self._latents[key]

@@ -15,7 +15,7 @@ from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.elbo import BITS_PER_DIM
 from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.statistics.measurement import Measurement, mean_of
-from simulacra.metrics.statistics.model_inputs import in_batches, likelihood_condition
+from simulacra.metrics.statistics.model_inputs import BATCH, in_batches, likelihood_condition
 from simulacra.objectives.likelihood import bits_per_dimension
 from simulacra.runs.opened import OpenedRun
 
@@ -37,12 +37,8 @@ def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Me
         found = {"prior": terms.prior, "decoder": terms.decoder, "steps": terms.steps * terms.count, "times": terms.times}
         return {name: values.cpu().double() for name, values in found.items()}
 
-    parts, size = [], 0
-    for rows, found in in_batches(model, split, terms_of):
-        parts.append(found)
-        size = max(size, len(rows))
-        meter.advance(len(rows))
-    prior, decoder, steps, times = (torch.cat([part[name] for part in parts]) for name in _TERMS)
+    found = in_batches(model, split, terms_of, meter)
+    prior, decoder, steps, times = (found[name] for name in _TERMS)
 
     def bits(nats: Tensor) -> Tensor:
         return torch.as_tensor(bits_per_dimension(nats, split.images[0].size))
@@ -50,7 +46,9 @@ def diffusion_bound(model: HasDiffusionBound, split: Split, seed: int, meter: Me
     bins = (times * BINS).long().clamp_max(BINS - 1).flatten()
     sums = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, steps.flatten()) / steps.numel()
     protocol = {"target": "256 grey levels", "bound": "variational, 1000 levels", "dequantization": "none", "seed": seed}
-    measured = mean_of(bits(prior + decoder + by_stratum(steps, times, size)), {**protocol, "steps_drawn": DRAWS})
+    measured = mean_of(
+        bits(prior + decoder + by_stratum(steps, times, min(BATCH, len(split)))), {**protocol, "steps_drawn": DRAWS}
+    )
     means = bits(torch.stack([prior.mean(), decoder.mean()])).tolist()
     return measured, {"prior": means[0], "decoder": means[1], "steps": bits(sums).tolist()}
 

@@ -41,11 +41,8 @@ def flow_bits(model: HasDiffusionBound, split: Split, count: int, seed: int, met
             found = model.flow_log_likelihood(batch.images, PROBES, likelihood_condition(model, batch))
         return {"nats": -found.nats.cpu()}
 
-    scores = []
-    for rows, part in in_batches(model, split[:count], nats_of):
-        scores.append(part["nats"])
-        meter.advance(len(rows))
-    bits = torch.as_tensor(bits_per_dimension(torch.cat(scores), split.images[0].size))
+    nats = in_batches(model, split[:count], nats_of, meter)["nats"]
+    bits = torch.as_tensor(bits_per_dimension(nats, split.images[0].size))
     protocol = {"target": "256 grey levels", "kind": "estimate", "dequantization": "uniform", "probes": PROBES, "seed": seed}
     return mean_of(bits, protocol)
 

@@ -46,12 +46,7 @@ def reconstruction_scores(model: Reconstructs, split: Split, meter: Meter) -> di
         reconstructed = model.reconstruct(batch.images, model_condition(model, batch))
         return {name: score(reconstructed, batch.images).cpu() for name, score in scores.items()}
 
-    found: dict[str, list[Tensor]] = {name: [] for name in scores}
-    for rows, part in in_batches(model, split, compared, _CHUNK):
-        for name in scores:
-            found[name].append(part[name])
-        meter.advance(len(rows))
-    return {name: torch.cat(parts) for name, parts in found.items()}
+    return in_batches(model, split, compared, meter, _CHUNK)
 
 
 def _squared_error(reconstructed: Tensor, images: Tensor) -> Tensor:

@@ -16,8 +16,6 @@ from simulacra.interfaces.display.console import Console
 from simulacra.interfaces.ending import ending
 from simulacra.interfaces.tables import table
 
-_TOO_FEW = " are needed. Use "  # in the reason of a metric that more images would allow
-
 EXAMPLES = examples(
     "simulacra evaluate runs/first",
     "simulacra evaluate runs/first --particles 500",
@@ -100,10 +98,12 @@ def _by_reason(result: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
     """Return what was not measured in one line, which need more images, and the meaning of the marks of the table."""
+    from simulacra.metrics.statistics.measurement import is_too_few
+
     of_family = "this family has no "
     reasons = _by_reason(result)
     absent = [reason.removeprefix(of_family) for reason in reasons if reason.startswith(of_family)]
-    few_images = [reason for reason in reasons if _TOO_FEW in reason]
+    few_images = [reason for reason in reasons if is_too_few(reason)]
     rest = [reason for reason in reasons if reason not in few_images and not reason.startswith(of_family)]
     others = [name for reason in rest for name in reasons[reason]]
     parts = [f"{of_family}{' or '.join(filter(None, [', '.join(absent[:-1]), absent[-1]]))}"] if absent else []

@@ -6,6 +6,7 @@ from dataclasses import replace
 from simulacra.core.capabilities import Samples
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.metric import Metric, MetricResults, Quantity, Section
+from simulacra.metrics.statistics.measurement import too_few
 
 SETTINGS = ("samples", "seed", "extractor", "extractor_seed")
 """Settings that metrics in feature space depend on; the sampling plan is added where a model has one."""
@@ -29,7 +30,7 @@ def feature_metric(
     def not_applicable(context: EvaluationContext) -> str:
         if context.settings.samples == 0 or context.extractor_name == "none":
             return ""  # disabled, whatever the number of images is
-        return _known_density(context) or _too_few(name, least(context), context)
+        return _known_density(context) or _few_images(name, least(context), context)
 
     metric = Metric(name, quantities, (Samples,), order, generating_cost, measure, SETTINGS)
     return replace(metric, not_applicable=not_applicable, details=frozenset(details), section=section, in_features=True)
@@ -49,14 +50,11 @@ def unconditional(context: EvaluationContext) -> str:
     return "the model is unconditional (see --conditional of 'simulacra train')"
 
 
-def _too_few(name: str, least: int, context: EvaluationContext) -> str:
+def _few_images(name: str, least: int, context: EvaluationContext) -> str:
     """Return why there are too few images for a metric, empty where there are enough."""
     real, generated = len(context.split), context.settings.samples
-    if real < least:
-        return f"{name} of {real:,} real images: at least {least:,} are needed. Use more {context.settings.split} images"
-    if generated < least:
-        return f"{name} of {generated:,} generated images: at least {least:,} are needed. Use --samples {least}"
-    return ""
+    few_real = too_few(name, "real images", real, least, f"use more {context.settings.split} images")
+    return few_real or too_few(name, "generated images", generated, least, f"use --samples {least}")
 
 
 def _known_density(context: EvaluationContext) -> str:

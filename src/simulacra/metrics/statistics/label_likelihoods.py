@@ -60,19 +60,15 @@ def label_likelihoods(
             "kind": torch.tensor(KINDS.index(kind)),
         }
 
-    parts = []
-    for rows, found in in_observations(model, split, seed, scored):
-        parts.append(found)
-        meter.advance(len(rows))
-    nats, predicted, truth = (torch.cat([part[name] for part in parts]) for name in ("nats", "predicted", "truth"))
-    kept, kind = sum(int(part["kept"]) for part in parts), KINDS[int(parts[-1]["kind"])]
+    found = in_observations(model, split, seed, scored, meter)
+    kept, kind = int(found["kept"].sum()), KINDS[int(found["kind"][-1])]
     protocol = {"target": model.target, "importance_samples": particles, "kind": bound_of_nll(kind), "seed": seed}
     protocol |= {"labels": f"sum over {len(choices)} labels, p(y) uniform", "labels_kept": kept / len(split)}
     if particles > FEW:
         protocol["screening"] = (
             f"labels {margin:g} nats below the best with {FEW} samples are left out, which can only raise the nll"
         )
-    return LabelLikelihoods(nats, predicted, truth, protocol)
+    return LabelLikelihoods(found["nats"], found["predicted"], found["truth"], protocol)
 
 
 @dataclass(frozen=True)

@@ -69,18 +69,13 @@ def split_bound(model: HasLikelihood, split: Split, seed: int, meter: Meter, deg
         floors = {} if floor is None else {"floor": floor.double().cpu()}
         return {"rate": terms.rate.cpu(), "distortion": terms.distortion.cpu(), **floors}
 
-    rates, distortions, floors = [], [], []
-    for rows, found in in_observations(model, split, seed, terms_of, degrader):
-        rates.append(found["rate"])
-        distortions.append(found["distortion"])
-        floors += [found["floor"]] if "floor" in found else []
-        meter.advance(len(rows))
+    found = in_observations(model, split, seed, terms_of, meter, degrader)
     given = given_fields(model, split, degrader)
     protocol: dict[str, Any] = {"target": model.target, "latent_samples": 1, "seed": seed}
     protocol |= {"given": ", ".join(in_words([name]) for name in given)} if given else {}
     protocol |= {} if degrader is None else {"degradation": degrader.name}
-    protocol |= {"floor_nats": torch.cat(floors).mean().item()} if floors else {}
-    return SplitBound(torch.cat(rates), torch.cat(distortions), protocol)
+    protocol |= {"floor_nats": found["floor"].mean().item()} if "floor" in found else {}
+    return SplitBound(found["rate"], found["distortion"], protocol)
 
 
 def split_nll(  # noqa: PLR0917
@@ -97,15 +92,12 @@ def split_nll(  # noqa: PLR0917
             result = model.log_likelihood(observed, particles, condition)
         return {"nats": -result.nats.cpu(), "kind": torch.tensor(KINDS.index(result.kind))}
 
-    scores, kind = [], ""
-    for rows, found in in_observations(model, split, seed, nats_of, degrader):
-        scores.append(found["nats"])
-        kind = KINDS[int(found["kind"])]
-        meter.advance(len(rows))
+    found = in_observations(model, split, seed, nats_of, meter, degrader)
+    kind = bound_of_nll(KINDS[int(found["kind"][-1])])
     given = given_fields(model, split, degrader)
-    protocol = {"target": model.target, "importance_samples": particles, "kind": bound_of_nll(kind), "seed": seed}
+    protocol = {"target": model.target, "importance_samples": particles, "kind": kind, "seed": seed}
     protocol |= {"given": ", ".join(in_words([name]) for name in given)} if given else {}
-    return torch.cat(scores), protocol | ({} if degrader is None else {"degradation": degrader.name})
+    return found["nats"], protocol | ({} if degrader is None else {"degradation": degrader.name})
 
 
 def bound_of_nll(kind: str) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from simulacra.core.errors import UsageError
 
+_NEEDED = " are needed. "
 QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
 
 
@@ -109,8 +110,24 @@ def require(metric: str, what: str, count: int, least: int, remedy: str) -> None
     Traceback (most recent call last):
     simulacra.core.errors.UsageError: kernel_distance of 50 generated images: at least 100 are needed. Generate more
     """
-    if count < least:
-        raise UsageError(f"{metric} of {count:,} {what}: at least {least:,} are needed. {remedy[:1].upper()}{remedy[1:]}")
+    if reason := too_few(metric, what, count, least, remedy):
+        raise UsageError(reason)
+
+
+def too_few(metric: str, what: str, count: int, least: int, remedy: str) -> str:
+    """Return why a metric does not apply to fewer than `least` samples; empty where there are enough.
+
+    >>> too_few("knn", "images", 5, 10, "use --samples 10"), too_few("knn", "images", 10, 10, "")
+    ('knn of 5 images: at least 10 are needed. Use --samples 10', '')
+    """
+    if count >= least:
+        return ""
+    return f"{metric} of {count:,} {what}: at least {least:,}{_NEEDED}{remedy[:1].upper()}{remedy[1:]}"
+
+
+def is_too_few(reason: str) -> bool:
+    """Return whether a reason is one of `too_few`."""
+    return _NEEDED in reason
 
 
 def flagged(count: int, enough: int, consequence: str) -> dict[str, Any]:

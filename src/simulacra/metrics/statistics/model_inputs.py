@@ -3,9 +3,10 @@
 Processes that share work share the batches.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from simulacra.core.batch import Batch
@@ -13,20 +14,21 @@ from simulacra.core.capabilities import HasLikelihood
 from simulacra.core.condition import UNCONDITIONAL, AcceptsCondition, Condition
 from simulacra.core.device import model_device
 from simulacra.core.family import model_condition
+from simulacra.core.progress import Meter
 from simulacra.core.randomness import stream
 from simulacra.data.dataset import Split
 from simulacra.engine.distributed.shared_work import chunks_of, in_parts
 from simulacra.runs.image_to_image.restoration import Degrader
 
-_CHUNK = 250  # images
+BATCH = 250  # images
 
 
 def in_batches(
-    model: object, split: Split, compute: Callable[[int, Batch], Mapping[str, Tensor]], size: int = _CHUNK
-) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
-    """Yield what `compute` returns of each batch, number k of which has `size` images on the model's device, in order.
+    model: object, split: Split, compute: Callable[[int, Batch], Mapping[str, Tensor]], meter: Meter, size: int = BATCH
+) -> dict[str, Tensor]:
+    """Return what `compute` returns of all batches, concatenated by name; numbers become a tensor with one row for each batch.
 
-    With the positions of its images in the split.
+    Batch k has `size` images, the last one fewer, on the model's device. The meter advances by the images of each.
     """
     device = model_device(model)
 
@@ -34,7 +36,11 @@ def in_batches(
         batch = split.batch(np.arange(rows.start, rows.stop))
         return compute(rows.start // size, batch.to(device))
 
-    return in_parts(chunks_of(len(split), size), computed)
+    parts: list[Mapping[str, Tensor]] = []
+    for rows, part in in_parts(chunks_of(len(split), size), computed):
+        parts.append(part)
+        meter.advance(len(rows))
+    return {name: torch.cat([torch.atleast_1d(part[name]) for part in parts]) for name in parts[0]}
 
 
 def likelihood_condition(model: AcceptsCondition, batch: Batch) -> Condition:
@@ -53,23 +59,24 @@ def given_fields(model: AcceptsCondition, split: Split, degrader: Degrader | Non
     return (likelihood_condition(model, first) if degrader is None else _degraded(first, degrader, 0)).given
 
 
-def in_observations(
+def in_observations(  # noqa: PLR0917
     model: HasLikelihood,
     split: Split,
     seed: int,
     compute: Callable[[int, Tensor, Condition], Mapping[str, Tensor]],
+    meter: Meter,
     degrader: Degrader | None = None,
-) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
-    """Yield what `compute` returns of (number of the batch, observations [b c h w], condition) on the model's device.
+) -> dict[str, Tensor]:
+    """Return what `compute` returns of (number of the batch, observations [b c h w], condition), as `in_batches` does.
 
     Every metric gets the same draw (binary pixels, dequantized grey levels), which depends on the seed alone. degrader: degrades
     the images that are the condition; None: as the model derives them.
     """
 
     def computed(number: int, batch: Batch) -> Mapping[str, Tensor]:
-        condition = likelihood_condition(model, batch) if degrader is None else _degraded(batch, degrader, number * _CHUNK)
+        condition = likelihood_condition(model, batch) if degrader is None else _degraded(batch, degrader, number * BATCH)
         with stream(seed, "observe", number):
             observed = model.observe(batch.images, condition)
         return compute(number, observed, condition)
 
-    return in_batches(model, split, computed)
+    return in_batches(model, split, computed, meter)
