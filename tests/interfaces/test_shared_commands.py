@@ -1,6 +1,7 @@
 """`sample` and `evaluate` in two processes, which share the images and give the numbers of one."""
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -45,7 +46,6 @@ def run(family: str, commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
 
 def count_images(family: str) -> Counter[str]:
     """Count the images for which methods of the model and of extractors are called; calls inside of others are not counted."""
-    from simulacra.evaluation import evaluate
     from simulacra.features.networks.lenet import LeNet
 
     counts, inside = Counter[str](), list[str]()
@@ -67,6 +67,7 @@ def count_images(family: str) -> Counter[str]:
     for name in METHODS[family]:
         count(families.find(family), name)
     count(LeNet, "embed")
+    evaluate: Any = importlib.import_module("simulacra.evaluation.evaluate")
     evaluate.measuring_seconds = lambda *_: 1.0  # else the first process measures a part of each metric to predict the duration
     evaluate.extractor_seconds = lambda *_: 1.0
     return counts
@@ -74,8 +75,7 @@ def count_images(family: str) -> Counter[str]:
 
 def shorten_extractor_training() -> None:
     """Train extractors for 8 steps."""
-    from simulacra.features import training
-
+    training: Any = importlib.import_module("simulacra.features.training")
     recipe = training.recipe
     training.recipe = lambda network, images, overrides: recipe(network, images, {"duration": "8", "batch": 32, **overrides})
 

@@ -38,11 +38,11 @@ def conv2d(images: Tensor, weight: Tensor, bias: Tensor, geometry: ConvGeometry)
     """Apply a 2D convolution.
 
     Shapes: images [b i h w], weight [o i k k], bias [o]; returns [b o h' w']. Under autocast the computation and the result
-    have autocast's dtype.
+    have autocast's dtype. torch.compile generates slow code for the patches of the product, so it gets PyTorch's convolution.
     """
     device = images.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
-    if not _product_is_faster(images, weight, geometry.output_size(images, weight), dtype):
+    if torch.compiler.is_compiling() or not _product_is_faster(images, weight, geometry.output_size(images, weight), dtype):
         return F.conv2d(images, weight, bias, geometry.stride, geometry.padding)
     operands = images.to(dtype), weight.to(dtype), bias.to(dtype)
     return _Conv2d.apply(*operands, geometry)  # type: ignore[no-untyped-call]
@@ -66,10 +66,8 @@ def requested_gradients(ctx: Any, count: int) -> list[bool]:
 
     `ctx.needs_input_grad` is true for every input that requires grad, even if `torch.autograd.grad` does not ask for it: a
     generator's loss passes through the discriminator's layers, whose weight gradients are not requested. PyTorch's own functions
-    skip these, too. Under torch.compile this returns `ctx.needs_input_grad`.
+    skip these, too.
     """
-    if torch.compiler.is_compiling():
-        return list(ctx.needs_input_grad[:count])
     return [node is not None and _will_execute(node) for node, _ in ctx.next_functions[:count]]
 
 

@@ -4,7 +4,8 @@ PyTorch's CPU layer is slow in three cases that generators and decoders need: in
 reference kernel; its backward pass is slower than that of the equivalent convolution; and it pads a single output channel to 16.
 Here the bias is added separately, gradients are computed as those of the convolution, and a single output channel with stride 1
 is a matrix product followed by col2im. With stride 2 and few output channels, which PyTorch pads, the output in float32 is a
-convolution of stride 1 onto the four pixels of each 2x2 square, and a pixel shuffle. Devices other than CPUs use PyTorch's layer.
+convolution of stride 1 onto the four pixels of each 2x2 square, and a pixel shuffle. Devices other than CPUs and
+compiled networks use PyTorch's layer.
 """
 
 from typing import Any
@@ -28,7 +29,7 @@ def conv_transpose2d(features: Tensor, weight: Tensor, bias: Tensor, stride: int
     Shapes: features [b i h w], weight [i o k k], bias [o]; returns [b o rows columns] of `crop`. Under autocast the computation
     has autocast's dtype; with a single output channel and stride 1 the result is float32 then.
     """
-    if features.device.type != "cpu":
+    if features.device.type != "cpu" or torch.compiler.is_compiling():
         return _crop(F.conv_transpose2d(features, weight, bias, stride), crop)
     if torch.is_autocast_enabled("cpu"):
         features, weight = features.to(torch.get_autocast_dtype("cpu")), weight.to(torch.get_autocast_dtype("cpu"))
