@@ -1,16 +1,9 @@
-"""Average velocities of Gaussian data, whose flow is a scaling: the limit of the target, and steps of any length."""
+"""Average velocities of Gaussian data, whose flow is a scaling: the identity of two halves, and steps of any length."""
 
 import pytest
 import torch
 
-from simulacra.diffusion.average_velocity import (
-    average_velocity_target,
-    drawn_ends,
-    error_weights,
-    intermediate_times,
-    moved,
-    share_of_step,
-)
+from simulacra.diffusion.average_velocity import MOST_STEPS, drawn_steps, halved_step
 from simulacra.diffusion.noise_levels import straight_path
 from simulacra.diffusion.samplers import DenoiserOutput, no_noise, sample_average
 from simulacra.diffusion.schedules import sampling_levels
@@ -23,55 +16,59 @@ def spread(time):
     return ((1 - time) ** 2 * STD**2 + time**2).sqrt()
 
 
-def average(noisy, ends, times):
-    """Return u(z_t; r, t) of the flow z_r = z_t spread(r) / spread(t)."""
-    return noisy * (1 - spread(ends) / spread(times)) / (times - ends)
+def average(noisy, times, ends):
+    """Return u(z_t; r, t) of the flow z_r = z_t spread(r) / spread(t), at r = t its velocity E[noise - image | z_t]."""
+    velocity = noisy * (times - (1 - times) * STD**2) / spread(times) ** 2
+    return torch.where(times > ends, noisy * (1 - spread(ends) / spread(times)) / (times - ends), velocity)
 
 
-def expected_velocity(noisy, times):
-    """Return E[noise - image | noisy image]."""
-    return noisy * (times - (1 - times) * STD**2) / spread(times) ** 2
+def deviation(length):
+    """Return the largest difference of the target of steps of a length from their average velocity."""
+    times = torch.full_like(NOISY, 0.3 + length)
+    ends = times - length
+    return (halved_step(average, NOISY, times, ends) - average(NOISY, times, ends)).abs().max().item()
 
 
-def deviation(share):
-    """Return the largest difference of the expected target from u(z_t; r, t); u is linear, so its mean is at the mean of z_s."""
-    times, ends = torch.full_like(NOISY, 0.9), torch.full_like(NOISY, 0.2)
-    velocity = expected_velocity(NOISY, times)
-    between = intermediate_times(times, ends, share)
-    rest = average(moved(NOISY, velocity, times, between), ends, between)
-    return (average_velocity_target(velocity, rest, share) - average(NOISY, ends, times)).abs().max().item()
+@pytest.mark.parametrize("length", [0.7, 1 / 3, 2 / MOST_STEPS])
+def test_two_halves_have_the_average_velocity_of_the_step(length):
+    assert deviation(length) < 1e-13
 
 
-def test_the_error_of_the_target_decreases_with_the_share():
-    assert deviation(0.05) < 0.06 * deviation(0.9)
-    assert deviation(1e-4) / deviation(2e-4) == pytest.approx(0.25, rel=0.01)  # of second order in the share
+def test_the_shortest_steps_are_two_steps_of_the_velocity():
+    def velocity(noisy, times, ends):
+        assert torch.equal(times, ends)
+        return average(noisy, times, ends)
+
+    times = torch.full_like(NOISY, 0.5)
+    middle = times - 0.5 / MOST_STEPS
+    first = average(NOISY, times, times)
+    second = average(NOISY - 0.5 / MOST_STEPS * first, middle, middle)
+    found = halved_step(velocity, NOISY, times, times - 1 / MOST_STEPS)
+    torch.testing.assert_close(found, (first + second) / 2)
+    assert 0 < deviation(1 / MOST_STEPS) < 0.1 * deviation(1.99 / MOST_STEPS) * MOST_STEPS
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_steps_of_any_length_are_exact(steps):
     def denoiser(noisy, level):
-        return DenoiserOutput(noisy - level.time * average(noisy, level.end, level.time))
+        return DenoiserOutput(noisy - level.time * average(noisy, level.time, level.end))
 
     found = sample_average(denoiser, NOISY, sampling_levels(straight_path, steps, "time"), no_noise)
     torch.testing.assert_close(found, STD * NOISY)
 
 
-def test_the_share_decreases_from_one():
-    shares = [share_of_step(done / 100) for done in range(101)]
-    assert shares == sorted(shares, reverse=True)
-    assert (shares[0], shares[-1]) == (1, 0.05)
-
-
-def test_half_of_the_images_have_steps_of_no_length():
-    times = torch.linspace(0, 1, 64, dtype=torch.float64)
-    ends = drawn_ends(times)
-    assert torch.equal(ends[::2], times[::2])
-    assert ((ends >= 0) & (ends <= times)).all()
-    assert (ends[1::2] < times[1::2]).all()
-
-
-def test_weights_are_inverse_to_the_errors():
-    errors = torch.tensor([0.0, 0.999], requires_grad=True)
-    weights = error_weights(errors)
-    torch.testing.assert_close(weights, torch.tensor([1000.0, 1.0]))
-    assert not weights.requires_grad
+def test_steps_have_the_lengths_of_a_few_equal_steps_in_unit_time():
+    torch.manual_seed(0)
+    times, ends = drawn_steps(20_000)
+    assert times.dtype == ends.dtype == torch.float64
+    assert ends.min() >= 0
+    assert times.max() <= 1 + 1e-15
+    counts = (1 / (times - ends)).round().long().bincount(minlength=MOST_STEPS + 1)[1:]
+    torch.testing.assert_close(1 / (1 / (times - ends)).round(), times - ends)
+    shares = 1 / torch.arange(1, MOST_STEPS + 1, dtype=torch.float64)
+    expected = shares / shares.sum()
+    assert ((counts / counts.sum() - expected).abs() < 5 * (expected / 20_000).sqrt()).all()
+    whole = times - ends == 1
+    assert (times[whole] == 1).all()
+    halves = ends[((times - ends) - 0.5).abs() < 1e-9]
+    assert halves.mean().item() == pytest.approx(0.25, abs=0.01)

@@ -40,24 +40,39 @@ def test_its_velocities_are_at_first_those_of_the_flow():
     )
 
 
-@pytest.mark.parametrize("done", [0.0, 0.9])
-def test_every_weight_receives_a_gradient(done):
+def test_every_weight_receives_a_gradient():
     family = flow(guidance_scale=1.5).train()
-    family.begin_step(done)
     loss = family.turns()[0].losses(batch())["denoiser"]
     loss.total.backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in family.parameters())
     assert set(loss.parts) == {"output_mse", "average_mse"}
 
 
-def test_the_target_of_a_whole_step_is_the_guided_velocity():
+def test_the_target_at_an_instant_is_the_guided_velocity():
     family = flow(guidance_scale=2.0, label_dropout=1e-9)
-    family.begin_step(0.0)
     noisy, straight = torch.randn(4, 1, 8, 8), torch.randn(4, 1, 8, 8)
-    times, ends = torch.full((4,), 0.8, dtype=torch.float64), torch.full((4,), 0.1, dtype=torch.float64)
-    guided = family._guided(straight, noisy, times, LABELS)
+    times = torch.full((4,), 0.8, dtype=torch.float64)
+    guided = family._guided(straight, noisy, times)
     torch.testing.assert_close(guided, 2 * straight - family._velocity(noisy, times, times, Condition()))
-    assert torch.equal(family._target(guided, noisy, times, ends, LABELS), guided)
+
+
+def test_the_loss_vanishes_where_velocities_are_constant_and_right(monkeypatch):
+    """For equal noise and images, a velocity of zero is exact for steps of any length."""
+    family = flow(label_dropout=1e-9)
+    images = batch()
+    monkeypatch.setattr(torch, "randn_like", lambda values: 2 * images.images - 1)
+    monkeypatch.setattr(family, "_velocity", lambda noisy, times, ends, condition: torch.zeros_like(noisy))
+    parts = family.turns()[0].losses(images)["denoiser"].parts
+    assert parts["output_mse"] == parts["average_mse"] == 0
+    monkeypatch.setattr(family, "_velocity", lambda noisy, times, ends, condition: torch.ones_like(noisy))
+    parts = family.turns()[0].losses(images)["denoiser"].parts
+    assert (parts["output_mse"], parts["average_mse"]) == (1, 0), "any constant velocity is consistent with itself"
+
+
+def test_a_batch_of_one_image_is_refused():
+    single = Batch(batch().images[:1], LABELS[:1])
+    with pytest.raises(UsageError, match="at least two images"):
+        flow().turns()[0].losses(single)
 
 
 def test_it_samples_in_its_steps_and_includes_the_guidance():

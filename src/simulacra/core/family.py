@@ -74,9 +74,6 @@ class Family(nn.Module, AcceptsCondition, ABC):
         """Whether training batches may contain images of unknown label, which is -1."""
         return False
 
-    def begin_step(self, done: float) -> None:
-        """Set what depends on the fraction of the training that is done, in [0, 1], before each step of the training."""
-
     @abstractmethod
     def players(self) -> dict[str, nn.Module]:
         """Return the players: disjoint modules that together contain every trainable parameter."""

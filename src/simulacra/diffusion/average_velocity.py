@@ -1,44 +1,36 @@
 """Average velocities along the trajectories of a flow, with which a step of any length is exact (Geng et al. 2025, MeanFlow).
 
 The average velocity from time t back to r is u(z_t; r, t) = (z_t - z_r) / (t - r), for the trajectory z through z_t; at r = t it
-is the velocity of the flow. It is learned from its discrete identity (Zhang et al. 2025, AlphaFlow), without derivatives of
-the network: for a time s between r and t,
+is the velocity of the flow. It is learned from the identity that a step equals two steps of half its length (Frans et al. 2025,
+shortcut models): for the time s halfway between r and t,
 
-    (t - r) u(z_t; r, t) = (t - s) v + (s - r) u(z_s; r, s),        z_s = z_t - (t - s) v,        s = t - share (t - r).
+    u(z_t; r, t) = (u(z_t; s, t) + u(z_s; r, s)) / 2,        z_s = z_t - (t - s) u(z_t; s, t).
 
-With share 1 the target is the velocity v, as in flow matching; as the share decreases to 0, the step from t to s becomes that of
-the trajectory, and the identity that of average velocities. Times are float64 [b]; a batch's velocities are [b c h w].
+The shortest steps are split into two steps of the velocity. Times are float64 [b]; a batch's velocities are [b c h w].
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from simulacra.diffusion.noise_levels import broadcast_like
 
-_SHARES = ((0.1, 1.0), (0.3, 0.5), (0.5, 0.25), (0.7, 0.1))  # up to these fractions of the training; 0.05 after them
-_LAST = 0.05
-_FLOOR = 1e-3  # added to a squared error before its inverse becomes a weight (Geng et al. 2025, eq. 22)
+Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Average velocities of noisy images from times to ends."""
+
+MOST_STEPS = 16  # the lengths of steps that are learned are 1, 1/2, 1/3, ..., 1 / MOST_STEPS
 
 
-def share_of_step(done: float) -> float:
-    """Return the share of the step for which the velocity is used, by the fraction of the training that is done, in [0, 1].
+def drawn_steps(count: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Return times t and ends r of `count` steps, of length 1/n and uniform position in [0, 1]; n is drawn in proportion to 1/n.
 
-    >>> [share_of_step(done) for done in (0.0, 0.2, 0.9)]
-    [1.0, 0.5, 0.05]
+    A third of the steps has length 1. Uses the global generator of the device.
     """
-    return next((share for end, share in _SHARES if done < end), _LAST)
-
-
-def drawn_ends(times: Tensor) -> Tensor:
-    """Return ends r of steps from times t: t for every second image, else uniform in [0, t]. Uses the global generator."""
-    ends = torch.rand_like(times) * times
-    ends[::2] = times[::2]
-    return ends
-
-
-def intermediate_times(times: Tensor, ends: Tensor, share: float) -> Tensor:
-    """Return s = t - share (t - r)."""
-    return times - share * (times - ends)
+    lengths = 1 / torch.arange(1, MOST_STEPS + 1, dtype=torch.float64, device=device)
+    length = lengths[torch.multinomial(lengths, count, replacement=True)]
+    ends = (1 - length) * torch.rand(count, dtype=torch.float64, device=device)
+    return ends + length, ends
 
 
 def moved(noisy: Tensor, velocity: Tensor, times: Tensor, ends: Tensor) -> Tensor:
@@ -46,11 +38,13 @@ def moved(noisy: Tensor, velocity: Tensor, times: Tensor, ends: Tensor) -> Tenso
     return noisy - broadcast_like(times - ends, noisy) * velocity
 
 
-def average_velocity_target(velocity: Tensor, rest: Tensor, share: float) -> Tensor:
-    """Return the target share v + (1 - share) u(z_s; r, s), where `rest` is the average velocity of the rest of the step."""
-    return share * velocity + (1 - share) * rest
+def halved_step(velocity: Velocity, noisy: Tensor, times: Tensor, ends: Tensor) -> Tensor:
+    """Return the average velocity of two steps of half the length, from `times` to `ends`.
 
-
-def error_weights(errors: Tensor) -> Tensor:
-    """Return weights [b] of squared errors [b]: their inverses, without gradient (Geng et al. 2025, eq. 22)."""
-    return 1 / (errors.detach() + _FLOOR)
+    Halves that are shorter than the lengths that are learned have the velocity at their beginning.
+    """
+    between = (times + ends) / 2
+    short = times - between < 1 / MOST_STEPS - 1e-9
+    first = velocity(noisy, times, torch.where(short, times, between))
+    second = velocity(moved(noisy, first, times, between), between, torch.where(short, between, ends))
+    return (first + second) / 2

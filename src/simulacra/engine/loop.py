@@ -146,7 +146,6 @@ class Trainer:
         if not self.family.training:  # setting the mode of every module takes several microseconds for each
             self.family.train()
         done = self.time.done_in_next_step(self._amount) if self.total is None else self._done_at(self.step + 0.5)
-        self.family.begin_step(done)
         rate = self.settings.lr * factor(done, self.settings.warmup, self.settings.schedule)
         for optimizer in self.optimizers.values():
             optimizer.rate = rate

@@ -1,6 +1,7 @@
-"""Flows that also learn average velocities, for samples in one or a few steps (Geng et al. 2025; Zhang et al. 2025)."""
+"""Flows that also learn average velocities, for samples in one or a few steps (Geng et al. 2025; Frans et al. 2025)."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,15 +12,8 @@ from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.config import option
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Loss, training_condition
-from simulacra.diffusion.average_velocity import (
-    average_velocity_target,
-    drawn_ends,
-    error_weights,
-    intermediate_times,
-    moved,
-    share_of_step,
-)
-from simulacra.diffusion.noise_levels import add_noise, broadcast_like, straight_path
+from simulacra.diffusion.average_velocity import drawn_steps, halved_step
+from simulacra.diffusion.noise_levels import add_noise, straight_path
 from simulacra.diffusion.samplers import SAMPLERS, classifier_free_guidance
 from simulacra.games.denoising import DenoisingConfig, DenoisingGame, DenoisingProcess
 from simulacra.networks.kernels.memory_layout import flatten
@@ -44,13 +38,9 @@ class AverageVelocityGame(DenoisingGame):
 
     def __init__(self, config: AverageVelocityConfig, data: DataSpec, process: DenoisingProcess) -> None:
         super().__init__(config, data, process, spans=config.average_steps > 0)
-        self._average_steps, self._share = config.average_steps, 1.0
+        self._average_steps = config.average_steps
         if config.average_steps:
             self.samplers = tuple(SAMPLERS)
-
-    def begin_step(self, done: float) -> None:
-        """Set the share of a step for which the velocity is used, which decreases during the training."""
-        self._share = share_of_step(done)
 
     @property
     def plan(self) -> SamplingPlan:
@@ -71,30 +61,25 @@ class AverageVelocityGame(DenoisingGame):
         return self._average_losses(batch) if self._average_steps else super()._losses(batch)
 
     def _average_losses(self, batch: Batch) -> dict[str, Loss]:
+        """Losses of the velocity for the first half of the images, and of average velocities for the rest."""
+        count = len(batch.images)
+        if count == 1:
+            raise UsageError("average velocities need at least two images in each batch and its pieces: use a larger --batch")
         images = 2 * batch.images - 1
-        noise = torch.randn_like(images)
         condition = training_condition(self.accepts, batch).map(self._without_some)
-        times = self.process.path(self.process.times(len(images), images.device)).time
-        ends = drawn_ends(times)
+        noise, first, rest = torch.randn_like(images), slice(0, (count + 1) // 2), slice((count + 1) // 2, count)
+        ends = self.process.path(self.process.times(count, images.device)).time
+        times = ends.clone()
+        times[rest], ends[rest] = drawn_steps(count // 2, images.device)
         noisy = add_noise(images, noise, straight_path(times))
         with torch.no_grad():
-            straight = self._guided(noise - images, noisy, times, condition)
-            target = torch.where(
-                broadcast_like(times > ends, noisy) > 0, self._target(straight, noisy, times, ends, condition), straight
-            )
-        errors = flatten((self._velocity(noisy, times, ends, condition) - target) ** 2).mean(1)
-        steps, instants = errors[1::2].mean(), errors[::2].mean()
-        return {"denoiser": Loss((error_weights(errors) * errors).mean(), {"output_mse": instants, "average_mse": steps})}
+            velocities = self._guided((noise - images)[first], noisy[first], times[first])
+            of_condition = partial(self._velocity, condition=condition[rest])
+            averages = halved_step(of_condition, noisy[rest], times[rest], ends[rest])
+        errors = flatten((self._velocity(noisy, times, ends, condition) - torch.cat([velocities, averages])) ** 2).mean(1)
+        return {"denoiser": Loss(errors.mean(), {"output_mse": errors[first].mean(), "average_mse": errors[rest].mean()})}
 
-    def _target(self, straight: Tensor, noisy: Tensor, times: Tensor, ends: Tensor, condition: Condition) -> Tensor:
-        """Return the target of average velocities from `times` to `ends`, given velocities at `times`."""
-        if self._share == 1:
-            return straight
-        between = intermediate_times(times, ends, self._share)
-        rest = self._velocity(moved(noisy, straight, times, between), between, ends, condition)
-        return average_velocity_target(straight, rest, self._share)
-
-    def _guided(self, straight: Tensor, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+    def _guided(self, straight: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
         """Return velocities with guidance by the network's unconditional velocity (Geng et al. 2025, eq. 13)."""
         if (scale := self.config.guidance_scale) == 1:
             return straight
