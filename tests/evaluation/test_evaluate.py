@@ -416,6 +416,13 @@ def test_too_few_images_are_known_before_an_extractor_is_trained(trained_vae, di
     assert least == {"frechet_distance": 129, **dict.fromkeys(others, 100)}
 
 
+def test_images_per_call_follow_the_size_of_the_images_and_not_of_the_noise(model, monkeypatch):
+    sizes: list[int] = []
+    monkeypatch.setattr(context_module, "images_per_call", lambda device, values, cpu: sizes.append(values) or cpu)
+    next(EvaluationContext(model, evaluation_settings({"samples": 8}), SILENT).images())
+    assert sizes == [64]
+
+
 @pytest.mark.parametrize(("split", "given", "expected"), [("test", -1, 1000), ("test", 50, 50), ("test", 0, 0)])
 def test_the_number_of_samples_fits_the_images_to_compare_with(model, split, given, expected):
     assert EvaluationContext(model, evaluation_settings({"samples": given}), SILENT).settings.samples == expected

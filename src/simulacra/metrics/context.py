@@ -3,7 +3,6 @@
 Processes that share work share the images that are generated, embedded and encoded.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -255,7 +254,7 @@ class EvaluationContext:
         self, condition: Callable[[Tensor, range], Condition], compute: Compute
     ) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
         model = require(self.model, Samples, "fidelity")
-        size = images_per_call(self.device, math.prod(model.noise_shape), _GENERATED_CHUNK)
+        size = images_per_call(self.device, self.opened.spec.dimensions, _GENERATED_CHUNK)
 
         def computed(rows: range) -> Mapping[str, Tensor]:
             drawn = noise(self.settings.seed, rows.start, len(rows), model.noise_shape)
