@@ -112,7 +112,7 @@ def test_differences_over_the_same_images_are_paired():
     (pair,) = ranking.differences
     found = scipy.stats.ttest_rel(scores["a"], scores["b"])
     assert pair.paired
-    assert pair.p_value == pytest.approx(2 * scipy.stats.norm.sf(abs(found.statistic)), rel=1e-4)
+    assert pair.p_value == pytest.approx(found.pvalue, rel=1e-4)
     assert pair.interval[0] < -0.05 < pair.interval[1] < 0
 
 
@@ -140,6 +140,23 @@ def test_a_single_test_finds_a_difference_between_equal_models_in_five_percent_o
     pairs = (torch.randn(2, 100, generator=generator) + torch.randn(100, generator=generator) for _ in range(2000))
     found = [difference(("a", "b"), mean_of(first, {}), mean_of(second, {})).p_value < 0.05 for first, second in pairs]
     assert sum(found) == pytest.approx(100, abs=5 * 9.7)
+
+
+def test_a_paired_test_of_three_images_finds_a_difference_between_equal_models_in_five_percent_of_cases():
+    generator = torch.Generator().manual_seed(3)
+    pairs = torch.randn(2000, 2, 3, generator=generator)  # by the normal distribution: 19 %
+    found = [difference(("a", "b"), mean_of(first, {}), mean_of(second, {})) for first, second in pairs]
+    assert sum(pair.p_value < 0.05 for pair in found) == pytest.approx(100, abs=5 * 9.7)
+    assert sum(not pair.interval[0] < 0 < pair.interval[1] for pair in found) == sum(pair.p_value < 0.05 for pair in found)
+
+
+def test_numbers_of_a_single_image_are_not_ranked():
+    scores = {"a": torch.tensor([0.1]), "b": torch.tensor([0.2])}
+    results = {run: with_scores("mse", values) for run, values in scores.items()}
+    assert results["a"]["metrics"]["mse"]["standard_error"] is None
+    (ranking,) = compare(results, {run: {"mse": values} for run, values in scores.items()})
+    assert [place.rank for place in ranking.places] == [None, None]
+    assert not ranking.refused
 
 
 def test_ties_share_a_rank_and_name_each_other():

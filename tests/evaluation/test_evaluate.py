@@ -418,7 +418,12 @@ def test_too_few_images_are_known_before_an_extractor_is_trained(trained_vae, di
 
 def test_images_per_call_follow_the_size_of_the_images_and_not_of_the_noise(model, monkeypatch):
     sizes: list[int] = []
-    monkeypatch.setattr(context_module, "images_per_call", lambda device, values, cpu: sizes.append(values) or cpu)
+
+    def recorded(device: torch.device, values: int, cpu: int) -> int:
+        sizes.append(values)
+        return cpu
+
+    monkeypatch.setattr(context_module, "images_per_call", recorded)
     next(EvaluationContext(model, evaluation_settings({"samples": 8}), SILENT).images())
     assert sizes == [64]
 
