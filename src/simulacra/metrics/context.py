@@ -21,6 +21,7 @@ from simulacra.core.device import images_per_call, model_device
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family, model_condition
+from simulacra.core.finite import require_finite
 from simulacra.core.progress import NO_METER, Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
@@ -267,8 +268,10 @@ class EvaluationContext:
         moved, given = drawn.to(self.device), condition.to(self.device)
         with inference_mode(self.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(sample_in_batches(model, moved, given, self.plan)).cpu()
-            return levels(model.generate(moved, given)).cpu()
+                images = sample_in_batches(model, moved, given, self.plan)
+            else:
+                images = model.generate(moved, given)
+            return levels(require_finite(images, "generated images")).cpu()
 
     # --- latents
 
