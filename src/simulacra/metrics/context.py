@@ -199,12 +199,7 @@ class EvaluationContext:
     @cached_property
     def plan(self) -> SamplingPlan | None:
         """The sampling plan of a diffusion or flow model; None for others. Raises UsageError for an invalid plan."""
-        if not isinstance(self.model, SamplesIteratively):
-            return None
-        sampler, steps, scale = self.settings.sampler, self.settings.steps, self.settings.guidance_scale
-        plan = self.opened.plan(sampler or None, steps or None, None if scale < 0 else scale, self.settings.precision)
-        self.model.check(plan)
-        return plan
+        return sampling_plan(self.opened, self.settings.table())
 
     @property
     def sampling_protocol(self) -> dict[str, Any]:
@@ -286,3 +281,16 @@ class EvaluationContext:
             with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
                 self._latents[key] = in_batches(model, split, encoded, meter, _ENCODED_CHUNK)["latents"]
         return self._latents[key]
+
+
+def sampling_plan(opened: OpenedRun, settings: Mapping[str, Any]) -> SamplingPlan | None:
+    """Return the sampling plan of a model under settings of an evaluation, as in its JSON; None for a model without one.
+
+    Raises UsageError for an invalid plan.
+    """
+    if not isinstance(opened.model, SamplesIteratively):
+        return None
+    sampler, steps, scale = settings["sampler"], settings["steps"], settings["guidance_scale"]
+    plan = opened.plan(sampler or None, steps or None, None if scale < 0 else scale, settings["precision"])
+    opened.model.check(plan)
+    return plan
