@@ -375,6 +375,13 @@ def test_runs_that_differ_in_the_seed_alone_have_a_mean_and_a_spread():
     assert repeats.spread["nll_nats"] == pytest.approx((2.0, math.sqrt(2)))
 
 
+@pytest.mark.parametrize(("patience", "groups"), [(0, 1), (3, 0)])
+def test_runs_that_validate_at_other_steps_are_repetitions_without_early_stopping_only(patience, groups):
+    trained = [TrainConfig(seed=seed, snapshots=10 + seed, patience=patience) for seed in (0, 1)]
+    configs = {name: RunConfig("vae", DataConfig(), VAE.Config(), config) for name, config in zip("ab", trained, strict=True)}
+    assert len(repeats_of(configs, compare({"a": made(1.0, 0.1), "b": made(3.0, 0.1)}))) == groups
+
+
 @pytest.mark.parametrize(("count", "words"), [(1, "a/run"), (0, "RUN")])
 def test_a_comparison_of_fewer_than_two_runs_is_an_error(capsys, runs, count, words):
     code, _, err = run(capsys, *runs[:count])
