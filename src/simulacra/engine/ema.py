@@ -1,10 +1,12 @@
 """The exponential moving average (EMA) of a family's weights and buffers, which is the model that is evaluated."""
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from simulacra.core.family import Family
 from simulacra.engine.sharding import local
@@ -43,6 +45,10 @@ def _tensors(family: Family) -> list[Tensor]:
     return [local(tensor) for tensor in (*family.parameters(), *family.buffers())]
 
 
-def _buffers_of_parametrizations(family: Family) -> list[Tensor]:
-    lists = (module for module in family.modules() if isinstance(module, ParametrizationList))
-    return [buffer for module in lists for buffer in module.buffers()]
+def _buffers_of_parametrizations(family: Family) -> Iterator[Tensor]:
+    """Yield the buffers of parametrizations, and of `nn.utils.spectral_norm`, which has the form of PyTorch before these."""
+    for module in family.modules():
+        if isinstance(module, ParametrizationList):
+            yield from module.buffers()
+        hooks = (hook for hook in module._forward_pre_hooks.values() if isinstance(hook, SpectralNorm))
+        yield from (module.get_buffer(f"{hook.name}_{side}") for hook in hooks for side in ("u", "v"))
