@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import load as parse_tensors
 from tests.engine.toy_games import AlternatingGame, SimultaneousGame, UnpairedGame, batch_source_for
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from simulacra.core.launch import launched
 from simulacra.engine import checkpoint, sharding
 from simulacra.engine.distributed.process_group import joined
 from simulacra.engine.distributed.processes import ALONE, Processes
+from simulacra.engine.distributed.shared_work import serialized
 from simulacra.engine.loop import Trainer
 from simulacra.engine.settings import TrainConfig
 from simulacra.runs.settings import RunConfig, resolve
@@ -106,6 +109,18 @@ def clipping_sees_the_whole_gradient(processes: Processes) -> None:
     for shard in (False, True):
         together = trainer(SimultaneousGame, processes, clip=0.01, shard=shard)
         assert_close(played(trainer(SimultaneousGame, accumulate=2, clip=0.01)), played(together))
+
+
+def every_process_continues_with_its_own_buffers(processes: Processes) -> None:
+    training = trainer(AlternatingGame, processes)  # whose batch norm has other statistics in each process
+    played(training)
+    state = training.state()
+    written = processes.share(lambda: serialized(state.tensors["model"]))[0]  # by the first process
+    resumed = trainer(AlternatingGame, processes)
+    resumed.restore(replace(state, tensors={**state.tensors, "model": parse_tensors(written)}))
+    assert not everywhere_equal(training.family.buffers())
+    pairs = zip(training.family.buffers(), resumed.family.buffers(), strict=True)
+    assert all(torch.equal(before, after) for before, after in pairs)
 
 
 def a_parameter_outside_of_networks_gets_the_same_gradient_when_the_rest_is_split(processes: Processes) -> None:

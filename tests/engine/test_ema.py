@@ -1,11 +1,15 @@
 """The EMA of weights and buffers: the first update is not a copy, live weights are only read (trap 15)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from simulacra.core.batch import Batch, DataSpec
 from simulacra.core.config import Config
@@ -115,3 +119,21 @@ def test_the_ema_of_constant_weights_is_those_weights() -> None:
         ema.update()
     for name, tensor in family.state_dict().items():
         torch.testing.assert_close(ema.family.state_dict()[name], tensor, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("normalized", [parametrizations.spectral_norm, nn.utils.spectral_norm])
+def test_the_ema_of_a_spectrally_normalized_weight_has_the_spectral_norm_1(normalized: Callable[..., nn.Module]) -> None:
+    family = new()
+    layer: Any = normalized(family.layers[0])
+    with torch.no_grad():
+        layer(torch.zeros(2, 4))  # the older function computes the weight here; without gradients it can be copied
+    averaged: Any = EMA(family, decay=0.999)
+    weight = next(value for name, value in layer.named_parameters() if "orig" in name)
+    for update in range(40):  # the largest singular value has another direction in each
+        with torch.no_grad():
+            weight.copy_(torch.eye(3, 4) * (0.9 + torch.eye(3)[update % 3])[:, None])
+        for _ in range(9):
+            layer(torch.zeros(2, 4))
+        averaged.update()
+    averaged.family.layers[0](torch.zeros(2, 4))
+    assert abs(torch.linalg.matrix_norm(averaged.family.layers[0].weight, 2).item() - 1) < 0.05

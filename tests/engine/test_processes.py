@@ -58,6 +58,7 @@ CHECKS = (
     "a_loss_that_is_not_finite_is_reported_by_all",
     "split_players_follow_whole_ones_and_resume_as_either",
     "a_parameter_outside_of_networks_gets_the_same_gradient_when_the_rest_is_split",
+    "every_process_continues_with_its_own_buffers",
 )
 
 

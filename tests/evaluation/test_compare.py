@@ -112,7 +112,7 @@ def test_differences_over_the_same_images_are_paired():
     (pair,) = ranking.differences
     found = scipy.stats.ttest_rel(scores["a"], scores["b"])
     assert pair.paired
-    assert pair.p_value == pytest.approx(2 * scipy.stats.norm.sf(abs(found.statistic)), rel=1e-4)
+    assert pair.p_value == pytest.approx(found.pvalue, rel=1e-4)
     assert pair.interval[0] < -0.05 < pair.interval[1] < 0
 
 
@@ -140,6 +140,23 @@ def test_a_single_test_finds_a_difference_between_equal_models_in_five_percent_o
     pairs = (torch.randn(2, 100, generator=generator) + torch.randn(100, generator=generator) for _ in range(2000))
     found = [difference(("a", "b"), mean_of(first, {}), mean_of(second, {})).p_value < 0.05 for first, second in pairs]
     assert sum(found) == pytest.approx(100, abs=5 * 9.7)
+
+
+def test_a_paired_test_of_three_images_finds_a_difference_between_equal_models_in_five_percent_of_cases():
+    generator = torch.Generator().manual_seed(3)
+    pairs = torch.randn(2000, 2, 3, generator=generator)  # by the normal distribution: 19 %
+    found = [difference(("a", "b"), mean_of(first, {}), mean_of(second, {})) for first, second in pairs]
+    assert sum(pair.p_value < 0.05 for pair in found) == pytest.approx(100, abs=5 * 9.7)
+    assert sum(not pair.interval[0] < 0 < pair.interval[1] for pair in found) == sum(pair.p_value < 0.05 for pair in found)
+
+
+def test_numbers_of_a_single_image_are_not_ranked():
+    scores = {"a": torch.tensor([0.1]), "b": torch.tensor([0.2])}
+    results = {run: with_scores("mse", values) for run, values in scores.items()}
+    assert results["a"]["metrics"]["mse"]["standard_error"] is None
+    (ranking,) = compare(results, {run: {"mse": values} for run, values in scores.items()})
+    assert [place.rank for place in ranking.places] == [None, None]
+    assert not ranking.refused
 
 
 def test_ties_share_a_rank_and_name_each_other():
@@ -356,6 +373,13 @@ def test_runs_that_differ_in_the_seed_alone_have_a_mean_and_a_spread():
     (repeats,) = repeats_of({"a": first, "b": second, "c": other}, rankings)
     assert repeats.runs == ("a", "b")
     assert repeats.spread["nll_nats"] == pytest.approx((2.0, math.sqrt(2)))
+
+
+@pytest.mark.parametrize(("patience", "groups"), [(0, 1), (3, 0)])
+def test_runs_that_validate_at_other_steps_are_repetitions_without_early_stopping_only(patience, groups):
+    trained = [TrainConfig(seed=seed, snapshots=10 + seed, patience=patience) for seed in (0, 1)]
+    configs = {name: RunConfig("vae", DataConfig(), VAE.Config(), config) for name, config in zip("ab", trained, strict=True)}
+    assert len(repeats_of(configs, compare({"a": made(1.0, 0.1), "b": made(3.0, 0.1)}))) == groups
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "a/run"), (0, "RUN")])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import simulacra
 from simulacra.core.capabilities import Samples
 from simulacra.core.condition import UNCONDITIONAL, Condition
-from simulacra.core.errors import NotApplicable, UsageError
+from simulacra.core.errors import NonFiniteError, NotApplicable, UsageError
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
 from simulacra.evaluation import evaluate as evaluation
@@ -414,6 +414,23 @@ def test_too_few_images_are_known_before_an_extractor_is_trained(trained_vae, di
     least = {name: int(re.findall(r"at least (\d+) are needed", why)[0]) for name, why in missing.items()}
     others = ("kernel_distance", "precision_recall", "memorization", "class_histogram")
     assert least == {"frechet_distance": 129, **dict.fromkeys(others, 100)}
+
+
+def test_generated_images_that_are_not_finite_end_the_evaluation_and_are_not_classified(played, digits):
+    with pytest.raises(NonFiniteError, match="generated images are not finite"):
+        evaluate(played(digits.test.head(60).images, shake=float("nan")), samples=SAMPLES)
+
+
+def test_images_per_call_follow_the_size_of_the_images_and_not_of_the_noise(model, monkeypatch):
+    sizes: list[int] = []
+
+    def recorded(device: torch.device, values: int, cpu: int) -> int:
+        sizes.append(values)
+        return cpu
+
+    monkeypatch.setattr(context_module, "images_per_call", recorded)
+    next(EvaluationContext(model, evaluation_settings({"samples": 8}), SILENT).images())
+    assert sizes == [64]
 
 
 @pytest.mark.parametrize(("split", "given", "expected"), [("test", -1, 1000), ("test", 50, 50), ("test", 0, 0)])

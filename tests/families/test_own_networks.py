@@ -139,3 +139,10 @@ def test_settings_of_the_replaced_networks_are_refused():
 def test_networks_that_do_not_fit_are_refused(kind: FamilyFactory, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         new(kind)
+
+
+def test_lazy_layers_receive_weights_that_can_be_trained():
+    own = new(Autoencoder.with_networks(nn.Sequential(nn.Flatten(), nn.LazyLinear(D)), decoder()))
+    (turn,) = own.turns()
+    turn.losses(Batch(images()))["autoencoder"].total.backward()
+    assert own.encoder[1].weight.grad.abs().sum() > 0

@@ -17,6 +17,7 @@ from simulacra.core.progress import SILENT
 from simulacra.core.randomness import generator
 from simulacra.data.load import from_array, load
 from simulacra.data.settings import DataConfig
+from simulacra.engine import checkpoint
 from simulacra.engine.loop import Trainer
 from simulacra.features import classifier as classification
 from simulacra.features import training
@@ -167,6 +168,23 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(digits, recorde
     assert train_extractor("lenet", digits, settings, recorder).digest == straight
     assert any("step 4" in line for line in recorder.lines)
     assert not list(place("lenet", digits, 0).glob("training-*"))
+
+
+def test_a_training_that_another_version_left_unfinished_begins_again(digits, monkeypatch):
+    settings, play = {**TINY, "checkpoint_every": "2"}, Trainer.play
+
+    def stopping(trainer):
+        if trainer.step == 2:
+            raise KeyboardInterrupt
+        play(trainer)
+
+    with monkeypatch.context() as older:
+        older.setattr(checkpoint, "_FORMAT", 2)
+        older.setattr(Trainer, "play", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train_extractor("lenet", digits, settings)
+    assert list(place("lenet", digits, 0).glob("training-*/step_*"))
+    assert train_extractor("lenet", digits, settings).facts["steps"] == 6
 
 
 @pytest.mark.long

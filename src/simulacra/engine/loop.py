@@ -274,11 +274,11 @@ class Trainer:
             "ema_updates": self.ema.updates if self.ema else 0,
             "window": self.window.rows(),  # raises before the tensors are collected: training cannot continue from such a state
         }
-        return Checkpoint(state.collect(self.family, self.ema, self.optimizers), facts)
+        return Checkpoint(state.collect(self.family, self.ema, self.optimizers, self.processes), facts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a state."""
-        state.restore(checkpoint.tensors, self.family, self.ema, self.optimizers)
+        state.restore(checkpoint.tensors, self.family, self.ema, self.optimizers, self.processes)
         facts = checkpoint.facts
         if self.ema:
             self.ema.updates = facts["ema_updates"]

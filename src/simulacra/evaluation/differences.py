@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from simulacra.metrics.statistics.measurement import QUANTILE, Measurement
 
 Key = TypeVar("Key")
 
 LEVEL = 0.05  # probability that any of several tests finds a difference where there is none
+_UPPER = 0.975  # quantile of Student's distribution for a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,18 @@ class Difference:
 def difference(runs: tuple[str, str], first: Measurement, second: Measurement) -> Difference:
     """Return the difference of two numbers that were measured under the same conditions.
 
-    Where both are means over the same images, it is the mean of the differences of single images, with its standard error: what
-    makes an image difficult for both models cancels. Else the two errors are taken for independent, and the interval combines the
-    distances of both values to the ends of their intervals (Zou & Donner 2008): for normal intervals this is the usual test of a
-    difference of means, and intervals that are not symmetric keep their shape.
+    Where both are means over the same images, it is the mean of the differences of single images, tested by Student's t test
+    (1908): what makes an image difficult for both models cancels. Else the two errors are taken for independent, and the interval
+    combines the distances of both values to the ends of their intervals (Zou & Donner 2008): for normal intervals this is the
+    usual test of a difference of means, and intervals that are not symmetric keep their shape.
     """
-    value, paired = first.value - second.value, _same_images(first, second)
-    if paired:
-        below = above = QUANTILE * _paired_error(first, second)
-    else:
-        below, above = _reach(first, second), _reach(second, first)
+    value = first.value - second.value
+    if (deviations := _deviations(first, second)) is not None:
+        reach, p_value = _paired(deviations)
+        return Difference(runs, value, (value - reach, value + reach), p_value, paired=True)
+    below, above = _reach(first, second), _reach(second, first)
     p_value = _p_value(abs(value), below if value > 0 else above)
-    return Difference(runs, value, (value - below, value + above), p_value, paired)
+    return Difference(runs, value, (value - below, value + above), p_value, paired=False)
 
 
 def holm(p_values: Mapping[Key, float], level: float = LEVEL) -> set[Key]:
@@ -64,15 +67,23 @@ def holm(p_values: Mapping[Key, float], level: float = LEVEL) -> set[Key]:
     return found
 
 
-def _same_images(first: Measurement, second: Measurement) -> bool:
-    return first.scores is not None and second.scores is not None and len(first.scores) == len(second.scores) > 1
+def _deviations(first: Measurement, second: Measurement) -> Tensor | None:
+    """Return the differences of single images, float64 [n]; None where the numbers are not means over the same images."""
+    ours, theirs = first.scores, second.scores
+    if ours is None or theirs is None or not len(ours) == len(theirs) > 1:
+        return None
+    return ours.double() - theirs.double()
 
 
-def _paired_error(first: Measurement, second: Measurement) -> float:
-    if first.scores is None or second.scores is None:
-        return 0.0
-    deviations = first.scores.double() - second.scores.double()
-    return deviations.std().item() / math.sqrt(len(deviations))
+def _paired(deviations: Tensor) -> tuple[float, float]:
+    """Return the half width of the 95 % interval of the mean of differences [n], and its two-sided p value."""
+    from scipy.special import stdtr, stdtrit
+
+    mean, error = deviations.mean().item(), deviations.std().item() / math.sqrt(len(deviations))
+    if not error:
+        return 0.0, float(mean == 0)
+    freedom = len(deviations) - 1
+    return float(stdtrit(freedom, _UPPER)) * error, 2 * float(stdtr(freedom, -abs(mean) / error))
 
 
 def _reach(high: Measurement, low: Measurement) -> float:

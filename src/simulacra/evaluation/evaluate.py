@@ -38,7 +38,7 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
 
     Cached results are not measured again. With torchrun every process calls it, and measures its part of the images; only the
     first writes and reports. Raises UsageError for an invalid sampling plan or an unknown metric, DataError where there are no
-    images to measure on, NonFiniteError for weights that are infinite or NaN.
+    images to measure on, NonFiniteError for weights or generated images that are infinite or NaN.
     """
     require_finite_weights(opened.model)
     with sharing() as processes:

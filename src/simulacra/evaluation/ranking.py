@@ -19,6 +19,7 @@ Scores = Mapping[str, Mapping[str, Tensor]]  # run -> number -> values of single
 Conditions = Mapping[str, Mapping[str, tuple[str, ...]]]  # condition -> value as text -> names of the runs with it
 
 _DIGITS = 8  # of a digest in messages
+_LEAST = 2  # images, without which numbers are not ranked
 _SIZE = "height x width x channels"  # not part of the digest of the data, which is that of the source
 _OF_EXTRACTORS = ("extractor", "extractor_name", "extractor_seed", "extractor_sha256")  # of these, only the digest is compared
 
@@ -112,7 +113,8 @@ def _compared(metric: str, results: Mapping[str, Result], scores: Scores) -> Ran
     }
     differs = _differing({run: _conditions(metric, result, measured[run]) for run, result in having.items()})
     places = tuple(Place(run, item) for run, item in measured.items())
-    if differs or quantity(metric).better == "neither":
+    is_single = any(item.n < _LEAST for item in measured.values())  # the error of a single value is unknown
+    if differs or is_single or quantity(metric).better == "neither":
         return Ranking(metric, places, differs)
     pairs = combinations(measured, 2)
     return Ranking(metric, places, {}, tuple(difference(pair, *(measured[run] for run in pair)) for pair in pairs))

@@ -10,8 +10,9 @@ from simulacra.evaluation.ranking import Ranking
 from simulacra.runs.settings import RunConfig
 
 # settings that have no effect on what a training computes, or on which images
-_WITHOUT_EFFECT = ("train.seed", "train.device", "train.threads", "train.snapshots", "train.checkpoint_every", "train.keep",
-                   "train.log_every", "train.track")  # fmt: skip
+_WITHOUT_EFFECT = ("train.seed", "train.device", "train.threads", "train.checkpoint_every", "train.keep", "train.log_every",
+                   "train.track")  # fmt: skip
+_SNAPSHOTS = "train.snapshots"  # choose the weights to evaluate under early stopping, and have no effect otherwise
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def repeats_of(configs: Mapping[str, RunConfig], rankings: Sequence[Ranking]) ->
     """
     groups: dict[str, dict[object, str]] = {}
     for run, config in configs.items():
-        settings = {name: value for name, value in config.flat().items() if name not in _WITHOUT_EFFECT}
+        unused = _WITHOUT_EFFECT if config.train.patience else (*_WITHOUT_EFFECT, _SNAPSHOTS)
+        settings = {name: value for name, value in config.flat().items() if name not in unused}
         groups.setdefault(json.dumps(settings, sort_keys=True, default=str), {}).setdefault(config.train.seed, run)
     found = []
     for runs in (tuple(group.values()) for group in groups.values() if len(group) > 1):

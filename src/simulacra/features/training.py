@@ -235,7 +235,7 @@ def _continue(trainer: Trainer, folder: Path, progress: Progress) -> list[Score]
         return []
     try:
         stored, _ = checkpoint.read_newest(folder)
-    except checkpoint.DamagedCheckpoint:
+    except (checkpoint.DamagedCheckpoint, checkpoint.IncompatibleCheckpoint):
         return []
     trainer.restore(stored)
     progress.message(f"resuming at step {trainer.step:,}")

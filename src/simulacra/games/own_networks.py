@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import UsageError
-from simulacra.core.eval_mode import inference_mode
+from simulacra.core.eval_mode import eval_mode
 from simulacra.core.family import Family
 
 _IMAGES, _LATENTS = 2, 64  # inputs with which networks are checked
@@ -102,8 +102,9 @@ class Half(nn.Module):
 
 
 def _output(network: nn.Module, inputs: Tensor, role: str) -> Tensor:
+    """Return the output without gradients; not in inference mode, in which lazy layers would create weights without gradients."""
     try:
-        with inference_mode(network):
+        with eval_mode(network), torch.no_grad():
             output = network(inputs)
     except Exception as error:
         raise UsageError(f"the {role} fails on inputs of shape {tuple(inputs.shape)}: {error}") from error

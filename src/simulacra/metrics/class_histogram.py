@@ -50,7 +50,7 @@ def _section(opened: OpenedRun, results: MetricResults) -> ReportSection:
     columns = columns_for(opened.spec.shape, 10)
     rows = []
     for label, name in enumerate(found["names"]):
-        generated = generated_images(opened, found["seed"], found["generated"][label][:columns])
+        generated = generated_images(opened, results, found["generated"][label][:columns])
         real = real_images(opened.dataset.test, found["real"][label][:columns])
         shares = found["shares"][label]
         pairs = ((generated, "Generated", shares[0]), (real, "Test", shares[1]))

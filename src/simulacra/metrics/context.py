@@ -3,7 +3,6 @@
 Processes that share work share the images that are generated, embedded and encoded.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +21,7 @@ from simulacra.core.device import images_per_call, model_device
 from simulacra.core.errors import DataError, NotApplicable
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.family import Family, model_condition
+from simulacra.core.finite import require_finite
 from simulacra.core.progress import NO_METER, Progress
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Dataset, Split, levels
@@ -199,12 +199,7 @@ class EvaluationContext:
     @cached_property
     def plan(self) -> SamplingPlan | None:
         """The sampling plan of a diffusion or flow model; None for others. Raises UsageError for an invalid plan."""
-        if not isinstance(self.model, SamplesIteratively):
-            return None
-        sampler, steps, scale = self.settings.sampler, self.settings.steps, self.settings.guidance_scale
-        plan = self.opened.plan(sampler or None, steps or None, None if scale < 0 else scale, self.settings.precision)
-        self.model.check(plan)
-        return plan
+        return sampling_plan(self.opened, self.settings.table())
 
     @property
     def sampling_protocol(self) -> dict[str, Any]:
@@ -255,7 +250,7 @@ class EvaluationContext:
         self, condition: Callable[[Tensor, range], Condition], compute: Compute
     ) -> Iterator[tuple[range, Mapping[str, Tensor]]]:
         model = require(self.model, Samples, "fidelity")
-        size = images_per_call(self.device, math.prod(model.noise_shape), _GENERATED_CHUNK)
+        size = images_per_call(self.device, self.opened.spec.dimensions, _GENERATED_CHUNK)
 
         def computed(rows: range) -> Mapping[str, Tensor]:
             drawn = noise(self.settings.seed, rows.start, len(rows), model.noise_shape)
@@ -268,8 +263,10 @@ class EvaluationContext:
         moved, given = drawn.to(self.device), condition.to(self.device)
         with inference_mode(self.model):
             if isinstance(model, SamplesIteratively) and self.plan is not None:
-                return levels(sample_in_batches(model, moved, given, self.plan)).cpu()
-            return levels(model.generate(moved, given)).cpu()
+                images = sample_in_batches(model, moved, given, self.plan)
+            else:
+                images = model.generate(moved, given)
+            return levels(require_finite(images, "generated images")).cpu()
 
     # --- latents
 
@@ -284,3 +281,16 @@ class EvaluationContext:
             with inference_mode(self.model), self.progress.task(f"encoding {split.name} images", len(split), "images") as meter:
                 self._latents[key] = in_batches(model, split, encoded, meter, _ENCODED_CHUNK)["latents"]
         return self._latents[key]
+
+
+def sampling_plan(opened: OpenedRun, settings: Mapping[str, Any]) -> SamplingPlan | None:
+    """Return the sampling plan of a model under settings of an evaluation, as in its JSON; None for a model without one.
+
+    Raises UsageError for an invalid plan.
+    """
+    if not isinstance(opened.model, SamplesIteratively):
+        return None
+    sampler, steps, scale = settings["sampler"], settings["steps"], settings["guidance_scale"]
+    plan = opened.plan(sampler or None, steps or None, None if scale < 0 else scale, settings["precision"])
+    opened.model.check(plan)
+    return plan

@@ -51,7 +51,7 @@ def _section(opened: OpenedRun, results: MetricResults) -> ReportSection:
         return unavailable(title, order, results)
     columns = columns_for(opened.spec.shape, _PER_ROW)
     count = min(2 * columns, len(found["generated"]) // columns * columns) or len(found["generated"])
-    generated = generated_images(opened, found["seed"], found["generated"][:count])
+    generated = generated_images(opened, results, found["generated"][:count])
     train = real_images(opened.dataset.train, found["train"][:count])
     alt = "Generated images, each above the training image that is nearest to it"
     pairs = zip(generated.split(columns), train.split(columns), strict=True)

@@ -16,6 +16,7 @@ from simulacra.images.files import check_form, check_html, make_folder
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.section import overview_grid
 from simulacra.metrics import quantity
+from simulacra.metrics.context import sampling_plan
 from simulacra.reports.page import embed, page
 from simulacra.reports.run_page import duration
 from simulacra.runs.image_to_image.reconstruction import reconstruct
@@ -112,7 +113,7 @@ def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[Row, Row]
     """Return the samples and the reconstructions of runs on the same data, each beside real test images."""
     runs = {name: comparison.runs[name] for name in names}
     colours = {name: number % _COLOURS for number, name in enumerate(comparison.runs)}
-    first = runs[names[0]]
+    first, settings = runs[names[0]], comparison.results[names[0]]["settings"]
     shape = first.spec.shape
     real = first.dataset.test.head(max(overview_count(shape), _ORIGINALS))
     count, columns = overview_grid(shape, len(real))
@@ -132,7 +133,10 @@ def _image_rows(names: Sequence[str], comparison: Comparison) -> tuple[Row, Row]
     def reconstructed(opened: OpenedRun) -> Tensor:
         return reconstruct(opened, originals.images, model_condition(opened.model, originals))
 
+    def sampled(opened: OpenedRun) -> Tensor:
+        return sample(opened, count, plan=sampling_plan(opened, settings))
+
     return (
-        row(real.images[:count], Samples, ("Generated", "sample"), lambda opened: sample(opened, count)),
+        row(real.images[:count], Samples, ("Generated", "sample"), sampled),
         row(originals.images, Reconstructs, ("Reconstructed", "reconstruct"), reconstructed),
     )

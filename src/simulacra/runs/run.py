@@ -220,7 +220,7 @@ class Run:
             found = incompatibility(stored.tensors, family, wanted)
             return f"{found}, so it is not of the model in {CONFIG}: check its settings" if found else ""
 
-        return checkpoint.read_newest(self.checkpoints, wanted, wrong, preferred)
+        return checkpoint.read_newest(self.checkpoints, groups or (*wanted, state.BUFFERS), wrong, preferred)
 
     def write_checkpoint(self, step: int, state: Checkpoint, keep: int) -> None:
         """Store a state, after the reports that lead to it, so that no crash leaves it without them; raises Unwritable.

@@ -68,7 +68,7 @@ def in_parts(chunks: Sequence[Chunk], compute: Callable[[Chunk], Tensors]) -> It
         if processes.rank >= len(part):
             return b""
         with alone():
-            return _serialized(compute(part[processes.rank]))
+            return serialized(compute(part[processes.rank]))
 
     for start in range(0, len(chunks), processes.count):
         part = chunks[start : start + processes.count]
@@ -76,6 +76,7 @@ def in_parts(chunks: Sequence[Chunk], compute: Callable[[Chunk], Tensors]) -> It
         yield from ((chunk, parse_tensors(content)) for chunk, content in zip(part, found, strict=False))
 
 
-def _serialized(tensors: Tensors) -> bytes:
+def serialized(tensors: Tensors) -> bytes:
+    """Return named tensors as the content of a safetensors file."""
     plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     return serialize_tensors(plain)

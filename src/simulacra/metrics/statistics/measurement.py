@@ -15,7 +15,7 @@ QUANTILE = 1.959964  # of the standard normal distribution, for 95 %
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number with its standard error or its 95 % interval; neither where it is a count rather than a mean.
+    """A number with its standard error or its 95 % interval; neither where it is a count, or the value of a single image.
 
     scores: the values [n] of single images, where the number is their mean.
     """
@@ -76,9 +76,9 @@ def _decimals(error: float) -> int:
 
 
 def mean_of(values: Tensor, protocol: dict[str, Any]) -> Measurement:
-    """Return the mean of values [n] over images with its standard error, computed in float64."""
+    """Return the mean of values [n] over images with its standard error, computed in float64; without one for a single image."""
     exact = values.double()
-    error = exact.std().item() / math.sqrt(len(exact)) if len(exact) > 1 else 0.0
+    error = exact.std().item() / math.sqrt(len(exact)) if len(exact) > 1 else None
     return Measurement(exact.mean().item(), error, len(exact), protocol, scores=exact)
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulacra.core.capabilities import Samples
+from simulacra.core.capabilities import Samples, SamplesIteratively
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
 from simulacra.images.section import ReportSection
 from simulacra.metrics.metric import MetricResults
+from simulacra.runs.generation import sample_in_batches
 from simulacra.runs.label_shares import LabelShares
 from simulacra.runs.opened import OpenedRun
 
@@ -23,14 +24,21 @@ def unavailable(title: str, order: int, results: MetricResults) -> ReportSection
     return ReportSection(title, order, missing=f"Not available: {reason}.")
 
 
-def generated_images(opened: OpenedRun, seed: int, positions: Sequence[int]) -> Tensor:
-    """Return the images with these numbers that an evaluation generates under a seed: float [n c h w] on the CPU."""
+def generated_images(opened: OpenedRun, results: MetricResults, positions: Sequence[int]) -> Tensor:
+    """Return the images with these numbers that an evaluation generated: float [n c h w] on the CPU.
+
+    results: of a metric in feature space, whose artifacts hold the seed, and whose protocols hold the sampling plan.
+    """
     model = cast(Samples, opened.model)
     if not positions:
         return torch.empty(0, *opened.spec.shape)
-    drawn = torch.cat([noise(seed, position, 1, model.noise_shape) for position in positions])
+    drawn = torch.cat([noise(results.artifacts["seed"], position, 1, model.noise_shape) for position in positions])
     condition = LabelShares(opened.dataset.train, model.label_sizes).condition(drawn).to(opened.device)
+    protocol = next((item.protocol for item in results.measurements.values()), {})
     with inference_mode(opened.model):
+        if isinstance(model, SamplesIteratively) and "sampler" in protocol:
+            plan = opened.plan(*(protocol[name] for name in ("sampler", "steps", "guidance_scale", "arithmetic")))
+            return sample_in_batches(model, drawn.to(opened.device), condition, plan).cpu()
         return model.generate(drawn.to(opened.device), condition).cpu()
 
 
