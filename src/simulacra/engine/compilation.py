@@ -1,4 +1,4 @@
-"""Compiles networks with torch.compile: optional, since on CPUs it takes long to start and is faster for large networks only."""
+"""Compiles networks with torch.compile: optional, since it starts slowly, and on CPUs the networks are mostly slower."""
 
 import os
 import shutil
