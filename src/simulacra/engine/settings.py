@@ -53,8 +53,8 @@ class TrainConfig(Config):
     threads: int = option(0, "CPU threads of each process; 0: all cores, or OMP_NUM_THREADS", low=0)
     compile: bool = option(
         False,
-        "compile the networks with torch.compile: faster for large networks on GPUs, slow to start; on CPUs mostly slower, and needs "
-        "a C++ compiler",
+        "compile the networks with torch.compile: faster for large networks on GPUs, slow to start; on CPUs mostly slower, and "
+        "needs a C++ compiler",
     )
     shard: bool = option(False, "torchrun: split each player over the processes (FSDP), for models too large for one device")
     snapshots: int = option(10, "number of times to save images and validate during training", low=1)
