@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
+from simulacra.core.home import expand_home
 
 MEASURED = "data"  # levels that are measured before images are decoded
 SHARD_IMAGES = 1000  # images per tar shard by default
@@ -255,7 +255,7 @@ def _title(place: str) -> str:
     >>> _title("photos/cats.zip"), _title("digits")
     ('cats', 'digits')
     """
-    stem = Path(place).expanduser().resolve().stem
+    stem = expand_home(place).resolve().stem
     return stem.encode("utf-8", "replace").decode().replace("?", "_") or "own"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.core.text import printable
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
@@ -85,7 +86,7 @@ def stem(path: Path) -> str:
 
 
 def _existing(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = expand_home(text)
     try:
         path.stat()
     except (OSError, ValueError) as error:
