@@ -8,16 +8,25 @@ import numpy as np
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.data.dataset import Dataset, Split
+from simulacra.data.settings import listed
 
 
 def class_numbers(data: Dataset, names: Sequence[str]) -> list[int]:
-    """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes."""
+    """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes.
+
+    names: a name with commas may be divided there, as `--only-classes` does; of several readings the longest name counts.
+    """
     if not data.spec.classes or any(split.class_labels is None for split in data.splits):
         raise UsageError(f"{data.name} has images without classes, so that --only-classes cannot select any: leave it out")
-    for name in names:
-        if name not in data.spec.classes:
-            raise unknown(f"class of {data.name}", name, data.spec.classes)
-    return sorted(data.spec.classes.index(name) for name in set(names))
+    numbers = {listed(name): number for number, name in enumerate(data.spec.classes)}
+    found, rest = set[int](), [part for name in names for part in listed(name)]
+    while rest:
+        length = next((length for length in range(len(rest), 0, -1) if tuple(rest[:length]) in numbers), 0)
+        if not length:
+            raise unknown(f"class of {data.name}", rest[0], data.spec.classes)
+        found.add(numbers[tuple(rest[:length])])
+        del rest[:length]
+    return sorted(found)
 
 
 def images_of(split: Split, numbers: Sequence[int], limit: int = 0) -> Split:

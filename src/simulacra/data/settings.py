@@ -43,6 +43,15 @@ def without_transforms(name: str) -> str:
     return without_transforms(source) if transform else source
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a text that commas separate, without those that are empty.
+
+    >>> listed("cat, dog,"), listed("")
+    (('cat', 'dog'), ())
+    """
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 @dataclass(frozen=True)
 class _Source(Config):
     """Where images come from."""
@@ -159,12 +168,12 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
     @property
     def label_columns(self) -> tuple[str, ...]:
         """Names of the columns used as labels, empty if labels come from folders."""
-        return tuple(name for part in self.label_column.split(",") if (name := part.strip()))
+        return listed(self.label_column)
 
     @property
     def chosen_classes(self) -> tuple[str, ...]:
-        """Names of the classes whose images are used, empty for all."""
-        return tuple(name for part in self.only_classes.split(",") if (name := part.strip()))
+        """Names of the classes whose images are used, empty for all; a name with a comma is in several parts."""
+        return listed(self.only_classes)
 
     @property
     def title(self) -> str:
