@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.files import RUN_FILES
 from simulacra.data.batches import Batches, flips
 from simulacra.data.check import check
 from simulacra.data.load import load, training_batches
@@ -491,6 +492,19 @@ def test_folders_of_shards_are_distinguished_from_folders_of_images(tmp_path, sh
     make_tar({"1.png": png(0)}, "album/holiday-2024.tar")
     assert not holds_shards(make_folder({"1.png": png(1)}, "album"))
     assert not holds_shards(tmp_path / "nothing")
+
+
+def test_an_archive_beside_the_folders_it_was_unpacked_to_is_no_shard(tmp_path, make_tar, make_folder):
+    make_tar({"cats/1.png": png(0)}, "pets/pets2012.tar")
+    others = {".cache/1.png": png(1), "notes/readme.txt": b"Pets", "runs/first/samples/1.png": png(1)}
+    make_folder({**others, **{f"runs/first/{file}": b"" for file in RUN_FILES}}, "pets")
+    assert holds_shards(tmp_path / "pets")
+    for number in range(20):
+        make_folder({f"all/{'cats' if number % 2 else 'dogs'}/{number}.png": png(number)}, "pets")
+    assert not holds_shards(tmp_path / "pets")
+    data = load(DataConfig(data=str(tmp_path / "pets")))
+    assert data.spec.classes == ("cats", "dogs")
+    assert data.training_images + len(data.validation) + len(data.test) == 20
 
 
 def test_check_reads_every_image_of_shards(shards):
