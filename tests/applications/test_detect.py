@@ -216,6 +216,11 @@ def test_other_classes_are_the_test_images_that_were_not_trained_on(trained, tra
         anomalies(trained_autoencoder, "other-class", 0, "", SILENT)
 
 
+def test_masks_without_a_folder_of_ones_own_are_refused(path, capsys):
+    assert main(["detect", "evaluate", str(path), "--anomalies", "noise", "--masks", "masks"]) == 2
+    assert "--masks masks is for a folder of your own in --anomalies, and there is none" in capsys.readouterr().err
+
+
 @pytest.mark.long
 def test_a_folder_of_ones_own_may_have_masks(path, folder, tmp_path, capsys):
     (folder / "broken.png").unlink()

@@ -68,6 +68,11 @@ def anomalies(opened: OpenedRun, kind: str, count: int, masks: str, progress: Pr
     raise unknown("kind of anomalies (and no such folder here)", kind, [*CORRUPTIONS, OTHER_CLASS, DEFECTS, *_data_sets()])
 
 
+def takes_masks(kind: str) -> bool:
+    """Return whether a kind of anomalies is a path, whose images can have masks of one's own."""
+    return kind not in {*CORRUPTIONS, OTHER_CLASS, DEFECTS} and without_transforms(kind) not in _data_sets()
+
+
 # --- corrupted test images: from images [n c h w] and a generator for each to images [n c h w]
 
 

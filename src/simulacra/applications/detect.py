@@ -8,7 +8,7 @@ import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, anomalies
+from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, anomalies, takes_masks
 from simulacra.anomaly.calibration import DEFAULT_RATE, require_enough, store, validation_scores
 from simulacra.anomaly.detector import calibrated
 from simulacra.anomaly.evaluation import evaluate_detection, stored_evaluation
@@ -152,6 +152,8 @@ def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -
     path = check_png(output_path(opened.run, settings, MISTAKES, ".png"))
     score = find(settings.score, opened.model)
     kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
+    if settings.masks and not any(map(takes_masks, kinds)):
+        raise UsageError(f"--masks {settings.masks} is for a folder of your own in --anomalies, and there is none: leave it out")
     found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]
     if len({item.kind for item in found}) < len(found):
         raise UsageError(f"--anomalies {settings.anomalies} names a kind twice, or two folders of one name: name each once")
