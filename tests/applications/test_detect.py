@@ -155,7 +155,7 @@ def test_wrong_outputs_and_inputs_are_refused(path, folder, tmp_path, capsys):
         ([], "no --input"),
         (["--input", folder, "--out", "scores.txt"], ".csv or .json"),
         (["--input", folder, "--score", "features", "--heat-maps", "maps"], "has no heat maps"),
-        (["--input", folder, "--heat-maps", folder], "not empty"),
+        (["--input", folder, "--heat-maps", folder], "choose another --heat-maps"),
     ):
         code, _, err = run(capsys, "detect", "score", path, *words)
         assert code == 2

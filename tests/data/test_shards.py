@@ -18,7 +18,7 @@ from simulacra.core.errors import DataError, UsageError
 from simulacra.core.files import RUN_FILES
 from simulacra.data.batches import Batches, flips
 from simulacra.data.check import check
-from simulacra.data.load import load, training_batches
+from simulacra.data.load import load, load_settled, training_batches
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards import streamed
 from simulacra.data.shards.index import holds_shards
@@ -480,6 +480,25 @@ def test_a_test_path_is_refused_for_shards(shards):
         load(DataConfig(data="shards", path=str(shards.parent / "..")))
     with pytest.raises(DataError, match="is not a folder"):
         load(DataConfig(data="shards", path=str(shards / "train-000000.tar")))
+
+
+def test_levels_are_measured_in_shards_of_16_bits(make_tar, tmp_path):
+    images = np.random.default_rng(0).integers(100, 4000, (30, 4, 3)).astype(np.uint16)
+    images[:, 0, 0], images[:, 0, 1] = 96, 4001
+    for number, part in enumerate(np.split(images, 5)):
+        files = {}
+        for at, pixels in enumerate(part):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            files[f"{number}-{at}.png"] = buffer.getvalue()
+        make_tar(files, f"wide/train-{number:03d}.tar")
+    settled, data = load_settled(DataConfig(data=str(tmp_path / "wide"), levels="data"))
+    assert settled.levels == "96..4001"
+    assert data.spec.levels == (96, 4001)
+    assert (data.train.images.min(), data.train.images.max()) == (0, 255)
+    assert data.stream is not None
+    streamed_images = Streamed(data.stream, 6, 0).batch(0).images
+    assert (float(streamed_images.min()), float(streamed_images.max())) == (0, 1)
 
 
 # --- Looking at shards --------------------------------------------------------------------------------------------------

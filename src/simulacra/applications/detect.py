@@ -136,7 +136,7 @@ def _outputs(settings: ScoreConfig, score: Score) -> tuple[Path | None, Path | N
         raise UsageError(f"score {score.name} has no heat maps: choose one of those that have them with --score: {having}")
     table = check_table(expand_home(settings.out)) if settings.out else None
     drawing = check_png(expand_home(settings.gallery)) if settings.gallery else None
-    return table, drawing, check_new_folder(expand_home(settings.heat_maps)) if settings.heat_maps else None
+    return table, drawing, check_new_folder(expand_home(settings.heat_maps), "--heat-maps") if settings.heat_maps else None
 
 
 # --- evaluate
