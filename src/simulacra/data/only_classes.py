@@ -12,18 +12,24 @@ from simulacra.data.settings import listed
 
 
 def class_numbers(data: Dataset, names: Sequence[str]) -> list[int]:
-    """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes.
+    """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes."""
+    labelled = all(split.class_labels is not None for split in data.splits)
+    return numbers_among(data.spec.classes if labelled else (), names, data.name)
+
+
+def numbers_among(classes: Sequence[str], names: Sequence[str], title: str) -> list[int]:
+    """Return the numbers of names among the classes of data with this title, ascending; raises UsageError.
 
     names: a name with commas may be divided there, as `--only-classes` does; of several readings the longest name counts.
     """
-    if not data.spec.classes or any(split.class_labels is None for split in data.splits):
-        raise UsageError(f"{data.name} has images without classes, so that --only-classes cannot select any: leave it out")
-    numbers = {listed(name): number for number, name in enumerate(data.spec.classes)}
+    if not classes:
+        raise UsageError(f"{title} has images without classes, so that --only-classes cannot select any: leave it out")
+    numbers = {listed(name): number for number, name in enumerate(classes)}
     found, rest = set[int](), [part for name in names for part in listed(name)]
     while rest:
         length = next((length for length in range(len(rest), 0, -1) if tuple(rest[:length]) in numbers), 0)
         if not length:
-            raise unknown(f"class of {data.name}", rest[0], data.spec.classes)
+            raise unknown(f"class of {title}", rest[0], classes)
         found.add(numbers[tuple(rest[:length])])
         del rest[:length]
     return sorted(found)
