@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simulacra.core.errors import UsageError
+from simulacra.core.errors import DataError, UsageError
 from simulacra.data.check import check
 from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
@@ -132,6 +132,11 @@ def test_a_check_of_some_classes_has_the_counts_of_loading_them(split, make_fold
     assert found.validation == (len(data.validation) if split else 0)
     with pytest.raises(UsageError, match="unknown class of pictures 'banana'"):
         checked(folder, only_classes="banana")
+    if split:
+        (folder / "test" / "d").mkdir()
+        (folder / "test" / "d" / "1.png").write_bytes(make_picture(99))
+        with pytest.raises(DataError, match="pictures has no training image of class d"):
+            checked(folder, only_classes="d")
 
 
 def test_the_embedded_digits_are_healthy():

@@ -14,7 +14,7 @@ from simulacra.core.progress import SILENT, Progress
 from simulacra.core.vocabulary import Vocabulary, words_of
 from simulacra.data.formats.colour import is_grey
 from simulacra.data.layout.folders import ordered
-from simulacra.data.only_classes import numbers_among
+from simulacra.data.only_classes import no_training_image, numbers_among
 from simulacra.data.preparation.prepare import Order, arrange
 from simulacra.data.preparation.prepared import Skipped
 from simulacra.data.preparation.settled import size_for
@@ -62,8 +62,8 @@ class Checkup:
 def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
     """Check every image of a source in its original size, of config.only_classes where they are given.
 
-    Raises DataError only if there are no images to check: a path that does not exist, an unreadable archive, a failed download;
-    UsageError for an unknown class.
+    Raises DataError only if there are no images to check: a path that does not exist, an unreadable archive, a failed download,
+    no training image of the chosen classes; UsageError for an unknown class.
     """
     material = locate(replace(config, size=0), progress)
     with material.open() as reading:
@@ -143,6 +143,8 @@ def _only_classes(images: list[_Image], order: Order, material: Material, config
     classes = () if "" in held else material.classes or ordered(set(held))
     chosen = {classes[number] for number in numbers_among(classes, config.chosen_classes, material.name)}
     kept = np.array([held[at] in chosen for at in order.rows])
+    if not kept[: order.train].any():
+        raise no_training_image(material.name, ",".join(sorted(chosen)))
     own = None if order.validation is None else int(kept[order.train - order.validation : order.train].sum())
     return [images[at] for at in order.rows[kept]], Order(np.arange(kept.sum()), int(kept[: order.train].sum()), own)
 

@@ -35,6 +35,11 @@ def numbers_among(classes: Sequence[str], names: Sequence[str], title: str) -> l
     return sorted(found)
 
 
+def no_training_image(title: str, chosen: str) -> DataError:
+    """Return the error for data without a training image of the chosen classes."""
+    return DataError(f"{title} has no training image of class {chosen}: choose other classes with --only-classes")
+
+
 def images_of(split: Split, numbers: Sequence[int], limit: int = 0) -> Split:
     """Return the images of a split, in their order, whose class has one of these numbers; at most `limit`, unless it is 0."""
     assert split.class_labels is not None
@@ -56,7 +61,7 @@ def only_classes(data: Dataset, names: Sequence[str], limit: int = 0) -> Dataset
     train = images_of(data.train, numbers, limit)
     chosen = ",".join(data.spec.classes[number] for number in numbers)
     if not len(train):
-        raise DataError(f"{data.name} has no training image of class {chosen}: choose other classes with --only-classes")
+        raise no_training_image(data.name, chosen)
     digest = sha256(f"{data.digest}|only classes|{chosen}".encode()).hexdigest()
     note = f"only images of class {chosen} are used (--only-classes)"
     validation, test = images_of(data.validation, numbers), images_of(data.test, numbers)

@@ -262,8 +262,8 @@ def _untrained(family: Family, data: Dataset) -> str:
         return ""
     names = ", ".join(missing[:_LISTED]) + (f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else "")
     return (
-        f"no training image has the label {names}: generated images of these labels are untrained. Give a label that has images "
-        "to sample --label, or train on data without the others"
+        f"no training image has the label {names}: generated images of these labels are arbitrary. Sample with --label and a "
+        "label that has images, or train on data without the others"
     )
 
 
