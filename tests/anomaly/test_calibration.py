@@ -79,6 +79,8 @@ def test_a_rate_that_so_few_images_cannot_resolve_is_refused_with_the_number_nee
     Calibration(torch.zeros(99).double(), 0.01)
     with pytest.raises(UsageError, match=r"0\.01 needs at least 99 .* there are 98.*--false-positive-rate 0\.011"):
         Calibration(torch.zeros(98).double(), 0.01)
+    with pytest.raises(UsageError, match=r"there are 0: train with a larger --validation$"):
+        Calibration(torch.zeros(0).double(), 0.01)
     for rate in (0.0, 1.0):
         with pytest.raises(UsageError, match="between 0 and 1"):
             images_needed(rate)

@@ -153,6 +153,14 @@ def _no_network(monkeypatch):
         monkeypatch.setattr(VAE, name, fail)
 
 
+@pytest.mark.usefixtures("_no_network")
+def test_a_traversal_that_is_too_large_for_one_image_is_refused_before_any_work(trained_vae, capsys):
+    code, _, err = run(capsys, "traverse", trained_vae.run.path, "--steps", "10000")
+    assert code == 2
+    assert "is one image, which shows at most" in err
+    assert "not 40,000: give fewer --steps" in err
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate", "traverse", "classify evaluate", "detect evaluate"])

@@ -155,7 +155,7 @@ def test_wrong_outputs_and_inputs_are_refused(path, folder, tmp_path, capsys):
         ([], "no --input"),
         (["--input", folder, "--out", "scores.txt"], ".csv or .json"),
         (["--input", folder, "--score", "features", "--heat-maps", "maps"], "has no heat maps"),
-        (["--input", folder, "--heat-maps", folder], "not empty"),
+        (["--input", folder, "--heat-maps", folder], "choose another --heat-maps"),
     ):
         code, _, err = run(capsys, "detect", "score", path, *words)
         assert code == 2
@@ -214,6 +214,11 @@ def test_other_classes_are_the_test_images_that_were_not_trained_on(trained, tra
     assert np.array_equal((found.permute(0, 2, 3, 1) * 255).round().numpy().astype(np.uint8), expected)
     with pytest.raises(UsageError, match="--only-classes"):
         anomalies(trained_autoencoder, "other-class", 0, "", SILENT)
+
+
+def test_masks_without_a_folder_of_ones_own_are_refused(path, capsys):
+    assert main(["detect", "evaluate", str(path), "--anomalies", "noise", "--masks", "masks"]) == 2
+    assert "--masks masks is for a folder of your own in --anomalies, and there is none" in capsys.readouterr().err
 
 
 @pytest.mark.long

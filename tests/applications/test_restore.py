@@ -334,9 +334,17 @@ def test_transparent_pixels_of_masks_are_missing_and_16_bits_are_understood(diff
     assert torch.equal(known_pixels(Path("alpha.png"), spec), bottom)
     Image.fromarray(half[..., 3].astype(np.uint16) * 257).save("deep.png")
     assert torch.equal(known_pixels(Path("deep.png"), spec), bottom)
+    Image.fromarray(half[..., 3].astype(np.float32) / 255).save("floats.tif")
+    assert torch.equal(known_pixels(Path("floats.tif"), spec), bottom)
     Path("empty.png").touch()
     with pytest.raises(DataError, match="cannot be read"):
         known_pixels(Path("empty.png"), spec)
+
+
+def test_a_mask_of_zeros_and_ones_is_refused_instead_of_hiding_every_pixel(diffusion):
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save("ones.png")
+    with pytest.raises(DataError, match=r"ones.png marks no pixel as known, its brightest has 1 of 255: .* at least 128"):
+        known_pixels(Path("ones.png"), simulacra.open(diffusion).spec)
 
 
 @pytest.mark.long

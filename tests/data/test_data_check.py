@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simulacra.core.errors import DataError, UsageError
 from simulacra.data.check import check
+from simulacra.data.load import load
 from simulacra.data.settings import DataConfig
 
 
@@ -117,6 +119,24 @@ def test_grey_images_stored_as_colour_or_among_colours_are_noted(make_folder, ma
 def test_loose_images_are_a_finding(make_folder, make_picture):
     found = checked(make_folder({**healthy(make_picture, 20), "stray.png": make_picture(777)}))[1]
     assert "1 of 21 images" in found["unlabelled"].what
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_check_of_some_classes_has_the_counts_of_loading_them(split, make_folder, make_picture):
+    sides = ("train/", "val/", "test/") if split else ("",)
+    folder = make_folder({f"{side}{'abc'[at % 3]}/{at}.png": make_picture(at) for at in range(60) for side in sides})
+    data, found = load(DataConfig(data=str(folder), only_classes="a,c")), checked(folder, only_classes="a,c")[0]
+    assert found.classes == {"a": 20 * len(sides), "c": 20 * len(sides)}
+    held_out = found.validation or len(data.validation)
+    assert (found.train, found.test) == (len(data.train) + (0 if split else held_out), len(data.test))
+    assert found.validation == (len(data.validation) if split else 0)
+    with pytest.raises(UsageError, match="unknown class of pictures 'banana'"):
+        checked(folder, only_classes="banana")
+    if split:
+        (folder / "test" / "d").mkdir()
+        (folder / "test" / "d" / "1.png").write_bytes(make_picture(99))
+        with pytest.raises(DataError, match="pictures has no training image of class d"):
+            checked(folder, only_classes="d")
 
 
 def test_the_embedded_digits_are_healthy():

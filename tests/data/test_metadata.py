@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 from itertools import product
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -241,6 +242,15 @@ def test_paths_are_compared_in_normal_form(make_folder, figures):
     ]
     data = read(make_folder({**files, "metadata.jsonl": jsonl(spelled)}), label_column="shape")
     assert_right(data, files, rows, "shape")
+
+
+def test_accents_are_compared_in_one_form(make_folder, figures):
+    files, rows = figures
+    files = {f"für/{name}": content for name, content in files.items()}
+    rows = [{**row, "file_name": f"für/{row['file_name']}"} for row in rows]
+    stored = {normalize("NFD", name): content for name, content in files.items()}  # as macOS does
+    assert set(stored).isdisjoint(files)
+    assert_right(read(make_folder({**stored, "metadata.jsonl": jsonl(rows)}), label_column="shape"), files, rows, "shape")
 
 
 def test_values_that_only_damaged_images_have_are_no_classes(make_folder, figures):

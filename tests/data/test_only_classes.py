@@ -6,7 +6,7 @@ import pytest
 import simulacra
 from simulacra.core.errors import DataError, UsageError
 from simulacra.data.load import from_array, load
-from simulacra.data.only_classes import only_classes
+from simulacra.data.only_classes import class_numbers, only_classes
 from simulacra.data.settings import DataConfig
 
 
@@ -50,6 +50,17 @@ def test_wrong_classes_are_refused():
         only_classes(from_array(images), ("0",))
     with pytest.raises(DataError, match="no training image of class 1"):
         only_classes(from_array(images, np.zeros(30, np.int64), classes=("0", "1")), ("1",))
+
+
+def test_names_with_commas_are_found(tmp_path):
+    images = np.arange(60 * 64, dtype=np.uint32).reshape(60, 8, 8).astype(np.uint8)
+    names = ("cats", "cats, small", "dogs", "small")
+    data = from_array(images, np.arange(60) % 4, classes=names)
+    for text, numbers in (("cats, small", [1]), ("cats", [0]), ("small,cats", [0, 3]), ("dogs,cats, small", [1, 2])):
+        assert class_numbers(data, DataConfig(only_classes=text).chosen_classes) == numbers
+    assert class_numbers(data, ("cats, small",)) == [1]
+    with pytest.raises(UsageError, match="unknown class of array 'large'"):
+        class_numbers(data, ("cats", "large"))
 
 
 def test_a_run_is_reopened_with_its_classes(tmp_path):

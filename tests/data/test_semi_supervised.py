@@ -45,6 +45,15 @@ def test_other_seeds_choose_other_images_and_other_classes_for_the_rest():
     assert len({int(np.bincount(split.labels[rows]).argmax()) for rows in chosen}) == 3
 
 
+def test_classes_without_images_do_not_count():
+    split = train(40, np.arange(40) % 2 * 2)
+    rows = labelled_rows(split, CLASSES, 5, 0)
+    assert sorted(np.bincount(split.labels[rows], minlength=3).tolist()) == [0, 2, 3]
+    assert np.bincount(split.labels[rows], minlength=3)[1] == 0
+    with pytest.raises(UsageError, match="expected at least 2"):
+        labelled_rows(split, CLASSES, 1, 0)
+
+
 @pytest.mark.parametrize("labels", [3, 6, 20])
 def test_every_second_image_is_labelled_and_all_others_are_an_epoch_of_the_whole_split(labels):
     batches, split = source(labels=labels), train()
@@ -100,7 +109,7 @@ def test_training_batches_are_semi_supervised_only_where_labels_are_chosen():
         (6, 8, Split("train", train().images), "no labels"),
         (6, 8, train(labels=np.zeros((50, 2), np.int64)), "several attributes"),
         (6, 7, train(), "--batch is 7, and half of each batch has labels: use --batch 6"),
-        (3, 8, train(labels=np.zeros(50, np.int64)), "class 'dog' has 0 training images"),
+        (4, 8, train(labels=np.eye(50, dtype=np.int64)[0]), "class 'dog' has 1 training images"),
     ],
 )
 def test_what_cannot_be_chosen_is_refused(labels, size, split, words):

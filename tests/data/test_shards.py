@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.files import RUN_FILES
 from simulacra.data.batches import Batches, flips
 from simulacra.data.check import check
-from simulacra.data.load import load, training_batches
+from simulacra.data.load import load, load_settled, training_batches
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards import streamed
 from simulacra.data.shards.index import holds_shards
@@ -481,6 +482,25 @@ def test_a_test_path_is_refused_for_shards(shards):
         load(DataConfig(data="shards", path=str(shards / "train-000000.tar")))
 
 
+def test_levels_are_measured_in_shards_of_16_bits(make_tar, tmp_path):
+    images = np.random.default_rng(0).integers(100, 4000, (30, 4, 3)).astype(np.uint16)
+    images[:, 0, 0], images[:, 0, 1] = 96, 4001
+    for number, part in enumerate(np.split(images, 5)):
+        files = {}
+        for at, pixels in enumerate(part):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            files[f"{number}-{at}.png"] = buffer.getvalue()
+        make_tar(files, f"wide/train-{number:03d}.tar")
+    settled, data = load_settled(DataConfig(data=str(tmp_path / "wide"), levels="data"))
+    assert settled.levels == "96..4001"
+    assert data.spec.levels == (96, 4001)
+    assert (data.train.images.min(), data.train.images.max()) == (0, 255)
+    assert data.stream is not None
+    streamed_images = Streamed(data.stream, 6, 0).batch(0).images
+    assert (float(streamed_images.min()), float(streamed_images.max())) == (0, 1)
+
+
 # --- Looking at shards --------------------------------------------------------------------------------------------------
 
 
@@ -491,6 +511,19 @@ def test_folders_of_shards_are_distinguished_from_folders_of_images(tmp_path, sh
     make_tar({"1.png": png(0)}, "album/holiday-2024.tar")
     assert not holds_shards(make_folder({"1.png": png(1)}, "album"))
     assert not holds_shards(tmp_path / "nothing")
+
+
+def test_an_archive_beside_the_folders_it_was_unpacked_to_is_no_shard(tmp_path, make_tar, make_folder):
+    make_tar({"cats/1.png": png(0)}, "pets/pets2012.tar")
+    others = {".cache/1.png": png(1), "notes/readme.txt": b"Pets", "runs/first/samples/1.png": png(1)}
+    make_folder({**others, **{f"runs/first/{file}": b"" for file in RUN_FILES}}, "pets")
+    assert holds_shards(tmp_path / "pets")
+    for number in range(20):
+        make_folder({f"all/{'cats' if number % 2 else 'dogs'}/{number}.png": png(number)}, "pets")
+    assert not holds_shards(tmp_path / "pets")
+    data = load(DataConfig(data=str(tmp_path / "pets")))
+    assert data.spec.classes == ("cats", "dogs")
+    assert data.training_images + len(data.validation) + len(data.test) == 20
 
 
 def test_check_reads_every_image_of_shards(shards):

@@ -13,7 +13,7 @@ import simulacra
 from simulacra.core.batch import Attribute, DataSpec
 from simulacra.core.errors import UsageError
 from simulacra.interfaces.cli import main
-from simulacra.runs.opened import parse_label
+from simulacra.runs.opened import label_names, parse_label
 
 QUICK = ["--for", "5", "--batch", "32", "--threads", "1", "--snapshots", "1", "--hidden", "16"]
 
@@ -145,3 +145,15 @@ def test_a_training_without_captions_in_the_data_is_refused(capsys, tmp_path):
     assert code == 2
     assert "leave --captions out" in err
     assert not Path(tmp_path / "run" / "config.toml").exists()
+
+
+def test_values_with_commas_and_equals_signs_are_parsed_as_they_are_written():
+    values = ("blue", "blue, dark", "blue, dark, a=b", "a=b")
+    spec = DataSpec(1, 8, 8, attributes=(Attribute("hue", values), Attribute("size", ("1", "2"))))
+    labels = torch.cartesian_prod(torch.arange(4), torch.arange(2))
+    assert torch.equal(torch.cat([parse_label(text, spec) for text in label_names(labels, spec)]), labels)
+    assert parse_label("size=2, hue=blue, dark", spec).tolist() == [[1, 1]]
+    with pytest.raises(UsageError, match=r"'hue=blue,size=1,size=2' gives size twice: give each attribute once"):
+        parse_label("hue=blue,size=1,size=2", spec)
+    with pytest.raises(UsageError, match="unknown attribute 'sise'"):
+        parse_label("hue=blue,sise=1", spec)

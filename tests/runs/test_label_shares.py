@@ -1,6 +1,7 @@
 """Labels of generated images: in the shares of the data for fidelity, equally for agreement."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from simulacra.core.attribute import Attribute
 from simulacra.core.capabilities import Samples
 from simulacra.core.condition import UNCONDITIONAL, Condition
 from simulacra.core.progress import SILENT
@@ -15,10 +17,11 @@ from simulacra.core.randomness import noise
 from simulacra.data.dataset import Split
 from simulacra.data.load import from_array
 from simulacra.evaluation.settings import evaluation_settings
+from simulacra.interfaces.cli import main
 from simulacra.metrics.context import EvaluationContext
 from simulacra.metrics.statistics.class_shares import class_kl
 from simulacra.networks.labels import drawn_labels
-from simulacra.runs.label_shares import LabelShares
+from simulacra.runs.label_shares import LabelShares, untrained_labels
 from simulacra.training.diversity import sample_diversity
 
 RARE = 0.05  # share of class 0
@@ -109,3 +112,26 @@ def test_the_monitor_of_a_training_compares_with_the_shares_of_the_data(rare_cla
     )
     assert given == pytest.approx(1, abs=0.15)
     assert abs(equal - 1) > abs(given - 1)
+
+
+def test_labels_without_a_training_image_are_found() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8)
+    assert untrained_labels(from_array(images)) == []
+    assert untrained_labels(from_array(images, np.arange(30) % 2, classes=("a", "b"))) == []
+    assert untrained_labels(from_array(images, np.arange(30) % 2 * 2, classes=("a", "b", "c", "d"))) == ["b", "d"]
+    attributes = (Attribute("size", ("1", "2")), Attribute("hue", ("red", "blue", "green")))
+    assert untrained_labels(from_array(images, np.arange(60).reshape(30, 2) % 2, attributes=attributes)) == [
+        "size=2",
+        "hue=red",
+        "hue=green",
+    ]
+
+
+@pytest.mark.parametrize(("family", "warned"), [("cvae", True), ("vae", False)])
+def test_training_warns_of_labels_that_are_generated_without_a_training_image(
+    family: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", "digits", "--only-classes", "0,1", "--for", "1", "--batch", "8", "--threads", "1", "--snapshots", "1"]
+    assert main(["train", family, "--network", "dense", "--hidden", "8", *words, "--out", str(tmp_path / "run")]) == 0
+    found = "warning: no training image has the label 2, 3, 4, 5, 6 and 3 more:" in capsys.readouterr().err
+    assert found == warned

@@ -14,6 +14,7 @@ from torch import Tensor
 from simulacra.anomaly.training_images import images_of
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import derive
 from simulacra.data import only_classes
@@ -61,10 +62,15 @@ def anomalies(opened: OpenedRun, kind: str, count: int, masks: str, progress: Pr
         return _defects(opened, count)
     if without_transforms(kind) in _data_sets():
         return Anomalies(kind, _data_set(opened, kind, count, progress), f"test images of {kind}")
-    path = Path(kind).expanduser()
+    path = expand_home(kind)
     if exists(path):
-        return _folder(path, opened.spec, count, Path(masks).expanduser() if masks else None)
+        return _folder(path, opened.spec, count, expand_home(masks) if masks else None)
     raise unknown("kind of anomalies (and no such folder here)", kind, [*CORRUPTIONS, OTHER_CLASS, DEFECTS, *_data_sets()])
+
+
+def takes_masks(kind: str) -> bool:
+    """Return whether a kind of anomalies is a path, whose images can have masks of one's own."""
+    return kind not in {*CORRUPTIONS, OTHER_CLASS, DEFECTS} and without_transforms(kind) not in _data_sets()
 
 
 # --- corrupted test images: from images [n c h w] and a generator for each to images [n c h w]

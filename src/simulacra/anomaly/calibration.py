@@ -110,9 +110,10 @@ def require_enough(count: int, rate: float) -> None:
     """Raise UsageError for a false-positive rate that `count` held-out normal images cannot resolve."""
     if count < (needed := images_needed(rate)):
         possible = math.ceil(1000 / (count + 1)) / 1000
+        choice = f"choose 'simulacra detect calibrate RUN --false-positive-rate {possible:g}', or " if count else ""
         raise UsageError(
             f"a false-positive rate of {rate:g} needs at least {needed:,} held-out normal images, and there are {count:,}: "
-            f"choose 'simulacra detect calibrate RUN --false-positive-rate {possible:g}', or train with a larger --validation"
+            f"{choice}train with a larger --validation"
         )
 
 

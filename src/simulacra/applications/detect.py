@@ -8,7 +8,7 @@ import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, anomalies
+from simulacra.anomaly.anomalies import CORRUPTIONS, DEFECTS, OTHER_CLASS, anomalies, takes_masks
 from simulacra.anomaly.calibration import DEFAULT_RATE, require_enough, store, validation_scores
 from simulacra.anomaly.detector import calibrated
 from simulacra.anomaly.evaluation import evaluate_detection, stored_evaluation
@@ -22,6 +22,7 @@ from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, Denoises, HasDis
 from simulacra.core.config import Config, option
 from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.data.load import named_images
 from simulacra.data.own.skipped import skipped_facts, skipped_text
@@ -106,7 +107,7 @@ def _score(opened: OpenedRun, settings: ScoreConfig, progress: Progress) -> Appl
     """
     score = find(settings.score, opened.model)
     table, drawing, folder = _outputs(settings, score)
-    found = named_images(Path(settings.input).expanduser(), opened.spec, settings.count)
+    found = named_images(Path(settings.input), opened.spec, settings.count)
     detector = calibrated(opened, score, progress)
     with progress.task("scoring images", len(found.images), "images") as meter:
         scored = score_images(detector.scorer, found.images, meter, "images")
@@ -133,9 +134,9 @@ def _outputs(settings: ScoreConfig, score: Score) -> tuple[Path | None, Path | N
     if settings.heat_maps and not score.maps:
         having = ", ".join(item.name for item in scores().values() if item.maps)
         raise UsageError(f"score {score.name} has no heat maps: choose one of those that have them with --score: {having}")
-    table = check_table(Path(settings.out)) if settings.out else None
-    drawing = check_png(Path(settings.gallery)) if settings.gallery else None
-    return table, drawing, check_new_folder(Path(settings.heat_maps)) if settings.heat_maps else None
+    table = check_table(expand_home(settings.out)) if settings.out else None
+    drawing = check_png(expand_home(settings.gallery)) if settings.gallery else None
+    return table, drawing, check_new_folder(expand_home(settings.heat_maps), "--heat-maps") if settings.heat_maps else None
 
 
 # --- evaluate
@@ -151,6 +152,8 @@ def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -
     path = check_png(output_path(opened.run, settings, MISTAKES, ".png"))
     score = find(settings.score, opened.model)
     kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
+    if settings.masks and not any(map(takes_masks, kinds)):
+        raise UsageError(f"--masks {settings.masks} is for a folder of your own in --anomalies, and there is none: leave it out")
     found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]
     if len({item.kind for item in found}) < len(found):
         raise UsageError(f"--anomalies {settings.anomalies} names a kind twice, or two folders of one name: name each once")

@@ -18,6 +18,7 @@ from simulacra.core.batch import DataSpec
 from simulacra.core.capabilities import Translates, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Meter, Progress
 from simulacra.data.dataset import to_floats
 from simulacra.data.formats.fitting import fitted
@@ -56,7 +57,7 @@ def _translate_files(opened: OpenedRun, settings: TranslateConfig, progress: Pro
     where the output exists, DataError where there is no image to read.
     """
     spec = opened.spec.domain(source_of(opened, settings.to))
-    path = Path(settings.input)
+    path = expand_home(settings.input)
     single, to = is_picture(path), title_of(opened, settings.to)
     name, suffix, stated = ("", ".png", ("to",)) if single else (f"{path.resolve().name}_", "", ("to", "input"))
     out = output_path(opened.run, settings, f"{name}to_{to}", suffix, stated)

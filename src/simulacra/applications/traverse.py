@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulacra.applications.application import Application, ApplicationResult
-from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE
+from simulacra.core.capabilities import AMORTIZED_LATENT_SPACE, require
 from simulacra.core.config import Config, option
 from simulacra.core.errors import DataError, UsageError
 from simulacra.core.progress import Progress
-from simulacra.images.files import check_png, save_png
+from simulacra.images.files import check_grid, save_png
 from simulacra.images.grid import image_grid
 from simulacra.images.section import Figure, ReportSection
 from simulacra.runs.latent_paths.traversal import STEPS, traverse
@@ -36,7 +36,9 @@ class TraverseConfig(Config):
 
 
 def _run(opened: OpenedRun, settings: TraverseConfig, progress: Progress) -> ApplicationResult:
-    path = check_png(output_path(opened.run, settings, "traversal", ".png"))
+    path = output_path(opened.run, settings, "traversal", ".png")
+    latents = require(opened.model, AMORTIZED_LATENT_SPACE, "traversal").latent_dim
+    check_grid(path, latents * settings.steps, opened.spec.shape, "give fewer --steps")
     count = len(opened.dataset.test)
     if not count:
         raise DataError(f"{opened.dataset.name} has no test images to traverse from: train on data with more images")

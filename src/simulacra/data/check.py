@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
+import numpy as np
+
 from simulacra.core.attribute import Attribute
 from simulacra.core.fit import Fit
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.vocabulary import Vocabulary, words_of
 from simulacra.data.formats.colour import is_grey
 from simulacra.data.layout.folders import ordered
-from simulacra.data.preparation.prepare import arrange
+from simulacra.data.only_classes import no_training_image, numbers_among
+from simulacra.data.preparation.prepare import Order, arrange
 from simulacra.data.preparation.prepared import Skipped
 from simulacra.data.preparation.settled import size_for
 from simulacra.data.preparation.traits import remarks
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Finding, Item, Reading, Skip, Traits
+from simulacra.data.source import Finding, Item, Material, Reading, Skip, Traits
 from simulacra.data.sources import locate
 from simulacra.data.synthetic.known_densities import SHAPE
 from simulacra.data.vocabularies import MOST_IN_CAPTION, MOST_WORDS, captioned_tokens
@@ -57,15 +60,19 @@ class Checkup:
 
 
 def check(config: DataConfig, progress: Progress = SILENT) -> Checkup:
-    """Check every image of a source in its original size.
+    """Check every image of a source in its original size, of config.only_classes where they are given.
 
-    Raises DataError only if there are no images to check: a path that does not exist, an unreadable archive, a failed download.
+    Raises DataError only if there are no images to check: a path that does not exist, an unreadable archive, a failed download,
+    no training image of the chosen classes; UsageError for an unknown class.
     """
     material = locate(replace(config, size=0), progress)
     with material.open() as reading:
         images, skipped = _read(material.name, reading, progress)
         notes, attributes = reading.notes, reading.attributes
-    order, train, validation = arrange([image.key for image in images])
+    arranged = arrange([image.key for image in images])
+    if config.only_classes and images:
+        images, arranged = _only_classes(images, arranged, material, config)
+    order, train, validation = arranged
     sizes = Counter(image.size for image in images)
     columns = range(max((len(image.labels) for image in images), default=0))
     counts = [Counter(image.labels[at] for image in images if image.labels) for at in columns]
@@ -128,6 +135,18 @@ def _read(name: str, reading: Reading, progress: Progress) -> tuple[list[_Image]
                 images.append(_facts(item))
             meter.advance()
     return images, Skipped.of(skipped)
+
+
+def _only_classes(images: list[_Image], order: Order, material: Material, config: DataConfig) -> tuple[list[_Image], Order]:
+    """Return the images of the chosen classes, each in the split that it has among all; raises UsageError."""
+    held = [image.labels[0] if image.labels else "" for image in images]
+    classes = () if "" in held else material.classes or ordered(set(held))
+    chosen = {classes[number] for number in numbers_among(classes, config.chosen_classes, material.name)}
+    kept = np.array([held[at] in chosen for at in order.rows])
+    if not kept[: order.train].any():
+        raise no_training_image(material.name, ",".join(sorted(chosen)))
+    own = None if order.validation is None else int(kept[order.train - order.validation : order.train].sum())
+    return [images[at] for at in order.rows[kept]], Order(np.arange(kept.sum()), int(kept[: order.train].sum()), own)
 
 
 def _skips(skipped: Skipped) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from simulacra.core.attribute import Attribute
 from simulacra.core.batch import DataSpec
 from simulacra.core.batch_source import UnpairedBatches
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import derive
 from simulacra.data.batches import Batches
@@ -243,6 +244,7 @@ def reading(path: Path, spec: DataSpec) -> AbstractContextManager[Reading]:
     """
     levels = "" if spec.levels is None else f"{spec.levels[0]}..{spec.levels[1]}"
     config = DataConfig(size=max(spec.height, spec.width), levels=levels)
+    path = expand_home(path)
     if is_picture(path):
         return nullcontext(Reading(1, [read_picture(path, config)]))
     return all_images(path, config) if is_folder(path) else at_path(path, config).open()

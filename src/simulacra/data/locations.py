@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from simulacra.core.home import expand_home
+
 DATA_VARIABLE = "SIMULACRA_DATA"
 CACHE_VARIABLE = "SIMULACRA_CACHE"
 
@@ -10,15 +12,15 @@ CACHE_VARIABLE = "SIMULACRA_CACHE"
 def data_folder() -> Path | None:
     """Return the folder that $SIMULACRA_DATA names, or None."""
     value = os.environ.get(DATA_VARIABLE)
-    return Path(value).expanduser() if value else None
+    return expand_home(value) if value else None
 
 
 def cache_folder() -> Path:
     """Return $SIMULACRA_CACHE, else $XDG_CACHE_HOME/simulacra, else ~/.cache/simulacra; it need not exist."""
     if value := os.environ.get(CACHE_VARIABLE):
-        return Path(value).expanduser()
+        return expand_home(value)
     if value := os.environ.get("XDG_CACHE_HOME"):
-        return Path(value).expanduser() / "simulacra"
+        return expand_home(value) / "simulacra"
     return Path.home() / ".cache" / "simulacra"
 
 

@@ -8,16 +8,36 @@ import numpy as np
 
 from simulacra.core.errors import DataError, UsageError, unknown
 from simulacra.data.dataset import Dataset, Split
+from simulacra.data.settings import listed
 
 
 def class_numbers(data: Dataset, names: Sequence[str]) -> list[int]:
     """Return the numbers of classes by name, ascending; raises UsageError for an unknown class, or data without classes."""
-    if not data.spec.classes or any(split.class_labels is None for split in data.splits):
-        raise UsageError(f"{data.name} has images without classes, so that --only-classes cannot select any: leave it out")
-    for name in names:
-        if name not in data.spec.classes:
-            raise unknown(f"class of {data.name}", name, data.spec.classes)
-    return sorted(data.spec.classes.index(name) for name in set(names))
+    labelled = all(split.class_labels is not None for split in data.splits)
+    return numbers_among(data.spec.classes if labelled else (), names, data.name)
+
+
+def numbers_among(classes: Sequence[str], names: Sequence[str], title: str) -> list[int]:
+    """Return the numbers of names among the classes of data with this title, ascending; raises UsageError.
+
+    names: a name with commas may be divided there, as `--only-classes` does; of several readings the longest name counts.
+    """
+    if not classes:
+        raise UsageError(f"{title} has images without classes, so that --only-classes cannot select any: leave it out")
+    numbers = {listed(name): number for number, name in enumerate(classes)}
+    found, rest = set[int](), [part for name in names for part in listed(name)]
+    while rest:
+        length = next((length for length in range(len(rest), 0, -1) if tuple(rest[:length]) in numbers), 0)
+        if not length:
+            raise unknown(f"class of {title}", rest[0], classes)
+        found.add(numbers[tuple(rest[:length])])
+        del rest[:length]
+    return sorted(found)
+
+
+def no_training_image(title: str, chosen: str) -> DataError:
+    """Return the error for data without a training image of the chosen classes."""
+    return DataError(f"{title} has no training image of class {chosen}: choose other classes with --only-classes")
 
 
 def images_of(split: Split, numbers: Sequence[int], limit: int = 0) -> Split:
@@ -41,7 +61,7 @@ def only_classes(data: Dataset, names: Sequence[str], limit: int = 0) -> Dataset
     train = images_of(data.train, numbers, limit)
     chosen = ",".join(data.spec.classes[number] for number in numbers)
     if not len(train):
-        raise DataError(f"{data.name} has no training image of class {chosen}: choose other classes with --only-classes")
+        raise no_training_image(data.name, chosen)
     digest = sha256(f"{data.digest}|only classes|{chosen}".encode()).hexdigest()
     note = f"only images of class {chosen} are used (--only-classes)"
     validation, test = images_of(data.validation, numbers), images_of(data.test, numbers)

@@ -21,21 +21,23 @@ UNKNOWN = -1
 def labelled_rows(split: Split, classes: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
     """Return the rows of `count` images whose labels are used, the same number of each class up to one: int64 [count], sorted.
 
-    The images, and the classes that have one more, are chosen by the seed. Raises UsageError where images have no labels or
-    several attributes, and where a class would have no image or has too few.
+    The images, and the classes that have one more, are chosen by the seed. Classes without training images, such as those that
+    --only-classes leaves out, are ignored. Raises UsageError where images have no labels or several attributes, and where another
+    class would have no image or has too few.
     """
     if split.labels is None or split.labels.ndim > 1:
         held = "no labels" if split.labels is None else "several attributes"
         raise UsageError(f"--labels {count} chooses images by their class, and these images have {held}: leave --labels out")
-    if count < len(classes):
-        raise UsageError(f"--labels is {count}, expected at least {len(classes)}: one image of each class")
-    share, rest = divmod(count, len(classes))
-    larger = set(permutation(len(classes), seed, "labelled classes")[:rest].tolist())
+    present = np.unique(split.labels).tolist()
+    if count < len(present):
+        raise UsageError(f"--labels is {count}, expected at least {len(present)}: one image of each class")
+    share, rest = divmod(count, len(present))
+    larger = {present[at] for at in permutation(len(present), seed, "labelled classes")[:rest]}
     chosen = []
-    for label, name in enumerate(classes):
+    for label in present:
         wanted, held_rows = share + (label in larger), np.flatnonzero(split.labels == label)
         if len(held_rows) < wanted:
-            found = f"class {name!r} has {len(held_rows)} training images"
+            found = f"class {classes[label]!r} has {len(held_rows)} training images"
             raise UsageError(f"--labels {count} needs {wanted} images of each class, and {found}: use fewer labels")
         chosen.append(held_rows[permutation(len(held_rows), seed, "labelled images", label)[:wanted]])
     return np.sort(np.concatenate(chosen))

@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
+from simulacra.core.home import expand_home
 
 MEASURED = "data"  # levels that are measured before images are decoded
 SHARD_IMAGES = 1000  # images per tar shard by default
@@ -41,6 +41,15 @@ def without_transforms(name: str) -> str:
     """
     source, transform = split_transform(name)
     return without_transforms(source) if transform else source
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a text that commas separate, without those that are empty.
+
+    >>> listed("cat, dog,"), listed("")
+    (('cat', 'dog'), ())
+    """
+    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 @dataclass(frozen=True)
@@ -159,12 +168,12 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
     @property
     def label_columns(self) -> tuple[str, ...]:
         """Names of the columns used as labels, empty if labels come from folders."""
-        return tuple(name for part in self.label_column.split(",") if (name := part.strip()))
+        return listed(self.label_column)
 
     @property
     def chosen_classes(self) -> tuple[str, ...]:
-        """Names of the classes whose images are used, empty for all."""
-        return tuple(name for part in self.only_classes.split(",") if (name := part.strip()))
+        """Names of the classes whose images are used, empty for all; a name with a comma is in several parts."""
+        return listed(self.only_classes)
 
     @property
     def title(self) -> str:
@@ -255,7 +264,7 @@ def _title(place: str) -> str:
     >>> _title("photos/cats.zip"), _title("digits")
     ('cats', 'digits')
     """
-    stem = Path(place).expanduser().resolve().stem
+    stem = expand_home(place).resolve().stem
     return stem.encode("utf-8", "replace").decode().replace("?", "_") or "own"
 
 

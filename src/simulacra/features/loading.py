@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError, NotApplicable, UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.text import quoted
 from simulacra.data.dataset import Dataset
@@ -122,7 +123,7 @@ def _is_trained(kind: str) -> bool:
 
 def _weights_file(source: str) -> Path:
     """Return the path of the Inception weights: the given one, else the default."""
-    return Path(source).expanduser() if source else find_file("inception", _FILE) or Path(put_where("inception"), _FILE)
+    return expand_home(source) if source else find_file("inception", _FILE) or Path(put_where("inception"), _FILE)
 
 
 def _absence(source: str) -> str:

@@ -48,12 +48,12 @@ def check_images_path(path: Path, count: int, shape: Sequence[int]) -> Path:
     return check_file(path) if suffix == ".npz" else check_new_folder(path)
 
 
-def check_new_folder(path: Path) -> Path:
-    """Return the path of a folder that does not exist or is empty; raises UsageError otherwise."""
+def check_new_folder(path: Path, flag: str = "--out") -> Path:
+    """Return the path of a folder that does not exist or is empty; raises UsageError, which names the flag, otherwise."""
     if path.is_file():
-        raise UsageError(f"{path} exists and is a file: choose another --out")
+        raise UsageError(f"{path} exists and is a file: choose another {flag}")
     if path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"{path} exists and is not empty: choose another --out")
+        raise UsageError(f"{path} exists and is not empty: choose another {flag}")
     return require_writable(path)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from simulacra import families
 from simulacra.core.errors import DataError, NotApplicable, SimulacraError, UsageError
 from simulacra.core.family import Family
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.core.randomness import stream
 from simulacra.data import sources
@@ -105,7 +106,7 @@ def train(
         tables = settings_of_run(tables, start, settings)
     config = resolve(tables, settings, str(recipe or "the settings"))
     data = _dataset(dataset, shown)
-    folder = Path(out) if out else default_folder(config, data)
+    folder = expand_home(out) if out else default_folder(config, data)
     outcome = _train(config, folder, data, progress_of_training(shown, folder), start=start)
     return Model(outcome.run, data, shown, config.train.device)
 
@@ -255,7 +256,7 @@ def pack_data(
 
     name, `settings`: as for `load_data`; shard_images: in one shard. Raises UsageError, DataError.
     """
-    return pack(DataConfig.of({"data": name, **settings}), Path(out), shard_images, progress_of(progress, quiet))
+    return pack(DataConfig.of({"data": name, **settings}), expand_home(out), shard_images, progress_of(progress, quiet))
 
 
 def train_extractor(

@@ -1,16 +1,32 @@
-"""Labels of generated images in the shares in which they occur among real images."""
+"""Labels of generated images in the shares in which they occur among real images, and labels that do not occur."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from simulacra.core.condition import UNCONDITIONAL, Condition
-from simulacra.data.dataset import Split
+from simulacra.data.dataset import Dataset, Split
 from simulacra.networks.labels import number_drawn
 
 CLASS_SHARES = "class_shares"
 """The fact in the protocol of numbers of a conditional model: its value is `OF_TRAINING`."""
 OF_TRAINING = "those of the training images"
+
+
+def untrained_labels(data: Dataset) -> list[str]:
+    """Return the labels that no training image has: names of classes, or `attribute=value` of several attributes.
+
+    Empty for images without labels, and for streamed ones, of which only a sample is known.
+    """
+    if data.train.labels is None or data.stream is not None:
+        return []
+    named = [(f"{item.name}=", item.values) for item in data.spec.attributes] or [("", data.spec.classes)]
+    columns = data.train.labels.reshape(len(data.train), -1).T
+    return [
+        f"{prefix}{values[number]}"
+        for (prefix, values), column in zip(named, columns, strict=True)
+        for number in np.flatnonzero(np.bincount(column, minlength=len(values)) == 0)
+    ]
 
 
 class LabelShares:

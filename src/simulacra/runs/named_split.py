@@ -49,7 +49,7 @@ def named_split(opened: OpenedRun, settings: NamedSplitConfig) -> NamedSplit:
     """
     name, count, path = settings.split, settings.count, settings.input
     if path:
-        found = named_images(Path(path).expanduser(), opened.spec, count)
+        found = named_images(Path(path), opened.spec, count)
         pixels = (255 * found.images).round().byte().permute(0, 2, 3, 1).numpy()
         return NamedSplit(Split(name, pixels), found.names, found.skipped, found.unused)
     parts = {split.name: split for split in opened.dataset.splits}

@@ -1,6 +1,6 @@
 """An opened run: its model with the weights of the newest checkpoint, its settings, its data, its device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -140,17 +140,33 @@ def parse_label(text: str, spec: DataSpec) -> Tensor:
         return torch.tensor([_index("class", text, spec.classes)])
     names = [item.name for item in spec.attributes]
     form = ",".join(f"{name}=VALUE" for name in names)
-    values: dict[str, str] = {}
-    for pair in text.split(","):
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals:
-            raise UsageError(f"label {text!r} is not of the form {form}")
-        if name not in names:
-            raise unknown("attribute", name, names)
-        values[name] = value
+    values = _pairs(text, {item.name: item.values for item in spec.attributes}, form)
     if missing := [name for name in names if name not in values]:
         raise UsageError(f"label {text!r} gives no value of {' or '.join(missing)}: write {form}")
     return torch.tensor([[_index(item.name, values[item.name], item.values) for item in spec.attributes]])
+
+
+def _pairs(text: str, known: Mapping[str, Sequence[str]], form: str) -> dict[str, str]:
+    """Return the value that a text gives to each attribute; raises UsageError. known: values by attribute, which may have commas.
+
+    >>> _pairs("hue=red, dark,size=1", {"hue": ("red", "red, dark"), "size": ("1", "2")}, "")
+    {'hue': 'red, dark', 'size': '1'}
+    """
+    values, last = dict[str, str](), ""
+    for part in text.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        longer = f"{values[last]},{part}" if last else ""
+        if last and name not in known and any(item.startswith(longer.rstrip()) for item in known[last]):
+            values[last] = longer.rstrip()
+            continue
+        if not equals:
+            raise UsageError(f"label {text!r} is not of the form {form}")
+        if name not in known:
+            raise unknown("attribute", name, list(known))
+        if name in values:
+            raise UsageError(f"label {text!r} gives {name} twice: give each attribute once")
+        values[name], last = value, name
+    return values
 
 
 def label_names(labels: Tensor, spec: DataSpec) -> list[str]:

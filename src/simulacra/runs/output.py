@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from simulacra.core.config import Config, Option, options
+from simulacra.core.home import expand_home
 from simulacra.runs.run import Run
 
 IN_IMAGES = "in RUN/images, with the settings that are given in its name"
@@ -21,7 +22,7 @@ def output_path(run: Run, settings: Config, name: str, suffix: str = "", stated:
     `samples.png`, `samples_count-100_seed-7.png`. stated: settings that `name` states already.
     """
     if out := vars(settings)["out"]:
-        return Path(out)
+        return expand_home(out)
     changed = (item for item in options(type(settings)) if getattr(settings, item.name) != item.default)
     words = "_".join([name, *(_words(item, settings) for item in changed if item.name not in stated)])
     if len(words) > _LONGEST:

@@ -20,6 +20,7 @@ from simulacra.core.config import Config, options
 from simulacra.core.errors import UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import write_bytes
+from simulacra.core.home import expand_home
 from simulacra.core.randomness import stream
 from simulacra.runs.settings import groups
 
@@ -74,7 +75,7 @@ def load_family(path: Path | str) -> type[Family]:
     Random numbers drawn in the file, such as those of initial weights, are the same every time. Raises UsageError for a file that
     cannot be read or run, or does not define exactly one family.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     try:
         content = path.read_bytes()
     except OSError as error:

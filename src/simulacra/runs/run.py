@@ -20,6 +20,7 @@ from simulacra.core.early_stopping import best_step, validation_losses
 from simulacra.core.errors import DataError, SimulacraError, UsageError
 from simulacra.core.family import Family
 from simulacra.core.files import RUN_FILES, Unwritable, remove_unfinished, require_writable, unwritable, write_json
+from simulacra.core.home import expand_home
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import stream
 from simulacra.core.text import quoted
@@ -105,7 +106,7 @@ class Run:
     @classmethod
     def open(cls, path: Path | str) -> "Run":
         """Open a run folder; raises UsageError where there is none, or one of an older format."""
-        path = Path(path)
+        path = expand_home(path)
         if missing := [name for name in (CONFIG, PROVENANCE) if not (path / name).is_file()]:
             what = "has no " + " and no ".join(missing) if path.is_dir() else "does not exist"
             raise UsageError(

@@ -34,6 +34,7 @@ from simulacra.engine.settings import OF_THE_MACHINE, OF_THE_REST
 from simulacra.images.animation import write_animation
 from simulacra.runs import own_families
 from simulacra.runs.initial_weights import load_weights
+from simulacra.runs.label_shares import untrained_labels
 from simulacra.runs.lock import writing
 from simulacra.runs.provenance import now, provenance
 from simulacra.runs.run import Run
@@ -42,6 +43,7 @@ from simulacra.training.chosen_settings import LARGEST, choose, may_choose
 from simulacra.training.observer import NullObserver, RunObserver, open_trackers
 
 TRAINING = "training"  # the label of the progress of a training
+_LISTED = 5  # labels in a warning, at most
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,8 @@ def _run(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outco
     with _stop_signals() as stopped:
         name = type(trainer.family).__name__
         progress.message(f"training {name} on {data.name}: {data.training_images:,} images, {_size(trainer)}; into {run.path}")
+        if warning := _untrained(trainer.family, data):
+            progress.message(f"warning: {warning}")
         with open_trackers(run, trainer, progress) as tracking, _meter(trainer, progress) as meter:
             observer = RunObserver(run, data, progress, meter, tracking) if trainer.processes.first else NullObserver()
             finished = trainer.run(observer, stopped.is_set)
@@ -250,6 +254,17 @@ def _run(run: Run, trainer: Trainer, data: Dataset, progress: Progress) -> Outco
     if finished and isinstance(trainer.family, Samples):
         trainer.processes.lead(lambda: run.saving()(write_animation)(run))
     return Outcome(run, finished, trainer.step, seconds)
+
+
+def _untrained(family: Family, data: Dataset) -> str:
+    """Return a warning of labels that a conditional model generates but no training image has; empty without any."""
+    if not family.label_sizes or not (missing := untrained_labels(data)):
+        return ""
+    names = ", ".join(missing[:_LISTED]) + (f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else "")
+    return (
+        f"no training image has the label {names}: generated images of these labels are arbitrary. Sample with --label and a "
+        "label that has images, or train on data without the others"
+    )
 
 
 def _meter(trainer: Trainer, progress: Progress) -> AbstractContextManager[Meter]:

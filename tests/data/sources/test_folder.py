@@ -6,6 +6,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -279,6 +280,25 @@ def test_links_in_a_folder_are_followed_once(make_folder, cats_and_dogs, tmp_pat
     data = read(folder)
     assert data.spec.classes == ("birds", "cats", "dogs")
     assert data.skipped.counts == {"cannot be read: No such file or directory": 1}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_folder_with_several_names_counts_by_its_own_in_any_order_of_listing(
+    backwards, make_folder, cats_and_dogs, monkeypatch
+):
+    folder = make_folder({**cats_and_dogs, ".store/v1/1.png": next(iter(cats_and_dogs.values()))})
+    (folder / "all").mkdir()
+    for link, target in (("all/felines", "../cats"), ("aaa", "cats"), ("zzz", "dogs"), ("owls", ".store/v1")):
+        (folder / link).symlink_to(target)
+
+    @contextmanager
+    def listed(path):
+        with scandir(path) as entries:
+            yield sorted(entries, key=lambda entry: entry.name, reverse=backwards)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+    assert {entry.name.rpartition("/")[0] for entry in archives.walk(folder)} == {"cats", "dogs", "owls"}
 
 
 def special(name, kind, target="", size=0):

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from io import BytesIO
 from pathlib import Path
 from typing import IO, cast
@@ -94,28 +95,41 @@ class Folder(Container):
 def walk(root: Path) -> list[Entry]:
     """Return every file below a directory, sorted by name, but those of runs; each directory is visited once, despite links."""
     try:
-        return without_runs(sorted(_visit(root, "", set()), key=lambda file: file.name))
+        return without_runs(sorted(_visit(root), key=lambda file: file.name))
     except OSError as error:
         raise DataError(f"{root} cannot be read: {error.strerror}: check its permissions") from error
 
 
-def _visit(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> Iterator[Entry]:
-    facts = folder.stat()
-    if (facts.st_dev, facts.st_ino) in visited:
-        return
-    visited.add((facts.st_dev, facts.st_ino))
-    with os.scandir(folder) as entries:
-        for entry in entries:
+def _visit(root: Path) -> Iterator[Entry]:
+    """Yield every file below a directory. One that has several names counts by its own, else by a link, else by a hidden name."""
+    visited, waiting = set[tuple[int, int]](), [(0, "", root)]
+    while waiting:
+        rank, prefix, folder = heappop(waiting)
+        try:
+            facts = folder.stat()
+            if (facts.st_dev, facts.st_ino) in visited:
+                continue
+            visited.add((facts.st_dev, facts.st_ino))
+            with os.scandir(folder) as entries:
+                listed = list(entries)
+        except OSError as error:
+            if not prefix:
+                raise
+            yield Entry(prefix[:-1], f"cannot be read: {error.strerror}")
+            continue
+        for entry in listed:
             name = prefix + entry.name
             try:
                 facts = entry.stat()
-                if stat.S_ISDIR(facts.st_mode):
-                    yield from _visit(folder / entry.name, f"{name}/", visited)
-                else:
-                    refusal = too_large(facts.st_size) if stat.S_ISREG(facts.st_mode) else "device, pipe or socket"
-                    yield Entry(name, refusal, facts.st_size, facts.st_mtime_ns)
             except OSError as error:
                 yield Entry(name, f"cannot be read: {error.strerror}")
+                continue
+            if stat.S_ISDIR(facts.st_mode):
+                own = 2 if entry.name.startswith(".") else 1 if entry.is_symlink() else 0
+                heappush(waiting, (max(rank, own), f"{name}/", folder / entry.name))
+            else:
+                refusal = too_large(facts.st_size) if stat.S_ISREG(facts.st_mode) else "device, pipe or socket"
+                yield Entry(name, refusal, facts.st_size, facts.st_mtime_ns)
 
 
 def without_runs(entries: Sequence[Entry]) -> list[Entry]:

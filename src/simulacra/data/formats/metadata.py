@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePosixPath
 from posixpath import normpath
+from unicodedata import normalize
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, unknown
@@ -174,11 +175,13 @@ class Annotations:
 def image_key(container: int, file: str, name: str) -> Key:
     """Return the key of the image that a row of a metadata file names.
 
+    Letters with accents have one form (NFC): macOS stores them in another one than people type.
+
     >>> image_key(0, "set/train/metadata.csv", "./cats//1.png")
     (0, 'set/train/cats/1.png')
     """
     folder = "/".join(file.replace("\\", "/").split("/")[:-1])
-    return container, normpath(f"{folder or '.'}/{name}".replace("\\", "/"))
+    return container, normalize("NFC", normpath(f"{folder or '.'}/{name}".replace("\\", "/")))
 
 
 def is_metadata(name: str) -> bool:

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from simulacra.core.batch import DataSpec
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.home import expand_home
+from simulacra.data.formats.archives import Folder
+from simulacra.data.formats.fitting import fit
+from simulacra.data.formats.pixels import decode, opacity
+from simulacra.data.formats.refused import Refused
 
 _THRESHOLD = 128  # grey level from which pixels of a mask are known
 
@@ -18,28 +21,25 @@ def known_pixels(path: Path, spec: DataSpec) -> Tensor:
 
     Raises DataError for an unusable file.
     """
+    path = expand_home(path)
     if not path.is_file():
         raise UsageError(f"--mask {path} is no file: give an image file, or name a part of the image with --degradation")
     try:
-        with Image.open(path) as image:
-            pixels = _brightness(image)
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): give a PNG file, bright where pixels are known") from None
+        content = Folder(path.parent).read(path.name)
+        pixels, alpha = fit(decode(content), None, 1)[..., 0], opacity(content)
+    except Refused as refusal:
+        remedy = "give a PNG file, bright where pixels are known"
+        raise DataError(f"{path} cannot be read as an image ({refusal}): {remedy}") from refusal
     if pixels.shape != (spec.height, spec.width):
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise DataError(f"{path} has {size} pixels, expected {spec.width}x{spec.height}, the size of the model's images")
-    known = torch.from_numpy(pixels >= _THRESHOLD)
+    known = torch.from_numpy((pixels >= _THRESHOLD) & (alpha is None or alpha[..., 0] >= _THRESHOLD))
     if known.all():
         raise DataError(f"{path} marks every pixel as known, so that nothing is missing: give a mask with dark pixels")
+    if not known.any():
+        seen = f"{path} marks no pixel as known, its brightest has {pixels.max()} of 255"
+        raise DataError(f"{seen}: give a mask in which known pixels have at least {_THRESHOLD}")
     return known
-
-
-def _brightness(image: Image.Image) -> np.ndarray:
-    """Return grey levels in 0 to 255 [h w]: 0 where an image is transparent, 16 bits reduced to 8."""
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int64) >> 8
-    pixels = np.asarray(image.convert("RGBA").convert("LA")).astype(np.float64)
-    return pixels[..., 0] * pixels[..., 1] / 255
 
 
 def masks_of(known: Tensor, images: Tensor) -> Tensor:

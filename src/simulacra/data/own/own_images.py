@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.batch import DataSpec
+from simulacra.core.home import expand_home
 from simulacra.core.text import printable
 from simulacra.data.dataset import to_floats
 from simulacra.data.formats.archives import Container, Folder, opened
@@ -46,7 +47,7 @@ class OwnImages:
 
 def own_images(path: Path, spec: DataSpec, count: int = 0) -> OwnImages:
     """Return the first `count` images (0: all) of an image file, folder, archive or array file; raises DataError without any."""
-    shape = (spec.height, spec.width)
+    path, shape = expand_home(path), (spec.height, spec.width)
     names, pixels, layers, skipped = list[str](), list[Pixels](), list[Pixels](), list[Skip]()
     files = iter(_files(path, spec))
     for name, read in files:

@@ -3,12 +3,27 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from simulacra.core.progress import Progress
 from simulacra.data.settings import DataConfig
-from simulacra.data.source import Finding, Traits
+from simulacra.data.source import Extremes, Finding, Item, Reading, Traits
+
+ANY_LEVELS = (-1e300, 1e300)
+"""Levels with which images of any values can be decoded, to measure these."""
 
 _USED = 0.5  # share of the 65,536 values of 16-bit images below which a range of values counts as unused
 _MOST = 65535
 _EXAMPLES = 5
+
+
+def measured_extremes(title: str, reading: Reading, progress: Progress) -> Extremes:
+    """Return the lowest and the highest value of the images of more than 8 bits of a reading with ANY_LEVELS, or None."""
+    found = list[tuple[float, float]]()
+    with progress.task(f"measuring {title}", reading.count, "images") as meter:
+        for item in reading.items:
+            if isinstance(item, Item) and item.traits.extremes:
+                found.append(item.traits.extremes)
+            meter.advance()
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
 def remarks(files: Mapping[str, Traits], config: DataConfig) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """Index of a folder of shards: stored beside the shards, or counted once and kept in the cache."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 from simulacra.core.errors import DataError
 from simulacra.core.files import write_json
 from simulacra.core.progress import Progress
+from simulacra.data.formats.archives import is_run
 from simulacra.data.formats.kinds import SUFFIXES
 from simulacra.data.locations import cache_folder
 from simulacra.data.shards.reading import Shard, count
@@ -60,7 +62,7 @@ class Index:
 
 
 def holds_shards(folder: Path) -> bool:
-    """Return whether a folder contains shards: it has an index, or tar archives with numbers and no image beside them."""
+    """Return whether a folder contains shards: it has an index, or tar archives with numbers and no image beside or below."""
     try:
         if (folder / INDEX).is_file():
             return True
@@ -69,9 +71,18 @@ def holds_shards(folder: Path) -> bool:
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 return False  # at the first image: there may be millions
             found = found or bool(_NUMBERED.search(path.name))
+        return found and not _has_images(folder)
     except OSError:
         return False
-    return found
+
+
+def _has_images(folder: Path) -> bool:
+    """Return whether a folder has images in its folders, as where an archive is unpacked beside itself; runs do not count."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_run(Path(place, name))]
+        if any(Path(name).suffix.lower() in SUFFIXES for name in files):
+            return True
+    return False
 
 
 def read_index(folder: Path, validation: float, progress: Progress) -> Index:

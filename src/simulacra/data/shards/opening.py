@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from simulacra.core.batch import DataSpec
 from simulacra.core.progress import Progress
 from simulacra.data.dataset import Dataset, Split
+from simulacra.data.formats.colour import Levels
 from simulacra.data.preparation.prepare import prepare
 from simulacra.data.preparation.prepared import Skipped
+from simulacra.data.preparation.traits import ANY_LEVELS, measured_extremes
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.decoding import Form, choose, items
 from simulacra.data.shards.index import NAMES, Index, split_title
@@ -31,12 +33,18 @@ def material(index: Index, config: DataConfig) -> Material:
     total = sum(index.images(name) for name in NAMES)
     notes = tuple(Finding("unlabelled", note, _REMEDY, "warning") for note in index.notes)
 
-    def reading() -> Reading:
-        every = (items(index, name, None, config.enough, config.level_range) for name in NAMES)
+    def reading(levels: Levels | None) -> Reading:
+        every = (items(index, name, None, config.enough, levels) for name in NAMES)
         return Reading(total, chain.from_iterable(every), notes)
 
     return Material(
-        index.name, f"shards|{index.digest}", lambda: nullcontext(reading()), index.classes, index, lambda progress: index.sizes
+        index.name,
+        f"shards|{index.digest}",
+        lambda: nullcontext(reading(config.level_range)),
+        index.classes,
+        index,
+        lambda progress: index.sizes,
+        lambda progress: measured_extremes(index.name, reading(ANY_LEVELS), progress),
     )
 
 

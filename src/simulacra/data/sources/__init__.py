@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.core.home import expand_home
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.layout.domains import domains_in
 from simulacra.data.locations import cache_folder, data_folder, exists
@@ -97,7 +98,7 @@ def located(config: Settings, progress: Progress = SILENT) -> Settings:
     else:
         paths, named = {"path": config.path, "test_path": config.test_path}, {"data": config.data}
     paths |= {name: place for name, place in named.items() if place and _is_place(place)}
-    whole: dict[str, Any] = {name: str(Path(place).expanduser().absolute()) for name, place in paths.items() if place}
+    whole: dict[str, Any] = {name: str(expand_home(place).absolute()) for name, place in paths.items() if place}
     return replace(config, **whole)
 
 
@@ -119,7 +120,7 @@ def is_own(name: str) -> bool:
 def _is_place(name: str) -> bool:
     """Return whether a name is an existing path, with or without transform suffixes, and not that of a source."""
     source = without_transforms(name)
-    return source not in sources() and any(exists(Path(text).expanduser()) for text in (name, source))
+    return source not in sources() and any(exists(expand_home(text)) for text in (name, source))
 
 
 def at_path(path: Path, config: DataConfig | None = None, progress: Progress = SILENT) -> Material:
@@ -138,7 +139,7 @@ def is_folder(path: Path) -> bool:
 
 def _refuse_table(name: str) -> None:
     """Raise DataError for the name of a table, whether it exists or not."""
-    if Path(name).suffix.lower() in _TABLE_SUFFIXES and not Path(name).expanduser().is_dir():
+    if Path(name).suffix.lower() in _TABLE_SUFFIXES and not expand_home(name).is_dir():
         advice = "give images, or use a library for tables such as sdv or ctgan"
         raise DataError(f"{name} is a table, and Simulacra generates images only: {advice}")
 
@@ -155,7 +156,7 @@ def _find(config: DataConfig, progress: Progress) -> Material:
 def _found(name: str) -> Path | None:
     """Return the path of this name, as given or inside $SIMULACRA_DATA; None if neither exists."""
     own = data_folder()
-    candidates = [Path(name).expanduser(), *([own / name] if own else [])] if name else []
+    candidates = [expand_home(name), *([own / name] if own else [])] if name else []
     return next((path for path in candidates if exists(path)), None)
 
 

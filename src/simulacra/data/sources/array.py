@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from simulacra.core.errors import DataError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.data.formats.archives import budget
 from simulacra.data.formats.arrays import to_labels, to_uint8
@@ -31,7 +32,7 @@ _Part = tuple[Side, Side, Arrays, Path]
 
 def _find(config: DataConfig, progress: Progress) -> Material:
     """Return the arrays at config.path and config.test_path; raises DataError if there are none."""
-    paths = [Path(text).expanduser() for text in (config.path, config.test_path) if text]
+    paths = [expand_home(text) for text in (config.path, config.test_path) if text]
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is not a file: give a .npy or .npz file of images")

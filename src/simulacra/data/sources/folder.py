@@ -12,6 +12,7 @@ from pathlib import Path
 
 from simulacra.core.attribute import Attribute
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.core.text import printable
 from simulacra.data.formats.archives import SUFFIXES as ARCHIVES
@@ -39,6 +40,7 @@ from simulacra.data.layout.folders import (
     strip_wrappers,
     suspected_splits,
 )
+from simulacra.data.preparation.traits import ANY_LEVELS, measured_extremes
 from simulacra.data.settings import DataConfig
 from simulacra.data.source import Extremes, Finding, Item, LocalSource, Material, Reading, Side, Sizes, Skip, file_key
 
@@ -85,7 +87,7 @@ def stem(path: Path) -> str:
 
 
 def _existing(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = expand_home(text)
     try:
         path.stat()
     except (OSError, ValueError) as error:
@@ -219,13 +221,9 @@ def _is_readable(file: _File) -> bool:
 
 def _extremes(title: str, roots: _Roots, config: DataConfig, progress: Progress) -> Extremes:
     """Return the lowest and the highest value of the images of more than 8 bits, None without any."""
-    found, any_values = list[tuple[float, float]](), replace(config, levels="-1e300..1e300")
-    with _reading(roots, any_values) as reading, progress.task(f"measuring {title}", reading.count, "images") as meter:
-        for item in reading.items:
-            if isinstance(item, Item) and item.traits.extremes:
-                found.append(item.traits.extremes)
-            meter.advance()
-    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+    low, high = ANY_LEVELS
+    with _reading(roots, replace(config, levels=f"{low}..{high}")) as reading:
+        return measured_extremes(title, reading, progress)
 
 
 def _slashes(name: str) -> str:

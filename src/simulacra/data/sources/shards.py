@@ -1,8 +1,7 @@
 """Images in tar shards of the WebDataset layout, which are streamed."""
 
-from pathlib import Path
-
 from simulacra.core.errors import DataError, UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
 from simulacra.data.settings import DataConfig
 from simulacra.data.shards.index import read_index
@@ -11,7 +10,7 @@ from simulacra.data.source import LocalSource, Material
 
 def _find(config: DataConfig, progress: Progress) -> Material:
     """Return the shards at config.path; raises DataError if there are none."""
-    folder = Path(config.path).expanduser()
+    folder = expand_home(config.path)
     if config.test_path:
         advice = "name test shards test-000000.tar and so on"
         raise UsageError(f"--test-path is not for shards, whose split is in their name: {advice}")

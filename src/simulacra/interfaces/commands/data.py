@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulacra.core.errors import UsageError
+from simulacra.core.home import expand_home
 from simulacra.core.text import quoted
 from simulacra.data.settings import SHARD_IMAGES, DataConfig
 from simulacra.interfaces.arguments import Parser, Subcommand, add_actions, add_settings, examples, given
@@ -40,7 +40,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
 
 def _pack_flags(parser: Parser) -> None:
     _add_data(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new folder of shards")
+    parser.add_argument("--out", type=expand_home, required=True, metavar="FOLDER", help="the new folder of shards")
     text = f"number of images in one shard (default: {SHARD_IMAGES})"
     parser.add_argument("--shard-images", type=int, metavar="N", default=SHARD_IMAGES, help=text)
 

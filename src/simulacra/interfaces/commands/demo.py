@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from simulacra.core.home import expand_home
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_settings, examples, given
 from simulacra.interfaces.command import ApplicationCommand, Command
 from simulacra.interfaces.display.console import Console
@@ -22,7 +23,7 @@ _APPLICATIONS = ("sample", "reconstruct", "interpolate")
 
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the new run folder (default: runs/vae-digits-N)")
+    parser.add_argument("--out", type=expand_home, metavar="RUN", help="the new run folder (default: runs/vae-digits-N)")
     parser.add_argument("--for", dest="duration", metavar="TEXT", help="duration of the training (default: 40s)")
     add_settings(parser, "machine", MachineConfig)
 

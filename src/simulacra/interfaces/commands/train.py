@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simulacra import families
 from simulacra.core.config import options
 from simulacra.core.errors import UsageError
+from simulacra.core.home import expand_home
 from simulacra.data.settings import DataConfig, DomainsConfig, settings_of
 from simulacra.engine.settings import TrainConfig
 from simulacra.interfaces.arguments import Parser, add_family_file, add_settings, examples, given, load_family_files
@@ -41,7 +42,7 @@ def arguments(parser: Parser, words: list[str]) -> None:
     add_family_file(parser)
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help=FROM_HELP)
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
+    parser.add_argument("--out", type=expand_home, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
     defaults: dict[str, object] = {}
     data: type[DataConfig] | type[DomainsConfig] = DataConfig
     if name := _family_in(words):
