@@ -66,14 +66,16 @@ def plain_images():
 
 
 class Recorder:
-    """A Progress that records messages and labels of tasks."""
+    """A Progress that records messages, and labels and starts of tasks."""
 
     def __init__(self):
         self.lines = []
         self.labels = []
+        self.starts = {}
 
     def task(self, label, total, unit, start=0):
         self.labels.append(label)
+        self.starts[label] = start
         return SILENT.task(label, total, unit, start)
 
     def message(self, message):
@@ -167,6 +169,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(digits, recorde
     monkeypatch.setattr(Trainer, "play", play)
     assert train_extractor("lenet", digits, settings, recorder).digest == straight
     assert any("step 4" in line for line in recorder.lines)
+    assert recorder.starts["training lenet"] == 4
     assert not list(place("lenet", digits, 0).glob("training-*"))
 
 

@@ -179,9 +179,10 @@ def _train(  # noqa: PLR0917
         _announce(kind, data, trainer, folder, progress, early)
         key = sha256(json.dumps(_identity(settings.table())).encode()).hexdigest()[:8]
         unfinished = folder / f"training-{key}"
+        scores = _continue(trainer, unfinished, progress)
         with training_meter(trainer, f"training {kind}", progress) as meter:
             observer = ClassifierObserver(meter, data.validation[:_VALIDATION])
-            observer.scores = _continue(trainer, unfinished, progress)
+            observer.scores = scores
             observer.store = lambda trainer, state: _keep(trainer, state, observer.scores, unfinished)
             trainer.run(observer, observer.converged if early else lambda: False)
     network = trained(trainer)
