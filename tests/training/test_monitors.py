@@ -81,6 +81,15 @@ def test_a_generator_that_never_becomes_diverse_gives_a_warning_in_the_second_ha
     assert training_warnings(history(stuck, every=20)) == ()  # too few steps to tell
 
 
+def test_a_model_of_one_player_with_latents_has_remedies_of_its_own() -> None:
+    stuck = {"diversity": [0.02, 0.04, 0.04, 0.05, 0.04, 0.04, 0.04]}
+    several = history(stuck, latent_dim=128, beta=1.0)
+    records = [{name: value for name, value in record.items() if name != "b/loss"} for record in several.records]
+    single = dataclasses.replace(several, records=records)
+    assert remedies(only(training_warnings(single), "mode collapse")) == "a smaller --latent-dim, or a longer training"
+    assert "--pack 2, a lower --beta" in remedies(only(training_warnings(several), "mode collapse"))
+
+
 def test_slow_growth_is_no_collapse_nor_is_a_fall_from_the_untrained_model() -> None:
     assert training_warnings(history({"diversity": [0.3, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22, 0.24]})) == ()
     assert training_warnings(history({"diversity": [1.3, 0.4, 0.5, 0.6, 0.7, 0.8]})) == ()

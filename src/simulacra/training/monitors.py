@@ -259,6 +259,10 @@ def _lowest(records: Sequence[Record], name: str) -> str:
 
 
 def _against_collapse(history: TrainingHistory) -> str:
+    if (
+        history.players == 1 and "latent_dim" in history.settings
+    ):  # the latents of images are far from the prior, where samples are
+        return "a smaller --latent-dim, or a longer training"
     momentum = ["--beta1 0.5"] if history.players > 1 and history.settings["beta1"] > _MOMENTUM else []
     rate = ["a lower --beta"] if "beta" in history.settings else []
     return _any_of([*momentum, *_unused(history, ("r1", 0, "--r1 0.1"), ("pack", 1, "--pack 2")), *rate])
