@@ -27,6 +27,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
@@ -106,6 +107,11 @@ def peer_command(peer: str, parsed: argparse.Namespace, setting: candidates.Sett
     return Command(words, setting.environment)
 
 
+def _titled(named: dict[str, Any]) -> dict[str, Any]:
+    """Return what is named after peers under their names as they are written."""
+    return {name.replace("keras", "Keras"): value for name, value in named.items()}
+
+
 def measured_facts(rounds: Rounds, settings: dict[str, str], tried: dict, parsed: argparse.Namespace) -> Measured:
     """Return what the page of speeds states about this run."""
     shown = {title: rounds[name] for name, title in titles(rounds).items()}
@@ -115,9 +121,9 @@ def measured_facts(rounds: Rounds, settings: dict[str, str], tried: dict, parsed
     return Measured(
         task=f"Train `{parsed.family}`, batch size {parsed.batch}",
         ours="Simulacra",
-        rounds=shown,
-        settings=settings,
-        tried=tried,
+        rounds=_titled(shown),
+        settings=_titled(settings),
+        tried=_titled(tried),
         protocol=work,
         command=command,
         facts=facts(str(variants.precision_of(case(parsed))).removeprefix("torch.")),
