@@ -24,6 +24,7 @@ from simulacra.core.errors import SimulacraError, UsageError
 from simulacra.core.files import write_json
 from simulacra.core.home import expand_home
 from simulacra.core.progress import Progress
+from simulacra.core.text import comma_separated
 from simulacra.data.load import named_images
 from simulacra.data.own.skipped import skipped_facts, skipped_text
 from simulacra.data.settings import DataConfig
@@ -151,7 +152,7 @@ def _evaluate(opened: OpenedRun, settings: EvaluateConfig, progress: Progress) -
     """
     path = check_png(output_path(opened.run, settings, MISTAKES, ".png"))
     score = find(settings.score, opened.model)
-    kinds = [name for part in settings.anomalies.split(",") if (name := part.strip())] or _default_kinds(opened)
+    kinds = comma_separated(settings.anomalies) or _default_kinds(opened)
     if settings.masks and not any(map(takes_masks, kinds)):
         raise UsageError(f"--masks {settings.masks} is for a folder of your own in --anomalies, and there is none: leave it out")
     found = [anomalies(opened, kind, settings.count, settings.masks, progress) for kind in kinds]

@@ -1,4 +1,4 @@
-"""Texts for people: file names that are not UTF-8, and paths in commands to copy."""
+"""Texts for people and from them: file names that are not UTF-8, paths in commands to copy, and lists with commas."""
 
 import shlex
 from pathlib import Path
@@ -24,3 +24,12 @@ def quoted(path: Path | str) -> str:
         return shlex.quote(text)
     parts = (printable(part.replace("\\", "\\\\").replace("'", "\\'")) for part in text)
     return f"$'{''.join(parts)}'"
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    """Return the parts of a text that commas separate, without those that are empty.
+
+    >>> comma_separated("cat, dog,"), comma_separated("")
+    (('cat', 'dog'), ())
+    """
+    return tuple(name for part in text.split(",") if (name := part.strip()))

@@ -7,8 +7,8 @@ from hashlib import sha256
 import numpy as np
 
 from simulacra.core.errors import DataError, UsageError, unknown
+from simulacra.core.text import comma_separated
 from simulacra.data.dataset import Dataset, Split
-from simulacra.data.settings import listed
 
 
 def class_numbers(data: Dataset, names: Sequence[str]) -> list[int]:
@@ -24,8 +24,8 @@ def numbers_among(classes: Sequence[str], names: Sequence[str], title: str) -> l
     """
     if not classes:
         raise UsageError(f"{title} has images without classes, so that --only-classes cannot select any: leave it out")
-    numbers = {listed(name): number for number, name in enumerate(classes)}
-    found, rest = set[int](), [part for name in names for part in listed(name)]
+    numbers = {comma_separated(name): number for number, name in enumerate(classes)}
+    found, rest = set[int](), [part for name in names for part in comma_separated(name)]
     while rest:
         length = next((length for length in range(len(rest), 0, -1) if tuple(rest[:length]) in numbers), 0)
         if not length:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, cast
 from simulacra.core.config import Config, option, options
 from simulacra.core.errors import UsageError
 from simulacra.core.home import expand_home
+from simulacra.core.text import comma_separated
 
 MEASURED = "data"  # levels that are measured before images are decoded
 SHARD_IMAGES = 1000  # images per tar shard by default
@@ -41,15 +42,6 @@ def without_transforms(name: str) -> str:
     """
     source, transform = split_transform(name)
     return without_transforms(source) if transform else source
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """Return the parts of a text that commas separate, without those that are empty.
-
-    >>> listed("cat, dog,"), listed("")
-    (('cat', 'dog'), ())
-    """
-    return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 @dataclass(frozen=True)
@@ -168,12 +160,12 @@ class DataConfig(_Treatment, _Source):  # in this order the fields of the source
     @property
     def label_columns(self) -> tuple[str, ...]:
         """Names of the columns used as labels, empty if labels come from folders."""
-        return listed(self.label_column)
+        return comma_separated(self.label_column)
 
     @property
     def chosen_classes(self) -> tuple[str, ...]:
         """Names of the classes whose images are used, empty for all; a name with a comma is in several parts."""
-        return listed(self.only_classes)
+        return comma_separated(self.only_classes)
 
     @property
     def title(self) -> str:

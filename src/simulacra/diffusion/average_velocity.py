@@ -25,7 +25,7 @@ MOST_STEPS = 16  # the lengths of steps that are learned are 1, 1/2, 1/3, ..., 1
 def drawn_steps(count: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Return times t and ends r of `count` steps, of length 1/n and uniform position in [0, 1]; n is drawn in proportion to 1/n.
 
-    A third of the steps has length 1. Uses the global generator of the device.
+    Three tenths of the steps have length 1. Uses the global generator of the device.
     """
     lengths = 1 / torch.arange(1, MOST_STEPS + 1, dtype=torch.float64, device=device)
     length = lengths[torch.multinomial(lengths, count, replacement=True)]

@@ -9,6 +9,7 @@ from typing import Any
 from simulacra.core.capabilities import SamplesIteratively
 from simulacra.core.condition import AcceptsCondition
 from simulacra.core.config import option, options
+from simulacra.core.text import comma_separated
 from simulacra.metrics import find, registered
 from simulacra.metrics.metric import Metric
 from simulacra.metrics.settings import SharedSettings
@@ -35,7 +36,7 @@ def evaluation_settings(values: Mapping[str, object], where: str = "settings") -
 
 def selected(settings: SharedSettings) -> tuple[Metric, ...]:
     """Return the metrics that the settings name, all by default; raises UsageError for an unknown name."""
-    names = [name.strip() for name in settings.metrics.split(",") if name.strip()]
+    names = comma_separated(settings.metrics)
     chosen = [find(name) for name in names]
     return tuple(metric for metric in registered() if not names or metric in chosen)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from simulacra.core.errors import unknown
+from simulacra.core.text import comma_separated
 
 _GREY = 0.5  # value of pixels moved in from outside the image and of pixels cut out
 _MAX_TRANSLATION = 1 / 8  # as a fraction of each side
@@ -29,7 +30,7 @@ def parse_augmentations(text: str) -> tuple[str, ...]:
     >>> parse_augmentations("color, cutout"), parse_augmentations("")
     (('color', 'cutout'), ())
     """
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = comma_separated(text)
     for name in names:
         if name not in AUGMENTATIONS:
             raise unknown("augmentation", name, AUGMENTATIONS)
