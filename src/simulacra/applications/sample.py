@@ -31,14 +31,13 @@ from simulacra.core.errors import SimulacraError
 from simulacra.core.eval_mode import inference_mode
 from simulacra.core.progress import SILENT, Progress
 from simulacra.core.randomness import noise
-from simulacra.engine.distributed.processes import SHARED_FILES
-from simulacra.engine.distributed.shared_work import sharing, sharing_processes
+from simulacra.engine.distributed.shared_work import sharing_processes
 from simulacra.images.files import check_grid, check_images_path, save_png
 from simulacra.images.grid import image_grid, overview_count
 from simulacra.images.samples import Arrays, images_writer
 from simulacra.images.section import Figure, ReportSection, columns_for, overview_grid
 from simulacra.runs.generation import PLAN_SETTINGS, plan_facts
-from simulacra.runs.opened import OpenedRun, label_names
+from simulacra.runs.opened import OpenedRun, label_names, sharing_run
 from simulacra.runs.output import IN_IMAGES, output_path
 from simulacra.runs.sampling import SampledImages, captions_of, sample, sample_chunks, sample_classes
 from simulacra.runs.test_images import overview_images
@@ -90,8 +89,7 @@ def _run(opened: OpenedRun, settings: SampleConfig, progress: Progress) -> Appli
         guidance = None if settings.guidance_scale < 0 else settings.guidance_scale
         plan = opened.plan(settings.sampler or None, settings.steps or None, guidance, settings.precision)
     write = _class_grid if settings.grid == "classes" else _samples
-    with sharing() as processes:
-        processes.require_same([opened.step, opened.digest], f"weights of {opened.run.path}", SHARED_FILES)
+    with sharing_run(opened) as processes:
         return write(opened, settings, progress if processes.first else SILENT, plan)
 
 

@@ -11,7 +11,6 @@ from simulacra.core.finite import require_finite_weights
 from simulacra.core.launch import alone
 from simulacra.core.progress import SILENT, Progress
 from simulacra.engine.distributed.processes import SHARED_FILES, Processes
-from simulacra.engine.distributed.shared_work import sharing
 from simulacra.evaluation.expected_time import extractor_seconds, in_words, measuring_seconds
 from simulacra.evaluation.result_cache import digest, read_results, result_file, write_results, write_scores
 from simulacra.evaluation.settings import selected
@@ -25,7 +24,7 @@ from simulacra.metrics.metric import Metric, MetricResults
 from simulacra.metrics.settings import SharedSettings
 from simulacra.metrics.statistics.measurement import Measurement
 from simulacra.runs.applicable import absence, missing
-from simulacra.runs.opened import OpenedRun
+from simulacra.runs.opened import OpenedRun, sharing_run
 from simulacra.runs.provenance import now
 from simulacra.runs.run import Run
 
@@ -41,9 +40,8 @@ def evaluate(opened: OpenedRun, settings: SharedSettings, progress: Progress) ->
     images to measure on, NonFiniteError for weights or generated images that are infinite or NaN.
     """
     require_finite_weights(opened.model)
-    with sharing() as processes:
+    with sharing_run(opened) as processes:
         processes.lead(lambda: require_writable(opened.run.evaluations))
-        processes.require_same([opened.step, opened.digest], f"weights of {opened.run.path}", SHARED_FILES)
         processes.lead(lambda: opened.dataset)  # the first prepares the data, the others load what is prepared
         return _evaluate(EvaluationContext(opened, settings, progress if processes.first else SILENT), processes)
 

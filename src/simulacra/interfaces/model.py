@@ -15,8 +15,6 @@ from simulacra.core.errors import UsageError, unknown
 from simulacra.core.family import Family
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
-from simulacra.engine.distributed.processes import SHARED_FILES
-from simulacra.engine.distributed.shared_work import sharing
 from simulacra.evaluation.evaluate import evaluate
 from simulacra.evaluation.settings import AMOUNTS, evaluation_settings, setting_needs
 from simulacra.interfaces.commands import evaluate as evaluate_command
@@ -30,7 +28,7 @@ from simulacra.runs import latent_space, sampling
 from simulacra.runs.applicable import require_applicable
 from simulacra.runs.image_to_image import reconstruction, translation
 from simulacra.runs.latent_paths import interpolation, traversal
-from simulacra.runs.opened import Device, OpenedRun
+from simulacra.runs.opened import Device, OpenedRun, sharing_run
 from simulacra.runs.run import Run
 
 P = ParamSpec("P")
@@ -53,8 +51,7 @@ def _shared(function: Callable[Concatenate["Model", P], T]) -> Callable[Concaten
     """Return a method whose images the processes share that torchrun started: all must call it, and all get all images."""
 
     def method(model: "Model", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with sharing() as processes:
-            processes.require_same([model.step, model.digest], f"weights of {model.run.path}", SHARED_FILES)
+        with sharing_run(model):
             return function(model, *args, **kwargs)
 
     return update_wrapper(method, function)

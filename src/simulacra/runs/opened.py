@@ -1,6 +1,7 @@
 """An opened run: its model with the weights of the newest checkpoint, its settings, its data, its device."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,8 @@ from simulacra.core.finite import require_finite
 from simulacra.core.pointer import explained_by
 from simulacra.core.progress import SILENT, Progress
 from simulacra.data.dataset import Dataset
+from simulacra.engine.distributed.processes import SHARED_FILES, Processes
+from simulacra.engine.distributed.shared_work import sharing
 from simulacra.engine.hardware import channels_last, device_of, keep_memory, precision_of
 from simulacra.runs import own_families
 from simulacra.runs.generation import change_plan
@@ -185,6 +188,18 @@ def _index(kind: str, value: str, values: tuple[str, ...]) -> int:
     if value not in values:
         raise unknown(kind, value, values)
     return values.index(value)
+
+
+@contextmanager
+def sharing_run(opened: OpenedRun) -> Iterator[Processes]:
+    """Share work on a run inside, as `sharing` does, among processes that all have the same weights.
+
+    Raises SimulacraError in all processes where one has other weights, and the errors of `sharing`.
+    """
+    with sharing() as processes:
+        if processes.count > 1:
+            processes.require_same([opened.step, opened.digest], f"weights of {opened.run.path}", SHARED_FILES)
+        yield processes
 
 
 def open_run(path: Path | str, dataset: Dataset | None = None, progress: Progress = SILENT, device: Device = "auto") -> OpenedRun:
