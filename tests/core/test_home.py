@@ -10,7 +10,7 @@ from PIL import Image
 from simulacra.core.home import expand_home
 from simulacra.data.load import load, named_images
 from simulacra.data.settings import DataConfig
-from simulacra.interfaces.cli import main
+from simulacra.interfaces.cli import command_parser, main
 
 
 def image(path: Path) -> Path:
@@ -52,3 +52,12 @@ def test_outputs_in_the_home_folder_are_written_there(
     assert written == tmp_path / "samples.png"
     assert written.is_file()
     assert not Path("~").exists()
+
+
+def test_files_of_flags_can_be_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _, parser = command_parser("compare")
+    parsed = parser.parse_args(["a", "b", "--csv=~/a.csv", "--html=~/a.html"])
+    assert (parsed.csv, parsed.html) == (tmp_path / "a.csv", tmp_path / "a.html")
+    _, parser = command_parser("train", ["vae"])
+    assert parser.parse_args(["vae", "--recipe=~/vae.toml"]).recipe == tmp_path / "vae.toml"

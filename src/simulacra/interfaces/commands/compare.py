@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulacra.core.home import expand_home
 from simulacra.core.text import quoted
 from simulacra.interfaces.arguments import MachineConfig, Parser, add_family_file, add_settings, examples, given, machine
 from simulacra.interfaces.display.console import Console
@@ -36,9 +37,9 @@ _WIDTH = 100  # characters of a line
 def arguments(parser: Parser, words: list[str]) -> None:
     """Add the flags."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, two or more")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line for every metric of every run")
+    parser.add_argument("--csv", type=expand_home, metavar="FILE", help="write one line for every metric of every run")
     html = "write a page with the metrics, and samples of all runs side by side"
-    parser.add_argument("--html", type=Path, metavar="FILE", help=html)
+    parser.add_argument("--html", type=expand_home, metavar="FILE", help=html)
     from simulacra.evaluation.settings import evaluate_config
 
     add_settings(parser, "evaluation", evaluate_config())

@@ -40,7 +40,9 @@ def arguments(parser: Parser, words: list[str]) -> None:
     parser.usage = "simulacra train FAMILY [--recipe FILE] [--data NAME] [--for DURATION] [--out RUN] [flags]"
     parser.add_argument("family", nargs="?", metavar="FAMILY", help=f"one of: {', '.join(families.names())}")
     add_family_file(parser)
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml")
+    parser.add_argument(
+        "--recipe", type=expand_home, metavar="FILE", help="a TOML file of settings, such as recipes/vae-mnist.toml"
+    )
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help=FROM_HELP)
     parser.add_argument("--out", type=expand_home, metavar="RUN", help="the new run folder (default: runs/FAMILY-DATA-N)")
     defaults: dict[str, object] = {}
